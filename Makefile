@@ -1,0 +1,53 @@
+# What a developer does here; `make` alone lists it. Needs Python 3.11 or later and the package index, nothing else.
+# Another Python: make test PYTHON=python3.13      Some tests only: make test ARGS="tests/test_spool.py -k claim"
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help demo test format lint types check clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
+		while IFS='#' read -r target words; do printf '%-14s %s\n' "$$target" "$$words"; done
+
+demo: $(VENV)/.installed ## install, then make three pictures with the embedded model
+	@$(BIN)/tiffsd demo $(ARGS)
+
+test: $(VENV)/.installed-dev ## install with the developers' tools, then run the tests
+	@$(BIN)/python -m pytest $(ARGS)
+
+format: $(VENV)/.installed-dev ## format the code and repair what the linter can
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+lint: $(VENV)/.installed-dev ## look for mistakes and unformatted code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev ## check the types
+	@$(BIN)/mypy
+
+check: test lint types ## everything that CI runs
+
+clean: ## remove what make made: environment, caches, builds, the demo's pictures
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures
+	find tiffsd daemon tests training -name __pycache__ -prune -exec rm -rf {} +
+
+# The stamps make an environment new again when its list of packages changes, and only then. torch comes first and alone: it is most
+# of the download, and where it cannot be had nothing else is worth fetching.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("tiffsd needs Python 3.11 or later, this is " \
+		+ sys.version.split()[0] + "; name another one: make PYTHON=python3.12")'
+	@test -x $(BIN)/pip || { echo "Making the environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing torch (most of the download, some minutes) ..."
+	@$(PIP) torch
+	@echo "Installing tiffsd ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing the developers' tools ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,51 @@
+"""What can go wrong, sorted by who is at fault; each kind has one fate, decided in `daemon/job.py`.
+
+tiffsd.TiffsdError     the file is at fault      -> failed/ with the sentence
+DaemonError
+  InputError           the file is at fault      -> failed/ with the sentence
+  ConfigError          the set-up is at fault    -> stop at start, exit 2, one line
+  SpoolError           the set-up is at fault    -> stop at start, exit 2, one line
+  ModelMissing         the set-up is at fault    -> failed/ with the sentence
+  OutOfMemory          the machine is at fault   -> kept, tried again later
+  WorkerDied           perhaps the job's fault   -> tried a second time, then failed/
+  Stopped              nobody is at fault        -> back to its inbox
+  Cancelled            a person asked for it     -> failed/, so that nothing is lost
+OSError                the machine is at fault   -> kept, tried again later
+anything else          we are at fault           -> failed/ with the traceback
+"""
+
+
+class DaemonError(Exception):
+    """Root of the daemon's own errors; the text is one sentence for a person."""
+
+
+class InputError(DaemonError):
+    """A dropped file, or a setting in it, cannot be used as it is."""
+
+
+class ConfigError(DaemonError):
+    """config.yaml says something that cannot be."""
+
+
+class SpoolError(DaemonError):
+    """The spool folders cannot be used as they are."""
+
+
+class ModelMissing(DaemonError):
+    """The configured model is not where the configuration says."""
+
+
+class OutOfMemory(DaemonError):
+    """The device had no memory left for this job."""
+
+
+class WorkerDied(DaemonError):
+    """The worker process ended in the middle of a job."""
+
+
+class Stopped(DaemonError):
+    """The daemon is stopping; the job goes back to where it came from."""
+
+
+class Cancelled(DaemonError):
+    """A person deleted the job's file in `running/`."""

@@ -1,0 +1,287 @@
+"""The files of one job -> a request: tensors, settings, and what is known of their history.
+
+One of the two hands of `job.py` (the other is `results.py`). Here the precedence of settings is decided: the settings file beside
+an artifact, then the artifact's own metadata, then config.yaml.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+import tiffsd
+from daemon.config import Config, parse_yaml
+from daemon.errors import InputError
+from daemon.names import id_of, shown, stem_of
+from daemon.pictures import read_photo, read_recipe
+from daemon.prompts import Prompt, parse_prompt, refuse_unsupported
+from daemon.request import EMBEDDING_TENSORS, Request
+from daemon.settings import PIXELS_PER_LATENT, Settings, checked, layered
+
+# Image-to-image needs a strength; a picture dropped with a prompt and no strength gets this one, and the recipe says so.
+STRENGTH_OF_A_PICTURE = 0.6
+# Settings that are used up by the stage that honours them; a recipe that kept them would do them again.
+USED_UP = ("count", "save_embedding", "then", "start_at", "stop_at")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one job by role, with the names people gave them; `principal` is the one the job is about.
+
+    `spoken` are settings said on the command line; they win over all others.
+    """
+
+    members: Mapping[str, Path]
+    names: Mapping[str, str]
+    spoken: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.names["principal"]
+
+    def data(self, role: str, limit: int) -> bytes:
+        """The bytes of a small member. Raises InputError where it is larger than `limit` bytes."""
+        with self.members[role].open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise InputError(f"{self.names[role]}: this is larger than {limit} bytes; a prompt or a settings file is short text")
+        return data
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """Where a request may look besides its own files: saved embeddings and kept originals."""
+
+    config: Config
+    embeddings: Path
+    keep: Path | None = None
+
+
+def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
+    """Read the files of a job for a stage. Raises InputError or TiffsdError with a sentence for the person who dropped them."""
+    if files.members["principal"].stat().st_size > shelves.config.limits.file_bytes:
+        raise InputError(
+            f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({shelves.config.limits.file_bytes} bytes)"
+        )
+    return READERS[stage](files, shelves)
+
+
+def _read_text(files: Files, shelves: Shelves) -> Request:
+    prompt = _prompt_or_recipe(files, shelves.config)
+    given = layered(prompt.settings, _spoken_beside(files, shelves.config))
+    settings = _settle(given, files.name, shelves.config)
+    seed = _random_seed() if settings.seed is None else settings.seed
+    tensors = _saved_embedding(settings, shelves)
+    recipe = {
+        **given,
+        **_used(settings, "model", "vae", "width", "height"),
+        "negative_prompt": settings.negative_prompt or "",
+        "seed": seed,
+    }
+    return Request("text", settings.model_copy(update={"seed": seed}), _tidy(recipe), tensors, notes=prompt.notes)
+
+
+def _read_diffuse(files: Files, shelves: Shelves) -> Request:
+    artifact = _read_latents(files, shelves)
+    tensors = dict(artifact.tensors)
+    if artifact.painted:
+        # The solver's history belongs to the unpainted latents; going on with it would pull the picture back.
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("scheduler.")}
+    given = layered(artifact.header.recipe, _spoken_beside(files, shelves.config))
+    given.update(_size_of(artifact))
+    settings = _settle(given, files.name, shelves.config)
+    tensors |= _embedding_half(files) | _saved_embedding(settings, shelves)
+    encodes_text = _must_encode_text(tensors, given, files, artifact)
+    _check_startable(artifact, settings, files.name)
+    notes = artifact.notes
+    if settings.seed is None:
+        settings = settings.model_copy(update={"seed": _random_seed()})
+        notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
+    recipe = {**given, **_used(settings, "model", "seed", "steps", "guidance_scale", "scheduler")}
+    return Request("diffuse", settings, _tidy(recipe), tensors, artifact, artifact.header.history, notes, encodes_text)
+
+
+def _read_decode(files: Files, shelves: Shelves) -> Request:
+    artifact = _read_latents(files, shelves)
+    given = layered(artifact.header.recipe, _spoken_beside(files, shelves.config))
+    given.update(_size_of(artifact))
+    settings = _settle(given, files.name, shelves.config)
+    notes = artifact.notes
+    if artifact.header.state is not tiffsd.State.FINAL:
+        notes += (f"these latents are {_described(artifact)}, decoded as they are",)
+    recipe = {**given, **_used(settings, "model", "vae")}
+    return Request(
+        "decode",
+        settings,
+        _tidy(recipe),
+        {"latents": artifact.tensors["latents"]},
+        artifact,
+        artifact.header.history,
+        notes,
+    )
+
+
+def _read_encode(files: Files, shelves: Shelves) -> Request:
+    own = read_recipe(files.members["principal"], files.name, shelves.config)
+    given = layered(own.settings, _spoken_beside(files, shelves.config))
+    has_prompt = bool(given.get("prompt"))
+    notes = own.notes
+    if has_prompt and given.get("strength") is None:
+        given["strength"] = STRENGTH_OF_A_PICTURE
+        notes += (f"no strength was given for image-to-image; {STRENGTH_OF_A_PICTURE} is used",)
+    settings = _settle(given, files.name, shelves.config)
+    sized = _settle(_spoken_beside(files, shelves.config), files.name, shelves.config, defaults={})
+    picture, more = read_photo(
+        files.members["principal"], files.name, size=(sized.width, sized.height), limit=shelves.config.limits.pixels
+    )
+    height, width, _ = picture.shape
+    seed = _random_seed() if settings.seed is None else settings.seed
+    settings = settings.model_copy(update={"seed": seed, "width": width, "height": height})
+    recipe = {**given, **_used(settings, "model", "vae", "seed", "width", "height")}
+    tensors = {"picture": picture, **_saved_embedding(settings, shelves)}
+    return Request("encode", settings, _tidy(recipe), tensors, notes=notes + more, encodes_text=has_prompt)
+
+
+READERS = {"text": _read_text, "diffuse": _read_diffuse, "decode": _read_decode, "encode": _read_encode}
+
+
+def _prompt_or_recipe(files: Files, config: Config) -> Prompt:
+    if Path(files.name).suffix.lower() != ".png":
+        return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
+    recipe = read_recipe(files.members["principal"], files.name, config)
+    if "prompt" not in recipe.settings:
+        raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
+    return recipe
+
+
+def _spoken_beside(files: Files, config: Config) -> dict[str, Any]:
+    """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins."""
+    limit = 4 * config.limits.characters
+    spoken: dict[str, Any] = {}
+    if ".txt" in files.members:
+        spoken |= parse_prompt(files.data(".txt", limit), files.names[".txt"], characters=config.limits.characters).settings
+    if "_neg.txt" in files.members:
+        spoken["negative_prompt"] = _plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
+    for role in (".yaml", ".yml"):
+        if role in files.members:
+            name = files.names[role]
+            spoken |= checked(parse_yaml(_plain_text(files.data(role, limit), name), name), name).given()
+    return {**spoken, **files.spoken}
+
+
+def _plain_text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: this is not UTF-8 text; save it as UTF-8") from None
+
+
+def _settle(given: Mapping[str, Any], where: str, config: Config, *, defaults: Mapping[str, Any] | None = None) -> Settings:
+    settings = checked(layered(config.defaults if defaults is None else defaults, given), where)
+    limits = config.limits
+    for key, limit in (("steps", limits.steps), ("count", limits.count)):
+        if (getattr(settings, key) or 0) > limit:
+            raise InputError(f"{where}: {key} is {getattr(settings, key)}, the limit is {limit} (limits.{key} in config.yaml)")
+    if (settings.width or 0) * (settings.height or 0) > limits.pixels:
+        raise InputError(
+            f"{where}: {settings.width}x{settings.height} is more than {limits.pixels} pixels (limits.pixels in config.yaml)"
+        )
+    for text in (settings.prompt, settings.negative_prompt):
+        refuse_unsupported(text or "", where)
+        if len(text or "") > limits.characters:
+            raise InputError(
+                f"{where}: a prompt of {len(text or '')} characters exceeds {limits.characters} (limits.characters in config.yaml)"
+            )
+    return settings
+
+
+def _read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
+    path = files.members["principal"]
+    artifact = tiffsd.read(path, expect=tiffsd.Kind.LATENTS, name=files.name)
+    whole = "prompt_embeds" in artifact.tensors and artifact.header.recipe
+    original = None if whole or shelves.keep is None else _kept_original(artifact, files, shelves.keep)
+    return artifact if original is None else tiffsd.repair(artifact, original, name=files.name)
+
+
+def _kept_original(artifact: tiffsd.Artifact, files: Files, keep: Path) -> tiffsd.Artifact | None:
+    """The original that the daemon kept when it wrote the file: by id, else by stem where only one can be meant."""
+    identity = tiffsd.find_id(files.members["principal"], files.name)
+    kept = [path for path in keep.iterdir() if id_of(path.name) == identity] if identity else []
+    kept = kept or [path for path in keep.iterdir() if stem_of(path.name) == stem_of(files.name)]
+    same = [found for path in kept if (found := tiffsd.read(path, name=path.name)).header.size == artifact.header.size]
+    return same[0] if len(same) == 1 else None
+
+
+def _size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
+    _, rows, columns = artifact.tensors["latents"].shape
+    return {"width": columns * PIXELS_PER_LATENT, "height": rows * PIXELS_PER_LATENT}
+
+
+def _embedding_half(files: Files) -> dict[str, NDArray[Any]]:
+    for role in ("_prompt", "_textstate1"):
+        if role in files.members:
+            half = tiffsd.read(files.members[role], expect=tiffsd.Kind.EMBEDDING, name=files.names[role])
+            return {name: half.tensors[name] for name in EMBEDDING_TENSORS if name in half.tensors}
+    return {}
+
+
+def _saved_embedding(settings: Settings, shelves: Shelves) -> dict[str, NDArray[Any]]:
+    if settings.embedding is None:
+        return {}
+    path = shelves.embeddings / f"{settings.embedding}.tiff"
+    if path.is_symlink() or not path.is_file():
+        saved = ", ".join(sorted(found.stem for found in shelves.embeddings.glob("*.tiff"))) or "none"
+        raise InputError(
+            f"there is no saved embedding {settings.embedding!r}; saved are: {saved}; save one with `save_embedding: NAME`"
+        )
+    saved_artifact = tiffsd.read(path, expect=tiffsd.Kind.EMBEDDING, name=path.name)
+    return {name: saved_artifact.tensors[name] for name in EMBEDDING_TENSORS if name in saved_artifact.tensors}
+
+
+def _must_encode_text(
+    tensors: Mapping[str, NDArray[Any]], given: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact
+) -> bool:
+    """Whether the prompt has to be encoded first: there is no embedding, or a person changed the words beside it."""
+    words = ("prompt", "negative_prompt", "clip_skip")
+    changed = any(given.get(key) != artifact.header.recipe.get(key) for key in words if key in given)
+    if "prompt_embeds" in tensors and not (changed and given.get("prompt") is not None and artifact.header.recipe):
+        return False
+    if given.get("prompt") is not None:
+        return True
+    stem = shown(stem_of(files.name))
+    raise InputError(
+        f"{files.name}: these latents have no embedding, and no original of them was kept; "
+        f"drop the prompt as {stem}.txt beside them, or a settings file {stem}.yaml with a line `prompt: ...`, "
+        "or `embedding: NAME` for a saved one"
+    )
+
+
+def _check_startable(artifact: tiffsd.Artifact, settings: Settings, name: str) -> None:
+    if artifact.header.state is tiffsd.State.FINAL and settings.strength is None:
+        raise InputError(
+            f"{name}: these latents are finished, so there is nothing left to denoise; give a `strength` between 0 and 1 in the "
+            f"settings file {shown(stem_of(name))}.yaml to make them anew (image-to-image), "
+            "or drop them into inbox/3-decode to make a picture"
+        )
+
+
+def _described(artifact: tiffsd.Artifact) -> str:
+    header = artifact.header
+    if header.state is tiffsd.State.PARTIAL:
+        return f"half-done (step {header.step} of {header.steps})"
+    return "pure noise"
+
+
+def _used(settings: Settings, *keys: str) -> dict[str, Any]:
+    return {key: value for key in keys if (value := getattr(settings, key)) is not None}
+
+
+def _tidy(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in recipe.items() if key not in USED_UP}
+
+
+def _random_seed() -> int:
+    return secrets.randbelow(2**32)

@@ -1,0 +1,73 @@
+"""Names of dropped and published files: STEM.ID.EXT.
+
+The stem is what a person called the file, the id is 8 hex digits that the daemon gives to each output, the extension says what it is. A
+name may hold any bytes a Linux folder allows: names are str with surrogateescape, as os.listdir gives them, and are cut to the 255 bytes
+of a file name by shortening the stem, never the id or the extension.
+"""
+
+import os
+import re
+from pathlib import PurePath
+
+LIMIT_BYTES = 255
+_ID = re.compile(r"\.([0-9a-f]{8})\Z")
+
+
+def new_id() -> str:
+    """A fresh id: 8 hex digits."""
+    return os.urandom(4).hex()
+
+
+def base_of(name: str) -> str:
+    """The name without its extension; an id stays."""
+    return os.path.splitext(name)[0]  # noqa: PTH122 (PurePath drops a trailing dot before it splits)
+
+
+def without_id(base: str) -> str:
+    """A base name without the id at its end, if it has one."""
+    return _ID.sub("", base) or base
+
+
+def stem_of(name: str) -> str:
+    """What a person called the file: the name without its extension and without an id before it."""
+    return without_id(base_of(name))
+
+
+def id_of(name: str) -> str | None:
+    """The id in a name, 8 hex digits before the extension, or None."""
+    found = _ID.search(base_of(name))
+    return found[1] if found else None
+
+
+def output_name(stem: str, identity: str, extension: str = "") -> str:
+    """STEM.ID.EXT; the extension comes with its dot."""
+    return fitted(stem, f".{identity}{extension}")
+
+
+def fitted(stem: str, rest: str) -> str:
+    """Stem and rest as one name of at most 255 bytes; the stem gives way."""
+    while stem and len(os.fsencode(stem + rest)) > LIMIT_BYTES:
+        stem = stem[:-1]
+    return stem + rest
+
+
+def numbered(name: str, number: int, *, stem: str | None = None) -> str:
+    """The name to use when `name` is taken: cat.3f9a1c2e.tiff -> cat-2.3f9a1c2e.tiff; number 1 is the name itself.
+
+    With `stem` the number goes behind that stem, so that all files of one drop keep belonging together: cat-2_latent.tiff, cat-2.yaml.
+    """
+    if number == 1:
+        return name
+    head = stem if stem and name.startswith(stem) else stem_of(name)
+    rest = name[len(head) :]
+    return fitted(head, f"-{number}{rest}")
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name names a file inside its folder and nothing else."""
+    return bool(name) and PurePath(name).name == name and name not in {".", ".."} and "\0" not in name
+
+
+def shown(name: str) -> str:
+    """The name for a sentence or a log line: one line, printable, whatever bytes it holds."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in name)

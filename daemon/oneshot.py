@@ -1,0 +1,107 @@
+"""One stage on one file, without a spool: the twins of the prototype's four scripts.
+
+The same hands as the daemon's (`intake.py`, `results.py`) and the same kind of worker process, so that both make the same tensors.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.compute import Local
+from daemon.config import Config
+from daemon.errors import InputError
+from daemon.intake import Files, Shelves, read_request
+from daemon.request import Request, Tensors, computed
+from daemon.results import Bench, Output, results
+from daemon.settings import checked, layered
+
+OnProgress = Callable[[int, int], None]
+PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
+
+
+def run(
+    stage: str,
+    members: Mapping[str, Path],
+    given: Mapping[str, Any],
+    target: Path,
+    *,
+    config: Config,
+    on_progress: OnProgress,
+) -> list[str]:
+    """Run one stage on files and write `target`; `given` are settings that win over all others. Returns notes for the person.
+
+    Raises InputError or TiffsdError where a file is at fault; an existing target is replaced, since its name was said in so many
+    words.
+    """
+    started = time.monotonic()
+    files = Files(
+        members,
+        {role: path.name for role, path in members.items()},
+        checked(layered(given), "the command line").given(),
+    )
+    request = read_request(stage, files, Shelves(config, config.spool_folder / "embeddings"))
+    tensors, facts = _computed(request, config, on_progress)
+    bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
+    outputs = results(request, target.stem, tensors, facts, bench)
+    _write(_wanted(outputs, target), target)
+    return [*request.notes, *facts.get("notes", [])]
+
+
+def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Config, on_progress: OnProgress) -> list[str]:
+    """The text stage on a prompt that is no file."""
+    with tempfile.TemporaryDirectory(prefix="tiffsd-") as scratch:
+        path = Path(scratch) / f"{target.stem}.txt"
+        path.write_text(prompt, encoding="utf-8")
+        return run("text", {"principal": path}, given, target, config=config, on_progress=on_progress)
+
+
+def find_latents(name: str) -> dict[str, Path]:
+    """The files that a name means: NAME, NAME.tiff, or the prototype's pair NAME_latent.tiff and NAME_prompt.tiff."""
+    for path in (Path(name), Path(f"{name}.tiff")):
+        if path.is_file():
+            return {"principal": path}
+    for latents, embedding in PAIRS:
+        pair = Path(f"{name}{latents}.tiff"), Path(f"{name}{embedding}.tiff")
+        if all(path.is_file() for path in pair):
+            return {"principal": pair[0], embedding: pair[1]}
+    raise InputError(
+        f"{name}: there is neither {name}.tiff nor the pair {name}_latent.tiff and {name}_prompt.tiff; "
+        "give the name without its ending"
+    )
+
+
+def _computed(request: Request, config: Config, on_progress: OnProgress) -> tuple[Tensors, dict[str, Any]]:
+    compute = Local(device=config.compute.device, threads=config.compute.threads)
+    try:
+        return computed(request, config, lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
+    finally:
+        compute.close()
+
+
+def _wanted(outputs: list[Output], target: Path) -> Output:
+    """The one output that was asked for, by its extension; the kept originals are the daemon's business."""
+    suffix = ".tiff" if target.suffix.lower() in (".tif", ".tiff") else target.suffix.lower()
+    visible = [output for output in outputs if not output.publication.folder.startswith(".")]
+    fitting = [output for output in visible if output.publication.name.endswith(suffix)]
+    if not fitting:
+        kinds = " or ".join(sorted({Path(output.publication.name).suffix for output in visible}))
+        raise InputError(
+            f"{target}: this stage writes {kinds}, not {target.suffix or 'a file without an ending'}; give another name"
+        )
+    return fitting[-1]
+
+
+def _write(output: Output, target: Path) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            output.write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

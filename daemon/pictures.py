@@ -1,0 +1,191 @@
+"""Pictures as people know them: reading photos, writing PNG, and the recipe that rides in a picture so that it can be run again.
+
+The recipe stands twice in a PNG: as A1111's infotext under `parameters`, which other programs read, and exactly, as JSON under
+`tiffsd`.
+"""
+
+import json
+import struct
+import warnings
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+
+import tiffsd
+from daemon.config import Config
+from daemon.errors import InputError
+from daemon.prompts import Prompt, parse_prompt, render_infotext
+from daemon.settings import PIXELS_PER_LATENT, checked
+
+# Raising a decompression-bomb error is ours: by the configured limit and before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+TIFF_SUFFIXES = (".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP")
+# What Pillow's decoders were seen to raise on broken files.
+BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    OverflowError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
+EXACT_RECIPE = "tiffsd"
+INFOTEXT = "parameters"
+Picture = NDArray[np.float32]
+
+
+def write_png(
+    file: BinaryIO, picture: Picture, *, recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], version: str
+) -> None:
+    """Write an 8-bit PNG: (H,W,3) float, clipped to 0..1 and rounded as diffusers does, sRGB, with the recipe in it."""
+    levels = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+    info = PngImagePlugin.PngInfo()
+    info.add_text(INFOTEXT, render_infotext(recipe, version))
+    info.add_text(EXACT_RECIPE, recipe_json(recipe, history))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(levels).save(file, format="PNG", pnginfo=info, icc_profile=profile, compress_level=4)
+
+
+def recipe_json(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> str:
+    """The record that a picture carries so that it can be run again: one line of ASCII JSON."""
+    return json.dumps({"recipe": dict(recipe), "history": [dict(entry) for entry in history]})
+
+
+def read_recipe(path: Path, name: str, config: Config) -> Prompt:
+    """The recipe that a picture carries, without its pixels; empty where there is none. Raises InputError for no picture."""
+    if Path(name).suffix.lower() in TIFF_SUFFIXES:
+        header = tiffsd.inspect(path)
+        return _recipe(header.recipe, header.history, name) if header.recipe else Prompt({})
+    with _opened(path, name) as image:
+        text = getattr(image, "text", {}) if image.format == "PNG" else {}
+    if EXACT_RECIPE in text:
+        return _exact_recipe(text[EXACT_RECIPE], name)
+    if INFOTEXT in text:
+        return _foreign_recipe(text[INFOTEXT], name, config)
+    return Prompt({})
+
+
+def _exact_recipe(text: str, name: str) -> Prompt:
+    try:
+        record = json.loads(text)
+        return _recipe(record["recipe"], record["history"], name)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise InputError(f"{name}: the recipe in this picture is damaged; drop a prompt file instead") from None
+
+
+def _recipe(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], name: str) -> Prompt:
+    settings = checked({key: value for key, value in recipe.items() if key not in ("hold", "strength")}, name).given()
+    return Prompt(settings, tuple(unrepeatable(recipe, history)))
+
+
+def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What running a recipe again cannot give back, in sentences."""
+    notes = []
+    painted = [str(entry["stage"]) for entry in history if entry.get("painted")]
+    if painted:
+        notes.append(f"latents of this picture were edited by hand before {' and '.join(painted)}: the recipe does not repeat that")
+    if any(entry.get("stage") == "encode" for entry in history):
+        notes.append("this picture came from another picture: the recipe starts from noise instead")
+    elif "strength" in recipe:
+        notes.append("this picture was made anew from finished latents: the recipe starts from noise instead")
+    return notes
+
+
+def _foreign_recipe(text: str, name: str, config: Config) -> Prompt:
+    prompt = parse_prompt(text.encode(), name, characters=config.limits.characters)
+    settings, notes = dict(prompt.settings), list(prompt.notes)
+    for key, known in (("model", config.models), ("vae", config.vaes)):
+        if key in settings and settings[key] not in known:
+            notes.append(f"the recipe's {key} {settings.pop(key)!r} is not in config.yaml; the default is used instead")
+    if settings.pop("strength", None) is not None:
+        notes.append("this picture came from another picture: the recipe starts from noise instead")
+    return Prompt(settings, tuple(notes))
+
+
+def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], limit: int) -> tuple[Picture, tuple[str, ...]]:
+    """A picture as (H,W,3) float32 in 0..1, fitted to `size` (width, height) or trimmed to the grid, and what was done to it.
+
+    Raises InputError where it is no picture or has more than `limit` pixels, and TiffsdError for a TIFF that cannot be read.
+    """
+    if Path(name).suffix.lower() in TIFF_SUFFIXES:
+        artifact = tiffsd.read(path, expect=tiffsd.Kind.PICTURE, name=name)
+        picture, notes = artifact.tensors["picture"], artifact.notes
+        _check_pixels(picture.shape[1], picture.shape[0], name, limit)
+    else:
+        with _opened(path, name) as image:
+            _check_pixels(image.width, image.height, name, limit)
+            picture, notes = _pixels(image, name)
+    return _fitted(picture, size, notes)
+
+
+def _opened(path: Path, name: str) -> Image.Image:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Image.open(path, formats=FORMATS)
+    except BROKEN as error:
+        raise InputError(
+            f"{name}: this is no PNG, JPEG or WebP picture that can be read: {error!s:.200}; save it anew and drop it again"
+        ) from error
+
+
+def _pixels(image: Image.Image, name: str) -> tuple[Picture, tuple[str, ...]]:
+    notes: tuple[str, ...] = ()
+    try:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+            upright, notes = _on_white(upright), ("transparent parts were laid on white",)
+        if upright.mode in ("I;16", "I;16B", "I"):
+            gray = np.asarray(upright, dtype=np.float32) / 65_535
+            return np.repeat(gray[..., None], 3, axis=2), notes
+        return np.asarray(upright.convert("RGB"), dtype=np.float32) / 255, notes
+    except BROKEN as error:
+        raise InputError(f"{name}: the picture breaks off or is damaged: {error!s:.200}; save it anew and drop it again") from error
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    layers = image.convert("RGBA")
+    white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, layers)
+
+
+def _check_pixels(width: int, height: int, name: str, limit: int) -> None:
+    if width * height > limit:
+        raise InputError(
+            f"{name}: {width}x{height} is more than {limit} pixels (limits.pixels in config.yaml); make the picture smaller"
+        )
+
+
+def _fitted(picture: Picture, size: tuple[int | None, int | None], notes: tuple[str, ...]) -> tuple[Picture, tuple[str, ...]]:
+    height, width, _ = picture.shape
+    wanted = (size[0] or _trimmed(width), size[1] or _trimmed(height))
+    if wanted == (width, height):
+        return picture, notes
+    if size == (None, None):
+        left, top = (width - wanted[0]) // 2, (height - wanted[1]) // 2
+        trimmed = np.ascontiguousarray(picture[top : top + wanted[1], left : left + wanted[0]])
+        return trimmed, (
+            *notes,
+            f"trimmed from {width}x{height} to {wanted[0]}x{wanted[1]}, multiples of {PIXELS_PER_LATENT}",
+        )
+    return _scaled(picture, wanted), (*notes, f"scaled and cropped from {width}x{height} to {wanted[0]}x{wanted[1]}")
+
+
+def _trimmed(side: int) -> int:
+    return max(side - side % PIXELS_PER_LATENT, PIXELS_PER_LATENT)
+
+
+def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
+    channels = [Image.fromarray(np.ascontiguousarray(picture[..., index])) for index in range(3)]
+    fitted = [np.asarray(ImageOps.fit(channel, size, Image.Resampling.LANCZOS), dtype=np.float32) for channel in channels]
+    return np.stack(fitted, axis=2)

@@ -1,0 +1,85 @@
+"""An artifact -> a PNG to glance at in `previews/`, and `index.html` to look at the newest of them; losing any of it costs nothing.
+
+Latents are shown by a linear map of their channels to colours where the family's factors are known, otherwise as the canvas people
+paint on.
+"""
+
+import html
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import tiffsd
+
+FOLDER = "previews"
+NEWEST = 200
+SIDE_PIXELS = 256
+
+# (4, 3): latent channels to RGB in -1..1 for Stable Diffusion 1.x and 2.x, a fit published by keturn on the Hugging Face forum
+# (2022).
+RGB_FACTORS = np.array([[0.298, 0.207, 0.208], [0.187, 0.286, 0.173], [-0.158, 0.189, 0.264], [-0.184, -0.271, -0.473]])
+
+
+def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
+    """The artifact as an 8-bit RGB picture, enlarged without smoothing where it is small."""
+    if artifact.header.kind is tiffsd.Kind.PICTURE:
+        image = Image.fromarray(_levels(artifact.tensors["picture"]))
+        image.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
+        return image
+    if artifact.header.kind is tiffsd.Kind.LATENTS and artifact.tensors["latents"].shape[0] == len(RGB_FACTORS):
+        latents = np.moveaxis(artifact.tensors["latents"], 0, -1)
+        return _enlarged(Image.fromarray(_levels(latents @ RGB_FACTORS / 2 + 0.5)))
+    return _enlarged(Image.fromarray(_levels(tiffsd.paint(artifact))).convert("RGB"))
+
+
+def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
+    """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
+    png = io.BytesIO()
+    preview_image(artifact).save(png, format="PNG")
+    path = root / FOLDER / f"{stem}.{artifact.header.id}.png"
+    _replace(path, png.getvalue())
+    return path
+
+
+def write_index(root: Path) -> None:
+    """Write `index.html` over the newest previews, newest first."""
+    folder = root / FOLDER
+    with os.scandir(folder) as entries:
+        found = sorted(((entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".png")), reverse=True)
+    figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
+    page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
+    _replace(folder / "index.html", page.encode("utf-8", "replace"))
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>tiffsd previews</title>
+<style>body{{font:14px sans-serif;background:#222;color:#ddd;margin:1em}}figure{{display:inline-block;margin:.5em}}
+figcaption{{max-width:256px;overflow-wrap:anywhere}}</style></head><body>
+<h1>Previews</h1><p>The newest {shown} of {all}.</p>
+{figures}
+</body></html>
+"""
+
+
+def _figure(name: str) -> str:
+    shown = html.escape(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    return f'<figure><img src="{shown}" alt=""><figcaption>{shown}</figcaption></figure>'
+
+
+def _levels(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+
+
+def _enlarged(image: Image.Image) -> Image.Image:
+    factor = max(1, SIDE_PIXELS // max(image.size))
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)

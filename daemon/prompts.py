@@ -1,0 +1,205 @@
+"""Prompt text -> the settings it says: plain text, YAML front matter + text, or an A1111 infotext; and back.
+
+The grammar of the infotext is that of A1111's `modules/infotext_utils.py`: the last line counts as parameters where it holds at
+least three `Key: value` pairs. A plain prompt can look like that by accident, so `Steps:` must be one of them.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.config import parse_yaml
+from daemon.errors import InputError
+from daemon.stages.schedulers import canonical, display
+
+PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+NEGATIVE = "Negative prompt:"
+SOFTWARE = "tiffsd"
+
+# What each form looks like, for the sentence that refuses it: encoding it as words would make another picture than the writer
+# meant.
+UNSUPPORTED = (
+    (re.compile(r"<(lora|lyco|hypernet):[^>]*>"), "networks in angle brackets"),
+    (re.compile(r"(?<!\\)\([^()]*:\s*[+-]?[\d.]+\s*\)"), "attention weights (word:1.3)"),
+    (re.compile(r"(?<!\\)\[[^\[\]]*[:|][^\[\]]*\]"), "prompt schedules [a:b:0.5] and alternation [a|b]"),
+    (re.compile(r"\bBREAK\b"), "BREAK"),
+    (re.compile(r"\bAND\b"), "AND"),
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a prompt file says: settings in the one vocabulary, and what could not be honoured, in sentences."""
+
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
+    """Read the bytes of a prompt file; `characters` bounds its length. Raises InputError naming the file and the way out."""
+    text = _decoded(data, where)
+    if len(text) > characters:
+        raise InputError(
+            f"{where}: the prompt has {len(text)} characters, the limit is {characters} (limits.characters in config.yaml)"
+        )
+    prompt = _front_matter(text, where) if text.startswith("---\n") else _infotext(text)
+    words = str(prompt.settings.get("prompt", ""))
+    if not words.strip() and "embedding" not in prompt.settings:
+        raise InputError(f"{where}: there is no prompt in this file; write what the picture shall show and drop it again")
+    for part in (words, str(prompt.settings.get("negative_prompt", ""))):
+        refuse_unsupported(part, where)
+    return prompt
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: this is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}); save it as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{where}: this holds zero bytes, so it is no text; a prompt is plain UTF-8 text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _front_matter(text: str, where: str) -> Prompt:
+    head, fence, body = text[4:].partition("\n---")
+    if not fence or (body and not body.startswith("\n")):
+        raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
+    spoken = parse_yaml(head, where)
+    inner = _infotext(body)
+    written = {key: value for key, value in inner.settings.items() if key != "prompt" or value}
+    return Prompt({**written, **spoken}, inner.notes)
+
+
+def _infotext(text: str) -> Prompt:
+    *lines, last = text.strip().split("\n")
+    pairs = PAIR.findall(last)
+    if len(pairs) < 3 or not any(key == "Steps" for key, _ in pairs):
+        lines, pairs = [*lines, last], []
+    prompt, negative = _split_negative(lines)
+    settings: dict[str, Any] = {"prompt": prompt}
+    if negative is not None:
+        settings["negative_prompt"] = negative
+    read, notes = _parameters({key: _unquoted(value) for key, value in pairs})
+    return Prompt({**settings, **read}, notes)
+
+
+def _split_negative(lines: list[str]) -> tuple[str, str | None]:
+    for index, line in enumerate(lines):
+        if line.strip().startswith(NEGATIVE):
+            first = line.strip().removeprefix(NEGATIVE).strip()
+            return "\n".join(lines[:index]).strip(), "\n".join([first, *lines[index + 1 :]]).strip()
+    return "\n".join(lines).strip(), None
+
+
+def _unquoted(value: str) -> str:
+    if value.startswith('"'):
+        try:
+            return str(json.loads(value))
+        except json.JSONDecodeError:
+            return value
+    return value.strip()
+
+
+NUMBERS: Mapping[str, tuple[str, type]] = {
+    "Steps": ("steps", int),
+    "CFG scale": ("guidance_scale", float),
+    "CFG Rescale": ("guidance_rescale", float),
+    "Eta": ("eta", float),
+    "Seed": ("seed", int),
+    "Denoising strength": ("strength", float),
+}
+# Keys that name the software or repeat what the picture itself shows.
+SILENT = frozenset({"Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"})
+
+
+def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    settings: dict[str, Any] = {}
+    notes = [
+        f"the recipe's '{key}: {value}' is not something tiffsd can honour"
+        for key, value in pairs.items()
+        if key not in {*NUMBERS, *SILENT}
+    ]
+    for key, (name, number) in NUMBERS.items():
+        if key in pairs:
+            settings[name] = _number(pairs[key], number, key)
+    if "Size" in pairs:
+        settings["width"], settings["height"] = _size(pairs["Size"])
+    if "Sampler" in pairs:
+        settings["scheduler"] = _scheduler(pairs["Sampler"], pairs.get("Schedule type", "Automatic"))
+    if int(_number(pairs.get("Clip skip", "1"), int, "Clip skip")) > 1:
+        settings["clip_skip"] = int(pairs["Clip skip"]) - 1
+    for key, name in (("Model", "model"), ("VAE", "vae")):
+        if key in pairs:
+            settings[name] = pairs[key]
+    if pairs and pairs.get("RNG") != "CPU":
+        notes.append("this recipe's noise was drawn by another program, perhaps on a GPU: the same seed gives another picture here")
+    return settings, tuple(notes)
+
+
+def _number(text: str, number: type, key: str) -> Any:
+    try:
+        return number(text)
+    except ValueError:
+        raise InputError(
+            f"the recipe says '{key}: {text}', expected a number; correct it or delete the line of parameters"
+        ) from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not found:
+        raise InputError(f"the recipe says 'Size: {text}', expected WIDTHxHEIGHT such as 512x768")
+    return int(found[1]), int(found[2])
+
+
+def _scheduler(sampler: str, schedule: str) -> str:
+    suffix = "" if schedule in ("", "Automatic", "Default") else f" {schedule}"
+    return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)
+
+
+def refuse_unsupported(prompt: str, where: str) -> None:
+    """Raise InputError where a prompt uses syntax that would otherwise be encoded as words."""
+    for pattern, what in UNSUPPORTED:
+        found = pattern.search(prompt)
+        if found:
+            raise InputError(
+                f"{where}: the prompt holds {found[0]!r:.60}; {what} cannot be done yet and would be read as words: "
+                "take it out (a backslash before a bracket makes it a plain bracket)"
+            )
+
+
+def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
+    """The recipe of a picture in A1111's form, as other programs read it from a PNG."""
+    sampler, schedule = display(recipe["scheduler"]) if "scheduler" in recipe else (None, None)
+    size = f"{recipe['width']}x{recipe['height']}" if "width" in recipe and "height" in recipe else None
+    pairs = {
+        "Steps": recipe.get("steps"),
+        "Sampler": sampler,
+        "Schedule type": schedule,
+        "CFG scale": recipe.get("guidance_scale"),
+        "Seed": recipe.get("seed"),
+        "Size": size,
+        "Model": recipe.get("model"),
+        "VAE": recipe.get("vae"),
+        "Denoising strength": recipe.get("strength"),
+        "Clip skip": recipe["clip_skip"] + 1 if recipe.get("clip_skip") else None,
+        "CFG Rescale": recipe.get("guidance_rescale") or None,
+        "Eta": recipe.get("eta") or None,
+        "RNG": "CPU",
+        "Version": f"{SOFTWARE} {version}",
+    }
+    lines = [str(recipe.get("prompt", ""))]
+    if recipe.get("negative_prompt"):
+        lines.append(f"{NEGATIVE} {recipe['negative_prompt']}")
+    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value is not None))
+    return "\n".join(lines).strip()
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text) if any(mark in text for mark in ',:\n"') else text

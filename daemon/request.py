@@ -1,0 +1,73 @@
+"""One job as the compute side sees it: tensors and settings, read and checked, with what its result has to carry on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+import tiffsd
+from daemon.config import Config
+from daemon.settings import Settings
+
+EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+Tensors = Mapping[str, NDArray[Any]]
+Call = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compute. `recipe` and `history` go on into the result, `notes` are what reading found, in sentences.
+
+    `encodes_text` says that the prompt has to go through the text stage first, because no embedding came with it.
+    """
+
+    stage: str
+    settings: Settings
+    recipe: Mapping[str, Any]
+    tensors: Tensors = field(default_factory=dict)
+    source: tiffsd.Artifact | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    encodes_text: bool = False
+
+
+def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, dict[str, Any]]:
+    """Send a request through `call`: the stage itself, and the text stage before it where needed. Returns tensors and facts."""
+    settings = stage_settings(request, config)
+    if not request.encodes_text:
+        return call(request.stage, request.tensors, settings)
+    words, said = call("text", {}, {**settings, "seeds": [settings["seed"]]})
+    embedding = {name: words[name] for name in EMBEDDING_TENSORS if name in words}
+    tensors, facts = call(request.stage, {**request.tensors, **embedding}, settings)
+    return {**embedding, **tensors}, {**facts, "notes": [*said.get("notes", []), *facts.get("notes", [])]}
+
+
+def stage_settings(request: Request, config: Config) -> dict[str, Any]:
+    """The settings of a request as the compute side takes them: plain JSON values, the model by its path."""
+    settings = request.settings
+    seed = settings.seed or 0
+    header = request.source.header if request.source else None
+    return {
+        **settings.given(),
+        "seed": seed,
+        "seeds": [seed + index for index in range(settings.count or 1)],
+        "prompt": settings.prompt or "",
+        "negative_prompt": settings.negative_prompt or "",
+        "state": header.state.value if header and header.state else None,
+        "step": header.step if header else None,
+        "model": model_settings(settings, config),
+    }
+
+
+def model_settings(settings: Settings, config: Config) -> dict[str, Any]:
+    """Which model, and where: the configuration's names become paths here. Raises InputError for a name it does not have."""
+    name = settings.model or ""
+    return {
+        "name": name,
+        "path": config.model_path(name),
+        "dtype": config.model(name).dtype,
+        "vae": config.vae(settings.vae) if settings.vae else None,
+        "device": config.compute.device,
+        "network": config.compute.network,
+    }

@@ -1,0 +1,197 @@
+"""The tensors of one job -> the files it publishes: married latents, pictures, saved embeddings, and the kept originals.
+
+One of the two hands of `job.py` (the other is `intake.py`). Names are STEM.ID.EXT with a new id for each output; the gate decides
+whether a result goes to the next inbox or waits in `hold/`.
+"""
+
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, BinaryIO
+
+import numpy as np
+
+import tiffsd
+from daemon.books import Publication
+from daemon.config import Config
+from daemon.names import output_name
+from daemon.pictures import write_png
+from daemon.request import EMBEDDING_TENSORS, Request, Tensors
+from daemon.stages import STAGES
+
+KEEP = ".keep"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to publish: where, under which name, how its bytes are written, and the artifact for a preview (of the visible
+    ones)."""
+
+    publication: Publication
+    write: Callable[[BinaryIO], None]
+    artifact: tiffsd.Artifact | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the making of results needs to know of its surroundings; `gated` says whether a stage's review gate is on."""
+
+    config: Config
+    gated: Callable[[str], bool]
+    now: datetime
+    seconds: float
+
+
+def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    """The files that a finished computation publishes, in the order in which they must appear."""
+    if request.stage == "decode":
+        return _picture(request, stem, tensors, facts, bench)
+    if request.stage == "text":
+        return _text(request, stem, tensors, facts, bench)
+    return _latents(request, stem, tensors, facts, bench)
+
+
+def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    embedding = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors} | dict(request.tensors)
+    outputs = _saved_embedding(request, embedding, facts, bench)
+    for index, noise in enumerate(tensors["latents"]):
+        drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
+        recipe = {**request.recipe, "seed": int(request.recipe["seed"]) + index}
+        outputs += _artifact(
+            request,
+            stem,
+            drawn,
+            {"state": "noise", **facts},
+            bench,
+            recipe=recipe,
+            target=request.settings.then or "diffuse",
+        )
+    return outputs
+
+
+def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    married = request.stage == "diffuse" or "prompt_embeds" in tensors
+    carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors and married}
+    target = request.settings.then
+    if target is None and request.stage == "encode" and not married:
+        return _artifact(request, stem, tensors, facts, bench, recipe=request.recipe, target="decode", hold=True)
+    following = "diffuse" if request.stage == "encode" or facts.get("state") == "partial" else "decode"
+    hold = target is None and facts.get("state") == "partial"
+    return _artifact(
+        request,
+        stem,
+        {**carried, **tensors},
+        facts,
+        bench,
+        recipe=request.recipe,
+        target=target or following,
+        hold=hold,
+    )
+
+
+def _artifact(
+    request: Request,
+    stem: str,
+    tensors: Tensors,
+    facts: Mapping[str, Any],
+    bench: Bench,
+    *,
+    recipe: Mapping[str, Any],
+    target: str,
+    hold: bool = False,
+) -> list[Output]:
+    """A married latents file for a stage's folder, and its original for `.keep/`, which is published first."""
+    artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, tensors["latents"].shape, recipe, facts, bench), dict(tensors))
+    name = output_name(stem, artifact.header.id, ".tiff")
+    gate = "hold" if hold or recipe.get("hold") == target or bench.gated(target) else "inbox"
+    layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
+
+    def write(file: BinaryIO) -> None:
+        tiffsd.write(file, artifact, layout=layout)
+
+    return [
+        Output(Publication(f"keep-{name}", KEEP, name), write),
+        Output(Publication(name, f"{gate}/{STAGES[target].folder}", name), write, artifact),
+    ]
+
+
+def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    name = request.settings.save_embedding
+    if name is None:
+        return []
+    rows = [embedding[tensor] for tensor in EMBEDDING_TENSORS[:2] if tensor in embedding]
+    size = (len(rows), *rows[0].shape)
+    words = {key: request.recipe[key] for key in ("prompt", "negative_prompt", "model", "clip_skip") if key in request.recipe}
+    header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, bench)
+    artifact = tiffsd.Artifact(header, dict(embedding))
+
+    def write(file: BinaryIO) -> None:
+        tiffsd.write(file, artifact)
+
+    return [Output(Publication(f"embedding-{name}.tiff", "embeddings", f"{name}.tiff"), write)]
+
+
+def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    picture = np.ascontiguousarray(tensors["picture"], dtype=np.float32)
+    recipe = {key: value for key, value in request.recipe.items() if key != "hold"}
+    header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, bench)
+    artifact = tiffsd.Artifact(header, {"picture": picture})
+
+    def write_tiff(file: BinaryIO) -> None:
+        tiffsd.write(file, artifact)
+
+    def write_picture(file: BinaryIO) -> None:
+        write_png(file, picture, recipe=recipe, history=header.history, version=version("tiffsd"))
+
+    wanted = [(".tiff", write_tiff, bench.config.pictures.tiff), (".png", write_picture, bench.config.pictures.png)]
+    names = [(output_name(stem, header.id, suffix), write) for suffix, write, asked in wanted if asked]
+    outputs = [Output(Publication(name, "pictures", name), write) for name, write in names]
+    return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
+
+
+def _header(
+    request: Request,
+    kind: tiffsd.Kind,
+    size: tuple[int, ...],
+    recipe: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    bench: Bench,
+) -> tiffsd.Header:
+    identity = tiffsd.new_id()
+    is_latents = kind is tiffsd.Kind.LATENTS
+    state = tiffsd.State(facts.get("state", "final")) if is_latents else None
+    return tiffsd.Header(
+        kind=kind,
+        id=identity,
+        parent=request.source.header.id if request.source else None,
+        size=tuple(int(side) for side in size),
+        state=state,
+        sigma=facts.get("sigma") if is_latents else None,
+        step=facts.get("step") if is_latents else None,
+        steps=facts.get("steps") if is_latents else None,
+        recipe=dict(recipe),
+        history=(*request.history, _entry(request, identity, facts, bench)),
+        software=_software(),
+    )
+
+
+def _entry(request: Request, identity: str, facts: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "stage": request.stage,
+        "id": identity,
+        "at": bench.now.astimezone(UTC).isoformat(timespec="seconds"),
+        "seconds": round(bench.seconds, 3),
+    }
+    notes = [*request.notes, *facts.get("notes", [])]
+    if notes:
+        entry["notes"] = notes
+    if request.source and request.source.painted:
+        entry["painted"] = request.source.painted
+    return entry
+
+
+def _software() -> dict[str, str]:
+    packages = ("tiffsd", "torch", "diffusers", "transformers", "numpy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

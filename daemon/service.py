@@ -1,0 +1,306 @@
+"""The lifecycle of the daemon: build, start, tick, stop. The constructor starts nothing; a tick is one look at the folders.
+
+The main thread scans, claims, supervises and pings systemd; each job in flight has one thread that runs `job.run`. Signals only
+set flags.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from daemon.compute import Local
+from daemon.config import Config, read_config
+from daemon.errors import ConfigError
+from daemon.inbox import Drop, Inbox, Scan
+from daemon.job import Outcome, Rooms, run
+from daemon.previews import write_index
+from daemon.spool import Claim, Spool
+from daemon.stages import STAGES
+from daemon.status import Status, notify, read_status, write_status
+from daemon.watch import Watcher
+
+log = logging.getLogger(__name__)
+
+# Downstream first: a picture that is nearly done is finished before a new one is begun.
+ORDER = ("decode", "diffuse", "encode", "text")
+COALESCE_SECONDS = 0.05
+STATUS_SECONDS = 1.0
+# How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
+DRAIN_SECONDS = 20.0
+FIRST_BACKOFF_SECONDS = 5.0
+LONGEST_BACKOFF_SECONDS = 300.0
+
+
+@dataclass
+class Trouble:
+    """A stage whose machine side fails: why, and when it is tried again."""
+
+    reason: str
+    until: float
+    backoff_seconds: float
+
+
+class Service:
+    """The daemon on one spool, for as long as it runs; `config_path` is where a reload reads the configuration again."""
+
+    def __init__(self, config: Config, *, config_path: Path | None = None) -> None:
+        self.config = config
+        self.config_path = config_path
+        root = config.spool_folder
+        self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
+        self.inboxes = {name: self._inbox(name, root) for name in ORDER}
+        self.compute = Local(
+            device=config.compute.device,
+            threads=config.compute.threads,
+            idle_seconds=config.compute.idle_seconds,
+            budget_bytes=int(config.compute.memory_gb * 1e9),
+        )
+        self.slots = 1 + config.compute.ahead
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._reload = False
+        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._wake.set)
+        self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
+        self._jobs: dict[Future[Outcome], Claim] = {}
+        self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
+        self._scans: dict[str, Scan] = {}
+        self._troubles: dict[str, Trouble] = {}
+        self._next_scan = 0.0
+        self._last_status: Status | None = None
+        self._status_due = 0.0
+
+    def _inbox(self, name: str, root: Path) -> Inbox:
+        watch = self.config.watch
+        return Inbox(
+            STAGES[name],
+            root / "inbox" / STAGES[name].folder,
+            settle_seconds=watch.settle_seconds,
+            settle_unleased_seconds=watch.settle_unleased_seconds,
+            empty_grace_seconds=watch.empty_grace_seconds,
+        )
+
+    def start(self) -> None:
+        """Take the spool, finish what a crash left, and begin to watch. Raises SpoolError where the spool cannot be used."""
+        self.spool.root.mkdir(parents=True, exist_ok=True)
+        self.spool.acquire()
+        self.spool.create()
+        self.spool.check()
+        for left_over in (self.spool.root / "running").glob("*.txt"):
+            left_over.unlink()
+        for claim in self.spool.recover():
+            log.info("%s %a: taken up again after a crash", claim.stage, claim.names["principal"])
+            self._launch(claim)
+        self._watcher.start()
+        self._tell(time.monotonic())
+        notify("READY=1")
+        log.info("watching %s", self.spool.root)
+
+    def run(self) -> None:
+        """Start, tick until a signal asks for the end, stop."""
+        with self._signals():
+            self.start()
+            try:
+                while not self._stopping.is_set():
+                    self._sleep(self.tick(time.monotonic()))
+            finally:
+                self.stop()
+
+    def run_once(self) -> None:
+        """Work off what lies in the inboxes, and what comes of it, then stop."""
+        with self._signals():
+            self.start()
+            try:
+                while not self._stopping.is_set():
+                    due = self.tick(time.monotonic())
+                    if self._idle():
+                        break
+                    self._sleep(due)
+            finally:
+                self.stop()
+
+    def tick(self, now: float) -> float:
+        """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
+        if self._reload:
+            self._read_config_again()
+        self._reap(now)
+        if self._wake.is_set() or now >= self._next_scan:
+            self._wake.clear()
+            self._scan(now)
+        self._claim(now)
+        self.compute.tick(now)
+        if now >= self._status_due:
+            self._tell(now)
+        if self._watcher.healthy():
+            notify("WATCHDOG=1")
+        return self._next_scan
+
+    def request_stop(self) -> None:
+        """Ask the loop to end after this tick."""
+        self._stopping.set()
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Give running jobs back at their next step, end the worker, and release the spool."""
+        notify("STOPPING=1")
+        self._stopping.set()
+        wait(self._jobs, timeout=DRAIN_SECONDS)
+        self.compute.close()
+        self._threads.shutdown(wait=True)
+        self._reap(time.monotonic())
+        self._watcher.stop()
+        self._tell(time.monotonic(), alive=False)
+        self.spool.release()
+
+    def gated(self, stage: str) -> bool:
+        """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
+        return self.config.holds(stage) or (self.spool.root / "hold" / STAGES[stage].folder / "HOLD").exists()
+
+    def _sleep(self, due: float) -> None:
+        deadline = min(due, self._status_due) if self._jobs else due
+        if self._jobs and self._backlog():
+            wait(self._jobs, timeout=max(0.0, deadline - time.monotonic()), return_when=FIRST_COMPLETED)
+        else:
+            self._wake.wait(max(0.0, deadline - time.monotonic()))
+        if self._wake.is_set():
+            # Later events of the same drop coalesce into one scan.
+            self._stopping.wait(COALESCE_SECONDS)
+
+    def _backlog(self) -> bool:
+        return any(self._ready.values())
+
+    def _idle(self) -> bool:
+        settling = any(scan.due is not None for scan in self._scans.values())
+        return not self._jobs and not self._backlog() and not settling and not self._wake.is_set()
+
+    def _scan(self, now: float) -> None:
+        for name, inbox in self.inboxes.items():
+            try:
+                scan = inbox.scan(now)
+            except OSError as error:
+                self._trouble(name, f"its inbox cannot be read: {error}", now)
+                continue
+            for refusal in scan.refused:
+                self._refuse(name, refusal.drop, refusal.sentence)
+            self._scans[name] = scan
+            self._ready[name] = deque(scan.ready)
+        dues = [scan.due for scan in self._scans.values() if scan.due is not None]
+        self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
+
+    def _refuse(self, stage: str, drop: Drop, sentence: str) -> None:
+        claim = self.spool.claim(stage, drop)
+        if claim:
+            log.error("%s %a: refused: %s", stage, claim.names["principal"], sentence)
+            self.spool.fail(claim, sentence, {"stage": stage})
+
+    def _claim(self, now: float) -> None:
+        for name in ORDER:
+            trouble = self._troubles.get(name)
+            if trouble and now < trouble.until:
+                continue
+            ready = self._ready[name]
+            while ready and len(self._jobs) < self.slots and not self._stopping.is_set():
+                self._claim_one(name, ready.popleft(), now)
+
+    def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
+        try:
+            claim = self.spool.claim(stage, drop)
+        except OSError as error:
+            self._trouble(stage, f"a file cannot be claimed: {error}", now)
+            return
+        if claim:
+            self._launch(claim)
+
+    def _launch(self, claim: Claim) -> None:
+        rooms = Rooms(self.config, self.spool, self.compute, self.gated, self._stopping.is_set)
+        future = self._threads.submit(run, claim, rooms)
+        self._jobs[future] = claim
+        future.add_done_callback(lambda _: self._wake.set())
+
+    def _reap(self, now: float) -> None:
+        for future in [future for future in self._jobs if future.done()]:
+            claim = self._jobs.pop(future)
+            error = future.exception()
+            if error is not None:
+                self._trouble(claim.stage, f"a job could not be put away: {error}", now)
+            elif future.result() is Outcome.KEPT:
+                self._trouble(claim.stage, "the machine failed a job, see the log", now)
+            elif future.result() is Outcome.DONE:
+                self._troubles.pop(claim.stage, None)
+
+    def _trouble(self, stage: str, reason: str, now: float) -> None:
+        before = self._troubles.get(stage)
+        if before is None or before.reason != reason:
+            log.error("%s: %s", stage, reason)
+        backoff = min(before.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS
+        self._troubles[stage] = Trouble(reason, now + backoff, backoff)
+
+    def _tell(self, now: float, *, alive: bool = True) -> None:
+        """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
+        self._status_due = now + STATUS_SECONDS
+        waits = {name: [f"{waiting.name}: {waiting.reason}" for waiting in scan.waiting] for name, scan in self._scans.items()}
+        troubles = {name: trouble.reason for name, trouble in self._troubles.items()}
+        status = read_status(
+            self.spool.root,
+            now=datetime.now().astimezone(),
+            alive=alive,
+            troubles=troubles,
+            waits=waits,
+            worker=self.compute.describe(),
+        )
+        before = self._last_status
+        if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
+            return
+        with suppress(OSError):
+            write_status(self.spool.root, status)
+            if self.config.previews:
+                write_index(self.spool.root)
+        notify(f"STATUS={status.line()}")
+        self._last_status = status
+
+    def _read_config_again(self) -> None:
+        self._reload = False
+        if self.config_path is None:
+            return
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self.config = read_config(self.config_path)
+            log.info("read %s again; the spool and the compute section change with a restart only", self.config_path)
+        except ConfigError as error:
+            log.error("the configuration stays as it was: %s", error)
+        notify("READY=1")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Set flags on SIGTERM, SIGINT and SIGHUP, and give the old handlers back at the end; only a main thread has signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask_stop(_number: int, _frame: FrameType | None) -> None:
+            self.request_stop()
+
+        def ask_reload(_number: int, _frame: FrameType | None) -> None:
+            self._reload = True
+            self._wake.set()
+
+        handlers = {
+            signal.SIGTERM: ask_stop,
+            signal.SIGINT: ask_stop,
+            signal.SIGHUP: ask_reload,
+            signal.SIGIO: signal.SIG_IGN,
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,130 @@
+"""The one vocabulary of settings: front matter, settings files, metadata, defaults in config.yaml, long options of the command
+line.
+
+A setting that nobody gave is None here; what a stage really used is written into the recipe of its result. Which of two values
+counts is decided by `layered`: the later layer wins.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from daemon.errors import InputError
+from daemon.stages import STAGES
+from daemon.stages.schedulers import canonical
+
+PIXELS_PER_LATENT = 8
+NAME = re.compile(r"[\w][\w .+-]{0,99}")
+
+
+def _on_the_grid(value: Any) -> Any:
+    if isinstance(value, int) and value % PIXELS_PER_LATENT:
+        below = value - value % PIXELS_PER_LATENT
+        raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {below} or {below + PIXELS_PER_LATENT}")
+    return value
+
+
+def _plain_name(value: Any) -> Any:
+    if isinstance(value, str) and not NAME.fullmatch(value):
+        raise ValueError("is not a plain name: use letters, digits, spaces, dots and dashes, never a path")
+    return value
+
+
+def _known_scheduler(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return canonical(value)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _known_stage(value: Any) -> Any:
+    if isinstance(value, str) and value not in STAGES:
+        raise ValueError(f"is not a stage: use one of {', '.join(STAGES)}")
+    return value
+
+
+Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=64, le=16_384)]
+PlainName = Annotated[str, BeforeValidator(_plain_name)]
+SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
+StageName = Annotated[str, BeforeValidator(_known_stage)]
+Influence = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """All that a person can say about one picture; units and ranges stand beside each key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, coerce_numbers_to_str=False)
+
+    prompt: str | None = None
+    negative_prompt: str | None = None
+    model: PlainName | None = None
+    vae: PlainName | None = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
+    count: int | None = Field(None, ge=1)
+    width: Side | None = None
+    height: Side | None = None
+    steps: int | None = Field(None, ge=1)
+    guidance_scale: float | None = Field(None, ge=0, le=1000, allow_inf_nan=False)
+    guidance_rescale: float | None = Field(None, ge=0, le=1)
+    scheduler: SchedulerName | None = None
+    eta: float | None = Field(None, ge=0, le=1)
+    strength: float | None = Field(None, gt=0, le=1)
+    clip_skip: int | None = Field(None, ge=0, le=24)
+    embedding: PlainName | None = None
+    save_embedding: PlainName | None = None
+    prompt_influence: Influence | None = None
+    latent_influence: Influence | None = None
+    start_at: int | None = Field(None, ge=0)
+    stop_at: int | None = Field(None, ge=1)
+    end_at: int | None = Field(None, ge=1)
+    hold: StageName | None = None
+    then: StageName | None = None
+    layout: str | None = Field(None, pattern="^(mosaic|pages|rgba)$")
+
+    def given(self) -> dict[str, Any]:
+        """The settings that somebody gave, as plain JSON values."""
+        return self.model_dump(exclude_none=True)
+
+
+# Words of the vocabulary whose part of the house is not built yet: refused, because ignoring them would make another picture.
+LATER = frozenset({"mask", "loras", "dump_every", "priority", "fast"})
+
+
+def checked(values: Mapping[str, Any], where: str) -> Settings:
+    """Validate settings; `where` names the file they stand in. Raises InputError with one sentence about the first fault."""
+    for key in values:
+        if key in LATER:
+            raise InputError(f"{where}: the setting '{key}' is known, but this version of tiffsd cannot do it yet; remove the line")
+        if key not in Settings.model_fields:
+            raise InputError(f"{where}: '{key}' is no setting{_nearest(str(key))}; known are {', '.join(Settings.model_fields)}")
+    try:
+        return Settings.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError(f"{where}: {sentence_of(error)}") from error
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over each other: a later layer wins, and None says nothing."""
+    return {key: value for layer in layers for key, value in layer.items() if value is not None}
+
+
+def sentence_of(error: ValidationError) -> str:
+    """The first fault pydantic found, as a sentence with key, rule and value."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"] if part != "float")
+    reason = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else _lower(fault["msg"])
+    return f"'{key}' {reason} (found {fault['input']!r:.80})"
+
+
+def _lower(message: str) -> str:
+    return message.replace("Input should", "should", 1)
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""

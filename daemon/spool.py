@@ -1,0 +1,359 @@
+"""The spool: jobs are claimed, committed, published, archived and failed by moving files, so that no crash loses or doubles one.
+
+Two renames decide. The claim moves the dropped files into `.work/JOB/in/`: from there on they are this job's. The commit puts
+`.work/JOB/commit.json` in place: before it a crash rolls back to the claimed files, after it only forward. An output that is gone from
+`.work/JOB/out/` has been published, which is why nothing is ever published but by a rename that replaces nothing.
+
+    a job in .work/ holds              what `recover` does
+    no claim.json, no members          deletes it: the files never left their inbox
+    claim.json, not all members        gives back those that came
+    claim.json, all members            runs it again, while attempt.json counts fewer than `max_attempts`; else failed/
+    back.N                             goes on giving back
+    fail.json                          goes on to failed/
+    commit.json                        publishes what is in out/, archives what is in in/
+    a record that cannot be read       failed/, with everything that is there
+
+Nothing here knows what is in the files. All calls go through `Ops` and may raise OSError: then nothing is lost, and the call, or
+`recover`, may be repeated.
+"""
+
+import itertools
+import logging
+import os
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from daemon import books, failures, folders, lease, names
+from daemon.books import ClaimRecord, Fingerprint, Publication, Unreadable
+from daemon.drops import Drop
+from daemon.endings import IN, OUT, Endings
+from daemon.errors import SpoolError
+from daemon.names import stem_of
+from daemon.ops import Ops
+
+__all__ = ["Claim", "Ops", "Publication", "Spool", "stem_of"]
+
+log = logging.getLogger(__name__)
+
+_COUNTER = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The files of one job, which are now this daemon's alone.
+
+    `job` is its folder in .work/ and sorts by age, `id` the 8 hex digits it is known by. `members` are the paths by role, to be read
+    only; `names` are the names they were dropped under. `attempts` is how often the job was started before this claim was made.
+    """
+
+    job: str
+    stage: str
+    stem: str
+    id: str
+    members: Mapping[str, Path]
+    names: Mapping[str, str]
+    attempts: int = 0
+
+
+class Spool:
+    """One spool on one filesystem. `inboxes` maps the name of a stage to that of its inbox: {"text": "1-text", ...}."""
+
+    def __init__(self, root: Path, inboxes: Mapping[str, str], *, ops: Ops | None = None, max_attempts: int = 2) -> None:
+        self.root = root
+        self.max_attempts = max_attempts
+        self._inboxes = dict(inboxes)
+        self._ops = ops or Ops()
+        self._endings = Endings(root, self._ops)
+        self._work = root / ".work"
+        self._lock: int | None = None
+        self._last_seen: dict[str, dict[str, Fingerprint]] = {}
+
+    def inbox(self, stage: str) -> Path:
+        """Where files for a stage are dropped."""
+        return self.root / "inbox" / self._inboxes[stage]
+
+    def hold(self, stage: str) -> Path:
+        """Where files for a stage wait for a person."""
+        return self.root / "hold" / self._inboxes[stage]
+
+    def create(self) -> None:
+        """Make every folder of the spool that is missing."""
+        folders.create(self.root, self._inboxes)
+
+    def check(self) -> None:
+        """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
+        folders.check(self.root, self._inboxes)
+
+    def acquire(self) -> None:
+        """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
+        self._lock = folders.lock(self.root)
+
+    def release(self) -> None:
+        """Let another daemon have the spool."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def claim(self, stage: str, drop: Drop) -> Claim | None:
+        """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
+        identity = names.new_id()
+        job = self._work / f"{self._ops.now():%Y%m%dT%H%M%SZ}-{next(_COUNTER):06d}-{identity}"
+        record = _record(stage, drop, identity)
+        with self._endings.moving:
+            try:
+                self._open_job(job, record)
+                taken = self._take(job, drop)
+            except OSError:
+                with suppress(OSError):  # the first error is the one to report; what cannot be undone now, `recover` undoes
+                    self._abandon(job, record)
+                raise
+            if not taken:
+                self._abandon(job, record)
+                return None
+        return self._claim_of(job, record)
+
+    def _open_job(self, job: Path, record: ClaimRecord) -> None:
+        self._ops.mkdir(job)
+        self._ops.fsync_folder(self._work)
+        self._ops.mkdir(job / IN)
+        books.write_claim(self._ops, job, record)
+
+    def _take(self, job: Path, drop: Drop) -> bool:
+        for member in drop.members:
+            taken = job / IN / member.path.name
+            try:
+                self._ops.rename(member.path, taken)
+            except FileNotFoundError:
+                return False
+            # A folder may have taken the file's name since the scan.
+            if stat.S_ISDIR(self._ops.lstat(taken).st_mode):
+                return False
+        self._ops.fsync_folder(job / IN)
+        self._ops.fsync_folder(drop.principal.path.parent)
+        return True
+
+    def _abandon(self, job: Path, record: ClaimRecord) -> None:
+        if not self._endings.exists(job):
+            return
+        if self._endings.holder(job) is None:
+            self._endings.discard(job)
+        else:
+            self._endings.give_back(job, record, self.inbox(record.stage))
+
+    def _claim_of(self, job: Path, record: ClaimRecord) -> Claim:
+        self._last_seen[job.name] = dict(record.fingerprints)
+        attempts = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        members = {role: job / IN / name for role, name in record.names.items()}
+        return Claim(job.name, record.stage, record.stem, record.id, members, dict(record.names), attempts)
+
+    def settled(self, claim: Claim) -> bool:
+        """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.
+
+        A program that had a file open when it was claimed goes on writing into it here; ask again after the stage's settle time.
+        """
+        before = self._last_seen.get(claim.job, {})
+        now: dict[str, Fingerprint] = {}
+        written = False
+        for role, path in claim.members.items():
+            st = self._ops.lstat(path)
+            now[role] = (st.st_ino, st.st_size, st.st_mtime_ns)
+            written = written or (stat.S_ISREG(st.st_mode) and lease.is_being_written(path) is True)
+        self._last_seen[claim.job] = now
+        return now == before and not written
+
+    def begin_attempt(self, claim: Claim) -> int:
+        """Count the attempt, durably, and empty out/; the number of this attempt, from 1. Nothing may be computed before it."""
+        job = self._open(claim)
+        attempt = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1) + 1
+        books.write_attempts(self._ops, job, attempt)
+        if self._endings.exists(job / OUT):
+            self._endings.wipe_outputs(job)
+        else:
+            self._ops.mkdir(job / OUT)
+        return attempt
+
+    @contextmanager
+    def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
+        """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
+        if not names.is_plain(name) or name.startswith("."):
+            raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
+        out = self._open(claim) / OUT
+        part = out / names.fitted(f".{name}", ".part")
+        try:
+            with self._ops.create(part) as file:
+                yield file
+                self._ops.fsync(file)
+            self._ops.rename_noreplace(part, out / name)
+        except BaseException:
+            with suppress(OSError):
+                self._ops.unlink(part)
+            raise
+
+    def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
+        """Decide what is published where. Every output must be named once; from here on the job only goes forward."""
+        job = self._open(claim)
+        made = set(self._ops.list(job / OUT))
+        for part in [name for name in made if name.startswith(".")]:
+            self._ops.unlink(job / OUT / part)
+        outputs = sorted(name for name in made if not name.startswith("."))
+        if outputs != sorted(publication.source for publication in publications):
+            raise ValueError(f"{claim.job} made {outputs}, but would publish {[p.source for p in publications]}.")
+        self._ops.fsync_folder(job / OUT)
+        self._ops.fsync_folder(job)
+        day = self._ops.now().astimezone().date().isoformat()
+        books.write_commit(self._ops, job, list(publications), day)
+
+    def finish(self, claim: Claim) -> list[Path]:
+        """Publish the outputs, archive the members in done/, clear the job away; the paths that this call published.
+
+        After an error it may be called again; a job that is already over publishes nothing.
+        """
+        job = self._work / claim.job
+        if not self._endings.exists(job):
+            return []
+        record, commit = books.read_claim(self._ops, job), books.read_commit(self._ops, job)
+        if record is None or commit is None:
+            raise RuntimeError(f"{claim.job} was to be finished before it was committed.")
+        published = self._endings.publish(job, record, commit)
+        self._forget(claim.job)
+        return published
+
+    def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
+        """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence, and how to try again) and error.json (the facts)."""
+        job = self._open(claim)
+        record = _record_of(claim)
+        times = {"at": self._ops.now().isoformat(), "attempts": books.read_attempts(self._ops, job, if_unreadable=0)}
+        failure = failures.failure_of(record, self._inboxes[claim.stage], sentence, {**times, **facts})
+        books.write_failure(self._ops, job, failure)
+        failed = self._endings.fail(job, failure)
+        self._forget(claim.job)
+        return failed or self.root / failure.folder / failure.name
+
+    def give_back(self, claim: Claim) -> None:
+        """Put the members back into their inbox, as if they had never been claimed; the attempts do not count."""
+        job = self._open(claim)
+        self._endings.give_back(job, _record_of(claim), self.inbox(claim.stage))
+        self._forget(claim.job)
+
+    def _open(self, claim: Claim) -> Path:
+        """The folder of a job that is not decided yet."""
+        job = self._work / claim.job
+        if self._endings.exists(job / books.COMMIT):
+            raise RuntimeError(f"{claim.job} is committed and can only be finished.")
+        return job
+
+    def _forget(self, job: str) -> None:
+        self._last_seen.pop(job, None)
+
+    def recover(self, *, in_flight: Collection[str] = ()) -> list[Claim]:
+        """Bring every job in .work/ to where it belongs, but those `in_flight`; the claims that are to be run again, oldest first.
+
+        A job that cannot be recovered now stays where it is and stops no other. May be called at any time, and again.
+        """
+        claims: list[Claim] = []
+        for name in sorted(set(self._ops.list(self._work)) - set(in_flight)):
+            try:
+                claim = self._recover_job(self._work / name)
+            except OSError as error:
+                log.error("%s could not be recovered and stays where it is: %s", self._work / names.shown(name), error)
+                continue
+            if claim is not None:
+                claims.append(claim)
+        self._endings.empty_trash()
+        return claims
+
+    def _recover_job(self, job: Path) -> Claim | None:
+        try:
+            failure = books.read_failure(self._ops, job)
+            if failure is not None:
+                self._endings.fail(job, failure)
+                return None
+            record = books.read_claim(self._ops, job)
+            if record is None:
+                return self._recover_unclaimed(job)
+            return self._recover_claimed(job, record)
+        except Unreadable as error:
+            self._quarantine(job, f"The daemon's notes on this job could not be read ({error})")
+            return None
+
+    def _recover_unclaimed(self, job: Path) -> None:
+        holder = self._endings.holder(job)
+        if holder is not None and self._ops.list(holder):
+            raise Unreadable(f"{books.CLAIM} is missing")
+        self._endings.discard(job)
+
+    def _recover_claimed(self, job: Path, record: ClaimRecord) -> Claim | None:
+        commit = books.read_commit(self._ops, job)
+        if commit is not None:
+            self._endings.publish(job, record, commit)
+            return None
+        if record.stage not in self._inboxes:
+            raise Unreadable(f"{books.CLAIM} names the stage {record.stage}, which is not configured")
+        holder = self._endings.holder(job)
+        if holder is None or holder.name != IN or set(self._ops.list(holder)) != set(record.names.values()):
+            self._abandon(job, record)
+            return None
+        claim = self._claim_of(job, record)
+        if claim.attempts < self.max_attempts:
+            return claim
+        times = "once" if claim.attempts == 1 else f"{claim.attempts} times"
+        sentence = f"{names.shown(record.stem)} was started {times}, and each time the daemon ended before it was done."
+        self.fail(claim, f"{sentence} It is kept here so that it cannot stop the daemon again.", {"kind": "crashed"})
+        return None
+
+    def _quarantine(self, job: Path, why: str) -> None:
+        """Fail a job whose books are damaged, with all that is there: nobody knows whether results were published."""
+        sentence = f"{why}, so it is not known whether it was done; look for its results before you try again."
+        log.error("%s: %s", job.name, sentence)
+        failure = failures.failure_of_unknown(job.name, sentence)
+        with suppress(Unreadable):
+            record = books.read_claim(self._ops, job)
+            if record is not None and record.stage in self._inboxes:
+                failure = failures.failure_of(record, self._inboxes[record.stage], sentence, {"kind": "damaged", "job": job.name})
+        self._keep_results(job)
+        books.write_failure(self._ops, job, failure)
+        self._endings.fail(job, failure)
+
+    def _keep_results(self, job: Path) -> None:
+        """Let the outputs go to failed/ with the members: some may be all that is left of them."""
+        if not self._endings.exists(job / OUT) or not self._ops.list(job / OUT):
+            return
+        holder = self._endings.holder(job)
+        if holder is None:
+            holder = job / IN
+            self._ops.mkdir(holder)
+        self._endings.move(job / OUT, holder, failures.RESULTS)
+
+    def retry(self, failed: Path) -> list[Path]:
+        """Move the files of a failed job back to their inbox; the new paths. A file move: no daemon is needed. Raises SpoolError."""
+        return failures.retry(self._endings, self._ops, failed)
+
+    def release_hold(self, path: Path) -> Path:
+        """Move a file from hold/ to the inbox of its stage, its settings file with it; the new path. Raises SpoolError."""
+        folder, inbox = path.parent, self.root / "inbox" / path.parent.name
+        if folder.parent != self.root / "hold" or folder.name not in self._inboxes.values():
+            raise SpoolError(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
+        bases = dict.fromkeys([names.base_of(path.name), stem_of(path.name)])
+        beside = [f"{base}{ending}" for base in bases for ending in (".yaml", ".yml")]
+        files = [name for name in beside if self._endings.exists(folder / name)][:1] + [path.name]
+        number = self._endings.free_number(inbox, files, stem_of(path.name))
+        for name in files:
+            released = self._endings.move(folder / name, inbox, name, number=number, stem=stem_of(path.name))
+        self._ops.fsync_folder(inbox)
+        if released is None:
+            raise SpoolError(f"{path} is not there; `tiffsd status` lists what is on hold.")
+        return released
+
+
+def _record(stage: str, drop: Drop, identity: str) -> ClaimRecord:
+    members = {member.role: member.path.name for member in drop.members}
+    prints = {member.role: (member.mark[1], member.mark[2], member.mark[3]) for member in drop.members}
+    return ClaimRecord(stage, drop.stem, identity, members, prints)
+
+
+def _record_of(claim: Claim) -> ClaimRecord:
+    return ClaimRecord(claim.stage, claim.stem, claim.id, dict(claim.names), {})

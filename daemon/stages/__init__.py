@@ -1,0 +1,67 @@
+"""The pipeline as a table: what each stage takes, what it gives, and where the result goes next.
+
+    text     prompt                              -> unit noise + embedding, married   -> diffuse
+    diffuse  latents + embedding                 -> denoised latents                  -> decode
+    decode   denoised latents                    -> picture                           -> pictures/
+    encode   picture (and perhaps a prompt)      -> latents                           -> diffuse, or hold/3-decode
+
+The maths of a stage is the function `run` of the module of the same name: torch tensors in, torch tensors out. Nothing here imports
+torch, because the front process reads this table too (law 4).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+LATENTS = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage as its folder sees it: which file names start a job, and which go with them.
+
+    `halves` maps the ending of a file that is half of a job to the ending of the half it waits for. `companions` are endings that never
+    start a job; they must be there when the principal is ready. `instead` names the stage that takes an extension this one refuses.
+    """
+
+    name: str
+    folder: str
+    extensions: tuple[str, ...]
+    companions: tuple[str, ...] = (".yaml", ".yml")
+    halves: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, str] = field(default_factory=dict)
+    next: str | None = None
+
+
+TEXT = Stage(
+    "text",
+    "1-text",
+    extensions=(".txt", ".png"),
+    companions=(".yaml", ".yml", "_neg.txt"),
+    instead={".tif": "diffuse", ".tiff": "diffuse", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    next="diffuse",
+)
+DIFFUSE = Stage(
+    "diffuse",
+    "2-diffuse",
+    extensions=LATENTS,
+    companions=(".yaml", ".yml", ".txt", "_neg.txt", "_mask.png"),
+    halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
+    instead={".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    next="decode",
+)
+DECODE = Stage(
+    "decode",
+    "3-decode",
+    extensions=LATENTS,
+    instead={".txt": "text", ".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+)
+ENCODE = Stage(
+    "encode",
+    "encode",
+    extensions=PICTURES,
+    companions=(".yaml", ".yml", ".txt", "_neg.txt", "_mask.png"),
+    next="diffuse",
+)
+
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (TEXT, DIFFUSE, DECODE, ENCODE)}

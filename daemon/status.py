@@ -1,0 +1,138 @@
+"""What the daemon says of itself: the folders counted, status.json and status.txt, and the notes to systemd.
+
+The truth is in the folders, so that `tiffsd status` says the same with the daemon down; the daemon adds only what folders cannot
+show: that it lives, what its worker does, and which stage is in trouble and why.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.running import read_running
+from daemon.stages import STAGES
+
+FILE = "status.json"
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage by its folders; `degraded` is the reason in words where the stage is in trouble, `waits` who waits for what."""
+
+    waiting: int
+    held: int
+    failed: int
+    paused: bool
+    gated: bool
+    degraded: str | None = None
+    waits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole of a spool at one moment; `worker` is empty where no daemon runs."""
+
+    alive: bool
+    at: str
+    stages: Mapping[str, StageStatus]
+    running: tuple[str, ...]
+    done_today: int
+    pictures: int
+    worker: Mapping[str, Any] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """One line for systemd and the log."""
+        waiting = sum(stage.waiting for stage in self.stages.values())
+        held = sum(stage.held for stage in self.stages.values())
+        failed = sum(stage.failed for stage in self.stages.values())
+        text = f"{len(self.running)} running, {waiting} waiting, {held} on hold, {self.done_today} done today, {failed} failed"
+        troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
+        return "; ".join([text, *troubles])
+
+
+def read_status(
+    root: Path,
+    *,
+    now: datetime,
+    alive: bool | None = None,
+    troubles: Mapping[str, str] | None = None,
+    waits: Mapping[str, Sequence[str]] | None = None,
+    worker: Mapping[str, Any] | None = None,
+) -> Status:
+    """Count the folders of a spool. With `alive` None the lock says whether a daemon runs."""
+    stages = {}
+    for name, stage in STAGES.items():
+        inbox, hold = root / "inbox" / stage.folder, root / "hold" / stage.folder
+        stages[name] = StageStatus(
+            waiting=_count(inbox),
+            held=_count(hold),
+            failed=_count(root / "failed" / stage.folder),
+            paused=is_paused(inbox),
+            gated=(hold / "HOLD").exists(),
+            degraded=(troubles or {}).get(name),
+            waits=tuple((waits or {}).get(name, ()))[:SHOWN],
+        )
+    return Status(
+        alive=_is_locked(root) if alive is None else alive,
+        at=now.isoformat(timespec="seconds"),
+        stages=stages,
+        running=tuple(f"{job.name} {job.stage}: {job.doing}" for job in read_running(root))[:SHOWN],
+        done_today=_count(root / "done" / now.date().isoformat()),
+        pictures=_count(root / "pictures"),
+        worker=dict(worker or {}),
+    )
+
+
+def write_status(root: Path, status: Status) -> None:
+    """Write status.json and status.txt, each whole or not at all."""
+    _replace(root / FILE, json.dumps(asdict(status), indent=1) + "\n")
+    _replace(root / "status.txt", f"{status.at}  {status.line()}\n")
+
+
+def is_paused(inbox: Path) -> bool:
+    """Whether a person has put a PAUSE file into an inbox."""
+    return (inbox / "PAUSE").exists() or (inbox / "PAUSE.txt").exists()
+
+
+def notify(message: str) -> None:
+    """Tell systemd, where it listens: a datagram to NOTIFY_SOCKET, as sd_notify(3) says. Silent elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+        link.connect("\0" + address[1:] if address.startswith("@") else address)
+        link.sendall(message.encode("utf-8", "replace"))
+
+
+def _count(folder: Path) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(1 for entry in entries if not entry.name.startswith(".") and entry.name not in SIGNS)
+    except FileNotFoundError:
+        return 0
+
+
+SIGNS = frozenset({"PAUSE", "PAUSE.txt", "HOLD"})
+
+
+def _is_locked(root: Path) -> bool:
+    try:
+        with (root / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", errors="replace")
+    part.replace(path)

@@ -1,0 +1,81 @@
+"""config.yaml: the file and the code say the same, and what is wrong is said in one sentence."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from daemon.config import Config, read_config
+from daemon.errors import ConfigError
+from daemon.resources import resource
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_shipped_file_equals_the_defaults(tmp_path: Path) -> None:
+    path = written(tmp_path, resource("config.yaml").read_text(encoding="utf-8"))
+    assert read_config(path) == Config(folder=tmp_path)
+
+
+def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, "")) == Config(folder=tmp_path)
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    own = [name for name in model.model_fields if name != "folder"]
+    inner = [field.annotation for field in model.model_fields.values() if isinstance(field.annotation, type)]
+    return own + [name for section in inner if issubclass(section, BaseModel) for name in keys_of(section)]
+
+
+@pytest.mark.parametrize("key", keys_of(Config))
+def test_every_key_stands_in_the_shipped_file_under_a_comment(key: str) -> None:
+    lines = resource("config.yaml").read_text(encoding="utf-8").split("\n")
+    places = [index for index, line in enumerate(lines) if re.match(rf"\s*{key}:", line)]
+    assert places, f"{key} is missing in config.yaml"
+    assert any(lines[index - 1].strip().startswith("#") for index in places), f"{key} has no comment above it"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("spol: x", ["config.yaml", "'spol'", "not permitted"]),
+        ("limits:\n  steps: none", ["config.yaml", "'limits.steps'", "integer", "'none'"]),
+        ("defaults:\n  stepz: 3", ["config.yaml", "stepz", "steps"]),
+        ("defaults:\n  width: 100", ["config.yaml", "width", "multiple of 8"]),
+        ("compute:\n  device: gpu", ["config.yaml", "'compute.device'", "'gpu'"]),
+        ("a: [", ["config.yaml", "YAML"]),
+        ("- a", ["config.yaml", "key: value"]),
+        ("stages:\n  paint:\n    hold: true", ["config.yaml", "paint"]),
+    ],
+)
+def test_a_wrong_configuration_is_refused_with_file_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        read_config(written(tmp_path, text))
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_missing_configuration_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tiffsd init"):
+        read_config(tmp_path / "config.yaml")
+
+
+def test_the_spool_is_looked_for_beside_the_configuration(tmp_path: Path) -> None:
+    assert read_config(written(tmp_path, "spool: pics")).spool_folder == tmp_path / "pics"
+
+
+def test_defaults_that_are_left_out_stay(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, "defaults:\n  steps: 30\n"))
+    assert config.defaults["steps"] == 30
+    assert config.defaults["model"] == "demo"
+
+
+def test_a_stage_holds_where_the_configuration_says_so(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, "stages:\n  diffuse:\n    hold: true\n"))
+    assert config.holds("diffuse")
+    assert not config.holds("decode")

@@ -1,0 +1,52 @@
+"""The vocabulary of settings: what is refused, and with which sentence."""
+
+import pytest
+
+from daemon.errors import InputError
+from daemon.settings import Settings, checked, layered
+
+
+def test_settings_that_are_right_come_back_as_given() -> None:
+    given = {"prompt": "a cat", "steps": 30, "width": 768, "height": 512, "guidance_scale": 7.5, "seed": 42}
+    assert checked(given, "cat.txt").given() == given
+
+
+def test_a_whole_number_may_stand_for_a_float() -> None:
+    assert checked({"guidance_scale": 7}, "cat.txt").guidance_scale == 7.0
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"stepz": 30}, ["cat.txt", "'stepz' is no setting", "did you mean 'steps'"]),
+        ({"width": 500}, ["cat.txt", "'width'", "not a multiple of 8", "496 or 504", "500"]),
+        ({"scheduler": "eulr"}, ["cat.txt", "'scheduler'", "eulr", "euler"]),
+        ({"steps": 0}, ["cat.txt", "'steps'", "greater than or equal to 1", "0"]),
+        ({"steps": "many"}, ["cat.txt", "'steps'", "integer", "'many'"]),
+        ({"steps": True}, ["cat.txt", "'steps'"]),
+        ({"guidance_scale": float("nan")}, ["cat.txt", "'guidance_scale'", "finite"]),
+        ({"model": "../secret"}, ["cat.txt", "'model'", "never a path"]),
+        ({"hold": "paint"}, ["cat.txt", "'hold'", "text, diffuse, decode, encode"]),
+        ({"mask": "m.png"}, ["cat.txt", "'mask'", "cannot do it yet"]),
+        ({"then": "pictures"}, ["cat.txt", "'then'"]),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_file_key_and_way_out(values: dict[str, object], words: list[str]) -> None:
+    with pytest.raises(InputError) as refusal:
+        checked(values, "cat.txt")
+    for word in words:
+        assert word in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_later_layer_wins_and_none_says_nothing() -> None:
+    assert layered({"steps": 20, "seed": 1}, {"steps": 30, "seed": None}) == {"steps": 30, "seed": 1}
+
+
+def test_the_names_of_a1111_are_understood() -> None:
+    assert checked({"scheduler": "DPM++ 2M Karras"}, "cat.txt").scheduler == "dpmpp_2m_karras"
+    assert checked({"scheduler": "Euler a"}, "cat.txt").scheduler == "euler_a"
+
+
+def test_every_setting_is_none_until_somebody_gives_it() -> None:
+    assert Settings().given() == {}

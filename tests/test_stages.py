@@ -1,0 +1,399 @@
+"""The stages by parts against diffusers in one piece: bit-equal, also when stopped and resumed; and what they refuse."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+from daemon.errors import InputError, ModelMissing, Stopped
+from daemon.models.registry import Model, Models
+from daemon.stages import decode, diffuse, encode, schedulers, text
+from tests import tiny
+
+Tensors = dict[str, torch.Tensor]
+STEPS, SEED, SIZE = 7, 42, 64
+NAMES = ["ddim", "euler", "euler_a", "dpmpp_2m_karras", "unipc", "pndm"]
+# LCM and TCD are distilled at 50 steps; the flow schedulers need models of another family.
+ALL_NAMES = [name for name in schedulers.NAMES if not name.startswith("flow_")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    return {version: tiny.stable_diffusion(tmp_path_factory.mktemp("models") / "tiny", version=version) for version in (1, 2)}
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models(budget_bytes=1 << 30)
+
+
+def settings(folder: Path, **more: Any) -> dict[str, Any]:
+    model = {"name": "tiny", "path": str(folder), "dtype": "float32", "vae": None, "device": "cpu", "network": False}
+    common = {"prompt": "a red cat", "negative_prompt": "a blue dog", "seed": SEED, "seeds": [SEED]}
+    size = {"width": SIZE, "height": SIZE, "steps": STEPS, "guidance_scale": 5.0, "state": "noise"}
+    return {**common, **size, "model": model, **more}
+
+
+def quiet(step: int, steps: int) -> None:
+    del step, steps
+
+
+def start(models: Models, chosen: Mapping[str, Any]) -> Tensors:
+    out, _ = text.run(models, {}, chosen, quiet)
+    return {key: tensor[0] if key in ("latents", "generator_state") else tensor for key, tensor in out.items()}
+
+
+def one_piece(folder: Path, name: str | None, cls: Any = diffusers.StableDiffusionPipeline) -> Any:
+    pipe = cls.from_pretrained(folder, local_files_only=True, safety_checker=None, requires_safety_checker=False)
+    if name is not None:
+        recipe = schedulers.RECIPES[name]
+        scheduler = getattr(diffusers, recipe.class_name).from_config(pipe.scheduler.config, **recipe.options)
+        # Built anew and not only assigned, so that the pipeline corrects the configuration as it does for any
+        # scheduler.
+        pipe = cls(**{**pipe.components, "scheduler": scheduler}, requires_safety_checker=False)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def call(pipe: Any, **more: Any) -> Any:
+    generator = torch.Generator("cpu").manual_seed(SEED)
+    prompts = {"prompt": "a red cat", "negative_prompt": "a blue dog"}
+    return pipe(**prompts, num_inference_steps=STEPS, guidance_scale=5.0, generator=generator, **more)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("name", [None, *NAMES])
+def test_by_parts_is_bit_equal_to_one_piece(models: Models, folders: dict[int, Path], version: int, name: str) -> None:
+    chosen = settings(folders[version], scheduler=name)
+    denoised, facts = diffuse.run(models, start(models, chosen), chosen, quiet)
+    picture, _ = decode.run(models, denoised, chosen, quiet)
+    pipe = one_piece(folders[version], name)
+    latents = call(pipe, width=SIZE, height=SIZE, output_type="latent").images[0]
+    whole = call(pipe, width=SIZE, height=SIZE, output_type="pt").images[0]
+    assert torch.equal(denoised["latents"], latents)
+    assert torch.equal(picture["picture"].clamp(0, 1), whole.permute(1, 2, 0))
+    assert facts == {"state": "final", "sigma": None, "step": STEPS, "steps": STEPS, "notes": []}
+
+
+def test_guidance_rescale_eta_and_no_guidance_are_those_of_the_pipeline(models: Models, folders: dict[int, Path]) -> None:
+    for more in ({"guidance_rescale": 0.7, "eta": 0.5}, {"guidance_scale": 1.0}):
+        chosen = settings(folders[2], scheduler="ddim", **more)
+        tensors = start(models, chosen)
+        del tensors["generator_state"]
+        denoised, _ = diffuse.run(models, tensors, chosen, quiet)
+        pipe = one_piece(folders[2], "ddim")
+        latents = pipe(
+            "a red cat",
+            negative_prompt="a blue dog",
+            num_inference_steps=STEPS,
+            generator=torch.Generator("cpu").manual_seed(SEED),
+            width=SIZE,
+            height=SIZE,
+            output_type="latent",
+            **{"guidance_scale": 5.0, **more},
+        ).images[0]
+        assert torch.equal(denoised["latents"], latents)
+
+
+@pytest.mark.parametrize("name", ALL_NAMES)
+def test_stopped_and_resumed_is_bit_equal_for_every_scheduler(models: Models, folders: dict[int, Path], name: str) -> None:
+    chosen = settings(folders[1], scheduler=name, eta=0.5)
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    for cut in (1, 4, STEPS - 1):
+        half, facts = diffuse.run(models, tensors, {**chosen, "stop_at": cut}, quiet)
+        half = through_numpy(half) | {key: tensors[key] for key in tensors if key.endswith("_embeds")}
+        resumed = {**chosen, "stop_at": cut, "state": facts["state"], "step": facts["step"]}
+        rest, ended = diffuse.run(models, half, resumed, quiet)
+        assert (facts["state"], facts["step"]) == ("partial", cut)
+        assert torch.equal(rest["latents"], whole["latents"]), cut
+        assert ended["state"] == "final"
+        assert not facts["notes"] + ended["notes"]
+
+
+def through_numpy(tensors: Mapping[str, torch.Tensor]) -> Tensors:
+    arrays = {key: tensor.numpy().copy() for key, tensor in tensors.items()}
+    return {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "heun", "lms"])
+def test_stopped_twice_is_still_bit_equal(models: Models, folders: dict[int, Path], name: str) -> None:
+    chosen = settings(folders[2], scheduler=name)
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    embeddings = {key: tensor for key, tensor in tensors.items() if key.endswith("_embeds")}
+    for stop_at, state, step in ((2, "noise", None), (5, "partial", 2), (None, "partial", 5)):
+        out, _ = diffuse.run(models, tensors, {**chosen, "stop_at": stop_at, "state": state, "step": step}, quiet)
+        tensors = out | embeddings
+    assert torch.equal(out["latents"], whole["latents"])
+
+
+def test_half_done_latents_of_a_sigma_scaled_scheduler_say_their_sigma(models: Models, folders: dict[int, Path]) -> None:
+    for name, scaled in (("euler", True), ("heun", True), ("lms_karras", True), ("dpmpp_2m", False), ("ddim", False)):
+        chosen = settings(folders[1], scheduler=name, stop_at=2)
+        out, facts = diffuse.run(models, start(models, chosen), chosen, quiet)
+        assert (facts["sigma"] is not None) == scaled, name
+        unit = out["latents"] / ((facts["sigma"] or 0) ** 2 + 1) ** 0.5
+        assert 0.2 < float(unit.std()) < 3, name
+
+
+@pytest.mark.parametrize("name", ["ddim", "euler", "euler_a", "heun", "dpmpp_2m_karras", "unipc", "pndm", "dpmpp_2m_sde"])
+def test_image_to_image_is_bit_equal_to_the_pipeline(models: Models, folders: dict[int, Path], name: str) -> None:
+    chosen = settings(folders[1], scheduler=name, strength=0.6, state="final")
+    picture = torch.rand((SIZE, SIZE, 3), generator=torch.Generator("cpu").manual_seed(1))
+    encoded, _ = encode.run(models, {"picture": picture}, chosen, quiet)
+    embeddings = {key: tensor for key, tensor in start(models, chosen).items() if key.endswith("_embeds")}
+    denoised, _ = diffuse.run(models, encoded | embeddings, chosen, quiet)
+    pipe = one_piece(folders[1], name, diffusers.StableDiffusionImg2ImgPipeline)
+    image = picture.permute(2, 0, 1)[None]
+    latents = call(pipe, image=image, strength=0.6, output_type="latent").images[0]
+    assert torch.equal(denoised["latents"], latents)
+
+
+def test_full_strength_starts_at_the_head_of_the_schedule(models: Models, folders: dict[int, Path]) -> None:
+    steps: list[int] = []
+    chosen = settings(folders[1], scheduler="euler", strength=1.0, state="final")
+    diffuse.run(models, start(models, chosen), chosen, lambda step, _: steps.append(step))
+    assert steps == list(range(1, STEPS + 1))
+
+
+def test_a_restart_without_history_ends_near_the_exact_result(models: Models, folders: dict[int, Path]) -> None:
+    for name in ("dpmpp_2m", "pndm", "lms", "unipc", "deis", "dpmpp_2s", "heun", "euler"):
+        chosen = settings(folders[1], scheduler=name, steps=20)
+        tensors = start(models, chosen)
+        whole, _ = diffuse.run(models, tensors, chosen, quiet)
+        half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 10}, quiet)
+        bare = tensors | {"latents": half["latents"]}
+        rest, facts = diffuse.run(models, bare, {**chosen, "state": "partial", "step": 10}, quiet)
+        assert "starts afresh at step 10" in facts["notes"][0]
+        error = (rest["latents"] - whole["latents"]).std() / whole["latents"].std()
+        assert float(error) < 0.05, name
+
+
+def test_painted_latents_drop_the_history_and_say_so(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="dpmpp_2m")
+    tensors = start(models, chosen)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    _, facts = diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "painted": 12}, quiet)
+    assert facts["notes"] == ["the latents were painted on, so the solver starts afresh at step 4"]
+
+
+def test_end_at_gives_the_estimate_of_the_finished_latents(models: Models, folders: dict[int, Path]) -> None:
+    for name in ("ddim", "euler", "heun", "dpmpp_2m", "pndm"):
+        for version in (1, 2):
+            chosen = settings(folders[version], scheduler=name, steps=40)
+            tensors = start(models, chosen)
+            whole, _ = diffuse.run(models, tensors, chosen, quiet)
+            early, facts = diffuse.run(models, tensors, {**chosen, "end_at": 38}, quiet)
+            assert (facts["state"], facts["step"]) == ("final", 38)
+            error = (early["latents"] - whole["latents"]).std() / whole["latents"].std()
+            assert float(error) < 0.25, (name, version)
+
+
+def test_end_at_takes_ddims_own_estimate(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[2], scheduler="ddim")
+    tensors = start(models, chosen)
+    early, _ = diffuse.run(models, tensors, {**chosen, "end_at": STEPS - 1}, quiet)
+    seen: list[torch.Tensor] = []
+    pipe = one_piece(folders[2], "ddim")
+    step = pipe.scheduler.step
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(step(*args, **{**kwargs, "return_dict": True}).pred_original_sample)
+        return step(*args, **kwargs)
+
+    pipe.scheduler.step = watched
+    call(pipe, width=SIZE, height=SIZE, output_type="latent")
+    assert torch.allclose(early["latents"], seen[STEPS - 2][0], atol=1e-4)
+
+
+def test_each_seed_of_a_prompt_has_noise_of_its_own_and_the_same_as_alone(models: Models, folders: dict[int, Path]) -> None:
+    both, _ = text.run(models, {}, settings(folders[1], seeds=[SEED, 7], height=128), quiet)
+    alone, _ = text.run(models, {}, settings(folders[1], seeds=[7], height=128), quiet)
+    assert both["latents"].shape == (2, 4, 16, 8)
+    assert torch.equal(both["latents"][1], alone["latents"][0])
+    assert torch.equal(both["generator_state"][1], alone["generator_state"][0])
+    assert both["latents"].dtype is torch.float32
+    assert both["prompt_embeds"].shape == both["negative_prompt_embeds"].shape == (77, 16)
+
+
+def test_without_a_size_the_models_own_is_taken(models: Models, folders: dict[int, Path]) -> None:
+    out, facts = text.run(models, {}, settings(folders[1], width=None, height=None), quiet)
+    assert out["latents"].shape == (1, 4, 8, 8)
+    assert (facts["width"], facts["height"]) == (64, 64)
+
+
+def test_words_that_the_model_did_not_see_are_named(models: Models, folders: dict[int, Path]) -> None:
+    _, facts = text.run(models, {}, settings(folders[1], prompt="cat " * 75 + "red dog"), quiet)
+    assert facts["notes"] == ["the prompt is too long for the model, which did not see the end of it: 'red dog'"]
+
+
+def test_clip_skip_counts_as_a1111_does(models: Models, folders: dict[int, Path]) -> None:
+    outs = [text.run(models, {}, settings(folders[1], clip_skip=skip), quiet)[0] for skip in (None, 1, 2, 3)]
+    assert torch.equal(outs[0]["prompt_embeds"], outs[1]["prompt_embeds"])
+    assert not torch.equal(outs[1]["prompt_embeds"], outs[2]["prompt_embeds"])
+    assert not torch.equal(outs[2]["negative_prompt_embeds"], outs[3]["negative_prompt_embeds"])
+    with pytest.raises(InputError, match="clip_skip 9 leaves nothing of the text encoder, which has 3 layers"):
+        text.run(models, {}, settings(folders[1], clip_skip=9), quiet)
+
+
+def test_influence_multiplies_the_prompt_alone(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="ddim")
+    tensors = start(models, chosen)
+    by_setting, _ = diffuse.run(models, tensors, {**chosen, "prompt_influence": 1.5, "latent_influence": 0.9}, quiet)
+    scaled = {"prompt_embeds": tensors["prompt_embeds"] * 1.5, "latents": tensors["latents"] * 0.9}
+    by_hand, _ = diffuse.run(models, tensors | scaled, chosen, quiet)
+    assert torch.equal(by_setting["latents"], by_hand["latents"])
+
+
+def test_a_stop_is_honoured_at_the_next_step(models: Models, folders: dict[int, Path]) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def stop(step: int, steps: int) -> None:
+        seen.append((step, steps))
+        if step == 3:
+            raise Stopped("stopping")
+
+    chosen = settings(folders[1], scheduler="euler")
+    with pytest.raises(Stopped):
+        diffuse.run(models, start(models, chosen), chosen, stop)
+    assert seen == [(1, STEPS), (2, STEPS), (3, STEPS)]
+
+
+def test_progress_counts_steps_and_not_evaluations(models: Models, folders: dict[int, Path]) -> None:
+    for name in ("heun", "pndm", "dpm2"):
+        seen: list[int] = []
+        chosen = settings(folders[1], scheduler=name)
+        diffuse.run(models, start(models, chosen), chosen, lambda step, _, seen=seen: seen.append(step))
+        assert seen == sorted(seen)
+        assert seen[-1] == STEPS
+
+
+def test_latents_of_another_model_are_refused(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="ddim")
+    tensors = start(models, chosen)
+    with pytest.raises(InputError, match="takes 4 channels; use the model they were made with"):
+        diffuse.run(models, tensors | {"latents": torch.zeros(16, 8, 8)}, chosen, quiet)
+    with pytest.raises(InputError, match="decodes 4 channels"):
+        decode.run(models, {"latents": torch.zeros(16, 8, 8)}, chosen, quiet)
+
+
+def test_an_embedding_of_another_model_is_refused(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="ddim")
+    other = start(models, settings(folders[2]))
+    with pytest.raises(InputError, match=r"takes tokens of width 16; make the embedding with the same model"):
+        diffuse.run(models, other, chosen, quiet)
+
+
+def test_missing_halves_of_an_embedding_are_named(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="ddim")
+    tensors = start(models, chosen)
+    del tensors["negative_prompt_embeds"]
+    with pytest.raises(InputError, match="negative half"):
+        diffuse.run(models, tensors, chosen, quiet)
+    diffuse.run(models, tensors, {**chosen, "guidance_scale": 1.0}, quiet)
+    with pytest.raises(InputError, match="come without the embedding"):
+        diffuse.run(models, {"latents": tensors["latents"]}, chosen, quiet)
+
+
+def test_finished_latents_need_strength(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="ddim", state="final")
+    with pytest.raises(InputError, match="they need strength"):
+        diffuse.run(models, start(models, chosen), chosen, quiet)
+    with pytest.raises(InputError, match="nothing is left to do.*raise strength"):
+        diffuse.run(models, start(models, chosen), {**chosen, "strength": 0.01}, quiet)
+
+
+def test_half_done_latents_go_on_with_their_own_scheduler_only(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="dpmpp_2m")
+    tensors = start(models, chosen)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    with pytest.raises(InputError, match="made by dpmpp_2m in 7 steps and cannot go on with euler in 7"):
+        diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "scheduler": "euler"}, quiet)
+    del half["scheduler.model_outputs.0"], half["scheduler.record"]
+    diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4}, quiet)
+    with pytest.raises(InputError, match="at which step"):
+        diffuse.run(models, tensors | half, {**chosen, "state": "partial"}, quiet)
+
+
+def test_impossible_sizes_are_refused(models: Models, folders: dict[int, Path]) -> None:
+    with pytest.raises(InputError, match="100 x 64 pixels.*multiples of 8"):
+        text.run(models, {}, settings(folders[1], width=100), quiet)
+    with pytest.raises(InputError, match="crop it to 56 x 64"):
+        encode.run(models, {"picture": torch.zeros(64, 63, 3)}, settings(folders[1]), quiet)
+
+
+def test_steps_that_a_scheduler_cannot_run_are_refused(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1], scheduler="lcm", steps=60)
+    with pytest.raises(InputError, match="the scheduler lcm cannot run 60 steps"):
+        diffuse.run(models, start(models, chosen), chosen, quiet)
+
+
+def test_values_that_are_not_finite_are_refused(models: Models, folders: dict[int, Path]) -> None:
+    chosen = settings(folders[1])
+    with pytest.raises(InputError, match="not finite"):
+        decode.run(models, {"latents": torch.full((4, 8, 8), float("inf"))}, chosen, quiet)
+
+
+def test_a_missing_model_is_named_with_its_path(models: Models, tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing, match="'tiny' cannot be used.*no such folder; correct the path"):
+        text.run(models, {}, settings(tmp_path / "nothing"), quiet)
+
+
+def test_a_model_of_another_family_is_named(models: Models, tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableCascadeCombinedPipeline"}')
+    with pytest.raises(ModelMissing, match="is a StableCascadeCombinedPipeline, which is not supported"):
+        text.run(models, {}, settings(tmp_path), quiet)
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    folder = tiny.stable_diffusion(tmp_path / "tiny")
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(ModelMissing, match="its vae is not readable"):
+        Models(1 << 30).component(Model("tiny", str(folder)), "vae")
+
+
+def test_components_are_kept_within_the_budget(folders: dict[int, Path]) -> None:
+    model = Model("tiny", str(folders[1]))
+    wide = Models(1 << 30)
+    assert wide.component(model, "unet") is wide.component(model, "unet")
+    narrow = Models(1)
+    first = narrow.component(model, "unet")
+    assert narrow.component(model, "unet") is first
+    narrow.component(model, "vae")
+    assert narrow.component(model, "unet") is not first
+
+
+def test_another_vae_replaces_the_models_own(models: Models, folders: dict[int, Path], tmp_path: Path) -> None:
+    other = tiny.stable_diffusion(tmp_path / "other", seed=1)
+    chosen = settings(folders[1])
+    latents = {"latents": torch.randn((4, 8, 8), generator=torch.Generator().manual_seed(3))}
+    own, _ = decode.run(models, latents, settings(other), quiet)
+    for vae in (other, other / "vae"):
+        replaced = {**chosen, "model": {**chosen["model"], "vae": str(vae)}}
+        picture, _ = decode.run(models, latents, replaced, quiet)
+        assert np.array_equal(picture["picture"].numpy(), own["picture"].numpy())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_resumes_bit_equal_too(models: Models, folders: dict[int, Path], dtype: str) -> None:
+    chosen = settings(folders[1], scheduler="dpmpp_2m")
+    chosen["model"] = {**chosen["model"], "dtype": dtype}
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    rest, _ = diffuse.run(models, tensors | through_numpy(half), {**chosen, "state": "partial", "step": 4}, quiet)
+    assert torch.equal(rest["latents"], whole["latents"])

@@ -1,0 +1,150 @@
+"""The units in systemd/: systemd itself finds nothing wrong with them, and they are as closed as the README says.
+
+The programs that they start are not installed where the tests run: a copy is judged whose ExecStart= names another one,
+and the path that was replaced is checked as text.
+"""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parent.parent / "systemd"
+PROGRAM = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
+EXPOSURE_LIMIT = 1.5
+
+
+def needs(program: str) -> str:
+    """The path of one of systemd's programs; without it the test is skipped, but fails on CI, which installs it."""
+    path = shutil.which(program)
+    if path is None and os.environ.get("CI") == "true":
+        pytest.fail(f"{program} is missing on CI: .ci/run should have installed systemd")
+    if path is None:
+        pytest.skip(f"{program} is not installed (apt-get install systemd)")
+    return path
+
+
+def startable_copy(name: str, folder: Path) -> Path:
+    """A copy of a unit whose program exists here; all else is the same."""
+    text = (UNITS / name).read_text()
+    copy = folder / name
+    copy.write_text(PROGRAM.sub(f"ExecStart={shutil.which('true')}", text))
+    return copy
+
+
+def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
+    )
+
+
+def settings(name: str) -> list[tuple[str, str]]:
+    """Each line `key=value` of a unit, in order."""
+    lines = (line.partition("=") for line in (UNITS / name).read_text().splitlines() if line and line[0] not in "#[")
+    return [(key, value) for key, _, value in lines]
+
+
+@pytest.mark.parametrize(("name", "manager"), [("tiffsd.service", "--system"), ("tiffsd-user.service", "--user")])
+def test_systemd_finds_nothing_wrong_with_a_unit(name: str, manager: str, tmp_path: Path) -> None:
+    analyze = needs("systemd-analyze")
+    unit = startable_copy(name, tmp_path)
+
+    result = run(analyze, manager, "verify", "--man=no", unit, XDG_RUNTIME_DIR=str(tmp_path))
+
+    assert name not in result.stderr, result.stderr
+    assert result.returncode == 0, result.stderr
+
+
+def test_systemd_would_have_said_what_is_wrong_with_a_unit(tmp_path: Path) -> None:
+    analyze = needs("systemd-analyze")
+    unit = startable_copy("tiffsd.service", tmp_path)
+    unit.write_text(unit.read_text().replace("WatchdogSec=30", "WatchdogSecs=30"))
+
+    result = run(analyze, "--system", "verify", "--man=no", unit)
+
+    assert "WatchdogSecs" in result.stderr
+
+
+def test_the_system_unit_is_hardly_exposed(tmp_path: Path) -> None:
+    analyze = needs("systemd-analyze")
+    unit = startable_copy("tiffsd.service", tmp_path)
+
+    result = run(analyze, "security", "--offline=true", "--no-pager", unit)
+
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", result.stdout)
+    assert found is not None, result.stdout + result.stderr
+    assert float(found[1]) <= EXPOSURE_LIMIT
+
+
+def test_the_units_start_the_installed_program_with_its_configuration() -> None:
+    system = dict(settings("tiffsd.service"))
+    user = dict(settings("tiffsd-user.service"))
+
+    assert system["ExecStart"] == "/opt/tiffsd/bin/tiffsd run --config /etc/tiffsd/config.yaml"
+    assert user["ExecStart"].startswith("%h/")
+    assert user["ExecStart"].endswith("/bin/tiffsd run --config %h/tiffsd/config.yaml")
+
+
+@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-user.service"])
+def test_a_unit_supervises_what_the_daemon_promises(name: str) -> None:
+    unit = dict(settings(name))
+
+    assert unit["Type"] == "notify"
+    assert unit["Restart"] == "always"
+    assert unit["RestartPreventExitStatus"] == "2"
+    assert unit["OOMPolicy"] == "continue"
+    assert int(unit["WatchdogSec"]) >= 10
+    assert int(unit["TimeoutStopSec"]) > 30
+
+
+def test_torch_may_compile_its_kernels_under_the_system_unit() -> None:
+    assert "MemoryDenyWriteExecute" not in dict(settings("tiffsd.service"))
+
+
+@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-user.service"])
+def test_every_setting_of_a_unit_stands_under_its_reason(name: str) -> None:
+    plain = {"Description", "ExecStart"}  # say themselves why they are there
+    second = {"After", "StartLimitBurst", "Group", "StateDirectoryMode"}  # share the reason of the line before
+    unexplained = []
+    previous = ""
+    for line in (UNITS / name).read_text().splitlines():
+        key = line.partition("=")[0]
+        row = key in second or key == previous.partition("=")[0] or (key[:7] == previous[:7] == "Protect")
+        if line and line[0] not in "#[" and key not in plain and not previous.startswith("#") and not row:
+            unexplained.append(line)
+        previous = line
+
+    assert unexplained == []
+
+
+def test_members_of_the_group_can_work_in_the_folders_that_tmpfiles_makes(tmp_path: Path) -> None:
+    program = needs("systemd-tmpfiles")
+    spool = tmp_path / "spool"
+    text = (UNITS / "tiffsd.tmpfiles").read_text()
+    here = text.replace("/var/lib/tiffsd", str(spool)).replace("tiffsd tiffsd", f"{os.getuid()} {os.getgid()}")
+    (tmp_path / "tiffsd.conf").write_text(here)
+
+    result = run(program, "--create", tmp_path / "tiffsd.conf")
+
+    assert result.returncode == 0, result.stderr
+    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode for path in spool.rglob("*")}
+    assert all(mode & stat.S_ISGID for mode in modes.values())
+    for stage in ("1-text", "2-diffuse", "3-decode", "encode"):
+        assert stat.S_IMODE(modes[f"spool/inbox/{stage}"]) == 0o2770
+        assert stat.S_IMODE(modes[f"spool/hold/{stage}"]) == 0o2770
+    assert stat.S_IMODE(modes["spool/.work"]) == 0o2700
+
+
+def test_the_user_and_the_units_agree_on_their_names() -> None:
+    unit = dict(settings("tiffsd.service"))
+    user = (UNITS / "tiffsd.sysusers").read_text().splitlines()[-1].split()
+    folders = [line.split() for line in (UNITS / "tiffsd.tmpfiles").read_text().splitlines() if line[:1] in ("d", "a")]
+
+    assert user[:2] == ["u", unit["User"]] == ["u", unit["Group"]]
+    assert user[-1] == f"/var/lib/{unit['StateDirectory']}"
+    assert all(line[1].startswith(f"/var/lib/{unit['StateDirectory']}") for line in folders)
+    assert folders[0][2] == unit["StateDirectoryMode"]

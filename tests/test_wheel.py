@@ -1,0 +1,126 @@
+"""The built wheel, installed away from the checkout, finds its own files: config.yaml, the units, the embedded model.
+
+Only tiffsd itself is installed anew. Its dependencies are those of the environment that runs the tests, made visible by
+a .pth file. The .pth files in the folder that it names are not read, so the editable installation stays out of sight.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SOURCES = ("tiffsd", "daemon", "systemd", "config.yaml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from a copy, so that nothing is left in the checkout."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in SOURCES:
+        source = REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, copy / name)
+    succeed(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=copy)
+    (built,) = (copy / "dist").glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of programs of a new environment that has the wheel."""
+    root = tmp_path_factory.mktemp("environment")
+    venv.create(root, symlinks=True)
+    programs = root / "bin"
+    succeed(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        programs / "python",
+        "install",
+        "--no-deps",
+        "--no-index",
+        wheel,
+        cwd=root,
+    )
+    (site_packages,) = (root / "lib").glob("python*/site-packages")
+    dependencies = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (site_packages / "dependencies.pth").write_text("\n".join(sorted(dependencies)))
+    return programs
+
+
+def succeed(*command: object, cwd: Path) -> str:
+    """Run it without anything of the checkout in the environment, and give back what it said."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    result = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**environment, "HF_HUB_OFFLINE": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_the_wheel_carries_what_lies_at_the_top_of_the_repository(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        carried = {name for name in names if name.startswith("daemon/data/")}
+        config = archive.read("daemon/data/config.yaml")
+
+    units = {f"daemon/data/systemd/{path.name}" for path in (REPOSITORY / "systemd").iterdir()}
+    assert carried == {"daemon/data/config.yaml", *units}
+    assert config == (REPOSITORY / "config.yaml").read_bytes()
+    assert {"tiffsd/py.typed", "daemon/py.typed", "daemon/models/demo/model_index.json"} <= names
+
+
+def test_the_wheel_has_the_two_packages_and_nothing_else(wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        tops = {name.split("/")[0] for name in archive.namelist()}
+
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"tiffsd", "daemon"}
+
+
+def test_the_installed_program_finds_its_own_files(installed: Path, tmp_path: Path) -> None:
+    names = ("config.yaml", "systemd/tiffsd.service", "models/demo")
+    program = (
+        "import daemon, tiffsd; from daemon.resources import resource;"
+        f"print(daemon.__file__, tiffsd.__file__, *map(resource, {names}))"
+    )
+
+    found = succeed(installed / "python", "-c", program, cwd=tmp_path).split()
+
+    assert len(found) == 5
+    assert all(Path(path).is_relative_to(installed.parent) for path in found)
+
+
+def test_the_installed_program_begins_a_spool(installed: Path, tmp_path: Path) -> None:
+    succeed(installed / "tiffsd", "init", tmp_path / "here", cwd=tmp_path)
+
+    assert (tmp_path / "here/config.yaml").read_bytes() == (REPOSITORY / "config.yaml").read_bytes()
+    assert (tmp_path / "here/spool/inbox/1-text").is_dir()
+    assert (tmp_path / "here/spool/pictures").is_dir()
+
+
+def test_the_installed_program_makes_the_demo_pictures(installed: Path, tmp_path: Path) -> None:
+    said = succeed(installed / "tiffsd", "demo", "--out", tmp_path / "pictures", cwd=tmp_path)
+
+    pictures = sorted((tmp_path / "pictures").glob("*.png"))
+    assert len(pictures) == 3
+    assert all(picture.read_bytes().startswith(PNG) for picture in pictures)
+    assert "pictures" in said

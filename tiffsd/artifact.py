@@ -1,0 +1,144 @@
+"""One artifact in memory: its header and its tensors; and the repair of what an editor dropped, from the kept original.
+
+Sections 2 and 6 of `tiffsd/spec.py`; nothing here knows files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiffsd.canvas import EMBEDDING_ROWS, Canvas, canvas_tensor, check_pixels, fitted, named_tensors, read_canvas, to_pixels
+from tiffsd.header import Header
+from tiffsd.pixels import check_picture
+from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, WrongKind
+
+Tensors = Mapping[str, NDArray[Any]]
+
+CANVAS_TENSORS = {Kind.LATENTS: ("latents",), Kind.EMBEDDING: EMBEDDING_ROWS, Kind.PICTURE: ("picture",)}
+HISTORY_PREFIX = "scheduler."
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A header, named tensors, and what reading found, assumed or restored, in sentences for people.
+
+    `painted` counts the values of the canvas that differ from what the exact tensors would have painted. `canvas` is kept only
+    where a file had no exact tensors of its own, so that `repair` can compare it with the original.
+    """
+
+    header: Header
+    tensors: Tensors
+    notes: tuple[str, ...] = ()
+    painted: int = 0
+    canvas: Canvas | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def married(self) -> bool:
+        """Whether these are latents with their embedding in the same file."""
+        return self.header.kind is Kind.LATENTS and "prompt_embeds" in self.tensors
+
+
+def settle(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
+    """A canvas as found, and the exact tensors that belong to its header -> the artifact that counts.
+
+    Raises what `canvas.read_canvas` raises; `name` is the file's.
+    """
+    header = fitted(header, canvas)
+    painted_on = canvas_tensor(exact, header.kind)
+    reading = read_canvas(canvas, header, painted_on, name=name)
+    others = {key: tensor for key, tensor in exact.items() if key not in CANVAS_TENSORS[header.kind]}
+    notes = list(reading.notes)
+    if reading.painted:
+        resized = painted_on is not None and painted_on.shape != reading.tensor.shape
+        notes += _drop_stale(others, resized=resized)
+    return Artifact(header, named_tensors(reading.tensor, header) | others, tuple(notes), reading.painted)
+
+
+def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -> Artifact:
+    """Take back from the kept original what an editor dropped: exact values, other tensors, the record.
+
+    Values whose pixels agree with the original are exact again, the others painted; the notes say what was restored. Raises
+    WrongKind where the two are different kinds, BadShape where the canvas does not fit the original; `name` is the file's.
+    """
+    label = name or f"artifact {artifact.header.id}"
+    if artifact.header.kind is not original.header.kind:
+        raise WrongKind(
+            f"{label} holds {NOUNS[artifact.header.kind]}, and the original {original.header.id} {NOUNS[original.header.kind]}; "
+            f"give it a name without the id of the original"
+        )
+    header = _repaired_header(artifact, original)
+    if artifact.canvas is None:
+        lost = {k: t for k, t in original.tensors.items() if header.kind is Kind.PICTURE and k not in artifact.tensors}
+        notes = artifact.notes + _restored(artifact, original, lost)
+        return replace(artifact, header=header, tensors={**artifact.tensors, **lost}, notes=notes)
+    settled = settle(header, artifact.canvas, original.tensors, name=label)
+    lost = {key: tensor for key, tensor in settled.tensors.items() if key not in artifact.tensors}
+    counted = f"{settled.painted} of {_canvas_size(settled)} canvas values differ from the original {original.header.id}"
+    notes = dict.fromkeys((*artifact.notes, *_restored(artifact, original, lost), counted, *settled.notes))
+    return replace(settled, notes=tuple(notes))
+
+
+def check(artifact: Artifact) -> None:
+    """Refuse to write what could not be read again: BadShape for a missing or other canvas tensor, BadValues for its content."""
+    header, label = artifact.header, f"artifact {artifact.header.id}"
+    if header.kind is Kind.PICTURE:
+        found = artifact.tensors.get("picture")
+        shape = () if found is None else found.shape
+    else:
+        found = canvas_tensor(artifact.tensors, header.kind)
+        shape = size_of(artifact.tensors, header.kind)
+    if found is None or found.size == 0 or shape != header.size:
+        raise BadShape(
+            f"{label} has {' + '.join(CANVAS_TENSORS[header.kind])} of shape {list(shape)}, and its header says "
+            f"{list(header.size)}; the two must be equal to be written"
+        )
+    if found.dtype.kind != "f":
+        raise BadValues(f"{label} holds {found.dtype} on its canvas, and a canvas is made of floats; convert it to float32")
+    if header.kind is Kind.PICTURE:
+        check_picture(found, name=label)
+    else:
+        check_pixels(to_pixels(found, header), header, name=label)
+
+
+def size_of(tensors: Tensors, kind: Kind) -> tuple[int, ...]:
+    """The tensors -> the `size` of their header."""
+    if kind is Kind.LATENTS:
+        return tensors["latents"].shape if "latents" in tensors else ()
+    rows = [len(tensors[name]) if name in tensors else 0 for name in EMBEDDING_ROWS]
+    width = next((tensors[name].shape[-1] for name in EMBEDDING_ROWS if name in tensors), 0)
+    return (*rows, width)
+
+
+def _repaired_header(artifact: Artifact, original: Artifact) -> Header:
+    """The artifact's own header where its record survived, else the original's in the layout and kind of the canvas."""
+    mine, kept = artifact.header, original.header
+    if mine.id == kept.id and (mine.recipe or not kept.recipe):
+        return mine
+    if mine.kind is Kind.PICTURE:
+        return replace(kept, size=mine.size)
+    return kept
+
+
+def _restored(artifact: Artifact, original: Artifact, lost: Tensors) -> tuple[str, ...]:
+    parts = sorted(lost)
+    if original.header.recipe and not artifact.header.recipe:
+        parts.insert(0, "the recipe")
+    return (f"restored from the original {original.header.id}: {', '.join(parts)}",) if parts else ()
+
+
+def _drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
+    """Remove, in place, what belonged to latents that are no longer there; say what it was."""
+    memory = [key for key in others if key.startswith(HISTORY_PREFIX)]
+    notes = ["the scheduler's memory of its last steps does not fit the painted latents and was dropped"] * bool(memory)
+    mask = ["mask"] * (resized and "mask" in others)
+    notes += ["the mask has the size of before and was dropped"] * bool(mask)
+    for key in memory + mask:
+        del others[key]
+    return notes
+
+
+def _canvas_size(artifact: Artifact) -> int:
+    return sum(int(np.size(artifact.tensors[k])) for k in CANVAS_TENSORS[artifact.header.kind] if k in artifact.tensors)

@@ -1,0 +1,220 @@
+"""Canvas tensors <-> the planes of pixels that people paint on, and the rule that keeps exact what nobody painted.
+
+Sections 3 and 6 of `tiffsd/spec.py`. Planes are (n, H, W): one for a mosaic or a strip, one per channel for pages and rgba. Pictures do not
+pass through here: their pixels are their values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tiffsd.header import Header
+from tiffsd.spec import (
+    CLIPPED_SHARE,
+    HALF_ROUNDING,
+    INTEGER_STEP,
+    LARGEST_EMBEDDING_PIXEL,
+    LARGEST_PIXEL,
+    PIXEL_OF_ZERO,
+    ROUNDING,
+    VALUES_PER_UNIT,
+    BadShape,
+    BadValues,
+    Kind,
+    Layout,
+)
+
+Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+EMBEDDING_ROWS = ("prompt_embeds", "negative_prompt_embeds")
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """Planes of pixels (n, H, W) as an editor saved them; `step` is that of integers, `half` says float16."""
+
+    planes: Floats
+    step: float = 0.0
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a canvas says: the canvas tensor, which of its values were painted, what was noticed."""
+
+    tensor: Floats
+    painted: int
+    notes: tuple[str, ...] = ()
+
+
+def grid(channels: int) -> tuple[int, int]:
+    """Rows and columns of the mosaic of so many channels."""
+    columns = next(c for c in range(1, channels + 1) if channels % c == 0 and c * c >= channels)
+    return channels // columns, columns
+
+
+def canvas_tensor(tensors: Mapping[str, NDArray[Any]], kind: Kind) -> Floats | None:
+    """The tensor that is painted: latents (C, h, w), or the rows of an embedding (1, T + U, D); None if it is not there."""
+    if kind is Kind.LATENTS:
+        return tensors.get("latents")
+    rows = [tensors[name] for name in EMBEDDING_ROWS if name in tensors]
+    return np.concatenate(rows)[np.newaxis] if rows else None
+
+
+def named_tensors(tensor: Floats, header: Header) -> dict[str, Floats]:
+    """The inverse of canvas_tensor; the header's size says where an embedding is cut."""
+    if header.kind is Kind.LATENTS:
+        return {"latents": tensor}
+    prompt_rows, negative_rows, _ = header.size
+    parts = zip(EMBEDDING_ROWS, (tensor[0, :prompt_rows], tensor[0, prompt_rows:]), (prompt_rows, negative_rows), strict=True)
+    return {name: part for name, part, rows in parts if rows}
+
+
+def paint(tensor: Floats, header: Header) -> Floats:
+    """Canvas tensor -> planes of pixels (n, H, W) float32."""
+    pixels = to_pixels(tensor, header)
+    if header.layout is not Layout.MOSAIC:
+        return pixels
+    channels, height, width = pixels.shape
+    rows, columns = grid(channels)
+    panels = pixels.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)  # (r, h, c, w)
+    return np.ascontiguousarray(panels.reshape(1, rows * height, columns * width))
+
+
+def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: str) -> Reading:
+    """Planes as found and the exact canvas tensor, if there is one -> the tensor that counts.
+
+    Raises BadShape where planes and header do not fit, BadValues for pixels that cannot be of this kind; `name` is the file's.
+    """
+    pixels = _unpaint(canvas.planes, header, name=name)
+    check_pixels(pixels, header, name=name)
+    found = from_pixels(pixels, header)
+    if exact is None:
+        return Reading(found, 0, _coarse(canvas))
+    if exact.shape != pixels.shape:
+        resized = f"the size is now {_size(pixels)} instead of {_size(exact)}, and all of it counts as painted"
+        return Reading(found, found.size, (resized, *_coarse(canvas)))
+    expected = to_pixels(exact, header)
+    _check_not_clipped(canvas, pixels, expected, name=name)
+    untouched = _untouched(canvas, pixels, expected)
+    painted = int(untouched.size - np.count_nonzero(untouched))
+    return Reading(np.where(untouched, exact, found), painted, _coarse(canvas) if painted else ())
+
+
+def fitted(header: Header, canvas: Canvas) -> Header:
+    """The header with the size of a canvas that was cropped or resized; only pages and rgba can be."""
+    height, width = canvas.planes.shape[1:]
+    if header.layout not in (Layout.PAGES, Layout.RGBA) or (height, width) == header.size[1:]:
+        return header
+    recipe = dict(header.recipe)
+    for key, old, new in (("height", header.size[1], height), ("width", header.size[2], width)):
+        if isinstance(recipe.get(key), int):
+            recipe[key] = recipe[key] * new // old
+    return replace(header, size=(header.size[0], height, width), recipe=recipe)
+
+
+def to_pixels(tensor: Floats, header: Header) -> Floats:
+    """Values -> pixels of the layout, element by element."""
+    zero, unit = _scale(header)
+    return (zero + tensor.astype(np.float64) / unit).astype(np.float32)
+
+
+def from_pixels(pixels: Floats, header: Header) -> Floats:
+    """Pixels -> values, element by element."""
+    zero, unit = _scale(header)
+    return ((pixels.astype(np.float64) - zero) * unit).astype(np.float32)
+
+
+def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:
+    """Refuse NaN, infinity and what no latents or embedding hold."""
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    if not np.isfinite([lowest, highest]).all():
+        raise BadValues(
+            f"{name} has pixels that are not numbers (NaN or infinity), and {header.kind} must be finite; "
+            f"paint over them, or go back to the file before the program that made them"
+        )
+    largest = LARGEST_EMBEDDING_PIXEL if header.kind is Kind.EMBEDDING else LARGEST_PIXEL
+    if max(-lowest, highest) > largest:
+        raise BadValues(
+            f"{name} has pixels from {lowest:.4g} to {highest:.4g}, and {header.kind} stay within {largest:.0f}; "
+            f"a program misread the 32-bit floats: save from another one, uncompressed"
+        )
+
+
+def _scale(header: Header) -> tuple[float, float]:
+    """The pixel of value 0, and the values from one pixel to the pixel + 1."""
+    deviation = float(np.sqrt(header.sigma**2 + 1)) if header.sigma is not None else 1.0
+    if header.layout is Layout.RGBA:
+        return 0.0, deviation
+    return PIXEL_OF_ZERO, VALUES_PER_UNIT * deviation
+
+
+def _unpaint(planes: Floats, header: Header, *, name: str) -> Floats:
+    """Planes (n, H, W) -> pixels in the places of the canvas tensor."""
+    if header.kind is Kind.EMBEDDING:
+        wanted = (1, header.size[0] + header.size[1], header.size[2])
+        if planes.shape != wanted:
+            raise _misfit(planes, wanted, name, "an embedding cannot be cropped or resized; go back to the original")
+        return planes
+    channels, height, width = header.size
+    if header.layout is not Layout.MOSAIC:
+        if len(planes) != channels:
+            raise _misfit(planes, header.size, name, "save all pages with all channels, unmerged and not flattened")
+        return planes
+    rows, columns = grid(channels)
+    wanted = (1, rows * height, columns * width)
+    if planes.shape != wanted:
+        way_out = "a mosaic cannot be cropped or resized; go back to the original, or write it in layout pages, which can"
+        raise _misfit(planes, wanted, name, way_out)
+    panels = planes.reshape(rows, height, columns, width).transpose(0, 2, 1, 3)  # (r, c, h, w)
+    return np.ascontiguousarray(panels.reshape(channels, height, width))
+
+
+def _untouched(canvas: Canvas, pixels: Floats, expected: Floats) -> Mask:
+    tolerance = ROUNDING * np.maximum(1, np.abs(pixels))
+    if canvas.half:
+        tolerance += HALF_ROUNDING * np.abs(expected)
+    if canvas.step:
+        tolerance = np.full_like(pixels, ROUNDING + canvas.step / 2)
+    untouched: Mask = np.abs(pixels.astype(np.float64) - expected) <= tolerance
+    if canvas.step:
+        untouched |= _beyond(pixels, expected)
+    return untouched
+
+
+def _beyond(pixels: Floats, expected: Floats) -> Mask:
+    """Pixels at the bound that integers have, whose exact value lies at or beyond it."""
+    found: Mask = ((pixels <= 0) & (expected <= 0)) | ((pixels >= 1) & (expected >= 1))
+    return found
+
+
+def _check_not_clipped(canvas: Canvas, pixels: Floats, expected: Floats, *, name: str) -> None:
+    if canvas.step or pixels.min() < 0 or pixels.max() > 1:
+        return
+    outside = (expected < 0) | (expected > 1)
+    if outside.mean() >= CLIPPED_SHARE and _beyond(pixels, expected)[outside].all():
+        raise BadValues(
+            f"{name} was clipped by an editor: all pixels lie within 0..1, and {outside.mean():.0%} of the original's did not; "
+            f"edit the original again with a program that keeps 32-bit floats as they are"
+        )
+
+
+def _coarse(canvas: Canvas) -> tuple[str, ...]:
+    if canvas.step:
+        return (f"the canvas was saved in 16-bit steps, so painted values are rounded to {VALUES_PER_UNIT * INTEGER_STEP:.1e}",)
+    if canvas.half:
+        return ("the canvas was saved in 16-bit floats, so painted values are rounded to about three digits",)
+    return ()
+
+
+def _misfit(planes: Floats, wanted: tuple[int, ...], name: str, way_out: str) -> BadShape:
+    return BadShape(f"{name} has {_size(planes)}, where {_size(wanted)} was written; {way_out}")
+
+
+def _size(planes: Floats | tuple[int, ...]) -> str:
+    count, height, width = planes if isinstance(planes, tuple) else planes.shape
+    return f"{count} {'plane' if count == 1 else 'planes'} of {width}x{height}"

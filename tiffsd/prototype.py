@@ -1,0 +1,67 @@
+"""Files of the prototype of 2023: raw tensors without metadata, told apart by the ending of their names and by their spread.
+
+    NAME_state1, NAME_latent         noise times the scheduler's init_noise_sigma (4, h, w), float16
+    NAME_textstate1, NAME_prompt     embedding (2, 77, 768), float32: row 0 unconditional, row 1 the prompt
+    NAME_state2, NAME_unet           result divided by 0.18215 (4, h, w), float16
+
+Its scheduler was LMS, whose sigmas begin at 14.6146 with linear spacing; 11.0706 is what 20 steps of leading spacing begin with.
+"""
+
+import re
+
+import numpy as np
+
+from tiffsd.canvas import Floats
+from tiffsd.spec import Kind, State
+
+NOISE_ENDINGS = ("_state1", "_latent")
+RESULT_ENDINGS = ("_state2", "_unet")
+EMBEDDING_ENDINGS = ("_textstate1", "_prompt")
+
+SCALING_FACTOR = 0.18215
+INITIAL_SIGMAS = (14.6146, 11.0706)
+NEAR = 0.05
+UNSCALED_DEVIATION = 2.0  # what a denoiser sees, and unit noise, is about 1; 1 / 0.18215 is 5.5
+NOISE_DEVIATION = 8.0
+
+_EXTENSION = re.compile(r"(\.[0-9a-f]{8})?\.tiff?$", re.IGNORECASE)
+
+
+def ending(name: str) -> str | None:
+    """The prototype's ending of a file name, before the id and the extension."""
+    stem = _EXTENSION.sub("", name)
+    return next((e for e in (*NOISE_ENDINGS, *RESULT_ENDINGS, *EMBEDDING_ENDINGS) if stem.lower().endswith(e)), None)
+
+
+def kind_by_ending(name: str) -> Kind | None:
+    """The kind of artifact that a name of the prototype stands for."""
+    found = ending(name)
+    if found is None:
+        return None
+    return Kind.EMBEDDING if found in EMBEDDING_ENDINGS else Kind.LATENTS
+
+
+def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
+    """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed."""
+    deviation = float(raw.std(dtype=np.float64))
+    if deviation <= UNSCALED_DEVIATION:
+        return raw, None, "four raw channels were taken as latents in the denoiser's units"
+    by_name = ending(name)
+    if by_name in NOISE_ENDINGS or (by_name not in RESULT_ENDINGS and deviation > NOISE_DEVIATION):
+        divisor, what = _initial_sigma(deviation)
+        note = f"a file of the prototype: noise of standard deviation {deviation:.4g}, divided by {what}"
+        return raw / np.float32(divisor), State.NOISE, note
+    note = f"a file of the prototype: a result of standard deviation {deviation:.4g}, multiplied by {SCALING_FACTOR}"
+    return raw * np.float32(SCALING_FACTOR), State.FINAL, note
+
+
+def embedding(pages: Floats) -> dict[str, Floats]:
+    """The prototype's pages (2, T, D) -> the two tensors by name."""
+    return {"prompt_embeds": pages[1], "negative_prompt_embeds": pages[0]}
+
+
+def _initial_sigma(deviation: float) -> tuple[float, str]:
+    nearest = min(INITIAL_SIGMAS, key=lambda sigma: abs(deviation / sigma - 1))
+    if abs(deviation / nearest - 1) <= NEAR:
+        return nearest, f"the initial sigma {nearest} of its scheduler"
+    return deviation, "that, as it fits no scheduler that is known here"
