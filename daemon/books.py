@@ -5,8 +5,8 @@
     commit.json    what is published where                        from here on only forward
     fail.json      why the job failed, and what people are told   from here on only to failed/
 
-A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but cannot be read means a
-damaged disk, not a crash: `Unreadable`.
+A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but cannot be read means
+a damaged disk, not a crash: `Unreadable`.
 """
 
 import json

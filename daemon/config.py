@@ -32,26 +32,26 @@ class StageOptions(_Section):
 
 
 class Limits(_Section):
-    pixels: int = Field(4_194_304, gt=0)
-    steps: int = Field(1000, gt=0)
-    count: int = Field(100, gt=0)
-    characters: int = Field(20_000, gt=0)
-    file_bytes: int = Field(2_147_483_648, gt=0)
+    pixels: int = Field(default=4_194_304, gt=0)
+    steps: int = Field(default=1000, gt=0)
+    count: int = Field(default=100, gt=0)
+    characters: int = Field(default=20_000, gt=0)
+    file_bytes: int = Field(default=2_147_483_648, gt=0)
 
 
 class Watch(_Section):
-    rescan_seconds: float = Field(5.0, gt=0, le=3600)
-    settle_seconds: float = Field(0.3, ge=0, le=3600)
-    settle_unleased_seconds: float = Field(5.0, ge=0, le=3600)
-    empty_grace_seconds: float = Field(30.0, ge=0)
+    rescan_seconds: float = Field(default=5.0, gt=0, le=3600)
+    settle_seconds: float = Field(default=0.3, ge=0, le=3600)
+    settle_unleased_seconds: float = Field(default=5.0, ge=0, le=3600)
+    empty_grace_seconds: float = Field(default=30.0, ge=0)
 
 
 class Compute(_Section):
-    device: str = Field("cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
-    threads: int | None = Field(None, ge=1, le=1024)
-    idle_seconds: float = Field(600.0, gt=0)
-    memory_gb: float = Field(16.0, gt=0)
-    ahead: int = Field(2, ge=0, le=64)
+    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    idle_seconds: float = Field(default=600.0, gt=0)
+    memory_gb: float = Field(default=16.0, gt=0)
+    ahead: int = Field(default=2, ge=0, le=64)
     network: bool = False
 
 

@@ -1,8 +1,9 @@
 """Which files of one folder belong together, told by their names alone.
 
-A drop is what becomes one job: a principal, the half it needs (`cat_latent.tiff` + `cat_prompt.tiff`), and the companions that lie beside it
-(`cat.yaml`, `cat_neg.txt`). Companions are matched by the stem as it was dropped first, then with the id of STEM.ID stripped; where two
-files could claim one companion, the first to arrive has it. Pure functions: no folder is looked at here.
+A drop is what becomes one job: a principal, the half it needs (`cat_latent.tiff` + `cat_prompt.tiff`), and the companions that
+lie beside it (`cat.yaml`, `cat_neg.txt`). Companions are matched by the stem as it was dropped first, then with the id of
+STEM.ID stripped; where two files could claim one companion, the first to arrive has it. Pure functions: no folder is looked at
+here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ Mark = tuple[int, int, int, int, int]  # device, inode, size, mtime_ns, ctime_ns
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file of a drop: its role ("principal", or its ending: "_prompt", ".yaml", "_neg.txt"), where it lies, what it was like."""
+    """One file of a drop: its role ("principal", or its ending such as "_prompt" or ".yaml"), its place, and what it was like."""
 
     role: str
     path: Path

@@ -1,9 +1,9 @@
 """How jobs end: published, failed, or given back. What follows each decision, in steps that can be repeated.
 
-Every ending may be stopped by a crash between any two calls and is then run again from its start by the next daemon, so each step asks the
-folders what is left to do: an output gone from out/ is published, a member gone from in/ is archived, a job without in/ has delivered its
-failure. `back.N` is the folder in/ of a job that is being given back under the Nth free name: the rename is the decision, and needs no
-free space on the disk.
+Every ending may be stopped by a crash between any two calls and is then run again from its start by the next daemon, so each
+step asks the folders what is left to do: an output gone from out/ is published, a member gone from in/ is archived, a job
+without in/ has delivered its failure. `back.N` is the folder in/ of a job that is being given back under the Nth free name: the
+rename is the decision, and needs no free space on the disk.
 """
 
 import errno
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Endings:
-    """The last steps of every job in one spool. `moving` is held while outputs appear: nobody may claim one before it is durable."""
+    """The last steps of the jobs of one spool; `moving` is held while outputs appear: none is claimed before it is durable."""
 
     def __init__(self, root: Path, ops: Ops) -> None:
         self.root = root
@@ -53,8 +53,9 @@ class Endings:
 
     def _archive(self, job: Path, record: ClaimRecord, done: Path) -> None:
         self.ensure(done)
-        number = self.free_number(done, record.names.values(), record.stem)
-        for name in record.names.values():
+        left = [name for name in record.names.values() if self.exists(job / IN / name)]
+        number = self.free_number(done, left, record.stem)
+        for name in left:
             self.move(job / IN / name, done, name, number=number, stem=record.stem)
         self._ops.fsync_folder(done)
         self._ops.fsync_folder(job / IN)
@@ -143,7 +144,7 @@ class Endings:
         self._ops.rmdir(job)
 
     def move(self, source: Path, folder: Path, name: str, *, number: int = 1, stem: str | None = None) -> Path | None:
-        """Rename into a folder under the name, or the next number of it that is free; None if the source is not there (any more)."""
+        """Rename into a folder under the name, or the next number of it that is free; None if the source is not there any more."""
         for n in count(number):
             target = folder / names.numbered(name, n, stem=stem)
             try:
@@ -159,9 +160,11 @@ class Endings:
 
     def free_number(self, folder: Path, members: Iterable[str], stem: str) -> int:
         """The first number under which all the names are free in the folder."""
-        taken = set(self._ops.list(folder))
-        members = list(members)
-        return next(n for n in count(1) if taken.isdisjoint(names.numbered(name, n, stem=stem) for name in members))
+        wanted = list(members)
+        for number in count(1):
+            if not any(self.exists(folder / names.numbered(name, number, stem=stem)) for name in wanted):
+                return number
+        raise AssertionError("counting does not end")
 
     def ensure(self, folder: Path) -> None:
         """Make a folder, and the folders above it, where they are missing."""

@@ -1,8 +1,9 @@
 """Which files of an inbox are ready to become jobs: a scan that looks at the folder as it is, and is the truth.
 
-A file is ready when its name is not that of a temporary file, it is a regular file, its size and times stood still for the settle time by
-the monotonic clock, and no writer holds it (a read lease; where the system cannot say, the longer settle time counts). What is known of a file
-is kept by device and inode, so a rename is not news. Nothing here opens a file for its content, and nothing is ever moved or deleted.
+A file is ready when its name is not that of a temporary file, it is a regular file, its size and times stood still for the
+settle time by the monotonic clock, and no writer holds it (a read lease; where the system cannot say, the longer settle time
+counts). What is known of a file is kept by device and inode, so a rename is not news. Nothing here opens a file for its
+content, and nothing is ever moved or deleted.
 """
 
 import os
@@ -48,7 +49,7 @@ class Waiting:
 
 @dataclass(slots=True)
 class Scan:
-    """What one look at an inbox found; `due` is the monotonic time at which the next look can find more, None if only an event can."""
+    """What one look at an inbox found; `due` is the monotonic time from which another can find more, None if only an event can."""
 
     ready: list[Drop] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
@@ -85,8 +86,8 @@ class _NotYet(Exception):
 class Inbox:
     """One stage's inbox. Times are seconds of the monotonic clock.
 
-    `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds` when the system
-    cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused.
+    `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
+    when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused.
     """
 
     def __init__(
@@ -190,7 +191,8 @@ class Inbox:
         """Why the stage cannot take the group, as a sentence; None if it can, as far as the folder shows."""
         for name in found.roles.values():
             if not stat.S_ISREG(files[name].mode):
-                return f"{shown(name)} is {_kind(files[name].mode)}, and only files can be used; copy the file itself into inbox/{self.stage.folder}."
+                found_kind = f"{shown(name)} is {_kind(files[name].mode)}, and only files can be used"
+                return f"{found_kind}; copy the file itself into inbox/{self.stage.folder}."
         name = found.principal
         if not name.lower().endswith(self.stage.extensions):
             return self._wrong_extension(name, files[name], now)

@@ -86,14 +86,10 @@ def _read_text(files: Files, shelves: Shelves) -> Request:
 
 def _read_diffuse(files: Files, shelves: Shelves) -> Request:
     artifact = _read_latents(files, shelves)
-    tensors = dict(artifact.tensors)
-    if artifact.painted:
-        # The solver's history belongs to the unpainted latents; going on with it would pull the picture back.
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("scheduler.")}
     given = layered(artifact.header.recipe, _spoken_beside(files, shelves.config))
     given.update(_size_of(artifact))
     settings = _settle(given, files.name, shelves.config)
-    tensors |= _embedding_half(files) | _saved_embedding(settings, shelves)
+    tensors = {**artifact.tensors, **_embedding_half(files), **_saved_embedding(settings, shelves)}
     encodes_text = _must_encode_text(tensors, given, files, artifact)
     _check_startable(artifact, settings, files.name)
     notes = artifact.notes

@@ -9,132 +9,113 @@ Before the commit a crash rolls back, after it only forward (see `spool.py`). Wh
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from typing import Any
+from pathlib import Path
 
-from daemon.compute import Compute
-from daemon.config import Config
 from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, WorkerDied
 from daemon.intake import Files, Shelves, read_request
-from daemon.previews import write_preview
-from daemon.request import Tensors, computed
+from daemon.names import shown
+from daemon.previews import write_previews
+from daemon.request import computed
 from daemon.results import Bench, results
+from daemon.rooms import LOOK_SECONDS, Rooms
 from daemon.running import RunningFile
-from daemon.spool import Claim, Spool
+from daemon.spool import Claim
 from tiffsd import TiffsdError
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS = 0.2
 
 
 class Outcome(StrEnum):
-    """How a job ended; RETURNED where the daemon stops, KEPT where the machine was at fault and the file waits for another try."""
+    """How a job ended. RETURNED: the daemon stops. KEPT: the machine was at fault, the file waits for another try. UNFINISHED:
+    the machine failed after the commit, and the spool's recovery has to publish the rest."""
 
     DONE = "done"
     FAILED = "failed"
     RETURNED = "returned"
     KEPT = "kept"
+    UNFINISHED = "unfinished"
 
 
-@dataclass(frozen=True)
-class Rooms:
-    """The parts of the house that one job walks through; `gated` asks for a stage's review gate, `stopping` for the end of the
-    daemon."""
-
-    config: Config
-    spool: Spool
-    compute: Compute
-    gated: Callable[[str], bool]
-    stopping: Callable[[], bool]
+class _Unfinished(Exception):
+    """The machine failed after the commit: there is no way back, only forward, later."""
 
 
 def run(claim: Claim, rooms: Rooms) -> Outcome:
     """Run a claimed job to its end, whatever the end is."""
     running = RunningFile(rooms.spool.root, claim.stage, name=f"{claim.stem}.{claim.id}")
-    label = f"{claim.stage} {claim.names['principal']!a}"
+    label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
         running.start()
-        _run_until_decided(claim, rooms, running)
+        _run_until_decided(claim, rooms, running, label)
         return Outcome.DONE
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied) as error:
-        return _fail(claim, rooms, str(error))
+        return _fail(claim, rooms, str(error), label)
     except Stopped:
         rooms.spool.give_back(claim)
         return Outcome.RETURNED
+    except _Unfinished as error:
+        log.error("%s: made, but not yet published: %s", label, error)
+        return Outcome.UNFINISHED
     except (OSError, OutOfMemory) as error:
         log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, error)
         rooms.spool.give_back(claim)
         return Outcome.KEPT
     except Exception as error:
         log.exception("%s: a fault in tiffsd", label)
-        return _fail(claim, rooms, f"tiffsd itself failed at this file ({type(error).__name__}: {error})", traceback.format_exc())
+        sentence = f"tiffsd itself failed at this file ({type(error).__name__}: {error}); please report it with error.json"
+        return _fail(claim, rooms, sentence, label, trace=traceback.format_exc())
     finally:
         running.end()
 
 
-def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile) -> None:
-    """Attempt the job; one that kills its worker is tried a second time, since the next kill may have been another program's."""
+def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
+    """Attempt the job; one that kills its worker is tried a second time, since the kill may have been another program's fault."""
     while True:
         attempt = rooms.spool.begin_attempt(claim)
         try:
-            return _attempt(claim, rooms, running)
+            return _attempt(claim, rooms, running, label)
         except WorkerDied as error:
-            if rooms.stopping():
-                raise Stopped("the daemon is stopping") from error
+            rooms.check_going_on()
             if attempt >= rooms.spool.max_attempts:
-                raise WorkerDied(
-                    f"{claim.names['principal']}: {error} It was tried {attempt} times; use smaller settings or a larger machine"
-                ) from error
-            log.warning("%s %a: %s Trying again.", claim.stage, claim.names["principal"], error)
+                raise WorkerDied(f"{error} It was tried {attempt} times; use smaller settings or a larger machine") from error
+            log.warning("%s: %s Trying again.", label, error)
 
 
-def _attempt(claim: Claim, rooms: Rooms, running: RunningFile) -> None:
+def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
     started = time.monotonic()
+    while not rooms.spool.settled(claim):
+        # A program that had the file open when it was claimed goes on writing into it.
+        rooms.check_going_on()
+        time.sleep(LOOK_SECONDS)
     shelves = Shelves(rooms.config, rooms.spool.root / "embeddings", rooms.spool.root / ".keep")
     request = read_request(claim.stage, Files(claim.members, claim.names), shelves)
-    tensors, facts = computed(request, rooms.config, partial(_call, rooms, running))
-    seconds = time.monotonic() - started
-    outputs = results(request, claim.stem, tensors, facts, Bench(rooms.config, rooms.gated, datetime.now().astimezone(), seconds))
+    tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
+    bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), time.monotonic() - started)
+    outputs = results(request, claim.stem, tensors, facts, bench)
     for output in outputs:
         with rooms.spool.create_output(claim, output.publication.source) as file:
             output.write(file)
     rooms.spool.commit(claim, [output.publication for output in outputs])
-    published = [path for path in rooms.spool.finish(claim) if path.parent.name != ".keep"]
-    log.info(
-        "%s %a -> %s %.1f s",
-        claim.stage,
-        claim.names["principal"],
-        ", ".join(f"{path.parent.name}/{path.name}" for path in published),
-        seconds,
-    )
+    try:
+        published = rooms.spool.finish(claim)
+    except OSError as error:
+        raise _Unfinished(error) from error
+    log.info("%s -> %s %.1f s", label, ", ".join(_place(path) for path in published if path.parent.name != ".keep"), bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
-        log.info("%s %a: %s", claim.stage, claim.names["principal"], note)
-    for artifact in (output.artifact for output in outputs if output.artifact and rooms.config.previews):
-        write_preview(rooms.spool.root / "previews", artifact, stem=claim.stem)
+        log.info("%s: %s", label, note)
+    if rooms.config.previews:
+        write_previews(rooms.spool.root, [output.artifact for output in outputs if output.artifact], stem=claim.stem)
 
 
-def _call(
-    rooms: Rooms, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]
-) -> tuple[Tensors, dict[str, Any]]:
-    call = rooms.compute.submit(stage, tensors, settings, on_progress=running.update)
-    while True:
-        if rooms.stopping():
-            call.cancel(Stopped("the daemon is stopping"))
-        elif running.deleted():
-            call.cancel(
-                Cancelled(f"cancelled: {running.path.name} was deleted from running/; drop the file again to run it after all")
-            )
-        try:
-            return call.future.result(timeout=LOOK_SECONDS)
-        except TimeoutError:
-            continue
+def _place(path: Path) -> str:
+    return f"{path.parent.name}/{shown(path.name)}"
 
 
-def _fail(claim: Claim, rooms: Rooms, sentence: str, trace: str | None = None) -> Outcome:
-    log.error("%s %a: failed: %s", claim.stage, claim.names["principal"], sentence)
-    rooms.spool.fail(claim, sentence, {"stage": claim.stage, "names": dict(claim.names), **({"traceback": trace} if trace else {})})
+def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Outcome:
+    log.error("%s: failed: %s", label, sentence)
+    facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
+    rooms.spool.fail(claim, sentence, facts)
     return Outcome.FAILED

@@ -1,8 +1,8 @@
 """Names of dropped and published files: STEM.ID.EXT.
 
-The stem is what a person called the file, the id is 8 hex digits that the daemon gives to each output, the extension says what it is. A
-name may hold any bytes a Linux folder allows: names are str with surrogateescape, as os.listdir gives them, and are cut to the 255 bytes
-of a file name by shortening the stem, never the id or the extension.
+The stem is what a person called the file, the id is 8 hex digits that the daemon gives to each output, the extension says what
+it is. A name may hold any bytes a Linux folder allows: names are str with surrogateescape, as os.listdir gives them, and are
+cut to the 255 bytes of a file name by shortening the stem, never the id or the extension.
 """
 
 import os
@@ -54,7 +54,8 @@ def fitted(stem: str, rest: str) -> str:
 def numbered(name: str, number: int, *, stem: str | None = None) -> str:
     """The name to use when `name` is taken: cat.3f9a1c2e.tiff -> cat-2.3f9a1c2e.tiff; number 1 is the name itself.
 
-    With `stem` the number goes behind that stem, so that all files of one drop keep belonging together: cat-2_latent.tiff, cat-2.yaml.
+    With `stem` the number goes behind that stem, so that all files of one drop keep belonging together: cat-2_latent.tiff,
+    cat-2.yaml.
     """
     if number == 1:
         return name

@@ -1,7 +1,7 @@
 """The operating system as the spool sees it: every file operation it makes, and the time of day.
 
-One small object, so that a test can stop the world before any of these calls, or let any of them fail, and look at what is left. Nothing
-here decides anything. New folders get the mode that the umask leaves, so that a group can share the spool.
+One small object, so that a test can stop the world before any of these calls, or let any of them fail, and look at what is
+left. Nothing here decides anything. New folders get the mode that the umask leaves, so that a group can share the spool.
 """
 
 import ctypes

@@ -146,9 +146,9 @@ def _pixels(image: Image.Image, name: str) -> tuple[Picture, tuple[str, ...]]:
         if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
             upright, notes = _on_white(upright), ("transparent parts were laid on white",)
         if upright.mode in ("I;16", "I;16B", "I"):
-            gray = np.asarray(upright, dtype=np.float32) / 65_535
+            gray = np.asarray(upright).astype(np.float32) / np.float32(65_535)
             return np.repeat(gray[..., None], 3, axis=2), notes
-        return np.asarray(upright.convert("RGB"), dtype=np.float32) / 255, notes
+        return np.asarray(upright.convert("RGB")).astype(np.float32) / np.float32(255), notes
     except BROKEN as error:
         raise InputError(f"{name}: the picture breaks off or is damaged: {error!s:.200}; save it anew and drop it again") from error
 

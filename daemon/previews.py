@@ -6,7 +6,9 @@ paint on.
 
 import html
 import io
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
+from daemon.names import output_name, shown
+from tiffsd.canvas import canvas_tensor, paint
+
+log = logging.getLogger(__name__)
 
 FOLDER = "previews"
 NEWEST = 200
@@ -33,16 +39,27 @@ def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
     if artifact.header.kind is tiffsd.Kind.LATENTS and artifact.tensors["latents"].shape[0] == len(RGB_FACTORS):
         latents = np.moveaxis(artifact.tensors["latents"], 0, -1)
         return _enlarged(Image.fromarray(_levels(latents @ RGB_FACTORS / 2 + 0.5)))
-    return _enlarged(Image.fromarray(_levels(tiffsd.paint(artifact))).convert("RGB"))
+    tensor = canvas_tensor(artifact.tensors, artifact.header.kind)
+    assert tensor is not None, "an artifact has what its kind paints"
+    return _enlarged(Image.fromarray(_levels(paint(tensor, artifact.header)[0])).convert("RGB"))
 
 
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
     png = io.BytesIO()
     preview_image(artifact).save(png, format="PNG")
-    path = root / FOLDER / f"{stem}.{artifact.header.id}.png"
+    path = root / FOLDER / output_name(stem, artifact.header.id, ".png")
     _replace(path, png.getvalue())
     return path
+
+
+def write_previews(root: Path, artifacts: Sequence[tiffsd.Artifact], *, stem: str) -> None:
+    """Write the preview of each artifact; what fails is said in the log and costs nothing else."""
+    try:
+        for artifact in artifacts:
+            write_preview(root, artifact, stem=stem)
+    except OSError as error:
+        log.warning("no preview of %s: %s", shown(stem), error)
 
 
 def write_index(root: Path) -> None:
@@ -71,7 +88,8 @@ def _figure(name: str) -> str:
 
 
 def _levels(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    return (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    levels: NDArray[np.uint8] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+    return levels
 
 
 def _enlarged(image: Image.Image) -> Image.Image:

@@ -132,7 +132,7 @@ def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ..
     if "Sampler" in pairs:
         settings["scheduler"] = _scheduler(pairs["Sampler"], pairs.get("Schedule type", "Automatic"))
     if int(_number(pairs.get("Clip skip", "1"), int, "Clip skip")) > 1:
-        settings["clip_skip"] = int(pairs["Clip skip"]) - 1
+        settings["clip_skip"] = int(pairs["Clip skip"])
     for key, name in (("Model", "model"), ("VAE", "vae")):
         if key in pairs:
             settings[name] = pairs[key]
@@ -187,7 +187,7 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "Model": recipe.get("model"),
         "VAE": recipe.get("vae"),
         "Denoising strength": recipe.get("strength"),
-        "Clip skip": recipe["clip_skip"] + 1 if recipe.get("clip_skip") else None,
+        "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
         "CFG Rescale": recipe.get("guidance_rescale") or None,
         "Eta": recipe.get("eta") or None,
         "RNG": "CPU",

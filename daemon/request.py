@@ -56,6 +56,7 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "negative_prompt": settings.negative_prompt or "",
         "state": header.state.value if header and header.state else None,
         "step": header.step if header else None,
+        "painted": request.source.painted if request.source else 0,
         "model": model_settings(settings, config),
     }
 

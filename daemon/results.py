@@ -22,6 +22,11 @@ from daemon.request import EMBEDDING_TENSORS, Request, Tensors
 from daemon.stages import STAGES
 
 KEEP = ".keep"
+LAYOUTS = {
+    tiffsd.Kind.LATENTS: tiffsd.Layout.MOSAIC,
+    tiffsd.Kind.EMBEDDING: tiffsd.Layout.STRIP,
+    tiffsd.Kind.PICTURE: tiffsd.Layout.RGB,
+}
 
 
 @dataclass(frozen=True)
@@ -121,8 +126,8 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
     name = request.settings.save_embedding
     if name is None:
         return []
-    rows = [embedding[tensor] for tensor in EMBEDDING_TENSORS[:2] if tensor in embedding]
-    size = (len(rows), *rows[0].shape)
+    lengths = [len(embedding[tensor]) if tensor in embedding else 0 for tensor in EMBEDDING_TENSORS[:2]]
+    size = (*lengths, embedding["prompt_embeds"].shape[-1])
     words = {key: request.recipe[key] for key in ("prompt", "negative_prompt", "model", "clip_skip") if key in request.recipe}
     header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, bench)
     artifact = tiffsd.Artifact(header, dict(embedding))
@@ -165,6 +170,7 @@ def _header(
     return tiffsd.Header(
         kind=kind,
         id=identity,
+        layout=LAYOUTS[kind],
         parent=request.source.header.id if request.source else None,
         size=tuple(int(side) for side in size),
         state=state,

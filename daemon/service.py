@@ -16,13 +16,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from daemon.compute import Local
 from daemon.config import Config, read_config
 from daemon.errors import ConfigError
 from daemon.inbox import Drop, Inbox, Scan
-from daemon.job import Outcome, Rooms, run
+from daemon.job import Outcome, run
+from daemon.names import shown
 from daemon.previews import write_index
+from daemon.rooms import Rooms
 from daemon.spool import Claim, Spool
 from daemon.stages import STAGES
 from daemon.status import Status, notify, read_status, write_status
@@ -74,6 +77,7 @@ class Service:
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
         self._troubles: dict[str, Trouble] = {}
+        self._unfinished = False
         self._next_scan = 0.0
         self._last_status: Status | None = None
         self._status_due = 0.0
@@ -96,9 +100,7 @@ class Service:
         self.spool.check()
         for left_over in (self.spool.root / "running").glob("*.txt"):
             left_over.unlink()
-        for claim in self.spool.recover():
-            log.info("%s %a: taken up again after a crash", claim.stage, claim.names["principal"])
-            self._launch(claim)
+        self._recover()
         self._watcher.start()
         self._tell(time.monotonic())
         notify("READY=1")
@@ -132,6 +134,8 @@ class Service:
         if self._reload:
             self._read_config_again()
         self._reap(now)
+        if self._unfinished and all(now >= trouble.until for trouble in self._troubles.values()):
+            self._recover()
         if self._wake.is_set() or now >= self._next_scan:
             self._wake.clear()
             self._scan(now)
@@ -198,7 +202,7 @@ class Service:
     def _refuse(self, stage: str, drop: Drop, sentence: str) -> None:
         claim = self.spool.claim(stage, drop)
         if claim:
-            log.error("%s %a: refused: %s", stage, claim.names["principal"], sentence)
+            log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
             self.spool.fail(claim, sentence, {"stage": stage})
 
     def _claim(self, now: float) -> None:
@@ -229,8 +233,9 @@ class Service:
         for future in [future for future in self._jobs if future.done()]:
             claim = self._jobs.pop(future)
             error = future.exception()
-            if error is not None:
-                self._trouble(claim.stage, f"a job could not be put away: {error}", now)
+            if error is not None or future.result() is Outcome.UNFINISHED:
+                self._trouble(claim.stage, f"a job could not be put away: {error or 'see the log'}", now)
+                self._unfinished = True
             elif future.result() is Outcome.KEPT:
                 self._trouble(claim.stage, "the machine failed a job, see the log", now)
             elif future.result() is Outcome.DONE:
@@ -242,6 +247,13 @@ class Service:
             log.error("%s: %s", stage, reason)
         backoff = min(before.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS
         self._troubles[stage] = Trouble(reason, now + backoff, backoff)
+
+    def _recover(self) -> None:
+        """Bring what a crash or a failing machine left in `.work/` to its end."""
+        self._unfinished = False
+        for claim in self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()]):
+            log.info("%s %s: taken up again", claim.stage, shown(claim.names["principal"]))
+            self._launch(claim)
 
     def _tell(self, now: float, *, alive: bool = True) -> None:
         """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
@@ -292,7 +304,7 @@ class Service:
             self._reload = True
             self._wake.set()
 
-        handlers = {
+        handlers: dict[int, Any] = {
             signal.SIGTERM: ask_stop,
             signal.SIGINT: ask_stop,
             signal.SIGHUP: ask_reload,

@@ -48,7 +48,7 @@ def _known_stage(value: Any) -> Any:
     return value
 
 
-Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=64, le=16_384)]
+Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
@@ -64,27 +64,27 @@ class Settings(BaseModel):
     negative_prompt: str | None = None
     model: PlainName | None = None
     vae: PlainName | None = None
-    seed: int | None = Field(None, ge=0, lt=2**63)
-    count: int | None = Field(None, ge=1)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    count: int | None = Field(default=None, ge=1)
     width: Side | None = None
     height: Side | None = None
-    steps: int | None = Field(None, ge=1)
-    guidance_scale: float | None = Field(None, ge=0, le=1000, allow_inf_nan=False)
-    guidance_rescale: float | None = Field(None, ge=0, le=1)
+    steps: int | None = Field(default=None, ge=1)
+    guidance_scale: float | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
+    guidance_rescale: float | None = Field(default=None, ge=0, le=1)
     scheduler: SchedulerName | None = None
-    eta: float | None = Field(None, ge=0, le=1)
-    strength: float | None = Field(None, gt=0, le=1)
-    clip_skip: int | None = Field(None, ge=0, le=24)
+    eta: float | None = Field(default=None, ge=0, le=1)
+    strength: float | None = Field(default=None, gt=0, le=1)
+    clip_skip: int | None = Field(default=None, ge=1, le=24)
     embedding: PlainName | None = None
     save_embedding: PlainName | None = None
     prompt_influence: Influence | None = None
     latent_influence: Influence | None = None
-    start_at: int | None = Field(None, ge=0)
-    stop_at: int | None = Field(None, ge=1)
-    end_at: int | None = Field(None, ge=1)
+    start_at: int | None = Field(default=None, ge=0)
+    stop_at: int | None = Field(default=None, ge=1)
+    end_at: int | None = Field(default=None, ge=1)
     hold: StageName | None = None
     then: StageName | None = None
-    layout: str | None = Field(None, pattern="^(mosaic|pages|rgba)$")
+    layout: str | None = Field(default=None, pattern="^(mosaic|pages|rgba)$")
 
     def given(self) -> dict[str, Any]:
         """The settings that somebody gave, as plain JSON values."""

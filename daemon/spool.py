@@ -1,8 +1,8 @@
 """The spool: jobs are claimed, committed, published, archived and failed by moving files, so that no crash loses or doubles one.
 
 Two renames decide. The claim moves the dropped files into `.work/JOB/in/`: from there on they are this job's. The commit puts
-`.work/JOB/commit.json` in place: before it a crash rolls back to the claimed files, after it only forward. An output that is gone from
-`.work/JOB/out/` has been published, which is why nothing is ever published but by a rename that replaces nothing.
+`.work/JOB/commit.json` in place: before it a crash rolls back to the claimed files, after it only forward. An output that is
+gone from `.work/JOB/out/` has been published, which is why nothing is ever published but by a rename that replaces nothing.
 
     a job in .work/ holds              what `recover` does
     no claim.json, no members          deletes it: the files never left their inbox
@@ -13,8 +13,8 @@ Two renames decide. The claim moves the dropped files into `.work/JOB/in/`: from
     commit.json                        publishes what is in out/, archives what is in in/
     a record that cannot be read       failed/, with everything that is there
 
-Nothing here knows what is in the files. All calls go through `Ops` and may raise OSError: then nothing is lost, and the call, or
-`recover`, may be repeated.
+Nothing here knows what is in the files. All calls go through `Ops` and may raise OSError: then nothing is lost, and the call,
+or `recover`, may be repeated.
 """
 
 import itertools
@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from daemon import books, failures, folders, lease, names
+from daemon import books, failures, lease, names, tree
 from daemon.books import ClaimRecord, Fingerprint, Publication, Unreadable
 from daemon.drops import Drop
 from daemon.endings import IN, OUT, Endings
@@ -46,8 +46,9 @@ _COUNTER = itertools.count(1)
 class Claim:
     """The files of one job, which are now this daemon's alone.
 
-    `job` is its folder in .work/ and sorts by age, `id` the 8 hex digits it is known by. `members` are the paths by role, to be read
-    only; `names` are the names they were dropped under. `attempts` is how often the job was started before this claim was made.
+    `job` is its folder in .work/ and sorts by age, `id` the 8 hex digits it is known by. `members` are the paths by role, to be
+    read only; `names` are the names they were dropped under. `attempts` is how often the job was started before this claim was
+    made.
     """
 
     job: str
@@ -60,12 +61,12 @@ class Claim:
 
 
 class Spool:
-    """One spool on one filesystem. `inboxes` maps the name of a stage to that of its inbox: {"text": "1-text", ...}."""
+    """One spool on one filesystem. `folders` maps the name of a stage to that of its inbox: {"text": "1-text", ...}."""
 
-    def __init__(self, root: Path, inboxes: Mapping[str, str], *, ops: Ops | None = None, max_attempts: int = 2) -> None:
+    def __init__(self, root: Path, folders: Mapping[str, str], *, ops: Ops | None = None, max_attempts: int = 2) -> None:
         self.root = root
         self.max_attempts = max_attempts
-        self._inboxes = dict(inboxes)
+        self._folders = dict(folders)
         self._ops = ops or Ops()
         self._endings = Endings(root, self._ops)
         self._work = root / ".work"
@@ -74,23 +75,23 @@ class Spool:
 
     def inbox(self, stage: str) -> Path:
         """Where files for a stage are dropped."""
-        return self.root / "inbox" / self._inboxes[stage]
+        return self.root / "inbox" / self._folders[stage]
 
     def hold(self, stage: str) -> Path:
         """Where files for a stage wait for a person."""
-        return self.root / "hold" / self._inboxes[stage]
+        return self.root / "hold" / self._folders[stage]
 
     def create(self) -> None:
         """Make every folder of the spool that is missing."""
-        folders.create(self.root, self._inboxes)
+        tree.create(self.root, self._folders)
 
     def check(self) -> None:
         """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
-        folders.check(self.root, self._inboxes)
+        tree.check(self.root, self._folders)
 
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
-        self._lock = folders.lock(self.root)
+        self._lock = tree.lock(self.root)
 
     def release(self) -> None:
         """Let another daemon have the spool."""
@@ -153,7 +154,8 @@ class Spool:
     def settled(self, claim: Claim) -> bool:
         """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.
 
-        A program that had a file open when it was claimed goes on writing into it here; ask again after the stage's settle time.
+        A program that had a file open when it was claimed goes on writing into it here; ask again after the stage's settle
+        time.
         """
         before = self._last_seen.get(claim.job, {})
         now: dict[str, Fingerprint] = {}
@@ -223,11 +225,11 @@ class Spool:
         return published
 
     def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
-        """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence, and how to try again) and error.json (the facts)."""
+        """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence and the way back) and error.json (the facts)."""
         job = self._open(claim)
         record = _record_of(claim)
         times = {"at": self._ops.now().isoformat(), "attempts": books.read_attempts(self._ops, job, if_unreadable=0)}
-        failure = failures.failure_of(record, self._inboxes[claim.stage], sentence, {**times, **facts})
+        failure = failures.failure_of(record, self._folders[claim.stage], sentence, {**times, **facts})
         books.write_failure(self._ops, job, failure)
         failed = self._endings.fail(job, failure)
         self._forget(claim.job)
@@ -240,8 +242,10 @@ class Spool:
         self._forget(claim.job)
 
     def _open(self, claim: Claim) -> Path:
-        """The folder of a job that is not decided yet."""
+        """The folder of a job that is not decided yet; a job that is has no way back."""
         job = self._work / claim.job
+        if not self._endings.exists(job):
+            raise RuntimeError(f"{claim.job} is over: its files have left .work/.")
         if self._endings.exists(job / books.COMMIT):
             raise RuntimeError(f"{claim.job} is committed and can only be finished.")
         return job
@@ -274,7 +278,8 @@ class Spool:
                 return None
             record = books.read_claim(self._ops, job)
             if record is None:
-                return self._recover_unclaimed(job)
+                self._recover_unclaimed(job)
+                return None
             return self._recover_claimed(job, record)
         except Unreadable as error:
             self._quarantine(job, f"The daemon's notes on this job could not be read ({error})")
@@ -291,7 +296,7 @@ class Spool:
         if commit is not None:
             self._endings.publish(job, record, commit)
             return None
-        if record.stage not in self._inboxes:
+        if record.stage not in self._folders:
             raise Unreadable(f"{books.CLAIM} names the stage {record.stage}, which is not configured")
         holder = self._endings.holder(job)
         if holder is None or holder.name != IN or set(self._ops.list(holder)) != set(record.names.values()):
@@ -312,8 +317,8 @@ class Spool:
         failure = failures.failure_of_unknown(job.name, sentence)
         with suppress(Unreadable):
             record = books.read_claim(self._ops, job)
-            if record is not None and record.stage in self._inboxes:
-                failure = failures.failure_of(record, self._inboxes[record.stage], sentence, {"kind": "damaged", "job": job.name})
+            if record is not None and record.stage in self._folders:
+                failure = failures.failure_of(record, self._folders[record.stage], sentence, {"kind": "damaged", "job": job.name})
         self._keep_results(job)
         books.write_failure(self._ops, job, failure)
         self._endings.fail(job, failure)
@@ -329,17 +334,17 @@ class Spool:
         self._endings.move(job / OUT, holder, failures.RESULTS)
 
     def retry(self, failed: Path) -> list[Path]:
-        """Move the files of a failed job back to their inbox; the new paths. A file move: no daemon is needed. Raises SpoolError."""
+        """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises SpoolError."""
         return failures.retry(self._endings, self._ops, failed)
 
     def release_hold(self, path: Path) -> Path:
         """Move a file from hold/ to the inbox of its stage, its settings file with it; the new path. Raises SpoolError."""
         folder, inbox = path.parent, self.root / "inbox" / path.parent.name
-        if folder.parent != self.root / "hold" or folder.name not in self._inboxes.values():
+        if folder.parent != self.root / "hold" or folder.name not in self._folders.values():
             raise SpoolError(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
         bases = dict.fromkeys([names.base_of(path.name), stem_of(path.name)])
         beside = [f"{base}{ending}" for base in bases for ending in (".yaml", ".yml")]
-        files = [name for name in beside if self._endings.exists(folder / name)][:1] + [path.name]
+        files = [*[name for name in beside if self._endings.exists(folder / name)][:1], path.name]
         number = self._endings.free_number(inbox, files, stem_of(path.name))
         for name in files:
             released = self._endings.move(folder / name, inbox, name, number=number, stem=stem_of(path.name))

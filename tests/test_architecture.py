@@ -70,7 +70,7 @@ class Module:
                 yield source
                 yield from (f"{source}.{alias.name}" for alias in node.names)
             elif isinstance(node, ast.Call) and called(node) in IMPORTING_CALLS:
-                yield from (word.value for word in node.args[:1] if isinstance(word, ast.Constant))
+                yield from (str(word.value) for word in node.args[:1] if isinstance(word, ast.Constant))
 
     def _absolute(self, node: ast.ImportFrom) -> str:
         if not node.level:
@@ -227,23 +227,23 @@ def only_the_command_line_prints_and_exits(house: House) -> list[str]:
 def one_broad_except_exists_and_is_the_jobs(house: House) -> list[str]:
     sentences = []
     for module in house.modules.values():
-        broad = [node for node in ast.walk(module.tree) if swallows_everything(node)]
+        broad = [line for node in ast.walk(module.tree) for line in swallowing_lines(node)]
         if len(broad) > (module.name in MAY_CATCH_ALL or module.name == "daemon.job"):
-            sentences.append(f"{module.name} has {len(broad)} broad excepts, at line {broad[-1].lineno}")
-        elif broad and not has_reason(module, broad[0].lineno):
-            sentences.append(f"{module.name}:{broad[0].lineno} has a broad except without its reason")
+            sentences.append(f"{module.name} has {len(broad)} broad excepts, at line {broad[-1]}")
+        elif broad and not has_reason(module, broad[0]):
+            sentences.append(f"{module.name}:{broad[0]} has a broad except without its reason")
         elif module.name == "daemon.job" and not broad:
             sentences.append("daemon.job lost its broad except: what nobody thought of would end the daemon")
     return sentences
 
 
-def swallows_everything(node: ast.AST) -> bool:
-    """A handler of Exception, BaseException or anything that does not raise again; suppress(Exception) is one too."""
-    if isinstance(node, ast.Call):
-        return called(node) in ("suppress", "contextlib.suppress") and any(is_broad(kind) for kind in node.args)
-    if not isinstance(node, ast.ExceptHandler):
-        return False
-    return is_broad(node.type) and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+def swallowing_lines(node: ast.AST) -> list[int]:
+    """The line of a handler of Exception, BaseException or anything that does not raise again; of suppress(Exception) too."""
+    if isinstance(node, ast.Call) and called(node) in ("suppress", "contextlib.suppress"):
+        return [node.lineno for kind in node.args if is_broad(kind)]
+    if not isinstance(node, ast.ExceptHandler) or any(isinstance(inner, ast.Raise) for inner in ast.walk(node)):
+        return []
+    return [node.lineno] if is_broad(node.type) else []
 
 
 def is_broad(kind: ast.expr | None) -> bool:
@@ -294,9 +294,7 @@ def test_the_front_process_has_no_torch_after_importing_all_of_it(house: House) 
     modules = [module.name for module in house.front if not module.name.endswith("__main__")]
     program = "import importlib, sys; [importlib.import_module(m) for m in sys.argv[1:]]; print(*sys.modules)"
 
-    result = subprocess.run(
-        [sys.executable, "-c", program, *modules], capture_output=True, text=True, timeout=60, cwd=REPOSITORY
-    )
+    result = subprocess.run([sys.executable, "-c", program, *modules], capture_output=True, text=True, timeout=60, cwd=REPOSITORY)
 
     assert result.returncode == 0, result.stderr
     loaded = set(result.stdout.split())
@@ -342,9 +340,7 @@ def test_the_daemon_that_is_imported_is_ours() -> None:
     import daemon  # the PyPI distribution python-daemon installs a package of the same name
 
     assert daemon.__file__ is not None
-    assert Path(daemon.__file__).resolve().is_relative_to(REPOSITORY), (
-        "another `daemon` hides ours: is python-daemon installed?"
-    )
+    assert Path(daemon.__file__).resolve().is_relative_to(REPOSITORY), "another `daemon` hides ours: is python-daemon installed?"
 
 
 # --- made-up houses: each law can be broken, and says so

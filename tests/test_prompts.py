@@ -50,7 +50,7 @@ def test_an_infotext_is_read_as_its_own_program_reads_it() -> None:
         "seed": 123456,
         "width": 768,
         "height": 512,
-        "clip_skip": 1,
+        "clip_skip": 2,
         "model": "sd15",
     }
 
@@ -76,7 +76,7 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         "width": 512,
         "height": 768,
         "model": "demo",
-        "clip_skip": 1,
+        "clip_skip": 2,
     }
     written = render_infotext(recipe, "0.1.0")
     assert parse(written) == recipe

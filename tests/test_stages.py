@@ -1,4 +1,4 @@
-"""The stages by parts against diffusers in one piece: bit-equal, also when stopped and resumed; and what they refuse."""
+"""The stages by parts against diffusers in one piece: bit-equal, also stopped and resumed; and what they refuse."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -312,7 +312,7 @@ def test_finished_latents_need_strength(models: Models, folders: dict[int, Path]
     chosen = settings(folders[1], scheduler="ddim", state="final")
     with pytest.raises(InputError, match="they need strength"):
         diffuse.run(models, start(models, chosen), chosen, quiet)
-    with pytest.raises(InputError, match="nothing is left to do.*raise strength"):
+    with pytest.raises(InputError, match=r"nothing is left to do.*raise strength"):
         diffuse.run(models, start(models, chosen), {**chosen, "strength": 0.01}, quiet)
 
 
@@ -329,7 +329,7 @@ def test_half_done_latents_go_on_with_their_own_scheduler_only(models: Models, f
 
 
 def test_impossible_sizes_are_refused(models: Models, folders: dict[int, Path]) -> None:
-    with pytest.raises(InputError, match="100 x 64 pixels.*multiples of 8"):
+    with pytest.raises(InputError, match=r"100 x 64 pixels.*multiples of 8"):
         text.run(models, {}, settings(folders[1], width=100), quiet)
     with pytest.raises(InputError, match="crop it to 56 x 64"):
         encode.run(models, {"picture": torch.zeros(64, 63, 3)}, settings(folders[1]), quiet)
@@ -348,7 +348,7 @@ def test_values_that_are_not_finite_are_refused(models: Models, folders: dict[in
 
 
 def test_a_missing_model_is_named_with_its_path(models: Models, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="'tiny' cannot be used.*no such folder; correct the path"):
+    with pytest.raises(ModelMissing, match=r"'tiny' cannot be used.*no such folder; correct the path"):
         text.run(models, {}, settings(tmp_path / "nothing"), quiet)
 
 

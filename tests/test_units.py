@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.stages import STAGES
+
 UNITS = Path(__file__).parent.parent / "systemd"
 PROGRAM = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
 EXPOSURE_LIMIT = 1.5
@@ -132,11 +134,11 @@ def test_members_of_the_group_can_work_in_the_folders_that_tmpfiles_makes(tmp_pa
 
     assert result.returncode == 0, result.stderr
     modes = {str(path.relative_to(tmp_path)): path.stat().st_mode for path in spool.rglob("*")}
-    assert all(mode & stat.S_ISGID for mode in modes.values())
-    for stage in ("1-text", "2-diffuse", "3-decode", "encode"):
-        assert stat.S_IMODE(modes[f"spool/inbox/{stage}"]) == 0o2770
-        assert stat.S_IMODE(modes[f"spool/hold/{stage}"]) == 0o2770
-    assert stat.S_IMODE(modes["spool/.work"]) == 0o2700
+    assert all(mode & stat.S_ISGID for name, mode in modes.items() if not name.startswith("spool/."))
+    for stage in STAGES.values():
+        assert stat.S_IMODE(modes[f"spool/inbox/{stage.folder}"]) == 0o2770
+        assert stat.S_IMODE(modes[f"spool/hold/{stage.folder}"]) == 0o2770
+    assert stat.S_IMODE(modes["spool/.work"]) == 0o700
 
 
 def test_the_user_and_the_units_agree_on_their_names() -> None:

@@ -77,8 +77,8 @@ def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -
     settled = settle(header, artifact.canvas, original.tensors, name=label)
     lost = {key: tensor for key, tensor in settled.tensors.items() if key not in artifact.tensors}
     counted = f"{settled.painted} of {_canvas_size(settled)} canvas values differ from the original {original.header.id}"
-    notes = dict.fromkeys((*artifact.notes, *_restored(artifact, original, lost), counted, *settled.notes))
-    return replace(settled, notes=tuple(notes))
+    # What reading noted was about what is restored now.
+    return replace(settled, notes=(*_restored(artifact, original, lost), counted, *settled.notes))
 
 
 def check(artifact: Artifact) -> None:
@@ -125,7 +125,7 @@ def _repaired_header(artifact: Artifact, original: Artifact) -> Header:
 def _restored(artifact: Artifact, original: Artifact, lost: Tensors) -> tuple[str, ...]:
     parts = sorted(lost)
     if original.header.recipe and not artifact.header.recipe:
-        parts.insert(0, "the recipe")
+        parts.insert(0, "the record")
     return (f"restored from the original {original.header.id}: {', '.join(parts)}",) if parts else ()
 
 

@@ -67,7 +67,8 @@ def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str)
     """Pages of latents or of an embedding without metadata -> Artifact; the errors of `pixels` and `canvas` apply."""
     four = kind is Kind.LATENTS and any(page.pixels.shape[2] == 4 and not opaque_gray(page) for page in pages)
     canvas = to_canvas(pages, kind, name=name, raw=four)
-    shapes = [Shape(*canvas.planes.shape[1:], 4 if four else 1, True)] * len(pages)
+    _, height, width = canvas.planes.shape
+    shapes = [Shape(height, width, 4 if four else 1, True)] * len(pages)
     layout, size = layout_of(kind, shapes)
     header = Header(kind, artifact_id, layout, size)
     check_pixels(canvas.planes, header, name=name)
@@ -79,7 +80,7 @@ def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str)
 def _four_channels(canvas: Canvas, header: Header, *, name: str) -> Artifact:
     deviation, mean = float(canvas.planes.std(dtype=np.float64)), float(canvas.planes.mean(dtype=np.float64))
     if deviation < 0.3 and 0.3 <= mean <= 0.7:
-        artifact = settle(replace(header, layout=Layout.PAGES), canvas, {}, name=name)
+        artifact = _mapped(canvas, replace(header, layout=Layout.PAGES), name=name)
         return _with_state(artifact, None, "four channels without metadata were taken as pages that a program joined")
     latents, state, note = prototype.rescale(canvas.planes, name=name)
     return _with_state(_raw(latents, header, canvas), state, note)
@@ -94,7 +95,7 @@ def _gray_latents(canvas: Canvas, header: Header, *, name: str) -> Artifact:
                 f"{name} is {width}x{height} without metadata, and a mosaic of four channels has an even width and height; "
                 f"a mosaic cannot be cropped or resized: go back to the original"
             )
-        artifact = settle(header, canvas, {}, name=name)
+        artifact = _mapped(canvas, header, name=name)
         return _with_state(artifact, None, f"one gray page without metadata was taken as a mosaic of {MOSAIC_CHANNELS} channels")
     if header.size[0] not in LATENT_CHANNELS:
         raise BadShape(
@@ -104,7 +105,7 @@ def _gray_latents(canvas: Canvas, header: Header, *, name: str) -> Artifact:
     if _unmapped(canvas):
         note = f"{header.size[0]} gray pages without metadata were taken as channels in plain values, not mapped to 0..1"
         return _with_state(_raw(canvas.planes, header, canvas), None, note)
-    return _with_state(settle(header, canvas, {}, name=name), None, f"{header.size[0]} gray pages were taken as channels")
+    return _with_state(_mapped(canvas, header, name=name), None, f"{header.size[0]} gray pages were taken as channels")
 
 
 def _embedding(canvas: Canvas, header: Header) -> Artifact:
@@ -121,7 +122,12 @@ def _embedding(canvas: Canvas, header: Header) -> Artifact:
     note = f"one gray page without metadata was taken as an embedding of {header.size[0]} + {header.size[1]} rows"
     if _unmapped(canvas):
         return replace(_raw(canvas.planes, header, canvas), notes=(f"{note}, in plain values",))
-    return replace(settle(header, canvas, {}, name=header.id), notes=(note,))
+    artifact = _mapped(canvas, header, name=header.id)
+    return replace(artifact, notes=(note, *artifact.notes))
+
+
+def _mapped(canvas: Canvas, header: Header, *, name: str) -> Artifact:
+    return replace(settle(header, canvas, {}, name=name), canvas=canvas)
 
 
 def _raw(tensor: Floats, header: Header, found: Canvas) -> Artifact:

@@ -1,7 +1,7 @@
 """Canvas tensors <-> the planes of pixels that people paint on, and the rule that keeps exact what nobody painted.
 
-Sections 3 and 6 of `tiffsd/spec.py`. Planes are (n, H, W): one for a mosaic or a strip, one per channel for pages and rgba. Pictures do not
-pass through here: their pixels are their values.
+Sections 3 and 6 of `tiffsd/spec.py`. Planes are (n, H, W): one for a mosaic or a strip, one per channel for pages and rgba.
+Pictures do not pass through here: their pixels are their values.
 """
 
 from collections.abc import Mapping

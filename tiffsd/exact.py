@@ -3,7 +3,6 @@
 Sections 2 and 5 of `tiffsd/spec.py`.
 """
 
-import base64
 import binascii
 import json
 from collections.abc import Mapping
@@ -25,13 +24,13 @@ def encode_tensors(tensors: Mapping[str, NDArray[Any]], *, artifact_id: str) -> 
         if tensor.dtype.kind not in STORABLE or tensor.dtype == np.longdouble:
             raise BadValues(f"the tensor {name} of artifact {artifact_id} is {tensor.dtype}, which a TIFFSD file cannot hold")
     stored = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    return base64.b64encode(save(stored, metadata={"id": artifact_id}))
+    return binascii.b2a_base64(save(stored, metadata={"id": artifact_id}), newline=False)
 
 
 def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[Any]] | str:
     """ASCII -> named tensors, or a few words on why the text cannot be used for this artifact."""
     try:
-        blob = base64.b64decode(text, validate=True)
+        blob = binascii.a2b_base64(text, strict_mode=True)
         owner = _metadata(blob).get("id")
         if owner != artifact_id:
             return f"they belong to artifact {str(owner)[:20]}"

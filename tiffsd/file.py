@@ -145,7 +145,7 @@ def _write_pages(file: IO[bytes], artifact: Artifact, texts: tuple[str, str]) ->
     header = artifact.header
     pages = _painted(artifact)
     stored = {key: tensor for key, tensor in artifact.tensors.items() if key != "picture"}
-    once = [(RECORD_TAG, ASCII, 0, texts[1], True)]
+    once: list[tuple[int, int, int, str | bytes, bool]] = [(RECORD_TAG, ASCII, 0, texts[1], True)]
     if stored:
         once.append((TENSORS_TAG, ASCII, 0, encode_tensors(stored, artifact_id=header.id), True))
     length = sum(page.nbytes for page in pages) + 2 * sum(tensor.nbytes for tensor in stored.values())
@@ -349,14 +349,14 @@ def _check_coding(page: TiffPage, kind: Kind, label: str) -> None:
     compression = int(page.compression)
     if compression not in (PICTURE_CODECS if picture else EXACT_CODECS):
         raise BadValues(
-            f"{label} is compressed with method {getattr(page.compression, 'name', compression)}, and {kind} are read uncompressed or "
-            f"with Deflate, LZW, ZSTD, LZMA or PackBits; save the original again without lossy compression"
+            f"{label} is compressed with {getattr(page.compression, 'name', compression)}, and {kind} are read uncompressed, "
+            f"or with Deflate, LZW, ZSTD, LZMA or PackBits; save the original again without lossy compression"
         )
     photometric = int(page.photometric) if "PhotometricInterpretation" in page.tags else GRAY
     if photometric not in (GRAY, RGB) and not (picture and photometric == YCBCR and compression == JPEG):
         raise BadShape(
-            f"{label} has colours of type {getattr(page.photometric, 'name', photometric)}, and {kind} are gray (black is 0) or RGB; "
-            f"convert it, or go back to the original"
+            f"{label} has colours of type {getattr(page.photometric, 'name', photometric)}, and {kind} are gray (black is 0) "
+            f"or RGB; convert it, or go back to the original"
         )
     if page.dtype is None:
         raise BadValues(f"{label} has {page.bitspersample} bits per channel, and 8, 16 or 32 are read; save it as 32-bit float")

@@ -200,10 +200,10 @@ def _history(record: Mapping[str, Any], name: str) -> tuple[Mapping[str, Any], .
     return tuple(entries)
 
 
-def _typed(record: Mapping[str, Any], key: str, wanted: type, name: str) -> Any:
+def _typed(record: Mapping[str, Any], key: str, wanted: type[dict[str, Any]] | type[list[Any]], name: str) -> Any:
     value = record.get(key)
     if value is not None and not isinstance(value, wanted):
-        raise _bad(name, key, {dict: "an object", list: "a list"}[wanted], value)
+        raise _bad(name, key, "an object" if wanted is dict else "a list", value)
     return value
 
 

@@ -83,7 +83,7 @@ def opaque_gray(page: Page) -> bool:
 def _check_precision(dtype: np.dtype[Any], kind: Kind, *, name: str, raw: bool) -> None:
     if dtype.kind == "f" or (dtype in (np.uint16, np.uint32) and not raw):
         return
-    bits = f"{8 * dtype.itemsize}-bit {'floats' if dtype.kind == 'f' else 'whole numbers'}"
+    bits = f"{8 * dtype.itemsize}-bit whole numbers"
     if raw and dtype.kind in "ui":
         raise BadValues(
             f"{name} has {bits}, and {kind} in the raw layout of four channels must be floats: their values do not fit into whole "
@@ -126,9 +126,9 @@ def _to_float(pixels: NDArray[Any]) -> Floats:
     if pixels.dtype.kind == "f":
         with np.errstate(over="ignore"):  # a float64 too large becomes infinity, which is refused later with a sentence
             return pixels.astype(np.float32, copy=False)
-    scaled = pixels.astype(np.float32 if pixels.dtype.itemsize < 4 else np.float64)
-    scaled /= np.iinfo(pixels.dtype).max
-    return scaled.astype(np.float32, copy=False)
+    full = np.iinfo(pixels.dtype).max
+    scaled: Floats = np.divide(pixels, full, dtype=np.float32 if full < 2**24 else np.float64).astype(np.float32, copy=False)
+    return scaled
 
 
 def _on_grid(pixels: Floats) -> bool:

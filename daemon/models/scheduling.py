@@ -10,7 +10,7 @@ five tensors of the size of the latents. `pack` makes named tensors of it ("sche
 import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import diffusers
@@ -81,8 +81,8 @@ class Segment:
         self._report = report
         self._index = first
         # The pipelines inspect the signatures of these two.
-        self.set_timesteps = functools.wraps(scheduler.set_timesteps)(self._set_timesteps)
-        self.step = functools.wraps(scheduler.step)(self._step)
+        self.set_timesteps = _alike(self._set_timesteps, scheduler.set_timesteps)
+        self.step = _alike(self._step, scheduler.step)
         if hasattr(scheduler, "set_begin_index"):
             self.set_begin_index = self._set_begin_index
 
@@ -177,6 +177,11 @@ class Segment:
 
     def _sigma(self, index: int) -> float:
         return float(self._inner.sigmas[index])
+
+
+def _alike(method: Callable[..., Any], original: Any) -> Any:
+    # A bound method takes no attributes, a partial does.
+    return functools.update_wrapper(functools.partial(method), original)
 
 
 def index_of(step: int, steps: int, scheduler: Any) -> int:

@@ -21,7 +21,7 @@ def run(
 
     Raises InputError where the latents are not of this model's VAE, or where the picture is not finite.
     """
-    model = Model.of(settings["model"])
+    model = Model.of(settings)
     latents = tensors["latents"]
     vae = models.component(model, "vae")
     if latents.ndim != 3 or latents.shape[0] != vae.config.latent_channels:

@@ -44,7 +44,7 @@ def run(
     solver's history and the generator's state beside them; `end_at` finishes early. `painted` above 0 says that the
     history no longer fits the latents. Facts: state, sigma (half-done latents of a sigma-scaled scheduler), step,
     steps, notes. Raises InputError where model, latents, embedding and settings do not belong together."""
-    model, notes = Model.of(settings["model"]), list[str]()
+    model, notes = Model.of(settings), list[str]()
     unet = models.component(model, "unet")
     embeddings = _embeddings(tensors, settings, unet)
     latents = _latents(tensors, settings, unet)
@@ -181,7 +181,7 @@ def _segment(
     notes: list[str],
     progress: Progress,
 ) -> Segment:
-    model, name = Model.of(settings["model"]), _name(settings)
+    model, name = Model.of(settings), _name(settings)
     scheduler = build(name, models.config(model, "scheduler"))
     try:
         scheduler.set_timesteps(loop.steps, device=model.device)

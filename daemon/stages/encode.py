@@ -22,7 +22,7 @@ def run(
 
     Also gives generator_state (n,) uint8 as it is after the draw. Raises InputError for a size that is off the model's
     grid."""
-    model = Model.of(settings["model"])
+    model = Model.of(settings)
     picture = _checked(tensors["picture"], models.scale_factor(model))
     vae = models.component(model, "vae")
     generator = torch.Generator("cpu").manual_seed(settings["seed"])

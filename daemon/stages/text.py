@@ -27,7 +27,7 @@ def run(
     size the model's own is taken; the facts hold the `width` and `height` used, and notes on words that the model did
     not see."""
     del tensors
-    model = Model.of(settings["model"])
+    model = Model.of(settings)
     prompts = [settings["prompt"], settings.get("negative_prompt") or ""]
     width, height, shape = _size(models, model, settings)
     notes = _unseen_words(models.component(model, "tokenizer"), prompts)

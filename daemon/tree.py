@@ -3,6 +3,7 @@
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,13 +65,23 @@ def lock(root: Path) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise SpoolError(f"{path} cannot be opened ({error.strerror}); give the daemon's user write permission there.") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not _locked(fd):
         owner = os.read(fd, 20).decode("ascii", "replace").strip()
         os.close(fd)
         who = f"process {owner}" if owner else "another process"
-        raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.") from error
+        raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
     os.ftruncate(fd, 0)
     os.write(fd, f"{os.getpid()}\n".encode())
     return fd
+
+
+def _locked(fd: int) -> bool:
+    # Whoever asks for the status of a spool holds the lock for an instant: look more than once.
+    for _ in range(5):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False

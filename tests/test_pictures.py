@@ -1,0 +1,133 @@
+"""Photos in, PNGs out, and the recipe that rides along."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from daemon.config import Config
+from daemon.errors import InputError
+from daemon.pictures import read_photo, read_recipe, unrepeatable, write_png
+
+RECIPE = {
+    "prompt": "a cat, 🐈",
+    "negative_prompt": "dog",
+    "model": "demo",
+    "seed": 5,
+    "width": 16,
+    "height": 8,
+    "steps": 4,
+    "guidance_scale": 5.0,
+    "scheduler": "ddim",
+}
+NO_LIMIT = 10**9
+
+
+def gradient(height: int = 8, width: int = 16) -> np.ndarray:
+    return np.linspace(-0.1, 1.1, height * width * 3, dtype=np.float32).reshape(height, width, 3)
+
+
+def written(tmp_path: Path, picture: np.ndarray, history: tuple[dict[str, object], ...] = ()) -> Path:
+    png = io.BytesIO()
+    write_png(png, picture, recipe=RECIPE, history=history, version="0.1.0")
+    path = tmp_path / "cat.png"
+    path.write_bytes(png.getvalue())
+    return path
+
+
+def test_a_png_holds_the_levels_that_diffusers_would_write(tmp_path: Path) -> None:
+    picture = gradient()
+    expected = (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+    np.testing.assert_array_equal(np.asarray(Image.open(written(tmp_path, picture))), expected)
+
+
+def test_the_recipe_comes_back_from_the_png_exactly(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, gradient()), "cat.png", Config())
+    assert recipe.settings == RECIPE
+    assert recipe.notes == ()
+
+
+def test_other_programs_find_an_infotext_in_the_png(tmp_path: Path) -> None:
+    text = Image.open(written(tmp_path, gradient())).text["parameters"]
+    assert text.startswith("a cat, 🐈\nNegative prompt: dog\nSteps: 4, Sampler: DDIM, CFG scale: 5.0, Seed: 5, Size: 16x8")
+
+
+def test_a_hand_edited_picture_says_what_its_recipe_cannot_repeat(tmp_path: Path) -> None:
+    path = written(tmp_path, gradient(), ({"stage": "diffuse", "painted": 12},))
+    assert any("edited by hand before diffuse" in note for note in read_recipe(path, "cat.png", Config()).notes)
+
+
+def test_a_picture_that_came_from_a_photo_says_so() -> None:
+    assert any("came from another picture" in note for note in unrepeatable(RECIPE, [{"stage": "encode"}]))
+
+
+def test_an_infotext_from_elsewhere_runs_without_the_model_it_names(tmp_path: Path) -> None:
+    info = Image.new("RGB", (8, 8))
+    path = tmp_path / "other.png"
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    chunks.add_text("parameters", "a dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 3, Size: 512x512, Model: dreamy")
+    info.save(path, pnginfo=chunks)
+    recipe = read_recipe(path, "other.png", Config())
+    assert recipe.settings["scheduler"] == "euler_a"
+    assert "model" not in recipe.settings
+    assert any("dreamy" in note for note in recipe.notes)
+
+
+def test_a_photo_is_trimmed_to_the_grid_around_its_middle(tmp_path: Path) -> None:
+    pixels = np.arange(20 * 30 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8)
+    path = tmp_path / "photo.png"
+    Image.fromarray(pixels).save(path)
+    picture, notes = read_photo(path, "photo.png", size=(None, None), limit=NO_LIMIT)
+    np.testing.assert_array_equal(picture, pixels[2:18, 3:27].astype(np.float32) / np.float32(255))
+    assert any("trimmed from 30x20 to 24x16" in note for note in notes)
+
+
+def test_a_photo_is_fitted_to_the_size_that_was_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (300, 200), (255, 0, 0)).save(path, quality=95)
+    picture, _ = read_photo(path, "photo.jpg", size=(64, 64), limit=NO_LIMIT)
+    assert picture.shape == (64, 64, 3)
+    assert picture.dtype == np.float32
+    assert picture[..., 0].min() > 0.97
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    path = tmp_path / "logo.png"
+    Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path)
+    picture, notes = read_photo(path, "logo.png", size=(None, None), limit=NO_LIMIT)
+    assert picture.min() == 1.0
+    assert notes == ("transparent parts were laid on white",)
+
+
+def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path: Path) -> None:
+    image = Image.new("RGB", (16, 8))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    path = tmp_path / "phone.jpg"
+    image.save(path, exif=exif)
+    assert read_photo(path, "phone.jpg", size=(None, None), limit=NO_LIMIT)[0].shape == (16, 8, 3)
+
+
+def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "big.png"
+    Image.new("RGB", (200, 200)).save(path)
+    with pytest.raises(InputError, match=r"big.png: 200x200 is more than 1000 pixels"):
+        read_photo(path, "big.png", size=(None, None), limit=1000)
+
+
+def test_a_text_file_called_png_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "no.png"
+    path.write_text("hello")
+    with pytest.raises(InputError, match=r"no.png: this is no PNG, JPEG or WebP"):
+        read_photo(path, "no.png", size=(None, None), limit=NO_LIMIT)
+
+
+def test_a_truncated_picture_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    path = written(tmp_path, np.random.default_rng(0).random((64, 64, 3), dtype=np.float32))
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(InputError, match=r"cat.png: the picture breaks off or is damaged"):
+        read_photo(path, "cat.png", size=(None, None), limit=NO_LIMIT)
