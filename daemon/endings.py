@@ -92,7 +92,8 @@ class Endings:
         holder = self.holder(job) or job / IN
         if holder.name != IN:
             return holder
-        number = self.free_number(inbox, record.names.values(), record.stem)
+        # Members that a broken claim left in the inbox are no strangers there: only those that came here need a name.
+        number = self.free_number(inbox, self._ops.list(holder), record.stem)
         back = job / f"{BACK}{number}"
         self._ops.rename(holder, back)
         self._ops.fsync_folder(job)

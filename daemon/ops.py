@@ -41,9 +41,8 @@ class Ops:
         folder.mkdir()
 
     def create(self, path: Path) -> BinaryIO:
-        """Make a file that must not be there yet, open for writing and seeking."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.fdopen(os.open(path, flags, 0o666), "w+b")
+        """Make a file that must not be there yet, not even as a symlink, open for writing, reading and seeking."""
+        return path.open("x+b")
 
     def write(self, file: BinaryIO, content: bytes) -> None:
         """Write all of the content."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.compute import Compute
+from daemon.compute import Local
 from daemon.config import Config
 from daemon.errors import Cancelled, Stopped
 from daemon.request import Tensors
@@ -20,7 +20,7 @@ class Rooms:
 
     config: Config
     spool: Spool
-    compute: Compute
+    compute: Local
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
 

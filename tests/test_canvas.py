@@ -125,13 +125,13 @@ def test_impossible_pixels_are_refused(bad: float) -> None:
 
 def test_a_cropped_mosaic_is_refused_with_the_way_out() -> None:
     planes = paint(noise(4, 8, 12), header())[:, 2:10, 2:14]
-    with pytest.raises(BadShape, match=r"cat\.tiff has 1 plane of 12x8, where 1 plane of 24x16 was written; .*layout pages"):
+    with pytest.raises(BadShape, match=r"cat\.tiff has 1 plane of 12x8 and should have 1 plane of 24x16; .*layout pages"):
         read_canvas(Canvas(planes), header(), None, name="cat.tiff")
 
 
 def test_missing_pages_are_refused() -> None:
     head = header(layout=Layout.PAGES)
-    with pytest.raises(BadShape, match="3 planes of 12x8, where 4 planes of 12x8 was written; save all pages"):
+    with pytest.raises(BadShape, match="3 planes of 12x8 and should have 4 planes of 12x8; save all pages"):
         read_canvas(Canvas(paint(noise(4, 8, 12), head)[:3]), head, None, name="cat.tiff")
 
 

@@ -212,7 +212,7 @@ def _coarse(canvas: Canvas) -> tuple[str, ...]:
 
 
 def _misfit(planes: Floats, wanted: tuple[int, ...], name: str, way_out: str) -> BadShape:
-    return BadShape(f"{name} has {_size(planes)}, where {_size(wanted)} was written; {way_out}")
+    return BadShape(f"{name} has {_size(planes)} and should have {_size(wanted)}; {way_out}")
 
 
 def _size(planes: Floats | tuple[int, ...]) -> str:

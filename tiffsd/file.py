@@ -106,10 +106,9 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None)
             )
         pages = pages[:1] if kind is Kind.PICTURE else pages
         _check_pages(pages, kind, label, length=length)
-        with _sentences(label):
-            loaded = [_load(page) for page in pages]
-            text = _value(pages[0], TENSORS_TAG, LARGEST_TENSORS_BYTES, label) if header else None
-            artifact_id = header.id if header else _id(pages[0], label)
+        loaded = [_load(page) for page in pages]
+        text = _value(pages[0], TENSORS_TAG, LARGEST_TENSORS_BYTES, label) if header else None
+        artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
         artifact = _picture(loaded[0], header, text, artifact_id=artifact_id, label=label)
     elif header is None:
@@ -224,9 +223,7 @@ def _opened(source: Source, name: str | None) -> Iterator[tuple[TiffFile, str, i
     source.seek(0)
     _check_beginning(source.read(8), label, length=length)
     source.seek(0)
-    with _sentences(label):
-        tiff = TiffFile(source, name=label)
-    with tiff:
+    with _sentences(label), TiffFile(source, name=label) as tiff:
         yield tiff, label, length
 
 
@@ -258,14 +255,13 @@ def _sentences(label: str) -> Iterator[None]:
 def _canvas_pages(tiff: TiffFile, label: str) -> list[TiffPage]:
     """The pages that are canvas: no thumbnails, no masks."""
     pages: list[TiffPage] = []
-    with _sentences(label):
-        for index in range(MOST_PAGES + 1):
-            try:
-                page = tiff.pages[index]
-            except IndexError:
-                break
-            if not int(page.subfiletype) & THUMBNAIL_OR_MASK:
-                pages.append(page)
+    for index in range(MOST_PAGES + 1):
+        try:
+            page = tiff.pages[index]
+        except IndexError:
+            break
+        if not int(page.subfiletype) & THUMBNAIL_OR_MASK:
+            pages.append(page)
     if index == MOST_PAGES:
         raise TooLarge(f"{label} has more than {MOST_PAGES} pages, which no artifact has; save only those of the original")
     if not pages:
@@ -310,26 +306,25 @@ def _id_inside(page: TiffPage, label: str) -> str | None:
 
 def _value(page: TiffPage, code: int, largest_bytes: int, label: str) -> Any:
     """The text or the bytes of a tag; None where it is missing or of another type."""
-    with _sentences(label):
-        tag = page.tags.get(code)
-        if tag is None:
-            return None
-        if tag.count > largest_bytes:
-            raise TooLarge(
-                f"{label} has {tag.count} bytes in tag {code}, and at most {largest_bytes} are read; write it again with tiffsd"
-            )
-        return tag.value if isinstance(tag.value, str | bytes) else None
+    tag = page.tags.get(code)
+    if tag is None:
+        return None
+    if tag.count > largest_bytes:
+        raise TooLarge(
+            f"{label} has {tag.count} bytes in tag {code}, and at most {largest_bytes} are read; write it again with tiffsd"
+        )
+    return tag.value if isinstance(tag.value, str | bytes) else None
 
 
 def _check_pages(pages: Sequence[TiffPage], kind: Kind, label: str, *, length: int) -> None:
-    total = 0
     for page in pages:
         _check_size(page, kind, label)
-        _check_coding(page, kind, label)
-        _check_data(page, label, length=length)
-        total += page.imagelength * page.imagewidth * page.samplesperpixel
+    total = sum(page.imagelength * page.imagewidth * page.samplesperpixel for page in pages)
     if total > MOST_SAMPLES[kind]:
         raise TooLarge(f"{label} has {total:,} samples, and {kind} of at most {MOST_SAMPLES[kind]:,} are read; make it smaller")
+    for page in pages:
+        _check_coding(page, kind, label)
+        _check_data(page, label, length=length)
 
 
 def _check_size(page: TiffPage, kind: Kind, label: str) -> None:

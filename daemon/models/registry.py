@@ -174,7 +174,7 @@ class _Reading:
     def __enter__(self) -> None:
         # Some of their look-ups pass over local_files_only; this switch is read at every request.
         self._offline = hub.HF_HUB_OFFLINE
-        hub.HF_HUB_OFFLINE = not self._model.network
+        hub.HF_HUB_OFFLINE = self._offline or not self._model.network
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         hub.HF_HUB_OFFLINE = self._offline

@@ -131,16 +131,12 @@ def _loop(settings: Mapping[str, Any], notes: list[str]) -> Loop:
     steps = int(settings["steps"])
     start = _start(settings, steps)
     if not 0 <= start < steps:
-        raise InputError(
-            f"nothing is left to do: the loop would start at step {start} of {steps}; {_way_out(settings)}"
-        )
+        raise InputError(f"nothing is left to do: the loop would start at step {start} of {steps}; {_way_out(settings)}")
     ends = {name: settings.get(name) for name in ("stop_at", "end_at")}
     # A file that was stopped at step 12 still carries stop_at: 12 when it goes on from there.
     ahead = {name: int(end) for name, end in ends.items() if end is not None and end > start}
     if ends["end_at"] is not None and "end_at" not in ahead:
-        notes.append(
-            f"end_at {ends['end_at']} is not ahead of step {start}, where the loop starts, and was passed over"
-        )
+        notes.append(f"end_at {ends['end_at']} is not ahead of step {start}, where the loop starts, and was passed over")
     end = min([steps, *ahead.values()])
     return Loop(start, end, steps, finish=end < steps and ahead.get("end_at") == end)
 
@@ -152,10 +148,10 @@ def _way_out(settings: Mapping[str, Any]) -> str:
 def _start(settings: Mapping[str, Any], steps: int) -> int:
     state, start_at, strength = settings["state"], settings.get("start_at"), settings.get("strength")
     if state == "partial":
-        step = settings.get("step")
-        if step is None and start_at is None:
+        step = start_at if settings.get("step") is None else settings["step"]
+        if step is None:
             raise InputError("the half-done latents do not say at which step they are; give it as start_at")
-        return int(start_at if step is None else step)
+        return int(step)
     if state == "noise":
         return int(start_at or 0)
     if strength is not None:

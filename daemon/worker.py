@@ -1,0 +1,131 @@
+"""What runs inside a worker process: one call after the other comes in by a pipe, its progress and its outcome go out.
+
+    in    ("run", id, stage, arrays, settings)   ("cancel", id)
+    out   ("progress", id, step, steps)   ("done", id, arrays, facts)   ("failed", id, kind, sentence, traceback)
+
+Arrays are numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a
+terminal or systemd send to the whole group: the parent decides when a job stops.
+"""
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon.errors import Cancelled, DaemonError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """Answers the calls that come in by the pipe, until it is closed."""
+
+    def __init__(self, pipe: "Connection[Any, Any]", *, budget_bytes: int) -> None:
+        from daemon.models.registry import Models
+
+        self._pipe = pipe
+        self._models = Models(budget_bytes)
+        self._cancelled: set[int] = set()
+
+    def serve(self) -> None:
+        while True:
+            self._take(self._pipe.recv())
+
+    def _take(self, message: tuple[Any, ...]) -> None:
+        if message[0] == "cancel":
+            self._cancelled.add(message[1])
+        else:
+            self._pipe.send(self._answer(*message[1:]))
+
+    def _answer(self, call: int, stage: str, arrays: Arrays, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+        import torch
+
+        def progress(step: int, steps: int) -> None:
+            self._pipe.send(("progress", call, step, steps))
+            while self._pipe.poll():
+                self._take(self._pipe.recv())
+            if call in self._cancelled:
+                raise Cancelled("the job was cancelled")
+
+        try:
+            return ("done", call, *self._run(stage, arrays, settings, progress))
+        except DaemonError as error:
+            return self._failed(call, type(error).__name__, str(error))
+        except (EOFError, ConnectionError):
+            raise
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            return self._out_of_memory(call, error)
+        # The border of the process: what cannot cross it as an exception crosses it as a message, and job.py sorts it.
+        except Exception as error:  # noqa: BLE001
+            if "allocate memory" in str(error) or "not enough memory" in str(error):
+                return self._out_of_memory(call, error)
+            kind = "OSError" if isinstance(error, OSError) else type(error).__name__
+            return self._failed(call, kind, f"{type(error).__name__}: {error}")
+
+    def _run(self, stage: str, arrays: Arrays, settings: Mapping[str, Any], progress: Any) -> tuple[Any, Any]:
+        import torch
+
+        module = importlib.import_module(f"daemon.stages.{stage}")
+        tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
+        with torch.no_grad():
+            out, facts = module.run(self._models, tensors, settings, progress)
+        return {name: tensor.numpy() for name, tensor in out.items()}, facts
+
+    def _out_of_memory(self, call: int, error: BaseException) -> tuple[Any, ...]:
+        failed = self._failed(call, "OutOfMemory", f"the device had not enough memory for this job ({_first_line(error)})")
+        self._models.clear()
+        return failed
+
+    def _failed(self, call: int, kind: str, sentence: str) -> tuple[Any, ...]:
+        return "failed", call, kind, sentence, traceback.format_exc()
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int) -> None:
+    """Serve the pipe; `threads` 0 leaves torch its default, `budget_bytes` bounds the loaded models."""
+    _end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with suppress(EOFError, ConnectionError):
+        pipe: Connection[Any, Any] = Connection(pipe_fd)
+        _configure_torch(threads)
+        Worker(pipe, budget_bytes=budget_bytes).serve()
+
+
+def _end_with(parent: int) -> None:
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit()
+    # Where the kernel must kill for memory, it shall take the worker, not the front process.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+def _configure_torch(threads: int) -> None:
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

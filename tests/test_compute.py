@@ -1,0 +1,238 @@
+"""The worker process for real: spawned, killed in mid job, cancelled, ended when idle, ended with its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from daemon.compute import Local, StageError
+from daemon.errors import Cancelled, InputError, ModelMissing, Stopped, WorkerDied
+from daemon.models.registry import Models
+from daemon.stages import text
+from tests import tiny
+
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.stable_diffusion(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Local]:
+    local = Local(threads=1)
+    yield local
+    local.close()
+
+
+def settings(folder: Path, **more: Any) -> dict[str, Any]:
+    model = {"name": "tiny", "path": str(folder), "dtype": "float32", "vae": None, "network": False}
+    prompt = {"prompt": "a red cat", "negative_prompt": "", "seeds": [1], "seed": 1, "width": 64, "height": 64}
+    loop = {"steps": 2, "guidance_scale": 1.0, "scheduler": "ddim", "state": "noise"}
+    return {**prompt, **loop, "model": model, **more}
+
+
+def noise() -> dict[str, np.ndarray]:
+    return {"latents": np.zeros((4, 8, 8), np.float32), "prompt_embeds": np.zeros((77, 16), np.float32)}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_call_gives_what_the_stage_gives(shared: Local, folder: Path) -> None:
+    chosen = settings(folder)
+    arrays, facts = shared.submit("text", {}, chosen).future.result(SECONDS)
+    in_process = {**chosen, "model": {**chosen["model"], "device": "cpu"}}
+    tensors, expected = text.run(Models(1 << 30), {}, in_process, lambda step, steps: None)
+    assert facts == expected
+    assert arrays.keys() == tensors.keys()
+    assert all(np.array_equal(arrays[name], tensors[name].numpy()) for name in arrays)
+
+
+def test_progress_comes_step_by_step(shared: Local, folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    chosen = settings(folder, steps=3)
+    call = shared.submit("diffuse", noise(), chosen, on_progress=lambda step, steps: seen.append((step, steps)))
+    arrays, facts = call.future.result(SECONDS)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert (facts["state"], arrays["latents"].shape) == ("final", (4, 8, 8))
+
+
+def test_errors_arrive_as_what_they_are(shared: Local, folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="multiples of 8"):
+        shared.submit("text", {}, settings(folder, width=65)).future.result(SECONDS)
+    with pytest.raises(ModelMissing, match="no such folder"):
+        shared.submit("text", {}, settings(tmp_path / "nothing")).future.result(SECONDS)
+    with pytest.raises(StageError, match="KeyError: 'latents'") as caught:
+        shared.submit("decode", {}, settings(folder)).future.result(SECONDS)
+    assert "Traceback" in caught.value.__notes__[0]
+    assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+
+
+def test_describe_says_what_the_worker_does(shared: Local, folder: Path) -> None:
+    shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+    until(lambda: not shared.describe()["busy"])
+    assert shared.describe() | {"pid": 0, "since": 0} == {
+        "device": "cpu",
+        "pid": 0,
+        "alive": True,
+        "busy": False,
+        "stage": None,
+        "since": 0,
+        "queued": 0,
+    }
+
+
+def test_cancel_is_honoured_at_the_next_step(shared: Local, folder: Path) -> None:
+    seen: list[int] = []
+    reason = Cancelled("its file in running/ was deleted")
+
+    def cancel(step: int, _: int) -> None:
+        seen.append(step)
+        call.cancel(reason)
+
+    ready = threading.Event()
+    call = shared.submit(
+        "diffuse", noise(), settings(folder, steps=900), on_progress=lambda *at: ready.wait(SECONDS) and cancel(*at)
+    )
+    ready.set()
+    with pytest.raises(Cancelled, match="was deleted"):
+        call.future.result(SECONDS)
+    assert seen[-1] < 900
+    assert shared.describe()["alive"]
+
+
+def test_a_waiting_call_is_cancelled_at_once(shared: Local, folder: Path) -> None:
+    gate = threading.Event()
+    first = shared.submit("diffuse", noise(), settings(folder), on_progress=lambda *_: gate.wait(SECONDS) and None)
+    second = shared.submit("text", {}, settings(folder))
+    second.cancel(Stopped("stopping"))
+    assert isinstance(second.future.exception(0), Stopped)
+    gate.set()
+    assert first.future.result(SECONDS)
+    first.cancel(Stopped("too late"))
+    assert first.future.exception(0) is None
+
+
+def test_a_killed_worker_fails_its_call_and_the_next_has_a_fresh_one(shared: Local, folder: Path) -> None:
+    pids: list[int] = []
+
+    def kill(_step: int, _steps: int) -> None:
+        pids.append(shared.describe()["pid"])
+        if len(pids) == 1:
+            os.kill(pids[0], signal.SIGKILL)
+
+    call = shared.submit("diffuse", noise(), settings(folder, steps=900), on_progress=kill)
+    behind = shared.submit("text", {}, settings(folder))
+    with pytest.raises(WorkerDied, match="killed by signal 9 in the middle of the job"):
+        call.future.result(SECONDS)
+    assert behind.future.result(SECONDS)
+    assert shared.describe()["pid"] not in (None, pids[0])
+
+
+def test_a_failing_progress_callback_fails_its_call_only(shared: Local, folder: Path) -> None:
+    def broken(_step: int, _steps: int) -> None:
+        raise ZeroDivisionError("in the callback")
+
+    call = shared.submit("diffuse", noise(), settings(folder), on_progress=broken)
+    with pytest.raises(ZeroDivisionError):
+        call.future.result(SECONDS)
+    assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+
+
+def test_a_worker_that_died_while_idle_is_replaced(shared: Local, folder: Path) -> None:
+    shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+    pid = shared.describe()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not shared.describe()["alive"])
+    assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+
+
+def test_the_worker_leaves_it_to_its_parent_to_stop(shared: Local, folder: Path) -> None:
+    shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+    pid = shared.describe()["pid"]
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGINT)
+    assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+    assert shared.describe()["pid"] == pid
+
+
+def test_an_idle_worker_is_ended_after_the_idle_time(shared: Local, folder: Path) -> None:
+    local = Local(threads=1, idle_seconds=30)
+    local.tick(0.0)
+    assert not local.describe()["alive"]
+    local.submit("text", {}, settings(folder)).future.result(SECONDS)
+    pid = local.describe()["pid"]
+    until(lambda: not local.describe()["busy"])
+    for now in (100.0, 110.0, 129.9):
+        local.tick(now)
+    assert local.describe()["pid"] == pid
+    local.tick(130.0)
+    until(lambda: not local.describe()["alive"])
+    assert gone(pid)
+    local.close()
+    with pytest.raises(Stopped):
+        local.submit("text", {}, settings(folder))
+
+
+def test_close_stops_a_running_call_and_ends_the_worker(folder: Path) -> None:
+    local = Local(threads=1)
+    running = threading.Event()
+    call = local.submit("diffuse", noise(), settings(folder, steps=900), on_progress=lambda *_: running.set())
+    behind = local.submit("text", {}, settings(folder))
+    assert running.wait(SECONDS)
+    pid = local.describe()["pid"]
+    local.close()
+    local.close()
+    assert isinstance(call.future.exception(0), Stopped)
+    assert isinstance(behind.future.exception(0), Stopped)
+    assert gone(pid)
+
+
+PARENT = """
+import sys, numpy as np
+from daemon.compute import Local
+from tests.test_compute import noise, settings
+local = Local(threads=1)
+call = local.submit("diffuse", noise(), settings(sys.argv[1], steps=900), on_progress=lambda step, steps: print(local.describe()["pid"], flush=True) if step == 1 else None)
+call.future.result()
+"""
+
+
+def test_the_worker_ends_with_its_parent(folder: Path) -> None:
+    root = Path(__file__).parents[1]
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(folder)], cwd=root, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert not gone(pid)
+        parent.kill()
+    until(lambda: gone(pid))
+
+
+def test_the_result_does_not_depend_on_the_process(shared: Local, folder: Path) -> None:
+    chosen = settings(folder)
+    once = shared.submit("diffuse", noise(), chosen).future.result(SECONDS)[0]["latents"]
+    again = shared.submit("diffuse", noise(), chosen).future.result(SECONDS)[0]["latents"]
+    assert np.array_equal(once, again)
+    assert torch.isfinite(torch.from_numpy(once)).all()

@@ -1,0 +1,144 @@
+"""The whole of it, with the real daemon process and the embedded model: drop, hold, paint, approve, look at the picture."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from PIL import Image
+
+import tiffsd
+from daemon.resources import resource
+from tests.running_daemon import RunningDaemon
+
+PROMPT = "a red house in a meadow at sunset"
+SEED, STEPS, GUIDANCE = 7, 4, 5.0
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
+    running = RunningDaemon(tmp_path)
+    running.start()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def in_one_piece() -> np.ndarray:
+    """The picture that diffusers makes in one call, (H, W, 3) in 0..1."""
+    pipe = StableDiffusionPipeline.from_pretrained(str(resource("models/demo")), torch_dtype=torch.float32, safety_checker=None)
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
+    pipe.set_progress_bar_config(disable=True)
+    picture: np.ndarray = pipe(
+        PROMPT,
+        height=128,
+        width=128,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
+        generator=torch.Generator().manual_seed(SEED),
+        output_type="np",
+    ).images[0]
+    return picture
+
+
+def prompt(**settings: object) -> str:
+    lines = "".join(f"{key}: {value}\n" for key, value in {"seed": SEED, **settings}.items())
+    return f"---\n{lines}---\n{PROMPT}\n"
+
+
+def paint(path: Path) -> None:
+    """Fill a square of the first panel, with a program that knows nothing of TIFFSD."""
+    image = Image.open(path)
+    assert image.mode == "F"
+    image.paste(1.0, (2, 2, 7, 7))
+    image.save(path)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_an_unpainted_picture_is_the_one_piece_picture_and_a_painted_one_differs_where_it_was_painted(daemon: RunningDaemon) -> None:
+    for name in ("plain", "painted"):
+        daemon.drop("inbox/1-text", f"{name}.txt", prompt(hold="decode"))
+    held = daemon.found("hold/3-decode/*.tiff", count=2)
+    paint(next(path for path in held if path.name.startswith("painted")))
+    for path in held:
+        path.rename(daemon.spool / "inbox/3-decode" / path.name)
+    pictures = {path.name.split(".")[0]: path for path in daemon.found("pictures/*.png", count=2)}
+
+    expected = in_one_piece()
+    plain = np.asarray(Image.open(pictures["plain"]))
+    np.testing.assert_array_equal(plain, (expected * 255).round().astype(np.uint8))
+    exact = tiffsd.read(pictures["plain"].with_suffix(".tiff")).tensors["picture"]
+    np.testing.assert_array_equal(np.clip(exact, 0, 1), expected)
+
+    difference = np.abs(np.asarray(Image.open(pictures["painted"])).astype(int) - plain).mean(axis=2)
+    inside = difference[16:56, 16:56].mean()
+    outside = np.concatenate([difference[80:].ravel(), difference[:, 80:].ravel()]).mean()
+    assert inside > 4 * outside
+    assert any("values" in note for note in _notes(pictures["painted"]))
+
+
+def _notes(png: Path) -> list[str]:
+    header = tiffsd.inspect(png.with_suffix(".tiff"))
+    return [note for entry in header.history for note in entry.get("notes", [])]
+
+
+def test_a_finished_picture_dropped_back_is_made_again_to_the_last_bit(daemon: RunningDaemon) -> None:
+    daemon.drop("inbox/1-text", "cat.txt", prompt())
+    (first,) = daemon.found("pictures/cat.*.png")
+    daemon.drop("inbox/1-text", "again.png", first.read_bytes())
+    (again,) = daemon.found("pictures/again.*.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(first)))
+
+
+def test_a_loop_that_was_stopped_and_went_on_gives_the_same_bits(daemon: RunningDaemon) -> None:
+    daemon.drop("inbox/1-text", "straight.txt", prompt())
+    daemon.drop("inbox/1-text", "stopped.txt", prompt(stop_at=2))
+    (half_done,) = daemon.found("hold/2-diffuse/stopped.*.tiff")
+    assert tiffsd.inspect(half_done).state is tiffsd.State.PARTIAL
+    half_done.rename(daemon.spool / "inbox/2-diffuse" / half_done.name)
+    (stopped,) = daemon.found("pictures/stopped.*.png")
+    (straight,) = daemon.found("pictures/straight.*.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(stopped)), np.asarray(Image.open(straight)))
+
+
+def test_a_photo_with_a_prompt_goes_through_image_to_image(daemon: RunningDaemon) -> None:
+    Image.linear_gradient("L").resize((128, 128)).convert("RGB").save(daemon.folder / "photo.png")
+    (daemon.spool / "inbox/encode" / "photo.txt").write_text(PROMPT)
+    daemon.drop("inbox/encode", "photo.png", (daemon.folder / "photo.png").read_bytes())
+    (picture,) = daemon.found("pictures/photo.*.tiff")
+    history = [entry["stage"] for entry in tiffsd.inspect(picture).history]
+    assert history == ["encode", "diffuse", "decode"]
+
+
+def test_a_photo_without_a_prompt_waits_as_latents_on_hold(daemon: RunningDaemon) -> None:
+    Image.linear_gradient("L").resize((64, 96)).convert("RGB").save(daemon.folder / "photo.png")
+    daemon.drop("inbox/encode", "photo.png", (daemon.folder / "photo.png").read_bytes())
+    (latents,) = daemon.found("hold/3-decode/photo.*.tiff")
+    assert tiffsd.read(latents).tensors["latents"].shape == (4, 12, 8)
+
+
+def test_four_pictures_of_one_prompt_have_four_seeds(daemon: RunningDaemon) -> None:
+    daemon.drop("inbox/1-text", "cat.txt", prompt(count=4, hold="diffuse"))
+    seeds = [tiffsd.inspect(path).recipe["seed"] for path in daemon.found("hold/2-diffuse/cat.*.tiff", count=4)]
+    assert sorted(seeds) == [SEED, SEED + 1, SEED + 2, SEED + 3]
+
+
+def test_a_saved_embedding_serves_other_latents(daemon: RunningDaemon) -> None:
+    daemon.drop("inbox/1-text", "cat.txt", prompt(save_embedding="mycat", hold="diffuse"))
+    (held,) = daemon.found("hold/2-diffuse/cat.*.tiff")
+    daemon.found("embeddings/mycat.tiff")
+    daemon.drop("inbox/1-text", "other.txt", f"---\nseed: {SEED}\nembedding: mycat\nhold: diffuse\n---\n")
+    (other,) = daemon.found("hold/2-diffuse/other.*.tiff")
+    first, second = tiffsd.read(held), tiffsd.read(other)
+    for name in ("prompt_embeds", "negative_prompt_embeds", "latents"):
+        np.testing.assert_array_equal(first.tensors[name], second.tensors[name])
+    assert (daemon.spool / "embeddings/mycat.tiff").exists()
