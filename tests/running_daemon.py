@@ -109,5 +109,3 @@ def _maps_torch(pid: str) -> bool:
         return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
     except OSError:
         return False
-
-

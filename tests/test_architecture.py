@@ -20,17 +20,19 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("tiffsd", "daemon")
 
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox", "daemon.watch")
-KNOWN_TO_ALL = ("daemon", "daemon.errors", "daemon.stages")
+KNOWN_TO_ALL = ("daemon", "daemon.errors", "daemon.stages", "daemon.names")  # words, not folders: STEM.ID.EXT is text
 JOB_AND_ITS_HANDS = ("daemon.job", "daemon.intake", "daemon.results")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
 TORCH_FREE_STAGES = ("daemon.stages", "daemon.stages.schedulers")
 MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors.torch")
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
 ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.watch", "yaml": "daemon.config"}
-MAY_PRINT_AND_EXIT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
+MAY_PRINT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
+MAY_EXIT = (*MAY_PRINT, "daemon.worker")  # the worker is a process of its own, which ends itself when its parent is gone
 # A broad except swallows what nobody thought of. Beside the job's, two borders need one, each with its reason there:
 # what a worker process raises must reach the front as an answer, and a handler that raises kills watchdog's thread.
 MAY_CATCH_ALL = ("daemon.worker", "daemon.watch")
+EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
 IMPORTING_CALLS = ("import_module", "importlib.import_module", "__import__")
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
@@ -214,14 +216,15 @@ def each_replaceable_library_has_one_door(house: House) -> list[str]:
 
 
 def only_the_command_line_prints_and_exits(house: House) -> list[str]:
-    exits = ("print", "exit", "quit", "sys.exit", "SystemExit")
-    return [
-        f"{module.name}:{node.lineno} calls {called(node)}"
+    calls = [
+        (module.name, node.lineno, called(node))
         for module in house.modules.values()
-        if module.name not in MAY_PRINT_AND_EXIT
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and called(node) in exits
+        if isinstance(node, ast.Call)
     ]
+    prints = [call for call in calls if call[2] == "print" and call[0] not in MAY_PRINT]
+    exits = [call for call in calls if call[2] in EXITING_CALLS and call[0] not in MAY_EXIT]
+    return [f"{name}:{line} calls {what}" for name, line, what in prints + exits]
 
 
 def one_broad_except_exists_and_is_the_jobs(house: House) -> list[str]:
@@ -252,9 +255,9 @@ def is_broad(kind: ast.expr | None) -> bool:
 
 
 def has_reason(module: Module, line: int) -> bool:
-    """Whether a comment of at least three words stands on this line, or alone on the one before or after."""
-    before, here, after = ["", *module.text.splitlines(), ""][line - 1 : line + 2]
-    beside = [here.partition("#")[2]] + [near.strip()[1:] for near in (before, after) if near.strip().startswith("#")]
+    """Whether a comment of at least three words stands on this line, or alone on one of the two before or the one after."""
+    *before, here, after = ["", "", *module.text.splitlines(), ""][line - 1 : line + 3]
+    beside = [here.partition("#")[2]] + [near.strip()[1:] for near in (*before, after) if near.strip().startswith("#")]
     return any(len(re.sub(r"noqa: [A-Z0-9, ]+", "", comment).split()) >= 3 for comment in beside)
 
 
@@ -395,8 +398,8 @@ BROKEN_HOUSES = [
     (each_replaceable_library_has_one_door, {"tiffsd/prototype.py": "import tifffile"}),
     (each_replaceable_library_has_one_door, {"daemon/inbox.py": "from watchdog.observers import Observer"}),
     (each_replaceable_library_has_one_door, {"daemon/prompts.py": "def f():\n    import yaml"}),
-    (only_the_command_line_prints_and_exits, {"daemon/job.py": "print(1)"}),
-    (only_the_command_line_prints_and_exits, {"daemon/worker.py": "import sys\nsys.exit(1)"}),
+    (only_the_command_line_prints_and_exits, {"daemon/worker.py": "print(1)"}),
+    (only_the_command_line_prints_and_exits, {"daemon/service.py": "import sys\nsys.exit(1)"}),
     (only_the_command_line_prints_and_exits, {"tiffsd/file.py": "raise SystemExit(2)"}),
     (one_broad_except_exists_and_is_the_jobs, {"daemon/spool.py": "try:\n    f()\nexcept Exception:\n    pass"}),
     (

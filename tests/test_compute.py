@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Local]:
-    local = Local(threads=1)
+    local = Local(threads=1, idle_seconds=30)
     yield local
     local.close()
 
@@ -64,7 +64,7 @@ def test_a_call_gives_what_the_stage_gives(shared: Local, folder: Path) -> None:
     chosen = settings(folder)
     arrays, facts = shared.submit("text", {}, chosen).future.result(SECONDS)
     in_process = {**chosen, "model": {**chosen["model"], "device": "cpu"}}
-    tensors, expected = text.run(Models(1 << 30), {}, in_process, lambda step, steps: None)
+    tensors, expected = text.run(Models(1 << 30), {}, in_process, lambda *_: None)
     assert facts == expected
     assert arrays.keys() == tensors.keys()
     assert all(np.array_equal(arrays[name], tensors[name].numpy()) for name in arrays)
@@ -158,7 +158,7 @@ def test_a_failing_progress_callback_fails_its_call_only(shared: Local, folder: 
     call = shared.submit("diffuse", noise(), settings(folder), on_progress=broken)
     with pytest.raises(ZeroDivisionError):
         call.future.result(SECONDS)
-    assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+    assert not shared.describe()["busy"]
 
 
 def test_a_worker_that_died_while_idle_is_replaced(shared: Local, folder: Path) -> None:
@@ -179,21 +179,25 @@ def test_the_worker_leaves_it_to_its_parent_to_stop(shared: Local, folder: Path)
 
 
 def test_an_idle_worker_is_ended_after_the_idle_time(shared: Local, folder: Path) -> None:
-    local = Local(threads=1, idle_seconds=30)
-    local.tick(0.0)
-    assert not local.describe()["alive"]
-    local.submit("text", {}, settings(folder)).future.result(SECONDS)
-    pid = local.describe()["pid"]
-    until(lambda: not local.describe()["busy"])
+    shared.submit("text", {}, settings(folder)).future.result(SECONDS)
+    pid = shared.describe()["pid"]
+    until(lambda: not shared.describe()["queued"] + shared.describe()["busy"])
     for now in (100.0, 110.0, 129.9):
-        local.tick(now)
-    assert local.describe()["pid"] == pid
-    local.tick(130.0)
-    until(lambda: not local.describe()["alive"])
-    assert gone(pid)
+        shared.tick(now)
+    assert shared.describe()["pid"] == pid
+    shared.tick(130.0)
+    until(lambda: gone(pid))
+    assert not shared.describe()["alive"]
+
+
+def test_without_calls_nothing_is_started() -> None:
+    local = Local(idle_seconds=0)
+    local.tick(0.0)
+    local.tick(1.0)
+    assert not local.describe()["alive"]
     local.close()
     with pytest.raises(Stopped):
-        local.submit("text", {}, settings(folder))
+        local.submit("text", {}, settings(Path("tiny")))
 
 
 def test_close_stops_a_running_call_and_ends_the_worker(folder: Path) -> None:
@@ -215,7 +219,10 @@ import sys, numpy as np
 from daemon.compute import Local
 from tests.test_compute import noise, settings
 local = Local(threads=1)
-call = local.submit("diffuse", noise(), settings(sys.argv[1], steps=900), on_progress=lambda step, steps: print(local.describe()["pid"], flush=True) if step == 1 else None)
+def say(step, steps):
+    if step == 1:
+        print(local.describe()["pid"], flush=True)
+call = local.submit("diffuse", noise(), settings(sys.argv[1], steps=900), on_progress=say)
 call.future.result()
 """
 

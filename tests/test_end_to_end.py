@@ -35,7 +35,7 @@ def one_thread() -> Iterator[None]:
 
 def in_one_piece() -> np.ndarray:
     """The picture that diffusers makes in one call, (H, W, 3) in 0..1."""
-    pipe = StableDiffusionPipeline.from_pretrained(str(resource("models/demo")), torch_dtype=torch.float32, safety_checker=None)
+    pipe = StableDiffusionPipeline.from_pretrained(str(resource("models/demo")), dtype=torch.float32, safety_checker=None)
     pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
     pipe.set_progress_bar_config(disable=True)
     picture: np.ndarray = pipe(
@@ -64,7 +64,9 @@ def paint(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_an_unpainted_picture_is_the_one_piece_picture_and_a_painted_one_differs_where_it_was_painted(daemon: RunningDaemon) -> None:
+def test_an_unpainted_picture_is_the_one_piece_picture_and_a_painted_one_differs_where_it_was_painted(
+    daemon: RunningDaemon,
+) -> None:
     for name in ("plain", "painted"):
         daemon.drop("inbox/1-text", f"{name}.txt", prompt(hold="decode"))
     held = daemon.found("hold/3-decode/*.tiff", count=2)

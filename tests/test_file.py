@@ -508,6 +508,7 @@ BAD_LATENTS = [
     (normal(16, 16, 5), {"photometric": "rgb"}, tiffsd.BadShape, "5 different channels"),
     (normal(16, 16, 2), ALPHA, tiffsd.BadValues, "transparent in places.*fill the transparency"),
     (normal(16, 16, 4), RGBA | {"extrasamples": ["assocalpha"]}, tiffsd.BadValues, "premultiplied alpha.*straight alpha"),
+    (normal(16, 16, 4).clip(0, 1), RGBA, tiffsd.BadValues, "was clipped by an editor.*keeps 32-bit floats"),
     (normal(15, 16), {}, tiffsd.BadShape, "16x15 without metadata, and a mosaic of four channels has an even width"),
     (normal(7, 16, 16), {}, tiffsd.BadShape, "has 7 pages, and latents have 4, 8, 16, 32 channels"),
     (normal(16, 16), {"photometric": "miniswhite"}, tiffsd.BadShape, "colours of type MINISWHITE.*black is 0"),
@@ -554,7 +555,7 @@ def test_a_file_that_was_cut_off_says_so(tmp_path: Path) -> None:
 
 def test_another_kind_than_expected_is_refused(tmp_path: Path) -> None:
     path = written(embedding(), tmp_path / "cat.tiff")
-    with pytest.raises(tiffsd.WrongKind, match=r"^work\.tiff holds an embedding, and latents was expected here"):
+    with pytest.raises(tiffsd.WrongKind, match=r"^work\.tiff holds an embedding, and this place takes latents"):
         tiffsd.read(path, expect=Kind.LATENTS, name="work.tiff")
 
 

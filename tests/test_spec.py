@@ -59,8 +59,24 @@ def test_every_kind_layout_state_tag_and_error_is_in_the_specification() -> None
         assert str(tag) in text
     for error in tiffsd.TiffsdError.__subclasses__():
         assert error.__name__ in text
-    for limit in ("LARGEST_PIXEL", "CLIPPED_SHARE"):
-        assert limit in text
+
+
+def test_the_numbers_of_the_specification_are_those_of_the_code() -> None:
+    limits = (spec.__doc__ or "").partition("8. Limits")[2]
+    for number in (
+        spec.LARGEST_PIXEL,
+        spec.LARGEST_EMBEDDING_PIXEL,
+        spec.LARGEST_SIDE,
+        spec.MOST_PAGES,
+        spec.MOST_CHANNELS,
+        spec.LARGEST_RECORD_BYTES,
+        spec.LARGEST_TENSORS_BYTES,
+    ):
+        assert f" {number:.0f} " in limits.replace("\n", " ")
+    assert f"2^{spec.MOST_SAMPLES[Kind.LATENTS].bit_length() - 1} of latents and embeddings" in limits
+    assert f"2^{spec.MOST_SAMPLES[Kind.PICTURE].bit_length() - 1} of pictures" in limits
+    assert f"{spec.CLIPPED_SHARE:.0%}".replace("%", " % (CLIPPED_SHARE)") in (spec.__doc__ or "")
+    assert f"{spec.CUT_SHARE:.0%}".replace("%", " % (CUT_SHARE)") in (spec.__doc__ or "")
 
 
 def test_the_errors_are_value_errors_that_the_public_face_exports() -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 import pytest
@@ -82,6 +84,14 @@ for _name in set(OPERATIONS) - {"now", "fsync", "fsync_folder"}:
 
 
 # -- a small world ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def worlds() -> Iterator[Path]:
+    """Where sweeps make their many short-lived worlds: in memory, if there is such a place."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(prefix="tiffsd-", dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
 
 
 @dataclass
@@ -265,13 +275,13 @@ def check_end(root: Path, story: Story) -> None:
 
 
 @pytest.mark.parametrize("name", STORIES)
-def test_crash_at_every_call(name: str, tmp_path: Path) -> None:
+def test_crash_at_every_call(name: str, worlds: Path) -> None:
     story = STORIES[name]
     crashed = True
     k = 0
     while crashed:
         k += 1
-        root = story.world(tmp_path / str(k))
+        root = story.world(worlds / str(k))
         crashed = crashes(first_life, root, story, at=k)
         check_always(root, story)
         next_life(root, story, Swept())
@@ -279,33 +289,46 @@ def test_crash_at_every_call(name: str, tmp_path: Path) -> None:
     assert k > 20
 
 
-@pytest.mark.parametrize("name", ["two", "fail", "collisions", "out_of_attempts"])
-def test_crash_within_recovery(name: str, tmp_path: Path) -> None:
-    story = STORIES[name]
-    worlds = 0
-    for k in range(1, 1000, 1 if name == "two" else 3):
-        for j in range(1, 1000, 2 if k % 2 else 3):
-            worlds += 1
-            root = story.world(tmp_path / f"{k}-{j}")
+def sweep_pairs(worlds: Path, story: Story, *, stride: int) -> int:
+    """Crash one life at k and the next at j, for every `stride`th pair; the number of pairs."""
+    pairs = 0
+    first = True
+    k = 0
+    while first:
+        k += 1
+        second = True
+        j = k % stride - stride + 1
+        while second:
+            j += stride
+            pairs += 1
+            root = story.world(worlds / f"{k}-{j}")
             first = crashes(first_life, root, story, at=k)
             second = crashes(next_life, root, story, at=j)
             check_always(root, story)
             next_life(root, story, Swept())
             check_end(root, story)
-            if not second:
-                break
-        if not first:
-            break
-    assert worlds > 100
+            rmtree(root)
+    return pairs
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_crash_within_recovery(name: str, worlds: Path) -> None:
+    assert sweep_pairs(worlds, STORIES[name], stride=17) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["two", "fail", "collisions", "out_of_attempts"])
+def test_crash_at_every_call_of_every_recovery(name: str, worlds: Path) -> None:
+    assert sweep_pairs(worlds, STORIES[name], stride=1) > 1000
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("name", STORIES)
-def test_error_at_every_call_of_a_living_daemon(name: str, code: int, tmp_path: Path) -> None:
+def test_error_at_every_call_of_a_living_daemon(name: str, code: int, worlds: Path) -> None:
     story = STORIES[name]
     descriptors = len(os.listdir("/proc/self/fd"))
     for k in range(1, 1000):
-        root = story.world(tmp_path / str(k))
+        root = story.world(worlds / str(k))
         ops = Swept(fail_at=k, code=code)
         spool = Spool(root, FOLDERS, ops=ops, max_attempts=story.max_attempts)
         try:
@@ -334,9 +357,9 @@ def edit_published(root: Path) -> None:
 
 
 @pytest.mark.parametrize("meddle", [take_published, edit_published])
-def test_meddling_between_crash_and_recovery(meddle: Callable[[Path], None], tmp_path: Path) -> None:
+def test_meddling_between_crash_and_recovery(meddle: Callable[[Path], None], worlds: Path) -> None:
     for k in range(1, 1000):
-        root = TWO.world(tmp_path / str(k))
+        root = TWO.world(worlds / str(k))
         crashed = crashes(first_life, root, TWO, at=k)
         meddle(root)
         next_life(root, TWO, Swept())
@@ -348,9 +371,9 @@ def test_meddling_between_crash_and_recovery(meddle: Callable[[Path], None], tmp
             break
 
 
-def test_same_name_dropped_between_crash_and_recovery(tmp_path: Path) -> None:
+def test_same_name_dropped_between_crash_and_recovery(worlds: Path) -> None:
     for k in range(1, 1000):
-        root = ONE.world(tmp_path / str(k))
+        root = ONE.world(worlds / str(k))
         crashed = crashes(first_life, root, ONE, at=k)
         if not (root / "inbox/2-diffuse/cat.tiff").exists():
             (root / "inbox/2-diffuse/cat.tiff").write_bytes(b"input again")

@@ -25,6 +25,7 @@ from tiffsd.spec import (
     Truncated,
     WrongKind,
 )
+from tiffsd.summary import describe
 
 __all__ = [
     "VERSION",
@@ -42,6 +43,7 @@ __all__ = [
     "TooLarge",
     "Truncated",
     "WrongKind",
+    "describe",
     "find_id",
     "inspect",
     "new_id",

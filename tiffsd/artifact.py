@@ -25,8 +25,8 @@ HISTORY_PREFIX = "scheduler."
 class Artifact:
     """A header, named tensors, and what reading found, assumed or restored, in sentences for people.
 
-    `painted` counts the values of the canvas that differ from what the exact tensors would have painted. `canvas` is kept only
-    where a file had no exact tensors of its own, so that `repair` can compare it with the original.
+    `painted` counts the values of the canvas that differ from what the exact tensors would have painted; it is 0 where there was
+    nothing to compare with. `canvas` is kept only then, so that `repair` can compare it with the original.
     """
 
     header: Header

@@ -10,7 +10,7 @@ import numpy as np
 
 from tiffsd import prototype
 from tiffsd.artifact import Artifact, settle
-from tiffsd.canvas import Canvas, Floats, check_pixels, grid, named_tensors, paint
+from tiffsd.canvas import Canvas, Floats, check_not_cut, check_pixels, grid, named_tensors, paint
 from tiffsd.header import Header
 from tiffsd.pixels import Page, opaque_gray, to_canvas
 from tiffsd.spec import BadShape, Kind, Layout, State
@@ -82,6 +82,7 @@ def _four_channels(canvas: Canvas, header: Header, *, name: str) -> Artifact:
     if deviation < 0.3 and 0.3 <= mean <= 0.7:
         artifact = _mapped(canvas, replace(header, layout=Layout.PAGES), name=name)
         return _with_state(artifact, None, "four channels without metadata were taken as pages that a program joined")
+    check_not_cut(canvas.planes, header, name=name)
     latents, state, note = prototype.rescale(canvas.planes, name=name)
     return _with_state(_raw(latents, header, canvas), state, note)
 

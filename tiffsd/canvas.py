@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tiffsd.header import Header
 from tiffsd.spec import (
     CLIPPED_SHARE,
+    CUT_SHARE,
     HALF_ROUNDING,
     INTEGER_STEP,
     LARGEST_EMBEDDING_PIXEL,
@@ -94,6 +95,7 @@ def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
     check_pixels(pixels, header, name=name)
     found = from_pixels(pixels, header)
     if exact is None:
+        check_not_cut(pixels, header, name=name)
         return Reading(found, 0, _coarse(canvas))
     if exact.shape != pixels.shape:
         resized = f"the size is now {_size(pixels)} instead of {_size(exact)}, and all of it counts as painted"
@@ -143,6 +145,20 @@ def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:
             f"{name} has pixels from {lowest:.4g} to {highest:.4g}, and {header.kind} stay within {largest:.0f}; "
             f"a program misread the 32-bit floats: save from another one, uncompressed"
         )
+
+
+def check_not_cut(pixels: Floats, header: Header, *, name: str) -> None:
+    """Refuse raw channels that an editor cut off at 0 and 1, where there is no original to compare with."""
+    if header.layout is Layout.RGBA and pixels.min() == 0 and pixels.max() == 1 and _shares(pixels) >= CUT_SHARE:
+        raise BadValues(
+            f"{name} was clipped by an editor: its channels should hold plain values of about -4..4, and all lie within 0..1; "
+            f"edit the original again with a program that keeps 32-bit floats as they are, or write it in layout mosaic"
+        )
+
+
+def _shares(pixels: Floats) -> float:
+    """The smaller of the shares of pixels that are exactly 0 and exactly 1."""
+    return float(min((pixels == 0).mean(), (pixels == 1).mean()))
 
 
 def _scale(header: Header) -> tuple[float, float]:

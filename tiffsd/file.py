@@ -102,7 +102,7 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None)
         kind = header.kind if header else kind_of(_shapes(pages), name=label, expect=expect)
         if expect is not None and kind is not expect:
             raise WrongKind(
-                f"{label} holds {NOUNS[kind]}, and {NOUNS[expect]} was expected here; drop it where {NOUNS[kind]} is taken"
+                f"{label} holds {NOUNS[kind]}, and this place takes {NOUNS[expect]}; use it where {NOUNS[kind]} can be taken"
             )
         pages = pages[:1] if kind is Kind.PICTURE else pages
         _check_pages(pages, kind, label, length=length)

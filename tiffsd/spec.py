@@ -108,13 +108,18 @@ What the file lost, `repair` takes from the original with the same id: the same 
 metadata of the original.
 
 A reader MUST accept both byte orders, BigTIFF, strips, tiles, planar and chunky pages, no compression, PackBits, LZW,
-Deflate, ZSTD and LZMA with predictors 1 to 3; MUST skip pages with bit 0 or 2 of NewSubfileType set (thumbnails,
-masks); MUST take gray with a constant opaque alpha, and gray made RGB with equal channels, as gray. It MUST refuse:
-8-bit, and signed integer, latents and embeddings; integers in raw layouts; NaN, infinity and |pixel| > LARGEST_PIXEL;
-gray with an alpha that is not opaque, premultiplied alpha that is not opaque; a wrong number of channels or pages;
-lossy coding of latents and embeddings; float canvases that were clipped to 0..1 while at least CLIPPED_SHARE of the
-exact pixels lie beyond. It MUST check all sizes against the limits below before it allocates for them. Pictures have
-no exact tensors and MAY come back with 8 or 16 bits, gray, or with alpha (which is dropped and reported).
+Deflate, ZSTD and LZMA with predictors 1 to 3. It MUST skip pages with bit 0 or 2 of NewSubfileType set (thumbnails,
+masks), and MUST take gray with a constant opaque alpha, and gray made RGB with equal channels, as gray. It MUST refuse
+
+    of latents and embeddings   8 bits, signed integers, integers in raw layouts (rgba); lossy coding; an Orientation but 1;
+                                an alpha beside gray, or a premultiplied alpha, that is not opaque
+    of all                      NaN, infinity, pixels beyond the limits; a wrong number of channels or pages
+    clipped canvases            floats all within 0..1, where at least 1 % (CLIPPED_SHARE) of the exact pixels lie beyond and
+                                all of these are at the bound; without exact tensors, rgba all within 0..1, with at least
+                                5 % (CUT_SHARE) of the pixels exactly 0 and as many exactly 1
+
+Pictures have no exact tensors and MAY come back with 8 or 16 bits, gray, turned by Orientation (which is applied), or with
+alpha (which is dropped and reported).
 
 7. Files without metadata
 -------------------------
@@ -135,6 +140,15 @@ _state2 _unet are latents, _textstate1 _prompt an embedding.
                         else by its standard deviation; above 2: a result, times 0.18215
     state               noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal neighbours
                         below 0.1; else final
+
+8. Limits, checked before anything is allocated
+-----------------------------------------------
+    |pixel|                     1000 of latents and pictures, 100000 of embeddings
+    one side                    65536 pixels
+    pages, channels             256 pages, 128 channels of latents
+    samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
+    tags 270 and 65000          16777216 bytes each
+    tag 65001                   1073741824 bytes
 
 Errors, all with one sentence that says what was read, what was expected, what was found, and what to do:
 
@@ -170,8 +184,8 @@ ROUNDING = 2.0**-20
 HALF_ROUNDING = 2.0**-11
 INTEGER_STEP = 1 / 65535
 CLIPPED_SHARE = 0.01
+CUT_SHARE = 0.05
 
-# Limits, checked before anything is allocated.
 LARGEST_PIXEL = 1000.0
 LARGEST_EMBEDDING_PIXEL = 100_000.0
 LARGEST_SIDE = 65_536

@@ -59,9 +59,7 @@ class Model:
     @property
     def torch_dtype(self) -> torch.dtype:
         if self.dtype not in DTYPES:
-            raise ModelMissing(
-                f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}"
-            )
+            raise ModelMissing(f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}")
         return DTYPES[self.dtype]
 
     def finite(self, result: torch.Tensor) -> torch.Tensor:
@@ -111,9 +109,7 @@ class Models:
         """Return the family of a model, as its `model_index.json` says."""
         name = self._config(model, diffusers.DiffusionPipeline, model.path, None)["_class_name"]
         if name not in FAMILIES:
-            raise ModelMissing(
-                f"the model {model.name!r} is a {name}, which is not supported; supported are {', '.join(FAMILIES)}"
-            )
+            raise ModelMissing(f"the model {model.name!r} is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
         return FAMILIES[name]
 
     def config(self, model: Model, name: str) -> Mapping[str, Any]:

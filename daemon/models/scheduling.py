@@ -127,9 +127,7 @@ class Segment:
     def history(self) -> dict[str, Any]:
         """Return what the solver remembers of the steps so far, by attribute name."""
         now = _memory(self._inner)
-        return {
-            key: value for key, value in now.items() if key not in self._fresh or not _same(value, self._fresh[key])
-        }
+        return {key: value for key, value in now.items() if key not in self._fresh or not _same(value, self._fresh[key])}
 
     def _set_timesteps(self, *args: Any, **kwargs: Any) -> None:
         self._inner.set_timesteps(*args, **kwargs)
@@ -227,9 +225,7 @@ def unpack(tensors: Mapping[str, torch.Tensor], name: str | None, steps: int, *,
     try:
         return _history(tensors, record, device)
     except KeyError as missing:
-        raise InputError(
-            f"the scheduler history of these half-done latents lacks {missing}; use an undamaged copy"
-        ) from missing
+        raise InputError(f"the scheduler history of these half-done latents lacks {missing}; use an undamaged copy") from missing
 
 
 def _record(line: torch.Tensor) -> dict[str, Any]:
@@ -237,9 +233,7 @@ def _record(line: torch.Tensor) -> dict[str, Any]:
         record = json.loads(bytes(line.tolist()))
         return {key: record[key] for key in ("scheduler", "steps", "numbers", "lengths", "bfloat16")}
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            "the scheduler history of these half-done latents is not readable; use an undamaged copy"
-        ) from error
+        raise InputError("the scheduler history of these half-done latents is not readable; use an undamaged copy") from error
 
 
 def _history(tensors: Mapping[str, torch.Tensor], record: Mapping[str, Any], device: str) -> dict[str, Any]:

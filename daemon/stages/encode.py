@@ -36,9 +36,7 @@ def run(
 
 def _checked(picture: torch.Tensor, factor: int) -> torch.Tensor:
     if picture.ndim != 3 or picture.shape[2] != 3:
-        raise InputError(
-            f"a picture of the shape {tuple(picture.shape)} cannot be encoded; it must be (height, width, 3)"
-        )
+        raise InputError(f"a picture of the shape {tuple(picture.shape)} cannot be encoded; it must be (height, width, 3)")
     height, width, _ = picture.shape
     if height % factor or width % factor or not height or not width:
         raise InputError(

@@ -62,9 +62,7 @@ def _unseen_words(tokenizer: Any, prompts: Sequence[str]) -> list[str]:
     return notes
 
 
-def _embeddings(
-    models: Models, model: Model, prompts: Sequence[str], clip_skip: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _embeddings(models: Models, model: Model, prompts: Sequence[str], clip_skip: int) -> tuple[torch.Tensor, torch.Tensor]:
     tokenizer, encoder = models.component(model, "tokenizer"), models.component(model, "text_encoder")
     if clip_skip > 1:
         return _skipped(tokenizer, encoder, prompts[0], clip_skip), _skipped(tokenizer, encoder, prompts[1], clip_skip)

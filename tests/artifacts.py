@@ -1,0 +1,45 @@
+"""Artifacts for tests, small and without a model."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tiffsd
+
+# The width of the embedded model's embeddings.
+WIDTH = 128
+
+
+def latents(
+    *, channels: int = 4, height: int = 16, width: int = 16, state: tiffsd.State = tiffsd.State.NOISE, seed: int = 0, **header: Any
+) -> tiffsd.Artifact:
+    """Married latents of the embedded model's shape."""
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, NDArray[Any]] = {
+        "latents": rng.standard_normal((channels, height, width)).astype(np.float32),
+        "prompt_embeds": rng.standard_normal((77, WIDTH)).astype(np.float32),
+        "negative_prompt_embeds": rng.standard_normal((77, WIDTH)).astype(np.float32),
+    }
+    recipe: Mapping[str, Any] = {"prompt": "a red house", "negative_prompt": "", "model": "demo", "seed": 1}
+    fields = {"recipe": recipe, **header}
+    return tiffsd.Artifact(
+        tiffsd.Header(
+            kind=tiffsd.Kind.LATENTS,
+            id=tiffsd.new_id(),
+            layout=tiffsd.Layout.MOSAIC,
+            size=(channels, height, width),
+            state=state,
+            **fields,
+        ),
+        tensors,
+    )
+
+
+def unmarried(artifact: tiffsd.Artifact) -> tiffsd.Artifact:
+    """The same without its embedding and without a recipe."""
+    return replace(
+        artifact, tensors={"latents": artifact.tensors["latents"]}, header=replace(artifact.header, recipe={}, id=tiffsd.new_id())
+    )

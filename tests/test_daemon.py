@@ -1,0 +1,161 @@
+"""The daemon as a process: what it costs, what a kill leaves, and how it stops."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiffsd
+from tests.conftest import wait_until
+from tests.running_daemon import RunningDaemon
+
+HELD = "---\nseed: {seed}\nhold: diffuse\n---\na red house"
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
+    running = RunningDaemon(tmp_path)
+    yield running
+    running.close()
+
+
+def resident_megabytes(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_twenty_prompts_survive_kills_at_random_moments_each_once(daemon: RunningDaemon) -> None:
+    for seed in range(20):
+        daemon.drop("inbox/1-text", f"cat{seed}.txt", HELD.format(seed=seed))
+    rng = random.Random(1)
+    for _ in range(5):
+        daemon.start()
+        deadline = time.monotonic() + rng.uniform(0.0, 6.0)
+        wait_until(lambda: time.monotonic() > deadline, what="the moment of the kill")  # noqa: B023
+        daemon.kill()
+    daemon.start()
+    held = daemon.found("hold/2-diffuse/*.tiff", count=20, seconds=300)
+    wait_until(lambda: len(list(daemon.spool.glob("done/*/*.txt"))) == 20, what="all prompts are archived")
+    assert Counter(path.name.split(".")[0] for path in held) == {f"cat{seed}": 1 for seed in range(20)}
+    assert not list(daemon.spool.glob("failed/*/*"))
+    for path in held:
+        artifact = tiffsd.read(path)
+        noise = _noise(int(artifact.header.recipe["seed"]))
+        np.testing.assert_array_equal(artifact.tensors["latents"], noise)
+        assert path.name.startswith(f"cat{artifact.header.recipe['seed']}.")
+
+
+def _noise(seed: int) -> np.ndarray:
+    import torch
+
+    noise: np.ndarray = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(seed))[0].numpy()
+    return noise
+
+
+def test_a_job_whose_worker_is_killed_is_done_all_the_same(daemon: RunningDaemon) -> None:
+    pid = daemon.start()
+    daemon.drop("inbox/1-text", "cat.txt", "---\nseed: 1\nsteps: 300\nscheduler: ddim\n---\na red house")
+    daemon.found("running/cat.*.txt")
+    wait_until(lambda: any("step" in path.read_text() for path in daemon.spool.glob("running/cat.*.txt")), what="the loop runs")
+    (worker,) = daemon.workers()
+    os.kill(worker, signal.SIGKILL)
+    daemon.found("pictures/cat.*.png", seconds=110)
+    assert daemon.process is not None
+    assert daemon.process.pid == pid
+    assert daemon.workers() != [worker]
+
+
+def test_a_job_that_always_kills_its_worker_is_quarantined_and_the_next_one_runs(daemon: RunningDaemon) -> None:
+    daemon.start()
+    daemon.drop("inbox/1-text", "poison.txt", "---\nseed: 1\nsteps: 1000\nscheduler: ddim\n---\na red house")
+    killed: set[int] = set()
+
+    def kill_and_look() -> bool:
+        running = [path.read_text() for path in daemon.spool.glob("running/poison.*.txt")]
+        if any(": step" in text for text in running):
+            for worker in set(daemon.workers()) - killed:
+                os.kill(worker, signal.SIGKILL)
+                killed.add(worker)
+        return bool(list(daemon.spool.glob("failed/2-diffuse/poison.*/error.txt")))
+
+    wait_until(kill_and_look, seconds=110, what="the job is given up")
+    (error,) = daemon.spool.glob("failed/2-diffuse/poison.*/error.txt")
+    assert "killed" in error.read_text()
+    assert "2 times" in error.read_text()
+    daemon.drop("inbox/1-text", "next.txt", HELD.format(seed=2))
+    daemon.found("hold/2-diffuse/next.*.tiff")
+
+
+def test_a_stop_in_mid_job_gives_the_file_back(daemon: RunningDaemon) -> None:
+    daemon.start()
+    daemon.drop("inbox/1-text", "cat.txt", "---\nseed: 1\nsteps: 1000\nscheduler: ddim\n---\na red house")
+    wait_until(
+        lambda: any("diffuse: step" in path.read_text() for path in daemon.spool.glob("running/*.txt")), what="the loop runs"
+    )
+    started = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - started < 20
+    assert len(list(daemon.spool.glob("inbox/2-diffuse/cat.*.tiff"))) == 1
+    assert not list(daemon.spool.glob("running/*"))
+
+
+def test_deleting_the_running_file_cancels_the_job_and_loses_nothing(daemon: RunningDaemon) -> None:
+    daemon.start()
+    daemon.drop("inbox/1-text", "cat.txt", "---\nseed: 1\nsteps: 1000\nscheduler: ddim\n---\na red house")
+    wait_until(
+        lambda: any("diffuse: step" in path.read_text() for path in daemon.spool.glob("running/*.txt")), what="the loop runs"
+    )
+    for path in daemon.spool.glob("running/*.txt"):
+        path.unlink()
+    (error,) = daemon.found("failed/2-diffuse/cat.*/error.txt")
+    assert "cancelled" in error.read_text()
+    assert len(list(error.parent.glob("cat.*.tiff"))) == 1
+
+
+def test_the_front_process_is_small_and_quiet(daemon: RunningDaemon) -> None:
+    pid = daemon.start()
+    assert "torch" not in Path(f"/proc/{pid}/maps").read_text()
+    assert resident_megabytes(pid) < 70
+    daemon.drop("inbox/1-text", "cats.txt", "---\nseed: 1\ncount: 40\nsteps: 1\n---\na red house")
+    daemon.found("pictures/*.png", count=40, seconds=110)
+    wait_until(lambda: not list(daemon.spool.glob("running/*")), what="all is done")
+    assert "torch" not in Path(f"/proc/{pid}/maps").read_text()
+    assert resident_megabytes(pid) < 70
+
+    # Two ticks of status, then nothing is left to say.
+    settled = time.monotonic() + 3
+    wait_until(lambda: time.monotonic() > settled, what="the last status is written")
+    before, began = processor_seconds(pid), time.monotonic()
+    wait_until(lambda: time.monotonic() > began + 10, what="ten idle seconds")
+    used, elapsed = processor_seconds(pid) - before, time.monotonic() - began
+    assert used / elapsed <= 0.001 + 1 / os.sysconf("SC_CLK_TCK") / elapsed
+
+
+def test_a_second_daemon_on_the_same_spool_refuses_with_a_sentence(daemon: RunningDaemon) -> None:
+    daemon.start()
+    second = daemon.command("run", check=False)
+    assert second.returncode == 2
+    assert "another" in second.stderr
+
+
+def test_status_answers_with_the_daemon_up_and_down(daemon: RunningDaemon) -> None:
+    (daemon.spool / "inbox/1-text/PAUSE").touch()
+    daemon.drop("inbox/1-text", "cat.txt", "a cat")
+    down = daemon.command("status").stdout
+    assert "not running" in down
+    assert "paused" in down
+    daemon.start()
+    assert "daemon: running" in daemon.command("status").stdout
