@@ -195,20 +195,29 @@ def _settle(given: Mapping[str, Any], where: str, config: Config, *, defaults: M
 
 
 def _read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
+    """The latents of a job; what an editor dropped is put back from the original that the daemon kept when it wrote the file."""
     path = files.members["principal"]
     artifact = tiffsd.read(path, expect=tiffsd.Kind.LATENTS, name=files.name)
     whole = "prompt_embeds" in artifact.tensors and artifact.header.recipe
-    original = None if whole or shelves.keep is None else _kept_original(artifact, files, shelves.keep)
-    return artifact if original is None else tiffsd.repair(artifact, original, name=files.name)
+    if whole or shelves.keep is None:
+        return artifact
+    identity = tiffsd.find_id(path, files.name)
+    original = next((kept for kept in shelves.keep.iterdir() if identity and id_of(kept.name) == identity), None)
+    if original:
+        return tiffsd.repair(artifact, tiffsd.read(original, name=original.name), name=files.name)
+    return _repaired_by_stem(artifact, files.name, shelves.keep)
 
 
-def _kept_original(artifact: tiffsd.Artifact, files: Files, keep: Path) -> tiffsd.Artifact | None:
-    """The original that the daemon kept when it wrote the file: by id, else by stem where only one can be meant."""
-    identity = tiffsd.find_id(files.members["principal"], files.name)
-    kept = [path for path in keep.iterdir() if id_of(path.name) == identity] if identity else []
-    kept = kept or [path for path in keep.iterdir() if stem_of(path.name) == stem_of(files.name)]
-    same = [found for path in kept if (found := tiffsd.read(path, name=path.name)).header.size == artifact.header.size]
-    return same[0] if len(same) == 1 else None
+def _repaired_by_stem(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:
+    """Without an id only one original of that stem may be meant, of the same size, and half of the canvas must agree with it."""
+    namesakes = [kept for kept in keep.iterdir() if stem_of(kept.name) == stem_of(name)]
+    if len(namesakes) != 1:
+        return artifact
+    original = tiffsd.read(namesakes[0], name=namesakes[0].name)
+    if original.header.size != artifact.header.size:
+        return artifact
+    repaired = tiffsd.repair(artifact, original, name=name)
+    return repaired if repaired.painted * 2 <= repaired.tensors["latents"].size else artifact
 
 
 def _size_of(artifact: tiffsd.Artifact) -> dict[str, int]:

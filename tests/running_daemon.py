@@ -95,7 +95,8 @@ class RunningDaemon:
     def workers(self) -> list[int]:
         """The process ids of the daemon's children that compute."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        tasks = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        children = [child for task in tasks for child in task.read_text().split()]
         return [int(child) for child in children if _maps_torch(child)]
 
     def close(self) -> None:

@@ -27,7 +27,12 @@ def test_plain_text_keeps_its_lines_and_loses_bom_and_carriage_returns() -> None
 
 
 def test_front_matter_gives_settings_and_the_rest_is_the_prompt() -> None:
-    assert parse("---\nsteps: 30\nseed: 7\nhold: diffuse\n---\na cat\n") == {"prompt": "a cat", "steps": 30, "seed": 7, "hold": "diffuse"}
+    assert parse("---\nsteps: 30\nseed: 7\nhold: diffuse\n---\na cat\n") == {
+        "prompt": "a cat",
+        "steps": 30,
+        "seed": 7,
+        "hold": "diffuse",
+    }
 
 
 def test_front_matter_wins_over_an_infotext_below_it() -> None:
