@@ -389,9 +389,9 @@ BROKEN_HOUSES = [
     (
         only_the_job_knows_both_the_folders_and_the_format,
         {
-            "daemon/cli.py": "import tiffsd, daemon.names",
-            "daemon/spool.py": "from daemon import names",
-            "daemon/names.py": "",
+            "daemon/cli.py": "import tiffsd, daemon.books",
+            "daemon/spool.py": "from daemon import books",
+            "daemon/books.py": "",
         },
     ),
     (the_job_fits_on_one_page, {"daemon/job.py": "\n" * (JOB_LINES + 1)}),

@@ -1,5 +1,6 @@
 """The stages by parts against diffusers in one piece: bit-equal, also stopped and resumed; and what they refuse."""
 
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -354,7 +355,7 @@ def test_values_that_are_not_finite_are_refused(models: Models, folders: dict[in
 
 
 def test_a_missing_model_is_named_with_its_path(models: Models, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"'tiny' cannot be used.*no such folder; correct the path"):
+    with pytest.raises(ModelMissing, match=r"'tiny' cannot be used.*no such folder; correct the path in config.yaml"):
         text.run(models, {}, settings(tmp_path / "nothing"), quiet)
 
 
@@ -370,6 +371,19 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelMissing, match="its vae is not readable"):
         Models(1 << 30).component(Model("tiny", str(folder)), "vae")
+
+
+def test_weights_that_exist_in_half_precision_only_are_found(folders: dict[int, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders[1], tmp_path / "half")
+    weights = tmp_path / "half" / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    unet = Models(1 << 30).component(Model("half", str(tmp_path / "half"), dtype="float16"), "unet")
+    assert unet.dtype is torch.float16
+
+
+def test_a_hub_id_is_not_asked_for_without_leave() -> None:
+    with pytest.raises(ModelMissing, match="allow the network for a hub id"):
+        Models(1 << 30).component(Model("far", "nobody/nothing"), "vae")
 
 
 def test_components_are_kept_within_the_budget(folders: dict[int, Path]) -> None:

@@ -1,0 +1,475 @@
+"""The inbox: which files are ready, which are refused and with which sentence, which wait and for what."""
+
+import mmap
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon import lease
+from daemon.drops import PRINCIPAL, group
+from daemon.inbox import Drop, Inbox, Scan, is_temporary
+from daemon.stages import STAGES
+
+SETTLE, UNLEASED, GRACE = 1.0, 5.0, 10.0
+
+
+@pytest.fixture(autouse=True)
+def _ignored_sigio() -> Iterator[None]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+MakeInbox = Callable[[str], Inbox]
+
+
+@pytest.fixture
+def inbox_of(tmp_path: Path) -> MakeInbox:
+    def make(stage: str) -> Inbox:
+        return Inbox(
+            STAGES[stage],
+            tmp_path,
+            settle_seconds=SETTLE,
+            settle_unleased_seconds=UNLEASED,
+            empty_grace_seconds=GRACE,
+        )
+
+    return make
+
+
+def drop(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).write_bytes(b"content")
+
+
+def settled(inbox: Inbox, *, after: float = SETTLE) -> Scan:
+    inbox.scan(100.0)
+    return inbox.scan(100.0 + after)
+
+
+def roles(found: Drop) -> dict[str, str]:
+    return {member.role: member.path.name for member in found.members}
+
+
+def ready(scan: Scan) -> list[dict[str, str]]:
+    return [roles(found) for found in scan.ready]
+
+
+def waiting(scan: Scan) -> dict[str, str]:
+    return {one.name: one.reason for one in scan.waiting}
+
+
+# -- when a file is ready ---------------------------------------------------------------------------------------------------------
+
+
+def test_file_is_ready_when_it_stood_still_for_the_settle_time(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    inbox = inbox_of("text")
+    first = inbox.scan(100.0)
+    assert first.ready == []
+    assert waiting(first) == {"cat.txt": "cat.txt has only just changed"}
+    assert first.due == 101.0
+    assert inbox.scan(100.9).ready == []
+    (found,) = inbox.scan(101.0).ready
+    assert found.stem == "cat"
+    assert found.principal.role == PRINCIPAL
+    assert found.principal.path == tmp_path / "cat.txt"
+
+
+def test_change_starts_the_settle_time_again(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    inbox = inbox_of("text")
+    inbox.scan(100.0)
+    (tmp_path / "cat.txt").write_bytes(b"a longer content")
+    assert inbox.scan(101.0).due == 102.0
+    assert ready(inbox.scan(102.0)) == [{PRINCIPAL: "cat.txt"}]
+
+
+def test_change_that_hides_behind_the_same_size_and_mtime_is_seen(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    before = (tmp_path / "cat.txt").stat()
+    inbox = inbox_of("text")
+    assert settled(inbox).ready
+    while (tmp_path / "cat.txt").stat().st_ctime_ns == before.st_ctime_ns:
+        (tmp_path / "cat.txt").write_bytes(b"CONTENT")
+        os.utime(tmp_path / "cat.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert inbox.scan(102.0).ready == []
+
+
+def test_rename_is_not_a_new_arrival(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "first.txt")
+    inbox = inbox_of("text")
+    inbox.scan(100.0)
+    drop(tmp_path, "second.txt")
+    inbox.scan(101.0)
+    (tmp_path / "first.txt").rename(tmp_path / "zzz.txt")
+    inbox.scan(102.0)
+    assert ready(inbox.scan(103.0)) == [{PRINCIPAL: "zzz.txt"}, {PRINCIPAL: "second.txt"}]
+
+
+def test_ready_files_come_in_order_of_arrival(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    inbox = inbox_of("text")
+    for now, name in enumerate(["c.txt", "a.txt", "b.txt"]):
+        drop(tmp_path, name)
+        inbox.scan(100.0 + now)
+    assert [found.stem for found in inbox.scan(110.0).ready] == ["c", "a", "b"]
+
+
+def test_open_writer_keeps_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    inbox = inbox_of("text")
+    with (tmp_path / "cat.txt").open("wb") as writer:
+        writer.write(b"half")
+        writer.flush()
+        scan = settled(inbox, after=60)
+        assert waiting(scan) == {"cat.txt": "cat.txt is still being written"}
+        assert scan.due is None
+    assert inbox.scan(160.5).ready == []
+    assert inbox.scan(161.0).ready
+
+
+def test_live_shared_mapping_keeps_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    with (tmp_path / "cat.txt").open("w+b") as file:
+        file.write(b"x" * 4096)
+        file.flush()
+        mapping = mmap.mmap(file.fileno(), 4096)
+    assert waiting(settled(inbox_of("text"))) == {"cat.txt": "cat.txt is still being written"}
+    mapping.close()
+
+
+def test_reader_does_not_keep_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    with (tmp_path / "cat.txt").open("rb"):
+        assert settled(inbox_of("text")).ready
+
+
+def test_longer_settle_time_counts_where_the_system_cannot_say(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    drop(tmp_path, "cat.txt")
+    inbox = inbox_of("text")
+    scan = settled(inbox, after=SETTLE)
+    assert scan.ready == []
+    assert scan.due == 100.0 + UNLEASED
+    assert inbox.scan(100.0 + UNLEASED).ready
+
+
+def test_lease_is_never_taken_where_sigio_would_end_the_process(tmp_path: Path) -> None:
+    drop(tmp_path, "cat.txt")
+    assert lease.is_being_written(tmp_path / "cat.txt") is False
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    assert lease.is_being_written(tmp_path / "cat.txt") is None
+
+
+def test_lease_never_follows_a_symlink_and_never_waits_for_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert lease.is_being_written(tmp_path / "pipe") in {None, False}
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    with pytest.raises(OSError, match="symbolic links"):
+        lease.is_being_written(tmp_path / "link")
+
+
+def test_empty_file_waits_and_is_then_refused(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    (tmp_path / "cat.txt").touch()
+    inbox = inbox_of("text")
+    scan = settled(inbox)
+    assert waiting(scan) == {"cat.txt": "cat.txt is empty so far"}
+    assert scan.due == 100.0 + GRACE
+    (refusal,) = inbox.scan(100.0 + GRACE).refused
+    assert refusal.sentence == "cat.txt is empty (0 bytes); save it again, or copy it again."
+
+
+def test_empty_file_that_is_filled_in_time_is_a_drop(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    (tmp_path / "cat.txt").touch()
+    inbox = inbox_of("text")
+    settled(inbox)
+    drop(tmp_path, "cat.txt")
+    inbox.scan(105.0)
+    assert inbox.scan(106.0).ready
+
+
+def test_empty_companion_goes_along_after_the_grace(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    (tmp_path / "cat.yaml").touch()
+    inbox = inbox_of("text")
+    assert waiting(settled(inbox)) == {"cat.txt": "cat.yaml is empty so far"}
+    assert ready(inbox.scan(100.0 + GRACE)) == [{PRINCIPAL: "cat.txt", ".yaml": "cat.yaml"}]
+
+
+def test_hardlinked_file_is_a_drop(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    (tmp_path / "dog.txt").hardlink_to(tmp_path / "cat.txt")
+    inbox = inbox_of("text")
+    inbox.scan(99.0)
+    assert sorted(found.stem for found in settled(inbox, after=2 * SETTLE).ready) == ["cat", "dog"]
+
+
+def test_file_that_is_taken_away_is_forgotten(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    inbox = inbox_of("text")
+    inbox.scan(100.0)
+    (tmp_path / "cat.txt").unlink()
+    assert inbox.scan(200.0) == Scan()
+
+
+def test_missing_inbox_is_an_error_of_its_own(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    inbox = inbox_of("text")
+    tmp_path.rmdir()
+    with pytest.raises(FileNotFoundError):
+        inbox.scan(100.0)
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------------------
+
+
+def sentences(scan: Scan) -> list[str]:
+    return [refusal.sentence for refusal in scan.refused]
+
+
+def test_symlink_is_refused_and_not_followed(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    (tmp_path / "cat.txt").symlink_to("/etc/shadow")
+    assert sentences(settled(inbox_of("text"))) == [
+        "cat.txt is a symbolic link, and only files can be used; copy the file itself into inbox/1-text."
+    ]
+
+
+def test_fifo_socket_and_device_are_refused_and_not_opened(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket.txt"))
+        found = sentences(settled(inbox_of("text")))
+    assert found == [
+        "pipe.txt is a FIFO, and only files can be used; copy the file itself into inbox/1-text.",
+        "socket.txt is a socket, and only files can be used; copy the file itself into inbox/1-text.",
+    ]
+
+
+def test_symlinked_companion_refuses_the_whole_drop(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    (tmp_path / "cat.yaml").symlink_to("/etc/passwd")
+    (refusal,) = settled(inbox_of("text")).refused
+    assert roles(refusal.drop) == {PRINCIPAL: "cat.txt", ".yaml": "cat.yaml"}
+    assert refusal.sentence.startswith("cat.yaml is a symbolic link")
+
+
+def test_file_of_another_stage_is_sent_there(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    assert sentences(settled(inbox_of("decode"))) == [
+        "cat.txt is a .txt file, and the decode stage takes .tif .tiff; move it to inbox/1-text."
+    ]
+
+
+def test_picture_in_the_diffuse_inbox_is_sent_to_encode(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "Cat.PNG")
+    assert sentences(settled(inbox_of("diffuse"))) == [
+        "Cat.PNG is a .png file, and the diffuse stage takes .tif .tiff; move it to inbox/encode."
+    ]
+
+
+def test_unknown_extension_is_refused_only_when_no_program_may_rename_it_any_more(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.tiff-x7f3", "noise")
+    inbox = inbox_of("decode")
+    scan = settled(inbox)
+    assert set(waiting(scan)) == {"cat.tiff-x7f3", "noise"}
+    assert sorted(sentences(inbox.scan(100.0 + UNLEASED))) == [
+        "cat.tiff-x7f3 ends in .tiff-x7f3, and the decode stage takes .tif .tiff; save it as one of these.",
+        "noise has no extension, and the decode stage takes .tif .tiff; save it as one of these.",
+    ]
+
+
+def test_sentences_stay_on_one_line(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    (tmp_path / "two\nlines.txt").symlink_to("x")
+    assert sentences(settled(inbox_of("text")))[0].startswith("two\\nlines.txt is a symbolic link")
+
+
+# -- what is left alone -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(".cat.tiff.AbC123", ".goutputstream-X1", "._cat.tiff", ".nfs0001", ".~lock.cat.txt#", "cat.tiff~", "#cat.txt#", "4913"),
+        *(
+            "cat.tiff.part",
+            "cat.CRDOWNLOAD",
+            "cat.tiff.filepart",
+            "~$cat.txt",
+            "~syncthing~cat.tmp",
+            "cat.swp",
+            "Thumbs.db",
+            "@eaDir",
+        ),
+    ],
+)
+def test_temporary_names_are_never_drops(name: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
+    assert is_temporary(name)
+    drop(tmp_path, name)
+    assert settled(inbox_of("text"), after=60) == Scan()
+
+
+@pytest.mark.parametrize("name", ["cat.txt", "#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt"])
+def test_ordinary_names_are_drops(name: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, name)
+    assert ready(settled(inbox_of("text"))) == [{PRINCIPAL: name}]
+
+
+def test_temporary_file_that_stays_is_mentioned(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt.part")
+    assert waiting(settled(inbox_of("text"), after=3600)) == {
+        "cat.txt.part": "has the name of a temporary file; rename it if it is meant to be used"
+    }
+
+
+def test_folders_are_left_alone_and_mentioned(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    (tmp_path / "holiday.txt").mkdir()
+    drop(tmp_path / "holiday.txt", "cat.txt")
+    scan = settled(inbox_of("text"))
+    assert (scan.ready, scan.refused) == ([], [])
+    assert waiting(scan) == {"holiday.txt": "is a folder; move the files in it here one by one"}
+
+
+def test_signs_for_people_are_never_drops(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "HOLD", "README.txt", "README", "HOLD.txt")
+    assert settled(inbox_of("text")) == Scan()
+
+
+@pytest.mark.parametrize("sign", ["PAUSE", "PAUSE.txt"])
+def test_pause_stops_the_stage_until_it_is_removed(sign: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, sign, "cat.txt")
+    (tmp_path / "dog.txt").symlink_to("x")
+    inbox = inbox_of("text")
+    scan = settled(inbox)
+    assert scan.paused
+    assert (scan.ready, scan.refused) == ([], [])
+    assert waiting(scan) == {name: "is ready, but the stage is paused" for name in ("cat.txt", "dog.txt")}
+    (tmp_path / sign).unlink()
+    after = inbox.scan(102.0)
+    assert not after.paused
+    assert len(after.ready) == len(after.refused) == 1
+
+
+# -- what belongs together --------------------------------------------------------------------------------------------------------
+
+
+def grouped(stage: str, *names: str) -> tuple[list[dict[str, str]], list[str]]:
+    groups, alone = group(STAGES[stage], names)
+    return [found.roles for found in groups], alone
+
+
+def test_halves_wait_for_each_other_visibly(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat_latent.tiff")
+    inbox = inbox_of("diffuse")
+    scan = settled(inbox, after=7200)
+    assert scan.ready == []
+    assert waiting(scan) == {"cat_latent.tiff": "waits for cat_prompt.tiff"}
+    drop(tmp_path, "cat_prompt.tiff")
+    inbox.scan(8000.0)
+    (found,) = inbox.scan(8001.0).ready
+    assert found.stem == "cat"
+    assert roles(found) == {PRINCIPAL: "cat_latent.tiff", "_prompt": "cat_prompt.tiff"}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_halves_come_in_any_order(order: int) -> None:
+    names = ["cat_state1.tif", "cat_textstate1.tif"][::order]
+    assert grouped("diffuse", *names) == ([{PRINCIPAL: "cat_state1.tif", "_textstate1": "cat_textstate1.tif"}], [])
+
+
+def test_embedding_half_alone_waits_for_its_latents() -> None:
+    (found,), _alone = group(STAGES["diffuse"], ["cat_prompt.tiff"])
+    assert found.missing == "cat_latent.tiff"
+
+
+def test_two_latents_with_one_embedding_serve_the_first() -> None:
+    groups, _alone = group(STAGES["diffuse"], ["cat_latent.tif", "cat_latent.tiff", "cat_prompt.tiff"])
+    assert [(found.principal, found.missing) for found in groups] == [
+        ("cat_latent.tif", None),
+        ("cat_latent.tiff", "cat_prompt.tiff"),
+    ]
+
+
+def test_half_that_is_not_settled_keeps_the_other_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat_latent.tiff")
+    inbox = inbox_of("diffuse")
+    inbox.scan(100.0)
+    drop(tmp_path, "cat_prompt.tiff")
+    scan = inbox.scan(105.0)
+    assert waiting(scan) == {"cat_latent.tiff": "cat_prompt.tiff has only just changed"}
+    assert scan.due == 106.0
+
+
+def test_settings_belong_to_the_file_of_the_same_stem() -> None:
+    assert grouped("decode", "cat.tiff", "dog.tiff", "cat.yaml", "dog.YML") == (
+        [{PRINCIPAL: "cat.tiff", ".yaml": "cat.yaml"}, {PRINCIPAL: "dog.tiff", ".yml": "dog.YML"}],
+        [],
+    )
+
+
+def test_settings_match_the_stem_as_dropped_before_the_stem_without_id() -> None:
+    assert grouped("decode", "cat.aaaaaaaa.tiff", "cat.bbbbbbbb.tiff", "cat.bbbbbbbb.yaml", "cat.yaml") == (
+        [
+            {PRINCIPAL: "cat.aaaaaaaa.tiff", ".yaml": "cat.yaml"},
+            {PRINCIPAL: "cat.bbbbbbbb.tiff", ".yaml": "cat.bbbbbbbb.yaml"},
+        ],
+        [],
+    )
+
+
+def test_companion_alone_waits_visibly_and_never_starts_a_job(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.yaml", "dog_neg.txt")
+    scan = settled(inbox_of("text"), after=7200)
+    assert (scan.ready, scan.refused) == ([], [])
+    assert waiting(scan) == {
+        "cat.yaml": "waits for the file it belongs to, cat.txt for example",
+        "dog_neg.txt": "waits for the file it belongs to, dog.txt for example",
+    }
+
+
+def test_prompt_pair_of_the_text_stage() -> None:
+    (found,), alone = group(STAGES["text"], ["cat_prompt.txt", "cat_neg.txt", "cat.yaml"])
+    assert found.stem == "cat"
+    assert found.roles == {PRINCIPAL: "cat_prompt.txt", "_neg.txt": "cat_neg.txt", ".yaml": "cat.yaml"}
+    assert alone == []
+
+
+def test_plain_prompt_has_its_own_negative() -> None:
+    assert grouped("text", "cat.txt", "cat_neg.txt") == ([{PRINCIPAL: "cat.txt", "_neg.txt": "cat_neg.txt"}], [])
+
+
+def test_text_beside_a_picture_is_its_prompt() -> None:
+    assert grouped("encode", "cat.png", "cat.txt", "cat_neg.txt", "cat_mask.png") == (
+        [{PRINCIPAL: "cat.png", ".txt": "cat.txt", "_neg.txt": "cat_neg.txt", "_mask.png": "cat_mask.png"}],
+        [],
+    )
+    assert grouped("encode", "cat.png", "cat_prompt.txt") == ([{PRINCIPAL: "cat.png", ".txt": "cat_prompt.txt"}], [])
+
+
+def test_companions_of_a_pair() -> None:
+    assert grouped("diffuse", "cat.yaml", "cat_latent.tiff", "cat_prompt.tiff", "cat_mask.png") == (
+        [{PRINCIPAL: "cat_latent.tiff", "_prompt": "cat_prompt.tiff", ".yaml": "cat.yaml", "_mask.png": "cat_mask.png"}],
+        [],
+    )
+
+
+def test_companion_is_given_once() -> None:
+    assert grouped("encode", "cat.png", "cat.jpg", "cat.txt") == (
+        [{PRINCIPAL: "cat.png", ".txt": "cat.txt"}, {PRINCIPAL: "cat.jpg"}],
+        [],
+    )
+
+
+# -- many files -------------------------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_waiting_files_are_cheap(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    for i in range(10_000):
+        (tmp_path / f"{i:05}.3f9a1c2e.txt").write_bytes(b"x")
+    inbox = inbox_of("text")
+    assert len(settled(inbox).ready) == 10_000
+    before = time.process_time()
+    scan = inbox.scan(200.0)
+    assert time.process_time() - before < 1.0
+    assert len(scan.ready) == 10_000

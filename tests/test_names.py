@@ -1,0 +1,60 @@
+"""Names: STEM.ID.EXT, the 255 bytes of a file name, and names that hold anything."""
+
+import os
+
+import pytest
+
+from daemon import names
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "identity"),
+    [
+        ("cat.3f9a1c2e.tiff", "cat", "3f9a1c2e"),
+        ("cat.tiff", "cat", None),
+        ("cat.v2.tiff", "cat.v2", None),
+        ("cat.3F9A1C2E.tiff", "cat.3F9A1C2E", None),
+        ("cat.3f9a1c2e.0a0a0a0a.png", "cat.3f9a1c2e", "0a0a0a0a"),
+        ("3f9a1c2e.tiff", "3f9a1c2e", None),
+        ("cat", "cat", None),
+        ("a cat. in 1.5 hats.txt", "a cat. in 1.5 hats", None),
+    ],
+)
+def test_stem_and_id(name: str, stem: str, identity: str | None) -> None:
+    assert names.stem_of(name) == stem
+    assert names.id_of(name) == identity
+
+
+def test_output_name_is_the_inverse_of_stem_and_id() -> None:
+    name = names.output_name("cat", "3f9a1c2e", ".tiff")
+    assert name == "cat.3f9a1c2e.tiff"
+    assert (names.stem_of(name), names.id_of(name)) == ("cat", "3f9a1c2e")
+
+
+def test_new_ids_are_ids() -> None:
+    assert names.id_of(f"x.{names.new_id()}.y") is not None
+    assert names.new_id() != names.new_id()
+
+
+@pytest.mark.parametrize("stem", ["x" * 300, "\N{CAT}" * 100, os.fsdecode(b"\xff" * 300)])
+def test_long_stems_give_way_to_the_id(stem: str) -> None:
+    name = names.output_name(stem, "3f9a1c2e", ".tiff")
+    assert 250 < len(os.fsencode(name)) <= 255
+    assert name.endswith(".3f9a1c2e.tiff")
+    assert len(os.fsencode(names.numbered(name, 12))) <= 255
+
+
+def test_numbers_go_behind_the_stem() -> None:
+    assert names.numbered("cat.3f9a1c2e.tiff", 1) == "cat.3f9a1c2e.tiff"
+    assert names.numbered("cat.3f9a1c2e.tiff", 2) == "cat-2.3f9a1c2e.tiff"
+    assert names.numbered("cat_latent.tiff", 3, stem="cat") == "cat-3_latent.tiff"
+    assert names.numbered("dog.tiff", 3, stem="cat") == "dog-3.tiff"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/a", "a/", "a\0b"])
+def test_names_of_other_places_are_not_plain(name: str) -> None:
+    assert not names.is_plain(name)
+
+
+def test_shown_is_one_printable_line() -> None:
+    assert names.shown("a cat\n\x1b[31m" + os.fsdecode(b"\xff") + "\N{CAT}") == "a cat\\n\\x1b[31m\\udcff\N{CAT}"
