@@ -5,6 +5,7 @@ What a command does to the spool is a file operation that a person could do by h
 
 import json
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -22,7 +23,6 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-import tiffsd
 from daemon import oneshot
 from daemon.config import Config, read_config
 from daemon.errors import ConfigError, DaemonError, SpoolError
@@ -31,7 +31,6 @@ from daemon.running import read_running
 from daemon.spool import Spool
 from daemon.stages import STAGES
 from daemon.status import Status, read_status
-from tiffsd import TiffsdError
 
 app = typer.Typer(
     help="Stable Diffusion by parts, run by folders.",
@@ -67,7 +66,7 @@ def main() -> None:
     except (ConfigError, SpoolError) as error:
         err.print(f"tiffsd: {error}", style="red", markup=False)
         sys.exit(2)
-    except (DaemonError, TiffsdError, OSError) as error:
+    except (DaemonError, OSError) as error:
         err.print(f"tiffsd: {error}", style="red", markup=False)
         sys.exit(1)
 
@@ -180,7 +179,7 @@ def show(files: Annotated[list[Path], typer.Argument(help="TIFFSD files.")]) -> 
     Example: tiffsd show spool/hold/2-diffuse/cat.3f9a1c2e.tiff
     """
     for path in files:
-        out.print(tiffsd.describe(tiffsd.read(path, name=path.name)), markup=False)
+        out.print(oneshot.describe(path), markup=False)
 
 
 @app.command()
@@ -415,16 +414,17 @@ def _status_table(counted: Status) -> Table:
 
 
 def _log(verbose: bool) -> None:
-    """Rich lines on a terminal; elsewhere plain ones with the priorities that journald reads."""
+    """Rich lines on a terminal; elsewhere plain ones, with the priorities that journald reads where it listens."""
     if sys.stderr.isatty():
         handler: logging.Handler = RichHandler(console=err, show_path=False, markup=False)
         handler.setFormatter(logging.Formatter("%(message)s", datefmt="[%X]"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(_PriorityFormatter())
+        handler.setFormatter(_PriorityFormatter() if "JOURNAL_STREAM" in os.environ else logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    # At DEBUG it logs every event of the file system.
+    # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
     logging.getLogger("watchdog").setLevel(logging.INFO)
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 class _PriorityFormatter(logging.Formatter):

@@ -12,7 +12,6 @@ import traceback
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
 
 from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, WorkerDied
 from daemon.intake import Files, Shelves, read_request
@@ -29,14 +28,13 @@ log = logging.getLogger(__name__)
 
 
 class Outcome(StrEnum):
-    """How a job ended. RETURNED: the daemon stops. KEPT: the machine was at fault, the file waits for another try. UNFINISHED:
-    the machine failed after the commit, and the spool's recovery has to publish the rest."""
+    """How a job ended."""
 
     DONE = "done"
     FAILED = "failed"
-    RETURNED = "returned"
-    KEPT = "kept"
-    UNFINISHED = "unfinished"
+    RETURNED = "returned"  # the daemon stops
+    KEPT = "kept"  # the machine was at fault: the file waits for another try
+    UNFINISHED = "unfinished"  # committed, and the spool's recovery has to publish the rest
 
 
 class _Unfinished(Exception):
@@ -63,6 +61,7 @@ def run(claim: Claim, rooms: Rooms) -> Outcome:
         log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, error)
         rooms.spool.give_back(claim)
         return Outcome.KEPT
+    # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
         log.exception("%s: a fault in tiffsd", label)
         sentence = f"tiffsd itself failed at this file ({type(error).__name__}: {error}); please report it with error.json"
@@ -103,15 +102,12 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
         published = rooms.spool.finish(claim)
     except OSError as error:
         raise _Unfinished(error) from error
-    log.info("%s -> %s %.1f s", label, ", ".join(_place(path) for path in published if path.parent.name != ".keep"), bench.seconds)
+    places = ", ".join(f"{path.parent.name}/{shown(path.name)}" for path in published if path.parent.name != ".keep")
+    log.info("%s -> %s %.1f s", label, places, bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)
     if rooms.config.previews:
         write_previews(rooms.spool.root, [output.artifact for output in outputs if output.artifact], stem=claim.stem)
-
-
-def _place(path: Path) -> str:
-    return f"{path.parent.name}/{shown(path.name)}"
 
 
 def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Outcome:

@@ -6,16 +6,18 @@ The same hands as the daemon's (`intake.py`, `results.py`) and the same kind of 
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import tiffsd
 from daemon.compute import Local
 from daemon.config import Config
 from daemon.errors import InputError
 from daemon.intake import Files, Shelves, read_request
-from daemon.request import Request, Tensors, computed
+from daemon.request import Facts, Request, Tensors, computed
 from daemon.results import Bench, Output, results
 from daemon.settings import checked, layered
 
@@ -34,7 +36,7 @@ def run(
 ) -> list[str]:
     """Run one stage on files and write `target`; `given` are settings that win over all others. Returns notes for the person.
 
-    Raises InputError or TiffsdError where a file is at fault; an existing target is replaced, since its name was said in so many
+    Raises InputError where a file is at fault; an existing target is replaced, since its name was said in so many
     words.
     """
     started = time.monotonic()
@@ -43,11 +45,12 @@ def run(
         {role: path.name for role, path in members.items()},
         checked(layered(given), "the command line").given(),
     )
-    request = read_request(stage, files, Shelves(config, config.spool_folder / "embeddings"))
-    tensors, facts = _computed(request, config, on_progress)
-    bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
-    outputs = results(request, target.stem, tensors, facts, bench)
-    _write(_wanted(outputs, target), target)
+    with _sentences():
+        request = read_request(stage, files, Shelves(config, config.spool_folder / "embeddings"))
+        tensors, facts = _computed(request, config, on_progress)
+        bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
+        outputs = results(request, target.stem, tensors, facts, bench)
+        _write(_wanted(outputs, target), target)
     return [*request.notes, *facts.get("notes", [])]
 
 
@@ -57,6 +60,21 @@ def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Con
         path = Path(scratch) / f"{target.stem}.txt"
         path.write_text(prompt, encoding="utf-8")
         return run("text", {"principal": path}, given, target, config=config, on_progress=on_progress)
+
+
+def describe(path: Path) -> str:
+    """What a TIFFSD file is, in lines of plain text. Raises InputError for what cannot be read as one."""
+    with _sentences():
+        return tiffsd.describe(tiffsd.read(path, name=path.name))
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """For the command line a file at fault is one kind of error, whoever found it."""
+    try:
+        yield
+    except tiffsd.TiffsdError as error:
+        raise InputError(str(error)) from error
 
 
 def find_latents(name: str) -> dict[str, Path]:
@@ -74,7 +92,7 @@ def find_latents(name: str) -> dict[str, Path]:
     )
 
 
-def _computed(request: Request, config: Config, on_progress: OnProgress) -> tuple[Tensors, dict[str, Any]]:
+def _computed(request: Request, config: Config, on_progress: OnProgress) -> tuple[Tensors, Facts]:
     compute = Local(device=config.compute.device, threads=config.compute.threads)
     try:
         return computed(request, config, lambda *call: compute.submit(*call, on_progress=on_progress).future.result())

@@ -12,7 +12,8 @@ from daemon.settings import Settings
 
 EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 Tensors = Mapping[str, NDArray[Any]]
-Call = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, dict[str, Any]]]
+Facts = Mapping[str, Any]
+Call = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, Facts]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Request:
     encodes_text: bool = False
 
 
-def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, dict[str, Any]]:
+def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Facts]:
     """Send a request through `call`: the stage itself, and the text stage before it where needed. Returns tensors and facts."""
     settings = stage_settings(request, config)
     if not request.encodes_text:

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.compute import Local
 from daemon.config import Config
 from daemon.errors import Cancelled, Stopped
-from daemon.request import Tensors
+from daemon.request import Facts, Tensors
 from daemon.running import RunningFile
 from daemon.spool import Spool
 
@@ -29,9 +29,7 @@ class Rooms:
         if self.stopping():
             raise Stopped("the daemon is stopping")
 
-    def call(
-        self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]
-    ) -> tuple[Tensors, dict[str, Any]]:
+    def call(self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
         call = self.compute.submit(stage, tensors, settings, on_progress=running.update)
         while True:

@@ -11,7 +11,8 @@ A1111 = """a cat, sitting
 on a wall
 Negative prompt: dog,
 blurry
-Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 123456, Size: 768x512, Clip skip: 2, Model: sd15, RNG: CPU, Version: v1.10"""
+Steps: 28, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 6.5, Seed: 123456, """
+A1111 += "Size: 768x512, Clip skip: 2, Model: sd15, RNG: CPU, Version: v1.10"
 
 
 def parse(text: str, characters: int = 20_000) -> dict[str, object]:

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 SOURCES = ("tiffsd", "daemon", "systemd", "config.yaml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 PNG = b"\x89PNG\r\n\x1a\n"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def succeed(*command: object, cwd: Path) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=540,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout

@@ -178,10 +178,10 @@ class _Reading:
             raise ModelMissing(self._sentence(error)) from error
 
     def _sentence(self, error: BaseException) -> str:
-        model = self._model
-        start = f"the model {model.name!r} cannot be used: its {self._what} is not readable at {model.path!r}"
-        if not Path(model.path).exists() and not model.network:
-            return f"{start}, where there is no such folder; correct the path of the model in config.yaml"
+        path, _ = self._model.source(self._what)
+        start = f"the model {self._model.name!r} cannot be used: its {self._what} is not readable at {path!r}"
+        if not Path(path).exists() and not self._model.network:
+            return f"{start}, where there is no such folder; correct the path in config.yaml, or allow the network for a hub id"
         return f"{start} ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})"
 
 

@@ -20,8 +20,9 @@ LATENTS = (".tif", ".tiff")
 class Stage:
     """One stage as its folder sees it: which file names start a job, and which go with them.
 
-    `halves` maps the ending of a file that is half of a job to the ending of the half it waits for. `companions` are endings that never
-    start a job; they must be there when the principal is ready. `instead` names the stage that takes an extension this one refuses.
+    `halves` maps the ending of a file that is half of a job to the ending of the half it waits for. `companions` are endings that
+    never start a job; they must be there when the principal is ready. `instead` names the stage that takes an extension this one
+    refuses.
     """
 
     name: str

@@ -204,7 +204,7 @@ def _history(
     tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], loop: Loop, notes: list[str]
 ) -> dict[str, Any] | None:
     saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
-    history = unpack(saved, _name(settings), loop.steps, device=settings["model"]["device"])
+    history = unpack(saved, _name(settings), loop.steps, device=Model.of(settings).device)
     if history is not None and settings.get("painted"):
         notes.append(f"the latents were painted on, so the solver starts afresh at step {loop.start}")
         return None

@@ -39,8 +39,8 @@ def run(
 
 
 def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[int, int, tuple[int, int, int]]:
-    unet, factor = models.config(model, "unet"), models.scale_factor(model)
-    native = unet.get("sample_size") or 64
+    factor, channels = models.scale_factor(model), models.config(model, "vae").get("latent_channels", 4)
+    native = models.config(model, "unet").get("sample_size") or 64
     native_height, native_width = native if isinstance(native, Sequence) else (native, native)
     width = settings.get("width") or native_width * factor
     height = settings.get("height") or native_height * factor
@@ -49,7 +49,7 @@ def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[in
             f"a picture of {width} x {height} pixels is not possible with the model {model.name!r}; "
             f"width and height must be multiples of {factor}"
         )
-    return width, height, (int(unet.get("in_channels", 4)), height // factor, width // factor)
+    return width, height, (int(channels), height // factor, width // factor)
 
 
 def _unseen_words(tokenizer: Any, prompts: Sequence[str]) -> list[str]:
