@@ -1,6 +1,7 @@
 """The command line; the only place that prints and the only one that sets an exit code.
 
-What a command does to the spool is a file operation that a person could do by hand, and works with the daemon down.
+What a command does to the spool is a file operation that a person could do by hand, and works with the daemon down. Modules
+that load numpy are imported by the commands that need them, because the others must answer at once.
 """
 
 import json
@@ -23,7 +24,6 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from daemon import oneshot
 from daemon.config import Config, read_config
 from daemon.errors import ConfigError, DaemonError, SpoolError
 from daemon.resources import resource
@@ -49,6 +49,7 @@ DEMO_PROMPTS = {
 DEMO_SEED = 1
 USUAL_CONFIGS = (Path("config.yaml"), Path.home() / ".config/tiffsd/config.yaml", Path("/etc/tiffsd/config.yaml"))
 
+OnProgress = Callable[[int, int], None]
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
@@ -98,7 +99,7 @@ def run(
 
     Example: tiffsd run --config ~/pictures/config.yaml
     """
-    from daemon.service import Service  # the other commands start faster without it
+    from daemon.service import Service
 
     _log(verbose)
     path = _config_path(config)
@@ -178,6 +179,8 @@ def show(files: Annotated[list[Path], typer.Argument(help="TIFFSD files.")]) -> 
 
     Example: tiffsd show spool/hold/2-diffuse/cat.3f9a1c2e.tiff
     """
+    from daemon import oneshot
+
     for path in files:
         out.print(oneshot.describe(path), markup=False)
 
@@ -253,6 +256,8 @@ def text(
         "seed": seed,
         "model": model,
     }
+    from daemon import oneshot
+
     target = _with_suffix(output, ".tiff")
     _one_shot(
         "text",
@@ -280,6 +285,8 @@ def diffuse(
 
     Example: tiffsd diffuse cat1 -i 30 -g 7
     """
+    from daemon import oneshot
+
     given = {
         "steps": steps,
         "guidance_scale": guidance_scale,
@@ -310,6 +317,8 @@ def decode(
 
     Example: tiffsd decode cat1_unet.tiff -o cat.png
     """
+    from daemon import oneshot
+
     target = Path(output) if output else file.with_suffix(".png")
     given = {"vae": vae, "model": model}
     _one_shot(
@@ -333,6 +342,8 @@ def encode(
 
     Example: tiffsd encode photo.png -o photo
     """
+    from daemon import oneshot
+
     target = _with_suffix(output or file.stem, ".tiff")
     given = {"vae": vae, "model": model, "seed": seed}
     _one_shot(
@@ -343,7 +354,7 @@ def encode(
     )
 
 
-def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[[Config, oneshot.OnProgress], list[str]]) -> None:
+def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[[Config, OnProgress], list[str]]) -> None:
     found = next((path for path in ([config] if config else USUAL_CONFIGS) if path.is_file()), resource("config.yaml"))
     with _bar() as progress:
         task = progress.add_task(stage, total=None)

@@ -18,13 +18,40 @@ from daemon.errors import InputError
 from daemon.names import id_of, shown, stem_of
 from daemon.pictures import read_photo, read_recipe
 from daemon.prompts import Prompt, parse_prompt, refuse_unsupported
-from daemon.request import EMBEDDING_TENSORS, Request
+from daemon.request import EMBEDDING_TENSORS, Request, Tensors
 from daemon.settings import PIXELS_PER_LATENT, Settings, checked, layered
 
 # Image-to-image needs a strength; a picture dropped with a prompt and no strength gets this one, and the recipe says so.
 STRENGTH_OF_A_PICTURE = 0.6
-# Settings that are used up by the stage that honours them; a recipe that kept them would do them again.
-USED_UP = ("count", "save_embedding", "then", "start_at", "stop_at")
+# Settings that the stage which honours them uses up; a recipe that kept them would do them again.
+USED_UP = {
+    "text": ("count", "save_embedding", "then"),
+    "diffuse": ("then", "stop_at"),
+    "decode": ("then",),
+    "encode": ("count", "save_embedding", "then"),
+}
+# What a stage's result depends on: recorded also where it came from the defaults, which may be others tomorrow.
+DEPENDS_ON = {
+    "text": ("model", "vae", "width", "height", "clip_skip"),
+    "diffuse": (
+        *(
+            "model",
+            "width",
+            "height",
+            "seed",
+            "steps",
+            "guidance_scale",
+            "guidance_rescale",
+            "scheduler",
+            "eta",
+            "start_at",
+            "end_at",
+        ),
+        *("prompt_influence", "latent_influence"),
+    ),
+    "decode": ("model", "vae", "width", "height"),
+    "encode": ("model", "vae", "width", "height", "seed", "strength"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,73 +99,55 @@ def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
 def _read_text(files: Files, shelves: Shelves) -> Request:
     prompt = _prompt_or_recipe(files, shelves.config)
     given = layered(prompt.settings, _spoken_beside(files, shelves.config))
-    settings = _settle(given, files.name, shelves.config)
-    seed = _random_seed() if settings.seed is None else settings.seed
-    tensors = _saved_embedding(settings, shelves)
-    recipe = {
-        **given,
-        **_used(settings, "model", "vae", "width", "height"),
-        "negative_prompt": settings.negative_prompt or "",
-        "seed": seed,
-    }
-    return Request("text", settings.model_copy(update={"seed": seed}), _tidy(recipe), tensors, notes=prompt.notes)
+    settings = _with_seed(_settle(given, files.name, shelves.config))
+    words = {"negative_prompt": settings.negative_prompt or "", "seed": settings.seed}
+    tensors = _saved_embedding(settings.embedding, shelves)
+    return Request("text", settings, _recipe("text", settings, {**given, **words}), tensors, notes=prompt.notes)
 
 
 def _read_diffuse(files: Files, shelves: Shelves) -> Request:
     artifact = _read_latents(files, shelves)
-    given = layered(artifact.header.recipe, _spoken_beside(files, shelves.config))
-    given.update(_size_of(artifact))
-    settings = _settle(given, files.name, shelves.config)
-    tensors = {**artifact.tensors, **_embedding_half(files), **_saved_embedding(settings, shelves)}
-    encodes_text = _must_encode_text(tensors, given, files, artifact)
+    beside = _spoken_beside(files, shelves.config)
+    settings = _settle(layered(_said_by(artifact), beside, _size_of(artifact)), files.name, shelves.config)
+    tensors = {**artifact.tensors, **_embedding_half(files), **_saved_embedding(beside.get("embedding"), shelves)}
+    encodes_text = _must_encode_text(tensors, beside, files, artifact)
     _check_startable(artifact, settings, files.name)
     notes = artifact.notes
     if settings.seed is None:
-        settings = settings.model_copy(update={"seed": _random_seed()})
+        settings = _with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
-    recipe = {**given, **_used(settings, "model", "seed", "steps", "guidance_scale", "scheduler")}
-    return Request("diffuse", settings, _tidy(recipe), tensors, artifact, artifact.header.history, notes, encodes_text)
+    recipe = _recipe("diffuse", settings, {**artifact.header.recipe, **beside})
+    return Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
 
 
 def _read_decode(files: Files, shelves: Shelves) -> Request:
     artifact = _read_latents(files, shelves)
-    given = layered(artifact.header.recipe, _spoken_beside(files, shelves.config))
-    given.update(_size_of(artifact))
-    settings = _settle(given, files.name, shelves.config)
+    beside = _spoken_beside(files, shelves.config)
+    settings = _settle(layered(_said_by(artifact), beside, _size_of(artifact)), files.name, shelves.config)
     notes = artifact.notes
     if artifact.header.state is not tiffsd.State.FINAL:
         notes += (f"these latents are {_described(artifact)}, decoded as they are",)
-    recipe = {**given, **_used(settings, "model", "vae")}
-    return Request(
-        "decode",
-        settings,
-        _tidy(recipe),
-        {"latents": artifact.tensors["latents"]},
-        artifact,
-        artifact.header.history,
-        notes,
-    )
+    recipe = _recipe("decode", settings, {**artifact.header.recipe, **beside})
+    tensors = {"latents": artifact.tensors["latents"]}
+    return Request("decode", settings, recipe, tensors, artifact, artifact.header.history, notes)
 
 
 def _read_encode(files: Files, shelves: Shelves) -> Request:
-    own = read_recipe(files.members["principal"], files.name, shelves.config)
-    given = layered(own.settings, _spoken_beside(files, shelves.config))
-    has_prompt = bool(given.get("prompt"))
-    notes = own.notes
-    if has_prompt and given.get("strength") is None:
+    path, config = files.members["principal"], shelves.config
+    beside = _spoken_beside(files, config)
+    given = layered(read_recipe(path, files.name, config).settings, beside)
+    notes: tuple[str, ...] = ()
+    if given.get("prompt") and given.get("strength") is None:
         given["strength"] = STRENGTH_OF_A_PICTURE
-        notes += (f"no strength was given for image-to-image; {STRENGTH_OF_A_PICTURE} is used",)
-    settings = _settle(given, files.name, shelves.config)
-    sized = _settle(_spoken_beside(files, shelves.config), files.name, shelves.config, defaults={})
-    picture, more = read_photo(
-        files.members["principal"], files.name, size=(sized.width, sized.height), limit=shelves.config.limits.pixels
-    )
-    height, width, _ = picture.shape
-    seed = _random_seed() if settings.seed is None else settings.seed
-    settings = settings.model_copy(update={"seed": seed, "width": width, "height": height})
-    recipe = {**given, **_used(settings, "model", "vae", "seed", "width", "height")}
-    tensors = {"picture": picture, **_saved_embedding(settings, shelves)}
-    return Request("encode", settings, _tidy(recipe), tensors, notes=notes + more, encodes_text=has_prompt)
+        notes = (f"no strength was given for image-to-image; {STRENGTH_OF_A_PICTURE} is used",)
+    settings = _with_seed(_settle(given, files.name, config))
+    size = (beside.get("width"), beside.get("height"))
+    picture, done_to_it = read_photo(path, files.name, size=size, limit=config.limits.pixels)
+    settings = settings.model_copy(update={"height": picture.shape[0], "width": picture.shape[1]})
+    tensors = {"picture": picture, **_saved_embedding(settings.embedding, shelves)}
+    encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors
+    recipe = _recipe("encode", settings, given)
+    return Request("encode", settings, recipe, tensors, notes=notes + done_to_it, encodes_text=encodes_text)
 
 
 READERS = {"text": _read_text, "diffuse": _read_diffuse, "decode": _read_decode, "encode": _read_encode}
@@ -233,28 +242,24 @@ def _embedding_half(files: Files) -> dict[str, NDArray[Any]]:
     return {}
 
 
-def _saved_embedding(settings: Settings, shelves: Shelves) -> dict[str, NDArray[Any]]:
-    if settings.embedding is None:
+def _saved_embedding(name: str | None, shelves: Shelves) -> dict[str, NDArray[Any]]:
+    if name is None:
         return {}
-    path = shelves.embeddings / f"{settings.embedding}.tiff"
+    path = shelves.embeddings / f"{name}.tiff"
     if path.is_symlink() or not path.is_file():
         saved = ", ".join(sorted(found.stem for found in shelves.embeddings.glob("*.tiff"))) or "none"
-        raise InputError(
-            f"there is no saved embedding {settings.embedding!r}; saved are: {saved}; save one with `save_embedding: NAME`"
-        )
+        raise InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
     saved_artifact = tiffsd.read(path, expect=tiffsd.Kind.EMBEDDING, name=path.name)
-    return {name: saved_artifact.tensors[name] for name in EMBEDDING_TENSORS if name in saved_artifact.tensors}
+    return {tensor: saved_artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in saved_artifact.tensors}
 
 
-def _must_encode_text(
-    tensors: Mapping[str, NDArray[Any]], given: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact
-) -> bool:
+def _must_encode_text(tensors: Tensors, beside: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact) -> bool:
     """Whether the prompt has to be encoded first: there is no embedding, or a person changed the words beside it."""
-    words = ("prompt", "negative_prompt", "clip_skip")
-    changed = any(given.get(key) != artifact.header.recipe.get(key) for key in words if key in given)
-    if "prompt_embeds" in tensors and not (changed and given.get("prompt") is not None and artifact.header.recipe):
-        return False
-    if given.get("prompt") is not None:
+    said = artifact.header.recipe
+    if "prompt_embeds" in tensors:
+        words = ("prompt", "negative_prompt", "clip_skip")
+        return "embedding" not in beside and any(beside[key] != said.get(key) for key in words if key in beside)
+    if "prompt" in said or "prompt" in beside:
         return True
     stem = shown(stem_of(files.name))
     raise InputError(
@@ -280,13 +285,16 @@ def _described(artifact: tiffsd.Artifact) -> str:
     return "pure noise"
 
 
-def _used(settings: Settings, *keys: str) -> dict[str, Any]:
-    return {key: value for key in keys if (value := getattr(settings, key)) is not None}
+def _said_by(artifact: tiffsd.Artifact) -> dict[str, Any]:
+    """The settings in an artifact's record that this version knows; the others are carried on in its recipe."""
+    return {key: value for key, value in artifact.header.recipe.items() if key in Settings.model_fields}
 
 
-def _tidy(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key not in USED_UP}
+def _recipe(stage: str, settings: Settings, said: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said, and what the stage's result depends on, without what the stage uses up."""
+    used = {key: value for key in DEPENDS_ON[stage] if (value := getattr(settings, key)) is not None}
+    return {key: value for key, value in {**said, **used}.items() if key not in USED_UP[stage]}
 
 
-def _random_seed() -> int:
-    return secrets.randbelow(2**32)
+def _with_seed(settings: Settings) -> Settings:
+    return settings if settings.seed is not None else settings.model_copy(update={"seed": secrets.randbelow(2**32)})

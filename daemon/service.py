@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 # Downstream first: a picture that is nearly done is finished before a new one is begun.
 ORDER = ("decode", "diffuse", "encode", "text")
 COALESCE_SECONDS = 0.05
+REST_PER_SCAN = 4.0
 STATUS_SECONDS = 1.0
 # How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
 DRAIN_SECONDS = 20.0
@@ -68,17 +69,20 @@ class Service:
             budget_bytes=int(config.compute.memory_gb * 1e9),
         )
         self.slots = 1 + config.compute.ahead
-        self._wake = threading.Event()
+        self._wake = threading.Event()  # something happened: tick
+        self._look = threading.Event()  # something happened in a folder: scan
         self._stopping = threading.Event()
         self._reload = False
-        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._wake.set)
+        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
         self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
         self._jobs: dict[Future[Outcome], Claim] = {}
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
         self._troubles: dict[str, Trouble] = {}
         self._unfinished = False
+        self._new_previews = config.previews
         self._next_scan = 0.0
+        self._rest_until = 0.0
         self._last_status: Status | None = None
         self._status_due = 0.0
 
@@ -133,11 +137,11 @@ class Service:
         """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
         if self._reload:
             self._read_config_again()
+        self._wake.clear()
         self._reap(now)
         if self._unfinished and all(now >= trouble.until for trouble in self._troubles.values()):
             self._recover()
-        if self._wake.is_set() or now >= self._next_scan:
-            self._wake.clear()
+        if now >= self._next_scan or (self._look.is_set() and now >= self._rest_until):
             self._scan(now)
         self._claim(now)
         self.compute.tick(now)
@@ -145,7 +149,7 @@ class Service:
             self._tell(now)
         if self._watcher.healthy():
             notify("WATCHDOG=1")
-        return self._next_scan
+        return min([self._next_scan, *[self._rest_until] * self._look.is_set(), *[self._status_due] * bool(self._jobs)])
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
@@ -168,24 +172,21 @@ class Service:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
         return self.config.holds(stage) or (self.spool.root / "hold" / STAGES[stage].folder / "HOLD").exists()
 
-    def _sleep(self, due: float) -> None:
-        deadline = min(due, self._status_due) if self._jobs else due
-        if self._jobs and self._backlog():
-            wait(self._jobs, timeout=max(0.0, deadline - time.monotonic()), return_when=FIRST_COMPLETED)
-        else:
-            self._wake.wait(max(0.0, deadline - time.monotonic()))
-        if self._wake.is_set():
-            # Later events of the same drop coalesce into one scan.
-            self._stopping.wait(COALESCE_SECONDS)
+    def _look_again(self) -> None:
+        self._look.set()
+        self._wake.set()
 
-    def _backlog(self) -> bool:
-        return any(self._ready.values())
+    def _sleep(self, due: float) -> None:
+        self._wake.wait(max(0.0, due - time.monotonic()))
 
     def _idle(self) -> bool:
         settling = any(scan.due is not None for scan in self._scans.values())
-        return not self._jobs and not self._backlog() and not settling and not self._wake.is_set()
+        ready = any(self._ready.values())
+        return not (self._jobs or ready or settling or self._look.is_set())
 
     def _scan(self, now: float) -> None:
+        self._look.clear()
+        started = time.monotonic()
         for name, inbox in self.inboxes.items():
             try:
                 scan = inbox.scan(now)
@@ -198,12 +199,18 @@ class Service:
             self._ready[name] = deque(scan.ready)
         dues = [scan.due for scan in self._scans.values() if scan.due is not None]
         self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
+        # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
+        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_SCAN * (time.monotonic() - started))
 
     def _refuse(self, stage: str, drop: Drop, sentence: str) -> None:
-        claim = self.spool.claim(stage, drop)
-        if claim:
-            log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
-            self.spool.fail(claim, sentence, {"stage": stage})
+        try:
+            claim = self.spool.claim(stage, drop)
+            if claim:
+                log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
+                self.spool.fail(claim, sentence, {"stage": stage})
+        except OSError as error:
+            self._unfinished = True
+            self._trouble(stage, f"a file cannot be put into failed/: {error}", time.monotonic())
 
     def _claim(self, now: float) -> None:
         for name in ORDER:
@@ -240,6 +247,9 @@ class Service:
                 self._trouble(claim.stage, "the machine failed a job, see the log", now)
             elif future.result() is Outcome.DONE:
                 self._troubles.pop(claim.stage, None)
+                # Its result is in the next inbox, which must be seen also without inotify.
+                self._look.set()
+                self._new_previews = self.config.previews
 
     def _trouble(self, stage: str, reason: str, now: float) -> None:
         before = self._troubles.get(stage)
@@ -273,7 +283,8 @@ class Service:
             return
         with suppress(OSError):
             write_status(self.spool.root, status)
-            if self.config.previews:
+            if self._new_previews:
+                self._new_previews = False
                 write_index(self.spool.root)
         notify(f"STATUS={status.line()}")
         self._last_status = status

@@ -61,9 +61,9 @@ def vae(channels: int = 4) -> AutoencoderKL:
     )
 
 
-def stable_diffusion(path: Path, *, version: int = 1, seed: int = 0) -> Path:
-    """Write a tiny model of Stable Diffusion 1 or 2 into the folder `path`, and return the folder."""
-    width = {1: 16, 2: 32}[version]
+def stable_diffusion(path: Path, *, version: int = 1, seed: int = 0, width: int | None = None) -> Path:
+    """Write a tiny model of Stable Diffusion 1 or 2 into the folder `path`, and return the folder; `width` is of its embeddings."""
+    width = width or {1: 16, 2: 32}[version]
     words = tokenizer(pad_token="<|endoftext|>" if version == 1 else "!</w>")
     with torch.random.fork_rng():
         torch.manual_seed(seed)

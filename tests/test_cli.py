@@ -1,0 +1,143 @@
+"""The command line as people type it."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import tiffsd
+from daemon.cli import app
+from daemon.config import read_config
+from daemon.spool import Spool
+from daemon.stages import STAGES
+from tests.artifacts import latents
+from tests.running_daemon import RunningDaemon
+
+SEED_ARTIFACTS = Path(__file__).resolve().parents[2] / "shared" / "seed-artifacts"
+
+
+def said(*words: str) -> str:
+    result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    said("init")
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", sorted(command.name or command.callback.__name__ for command in app.registered_commands))
+def test_every_command_has_one_sentence_and_an_example(command: str) -> None:
+    text = said(command, "--help")
+    assert f"Example: tiffsd {command}" in text
+
+
+def test_init_writes_the_configuration_and_the_folders_and_spares_what_is_there(home: Path) -> None:
+    for stage in STAGES.values():
+        assert (home / "spool/inbox" / stage.folder).is_dir()
+        assert (home / "spool/hold" / stage.folder).is_dir()
+    (home / "config.yaml").write_text("spool: elsewhere\n")
+    said("init")
+    assert (home / "config.yaml").read_text() == "spool: elsewhere\n"
+
+
+def test_status_counts_the_folders_for_programs_too(home: Path) -> None:
+    (home / "spool/inbox/1-text/cat.txt").write_text("a cat")
+    (home / "spool/hold/2-diffuse/HOLD").touch()
+    status = json.loads(said("status", "--json"))
+    assert status["alive"] is False
+    assert status["stages"]["text"]["waiting"] == 1
+    assert status["stages"]["diffuse"] | {"waits": []} == {
+        "waiting": 0,
+        "held": 0,
+        "failed": 0,
+        "paused": False,
+        "gated": True,
+        "degraded": None,
+        "waits": [],
+    }
+
+
+def test_release_moves_a_held_file_to_its_inbox_by_its_bare_name(home: Path) -> None:
+    tiffsd.write(home / "spool/hold/2-diffuse/cat.0a1b2c3d.tiff", latents())
+    said("release", "cat.0a1b2c3d.tiff")
+    assert (home / "spool/inbox/2-diffuse/cat.0a1b2c3d.tiff").exists()
+
+
+def test_release_of_a_file_that_is_not_there_says_so(home: Path) -> None:
+    result = CliRunner().invoke(app, ["release", "dog.tiff"])
+    assert result.exit_code != 0
+    assert "no file of that name" in str(result.exception)
+    assert home.exists()
+
+
+def test_show_says_what_a_file_is(tmp_path: Path) -> None:
+    path = tmp_path / "cat.tiff"
+    tiffsd.write(path, latents())
+    text = said("show", str(path))
+    for word in ("latents", "noise", "a red house", "demo"):
+        assert word in text
+
+
+def test_a_spool_made_by_init_can_be_taken_by_a_daemon(home: Path) -> None:
+    config = read_config(home / "config.yaml")
+    spool = Spool(config.spool_folder, {stage.name: stage.folder for stage in STAGES.values()})
+    spool.acquire()
+    spool.check()
+    spool.release()
+
+
+def test_status_answers_in_under_half_a_second(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        daemon.command("status")
+        took.append(time.monotonic() - started)
+    assert min(took) < 0.5
+
+
+def test_the_twins_of_the_prototypes_scripts_make_a_picture_step_by_step(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    daemon.command("text", "a red house", "-o", "house", "-w", "128", "-he", "64", "-i", "3", "-s", "5")
+    assert tiffsd.inspect(tmp_path / "house.tiff").recipe["steps"] == 3
+    daemon.command("diffuse", "house", "-g", "4")
+    daemon.command("decode", "house_unet.tiff", "-o", "house.png")
+    with Image.open(tmp_path / "house.png") as picture:
+        assert picture.size == (128, 64)
+        assert "Seed: 5" in picture.text["parameters"]
+    daemon.command("encode", "house.png", "-o", "photo")
+    assert tiffsd.read(tmp_path / "photo.tiff").tensors["latents"].shape == (4, 8, 16)
+
+
+def test_a_file_at_fault_ends_a_command_with_one_line_and_code_1(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    (tmp_path / "no.tiff").write_text("no picture")
+    result = daemon.command("decode", "no.tiff", check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("tiffsd: no.tiff")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(not SEED_ARTIFACTS.is_dir(), reason="the prototype's files are not here")
+def test_the_prototypes_own_pair_runs_through_diffuse_and_its_result_decodes(tmp_path: Path) -> None:
+    from tests import tiny
+
+    tiny.stable_diffusion(tmp_path / "model", width=768)
+    daemon = RunningDaemon(tmp_path, models={"tiny": {"path": "model"}}, defaults={"model": "tiny"})
+    for name in ("deer3_state1.tiff", "deer3_textstate1.tiff", "Deer3_state2.tiff"):
+        (tmp_path / name).write_bytes((SEED_ARTIFACTS / name).read_bytes())
+    daemon.command("diffuse", "deer3", "-i", "2", "-g", "7", "-s", "1")
+    denoised = tiffsd.read(tmp_path / "deer3_unet.tiff")
+    assert denoised.header.state is tiffsd.State.FINAL
+    assert np.isfinite(denoised.tensors["latents"]).all()
+    daemon.command("decode", "Deer3_state2.tiff", "-o", "deer.png")
+    with Image.open(tmp_path / "deer.png") as picture:
+        assert picture.size == (denoised.tensors["latents"].shape[2] * 8, denoised.tensors["latents"].shape[1] * 8)
