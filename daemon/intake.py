@@ -54,6 +54,14 @@ DEPENDS_ON = {
 }
 
 
+# Where an artifact can go that was dropped into a stage that cannot take it.
+TAKERS = {
+    tiffsd.Kind.LATENTS: "inbox/2-diffuse, or inbox/3-decode where they are denoised",
+    tiffsd.Kind.EMBEDDING: "embeddings/, and `embedding: NAME` in a settings file uses it",
+    tiffsd.Kind.PICTURE: "inbox/encode",
+}
+
+
 @dataclass(frozen=True)
 class Files:
     """The files of one job by role, with the names people gave them; `principal` is the one the job is about.
@@ -93,7 +101,10 @@ def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
         raise InputError(
             f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({shelves.config.limits.file_bytes} bytes)"
         )
-    return READERS[stage](files, shelves)
+    try:
+        return READERS[stage](files, shelves)
+    except tiffsd.WrongKind as error:
+        raise InputError(f"{error}: {TAKERS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
 
 
 def _read_text(files: Files, shelves: Shelves) -> Request:

@@ -126,6 +126,20 @@ def test_a_cropped_pages_file_counts_in_its_new_size(daemon: RunningDaemon) -> N
     assert tiffsd.inspect(picture).size == (128, 64, 3)
 
 
+@pytest.mark.parametrize(
+    ("place", "kind", "taker"), [("2-diffuse", "picture", "inbox/encode"), ("encode", "latents", "inbox/2-diffuse")]
+)
+def test_an_artifact_in_a_stage_that_cannot_take_it_names_the_stage_that_can(
+    daemon: RunningDaemon, place: str, kind: str, taker: str
+) -> None:
+    picture = np.random.default_rng(0).random((64, 64, 3), dtype=np.float32)
+    header = tiffsd.Header(kind=tiffsd.Kind.PICTURE, id=tiffsd.new_id(), layout=tiffsd.Layout.RGB, size=picture.shape)
+    made = tiffsd.Artifact(header, {"picture": picture}) if kind == "picture" else married()
+    daemon.drop(f"inbox/{place}", f"stray-{kind}.tiff", file_of(made))
+    (error,) = daemon.found(f"failed/{place}/stray-{kind}.*/error.txt")
+    assert taker in error.read_text()
+
+
 def test_a_file_deleted_from_an_inbox_or_from_hold_is_cancelled_silently(daemon: RunningDaemon) -> None:
     (daemon.spool / "inbox/2-diffuse/PAUSE").touch()
     path = daemon.drop("inbox/2-diffuse", "deleted.tiff", file_of(married()))

@@ -183,6 +183,9 @@ def _segment(
         scheduler.set_timesteps(loop.steps, device=model.device)
     except ValueError as error:
         raise InputError(f"the scheduler {name} cannot run {loop.steps} steps: {error}") from error
+    if hasattr(scheduler, "alphas_cumprod") and scheduler.timesteps.max() > scheduler.config.num_train_timesteps - 1:
+        # The offset of one step of Stable Diffusion's schedulers leaves the table when every timestep is wanted.
+        raise InputError(f"the scheduler {name} cannot run {loop.steps} steps with this model; give fewer steps")
     resumed = settings["state"] == "partial" and loop.start > 0
     history = _history(tensors, settings, loop, notes) if resumed else None
     last = index_of(loop.end, loop.steps, scheduler)
