@@ -1,36 +1,32 @@
 """The command line; the only place that prints and the only one that sets an exit code.
 
 What a command does to the spool is a file operation that a person could do by hand, and works with the daemon down. Modules
-that load numpy are imported by the commands that need them, because the others must answer at once.
+that cost time to load are imported by the commands that need them, because the others must answer at once.
 """
 
 import json
-import logging
-import os
 import shutil
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from daemon.config import Config, read_config
 from daemon.errors import ConfigError, DaemonError, SpoolError
 from daemon.resources import resource
 from daemon.running import read_running
-from daemon.spool import Spool
 from daemon.stages import STAGES
 from daemon.status import Status, read_status
+
+if TYPE_CHECKING:
+    from daemon.spool import Spool
 
 app = typer.Typer(
     help="Stable Diffusion by parts, run by folders.",
@@ -100,11 +96,12 @@ def run(
     Example: tiffsd run --config ~/pictures/config.yaml
     """
     from daemon.service import Service
+    from daemon.terminal import log_to_stderr, progress
 
-    _log(verbose)
+    log_to_stderr(verbose)
     path = _config_path(config)
     service = Service(read_config(path), config_path=path)
-    with _progress(service.spool.root):
+    with progress(service.spool.root):
         service.run()
 
 
@@ -118,11 +115,12 @@ def once(
     Example: tiffsd once
     """
     from daemon.service import Service
+    from daemon.terminal import log_to_stderr, progress
 
-    _log(verbose)
+    log_to_stderr(verbose)
     path = _config_path(config)
     service = Service(read_config(path), config_path=path)
-    with _progress(service.spool.root):
+    with progress(service.spool.root):
         service.run_once()
 
 
@@ -135,8 +133,9 @@ def demo(
     Example: tiffsd demo --out /tmp/pictures
     """
     from daemon.service import Service
+    from daemon.terminal import log_to_stderr, progress
 
-    _log(False)
+    log_to_stderr(False)
     out_folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tiffsd-demo-") as scratch:
         config = read_config(resource("config.yaml")).model_copy(update={"folder": Path(scratch)})
@@ -146,7 +145,7 @@ def demo(
                 f"---\nseed: {DEMO_SEED}\n---\n{prompt}\n", encoding="utf-8"
             )
         service = Service(config)
-        with _progress(config.spool_folder):
+        with progress(config.spool_folder):
             service.run_once()
         made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / "pictures").glob("*.png"))]
         reasons = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob("failed/*/*/error.txt"))]
@@ -355,10 +354,12 @@ def encode(
 
 
 def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[[Config, OnProgress], list[str]]) -> None:
+    from daemon.terminal import bar
+
     found = next((path for path in ([config] if config else USUAL_CONFIGS) if path.is_file()), resource("config.yaml"))
-    with _bar() as progress:
-        task = progress.add_task(stage, total=None)
-        notes = work(read_config(found), lambda step, steps: progress.update(task, completed=step, total=steps))
+    with bar() as bars:
+        task = bars.add_task(stage, total=None)
+        notes = work(read_config(found), lambda step, steps: bars.update(task, completed=step, total=steps))
     for note in notes:
         err.print(note, markup=False)
     out.print(f"wrote {target}", markup=False)
@@ -372,7 +373,9 @@ def _config_path(given: Path | None) -> Path:
     return given or next((path for path in USUAL_CONFIGS if path.is_file()), USUAL_CONFIGS[0])
 
 
-def _spool(config: Config) -> Spool:
+def _spool(config: Config) -> "Spool":
+    from daemon.spool import Spool
+
     return Spool(config.spool_folder, {stage.name: stage.folder for stage in STAGES.values()})
 
 
@@ -422,67 +425,3 @@ def _status_table(counted: Status) -> Table:
     for line in counted.running:
         table.add_row("running", "", "", "", line)
     return table
-
-
-def _log(verbose: bool) -> None:
-    """Rich lines on a terminal; elsewhere plain ones, with the priorities that journald reads where it listens."""
-    if sys.stderr.isatty():
-        handler: logging.Handler = RichHandler(console=err, show_path=False, markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s", datefmt="[%X]"))
-    else:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_PriorityFormatter() if "JOURNAL_STREAM" in os.environ else logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
-    # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
-    logging.getLogger("watchdog").setLevel(logging.INFO)
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-
-class _PriorityFormatter(logging.Formatter):
-    PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-
-    def format(self, record: logging.LogRecord) -> str:
-        priority = next((number for level, number in self.PRIORITIES if record.levelno >= level), 7)
-        prefix = f"<{priority}>"
-        return "\n".join(prefix + line for line in super().format(record).splitlines())
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-
-
-@contextmanager
-def _progress(root: Path) -> Iterator[None]:
-    """Bars for what `running/` says, on a terminal; elsewhere nothing."""
-    if not err.is_terminal:
-        yield
-        return
-    ended = threading.Event()
-    with _bar() as bar:
-        watcher = threading.Thread(target=_follow, args=(bar, root, ended), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join()
-
-
-def _follow(bar: Progress, root: Path, ended: threading.Event) -> None:
-    tasks: dict[str, TaskID] = {}
-    while not ended.wait(0.2):
-        now = {f"{job.name} {job.stage}": job for job in read_running(root)}
-        for label in tasks.keys() - now.keys():
-            bar.remove_task(tasks.pop(label))
-        for label, job in now.items():
-            if label not in tasks:
-                tasks[label] = bar.add_task(label.encode("utf-8", "replace").decode(), total=None)
-            bar.update(tasks[label], completed=job.step, total=job.steps)

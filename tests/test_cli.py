@@ -97,7 +97,7 @@ def test_a_spool_made_by_init_can_be_taken_by_a_daemon(home: Path) -> None:
 def test_status_answers_in_under_half_a_second(tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path)
     took = []
-    for _ in range(3):
+    for _ in range(5):
         started = time.monotonic()
         daemon.command("status")
         took.append(time.monotonic() - started)

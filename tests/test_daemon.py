@@ -137,8 +137,8 @@ def _look_at_the_front_process(daemon: RunningDaemon) -> None:
     pid = daemon.start()
     assert "torch" not in Path(f"/proc/{pid}/maps").read_text()
     assert resident_megabytes(pid) < 70
-    daemon.drop("inbox/1-text", "cats.txt", "---\nseed: 1\ncount: 40\nsteps: 1\n---\na red house")
-    daemon.found("pictures/*.png", count=40, seconds=110)
+    daemon.drop("inbox/1-text", "cats.txt", "---\nseed: 1\ncount: 50\nsteps: 1\n---\na red house")
+    daemon.found("pictures/*.png", count=50, seconds=110)
     wait_until(lambda: not list(daemon.spool.glob("running/*")), what="all is done")
     assert "torch" not in Path(f"/proc/{pid}/maps").read_text()
     assert resident_megabytes(pid) < 70
