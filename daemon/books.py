@@ -1,7 +1,7 @@
 """The books of one job in `.work/`: small JSON records, each written whole or not at all.
 
     claim.json     who the job is, and which files it took        written before it takes them
-    attempt.json   how often the job was started                  written before each start
+    attempt.json   how often the job was started                  written before each start, and when it lies with a worker
     commit.json    what is published where                        from here on only forward
     fail.json      why the job failed, and what people are told   from here on only to failed/
 
@@ -112,9 +112,9 @@ def read_claim(ops: Ops, folder: Path) -> ClaimRecord | None:
     return claim
 
 
-def write_attempts(ops: Ops, folder: Path, attempts: int) -> None:
-    """Write attempt.json; the inverse of `read_attempts`."""
-    write(ops, folder, ATTEMPT, {"attempts": attempts})
+def write_attempts(ops: Ops, folder: Path, attempts: int, *, entrusted_on: str = "") -> None:
+    """Write attempt.json; the inverse of `read_attempts` and `read_entrusted`."""
+    write(ops, folder, ATTEMPT, {"attempts": attempts, "entrusted_on": entrusted_on})
 
 
 def read_attempts(ops: Ops, folder: Path, *, if_unreadable: int) -> int:
@@ -124,6 +124,14 @@ def read_attempts(ops: Ops, folder: Path, *, if_unreadable: int) -> int:
         return 0 if record is None else int(record["attempts"])
     except (Unreadable, KeyError, TypeError, ValueError):
         return if_unreadable
+
+
+def read_entrusted(ops: Ops, folder: Path) -> str:
+    """On which boot of the machine the job was handed to a worker; empty where it was not."""
+    try:
+        return str((read(ops, folder, ATTEMPT) or {}).get("entrusted_on", ""))
+    except Unreadable:
+        return ""
 
 
 def write_commit(ops: Ops, folder: Path, publications: list[Publication], day: str) -> None:

@@ -91,6 +91,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
         time.sleep(LOOK_SECONDS)
     shelves = Shelves(rooms.config, rooms.spool.root / "embeddings", rooms.spool.root / ".keep")
     request = read_request(claim.stage, Files(claim.members, claim.names), shelves)
+    rooms.spool.entrust(claim)
     tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
     bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), time.monotonic() - started)
     outputs = results(request, claim.stem, tensors, facts, bench)

@@ -16,12 +16,22 @@ _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
 class Ops:
     """Thin wrappers of the calls that the spool makes; all raise OSError as the system does."""
 
     def now(self) -> datetime:
         """The time of day, aware, for names and records; never for deciding."""
         return datetime.now(UTC)
+
+    def boot(self) -> str:
+        """What names this run of the machine; empty where the system does not say."""
+        try:
+            return BOOT_ID.read_text(encoding="ascii").strip()
+        except OSError:
+            return ""
 
     def list(self, folder: Path) -> list[str]:
         """The names in a folder, in no order."""

@@ -178,6 +178,15 @@ class Spool:
             self._ops.mkdir(job / OUT)
         return attempt
 
+    def entrust(self, claim: Claim) -> None:
+        """Note that the files were read without harm and the job lies with a worker, whose death the daemon survives and counts.
+
+        If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count.
+        """
+        job = self._open(claim)
+        attempt = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        books.write_attempts(self._ops, job, attempt, entrusted_on=self._ops.boot())
+
     @contextmanager
     def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
@@ -302,6 +311,7 @@ class Spool:
         if holder is None or holder.name != IN or set(self._ops.list(holder)) != set(record.names.values()):
             self._abandon(job, record)
             return None
+        self._absolve(job)
         claim = self._claim_of(job, record)
         if claim.attempts < self.max_attempts:
             return claim
@@ -309,6 +319,13 @@ class Spool:
         sentence = f"{names.shown(record.stem)} was started {times}, and each time the daemon ended before it was done."
         self.fail(claim, f"{sentence} It is kept here so that it cannot stop the daemon again.", {"kind": "crashed"})
         return None
+
+    def _absolve(self, job: Path) -> None:
+        """Uncount an attempt that lay with a worker when the daemon alone died: kills of the daemon must not fail good jobs."""
+        entrusted_on = books.read_entrusted(self._ops, job)
+        if entrusted_on and entrusted_on == self._ops.boot():
+            attempts = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+            books.write_attempts(self._ops, job, attempts - 1)
 
     def _quarantine(self, job: Path, why: str) -> None:
         """Fail a job whose books are damaged, with all that is there: nobody knows whether results were published."""

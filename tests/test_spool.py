@@ -105,6 +105,7 @@ class Story:
     ending: str = "finish"
     bystanders: dict[str, bytes] = field(default_factory=dict)
     max_attempts: int = 3
+    entrusts: bool = True
 
     def world(self, root: Path) -> Path:
         Spool(root, FOLDERS).create()
@@ -144,7 +145,7 @@ STORIES = {
             f"done/{NOON.astimezone().date()}/cat_prompt.tiff": b"older prompt",
         },
     ),
-    "out_of_attempts": Story(TWO.drops, TWO.outputs, TWO.publications, max_attempts=1),
+    "out_of_attempts": Story(TWO.drops, TWO.outputs, TWO.publications, max_attempts=1, entrusts=False),
 }
 
 
@@ -171,6 +172,8 @@ def claim_one(spool: Spool, stage: str = "diffuse") -> Claim:
 
 def complete(spool: Spool, claim: Claim, story: Story) -> list[Path]:
     spool.begin_attempt(claim)
+    if story.entrusts:
+        spool.entrust(claim)
     for name, content in story.outputs.items():
         with spool.create_output(claim, name) as file:
             file.write(content)
@@ -410,6 +413,7 @@ def test_calls_come_in_the_order_that_makes_a_job_safe(tmp_path: Path) -> None:
     spool = Spool(root, FOLDERS, ops=ops)
     claim = claim_one(spool)
     spool.begin_attempt(claim)
+    spool.entrust(claim)
     with spool.create_output(claim, "latents.tiff") as file:
         file.write(b"x")
     spool.commit(claim, publications("latents.tiff"))
@@ -432,6 +436,9 @@ def test_calls_come_in_the_order_that_makes_a_job_safe(tmp_path: Path) -> None:
         "rename .work/J/.attempt.json.part .work/J/attempt.json",
         "fsync_folder .work/J",
         "mkdir .work/J/out",
+        # read without harm, and with the worker from here on
+        "rename .work/J/.attempt.json.part .work/J/attempt.json",
+        "fsync_folder .work/J",
         # S1, S2, S3: outputs, then the commit
         "rename_noreplace .work/J/out/.latents.tiff.part .work/J/out/latents.tiff",
         "fsync_folder .work/J/out",
@@ -564,6 +571,30 @@ def test_job_out_of_attempts_is_failed_with_a_sentence(root: Path, spool: Spool)
     assert Spool(root, FOLDERS).recover() == []
     text = (root / f"failed/2-diffuse/cat.{claim.id}/error.txt").read_text()
     assert text.startswith("cat was started 2 times, and each time the daemon ended before it was done.")
+
+
+def test_kills_of_the_daemon_do_not_fail_a_job_that_lies_with_a_worker(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    for _ in range(5):
+        assert spool.begin_attempt(claim) == 1
+        spool.entrust(claim)
+        spool = Spool(root, FOLDERS)
+        (claim,) = spool.recover()
+        assert claim.attempts == 0
+
+
+def test_an_attempt_counts_when_the_whole_machine_went_down_with_it(root: Path) -> None:
+    class OtherBoot(Ops):
+        def boot(self) -> str:
+            return "the boot before"
+
+    drop(root, "cat.tiff")
+    spool = Spool(root, FOLDERS, ops=OtherBoot())
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.entrust(claim)
+    assert [again.attempts for again in Spool(root, FOLDERS).recover()] == [1]
 
 
 def test_begin_attempt_empties_out(root: Path, spool: Spool) -> None:

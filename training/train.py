@@ -31,7 +31,7 @@ class Plan:
     scenes: int = 16384
     vae_steps: int = 2400
     text_steps: int = 400
-    unet_steps: int = 6000
+    unet_steps: int = 4400
     decoder_steps: int = 1500
     seed: int = 0
     threads: int = 2

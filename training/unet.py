@@ -18,7 +18,7 @@ from training.text import WIDTH, token_ids
 
 PEAK_RATE = 6e-4
 WARMUP = 200
-DECAY_SHARE = 0.2
+DECAY_SHARE = 0.3
 BATCH = 16
 EMPTY_CAPTIONS = 0.10
 EMA_DECAY = 0.999
