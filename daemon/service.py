@@ -156,6 +156,11 @@ class Service:
         self._stopping.set()
         self._wake.set()
 
+    def request_reload(self) -> None:
+        """Ask the loop to read the configuration again."""
+        self._reload = True
+        self._wake.set()
+
     def stop(self) -> None:
         """Give running jobs back at their next step, end the worker, and release the spool."""
         notify("STOPPING=1")
@@ -312,8 +317,7 @@ class Service:
             self.request_stop()
 
         def ask_reload(_number: int, _frame: FrameType | None) -> None:
-            self._reload = True
-            self._wake.set()
+            self.request_reload()
 
         handlers: dict[int, Any] = {
             signal.SIGTERM: ask_stop,

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from training import judge, text, unet, vae
+from training import decoder, judge, text, unet, vae
 from training.captions import GROUND_PHRASES, TEMPLATES, TIME_PHRASES, full_caption
 from training.loop import checkpoint
 from training.scenes import COLOURS, GROUNDS, HELD_OUT, OBJECTS, TIMES, Scene
@@ -55,7 +55,7 @@ def judge_table(figures: dict[str, Any]) -> list[str]:
 def phase_rows(out: Path) -> list[str]:
     """Returns one table row for each phase: steps, batch, peak rate, time, starts, final losses."""
     rows = []
-    for phase in (vae, text, unet):
+    for phase in (vae, text, unet, decoder):
         name = phase.__name__.rsplit(".", 1)[-1]
         progress = torch.load(checkpoint(out, name), mmap=True)
         losses = last_line(out / f"{name}.jsonl")
@@ -128,6 +128,8 @@ interrupted and resumed from its checkpoint.
 - The text encoder learns to tell at every position which words the caption has said so far, and is frozen then.
 - The U-Net learns the velocity; {empty:.0%} of the captions are empty, and the weight of almost clean steps is limited.
   What is shipped is the moving average of its weights ({average}).
+- At last the decoder alone learns on, from finished latents with noise of {noise:g} added: those of the U-Net are not
+  perfect either.
 
 ```
 python -m training.train --out DIR --model daemon/models/demo
@@ -189,6 +191,7 @@ def card(out: Path, model: Path, figures: dict[str, Any], scenes: int) -> str:
         phases="\n".join(phase_rows(out)),
         empty=unet.EMPTY_CAPTIONS,
         average=unet.EMA_DECAY,
+        noise=decoder.NOISE,
     )
 
 

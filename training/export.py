@@ -1,4 +1,4 @@
-"""Writes the parts as one folder in the diffusers layout, float16, in one move."""
+"""Writes the parts as one folder in the diffusers layout, in float16."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scheduler() -> DDIMScheduler:
 
 
 def export(folder: Path, vae: AutoencoderKL, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
-    """Replaces the model in the folder; a reader sees the old one or the new one; its README.md stays."""
+    """Replaces the model in the folder, whole but for the moment between two renames; its README.md stays."""
     draft = folder.with_name(folder.name + ".draft")
     shutil.rmtree(draft, ignore_errors=True)
     tokenizer.build(draft / "tokenizer")

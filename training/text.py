@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from training.captions import random_caption
 from training.loop import descend, learning_rate, set_learning_rate
 from training.scenes import COLOURS, GROUNDS, OBJECTS, TIMES, Scene
+from training.tokenizer import WORD_END
 
 WIDTH = 128
 PEAK_RATE = 1e-3
@@ -53,7 +54,7 @@ def parts_read(tokenizer: CLIPTokenizer, ids: Tensor) -> dict[str, Tensor]:
     for part, words in PARTS.items():
         read[part] = torch.full_like(ids, len(words))
         for index, word in enumerate(words):
-            at = ids == tokenizer.convert_tokens_to_ids(word + "</w>")
+            at = ids == tokenizer.convert_tokens_to_ids(word + WORD_END)
             read[part][at.cumsum(1) > 0] = index
     return read
 

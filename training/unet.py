@@ -96,9 +96,8 @@ class UnetPhase:
         self.optimiser = torch.optim.AdamW(self.unet.parameters(), lr=PEAK_RATE, betas=(0.9, 0.99), weight_decay=1e-2, fused=True)
         self.alphas = scheduler().alphas_cumprod
 
-    def train_step(self, step: int) -> dict[str, float]:
-        rate = learning_rate(step, self.steps, PEAK_RATE, WARMUP, DECAY_SHARE)
-        set_learning_rate(self.optimiser, rate)
+    def _examples(self, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Returns noised latents (n, 4, 16, 16), their time steps (n,), their captions' states and their velocities."""
         source, rng = generator(self.seed, step), np.random.default_rng([self.seed, step])
         chosen = torch.randint(len(self.latents), (BATCH,), generator=source)
         words = [random_caption(self.scenes[i], rng) if rng.random() >= EMPTY_CAPTIONS else "" for i in chosen.tolist()]
@@ -107,11 +106,15 @@ class UnetPhase:
         # One time step from each of BATCH equal stretches: the same distribution, a steadier loss.
         stretch = (torch.arange(BATCH) + torch.rand(BATCH, generator=source)) / BATCH
         time = (stretch * len(self.alphas)).long()
+        keep, add = self.alphas[time].sqrt().view(-1, 1, 1, 1), (1 - self.alphas[time]).sqrt().view(-1, 1, 1, 1)
+        return keep * clean + add * noise, time, self.captions.of(words), keep * noise - add * clean
+
+    def train_step(self, step: int) -> dict[str, float]:
+        rate = learning_rate(step, self.steps, PEAK_RATE, WARMUP, DECAY_SHARE)
+        set_learning_rate(self.optimiser, rate)
+        noised, time, states, velocity = self._examples(step)
+        error = (self.unet(noised, time, states).sample - velocity).square().mean((1, 2, 3))
         alpha = self.alphas[time]
-        keep, add = alpha.sqrt().view(-1, 1, 1, 1), (1 - alpha).sqrt().view(-1, 1, 1, 1)
-        velocity = keep * noise - add * clean
-        guess = self.unet(keep * clean + add * noise, time, self.captions.of(words)).sample
-        error = (guess - velocity).square().mean((1, 2, 3))
         loss = (loss_weights(alpha / (1 - alpha)) * error).mean()
         descend(loss, self.optimiser, norm_limit=1.0)
         self.average.follow(self.unet, step)

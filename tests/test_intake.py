@@ -1,0 +1,153 @@
+"""Files of one job -> a request: which settings count, what is restored, what is refused. No daemon, no model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiffsd
+from daemon.config import Config
+from daemon.errors import InputError
+from daemon.intake import Files, Shelves, read_request
+from daemon.request import Request, stage_settings
+from tests.artifacts import latents, unmarried
+
+Read = Callable[..., Request]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Write members by role (name, bytes or artifact) and read them as one stage would."""
+    (tmp_path / "keep").mkdir()
+    (tmp_path / "embeddings").mkdir()
+
+    def read_files(stage: str, config: Config | None = None, **roles: tuple[str, object]) -> Request:
+        members, names = {}, {}
+        for role, (name, content) in roles.items():
+            path = tmp_path / name
+            if isinstance(content, tiffsd.Artifact):
+                tiffsd.write(path, content)
+            else:
+                path.write_bytes(str(content).encode())
+            key = {"yaml": ".yaml", "txt": ".txt", "neg": "_neg.txt", "prompt": "_prompt"}.get(role, role)
+            members[key], names[key] = path, name
+        return read_request(stage, Files(members, names), Shelves(config or Config(), tmp_path / "embeddings", tmp_path / "keep"))
+
+    return read_files
+
+
+def test_the_settings_file_wins_over_the_prompt_and_the_prompt_over_the_configuration(read: Read) -> None:
+    config = Config(defaults={"steps": 10, "guidance_scale": 3.0, "scheduler": "ddim"})
+    request = read(
+        "text", config, principal=("cat.txt", "---\nsteps: 20\nguidance_scale: 4.0\n---\na cat"), yaml=("cat.yaml", "steps: 30")
+    )
+    assert (request.settings.steps, request.settings.guidance_scale, request.settings.scheduler) == (30, 4.0, "ddim")
+
+
+def test_the_settings_file_wins_over_the_artifacts_own_record(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 1, "steps": 20})
+    request = read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "steps: 30"))
+    assert request.settings.steps == 30
+    assert request.recipe["steps"] == 30
+    assert request.settings.seed == 1
+
+
+def test_a_negative_prompt_may_lie_beside_the_prompt(read: Read) -> None:
+    request = read("text", principal=("cat_prompt.txt", "a cat"), neg=("cat_neg.txt", "dogs\n"))
+    assert stage_settings(request, Config())["negative_prompt"] == "dogs"
+    assert request.recipe["negative_prompt"] == "dogs"
+
+
+def test_what_the_text_stage_uses_up_does_not_travel_on_and_the_rest_does(read: Read) -> None:
+    settings = "count: 2\nsave_embedding: cat\nthen: diffuse\nstop_at: 5\nhold: decode\nlayout: pages"
+    recipe = read("text", principal=("cat.txt", f"---\n{settings}\n---\na cat")).recipe
+    assert not {"count", "save_embedding", "then"} & recipe.keys()
+    assert (recipe["stop_at"], recipe["hold"], recipe["layout"]) == (5, "decode", "pages")
+
+
+def test_a_seed_is_drawn_and_recorded_where_none_is_given(read: Read) -> None:
+    request = read("text", principal=("cat.txt", "a cat"))
+    assert request.recipe["seed"] == request.settings.seed
+    assert stage_settings(request, Config())["seeds"] == [request.settings.seed]
+
+
+def test_count_makes_a_row_of_seeds(read: Read) -> None:
+    request = read("text", principal=("cat.txt", "---\ncount: 3\nseed: 7\n---\na cat"))
+    assert stage_settings(request, Config())["seeds"] == [7, 8, 9]
+
+
+def test_changed_words_beside_latents_are_encoded_anew_and_unchanged_ones_are_not(read: Read) -> None:
+    artifact = latents()
+    assert not read("diffuse", principal=("cat.tiff", artifact)).encodes_text
+    assert not read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "prompt: a red house")).encodes_text
+    assert read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "prompt: a dog")).encodes_text
+
+
+def test_what_an_editor_dropped_comes_back_from_the_kept_original(read: Read, tmp_path: Path) -> None:
+    artifact = latents()
+    tiffsd.write(tmp_path / "keep" / f"cat.{artifact.header.id}.tiff", artifact)
+    bare = unmarried(artifact)
+    request = read("diffuse", principal=(f"renamed.{artifact.header.id}.tiff", _without_metadata(bare, tmp_path)))
+    np.testing.assert_array_equal(request.tensors["prompt_embeds"], artifact.tensors["prompt_embeds"])
+    np.testing.assert_array_equal(request.tensors["latents"], artifact.tensors["latents"])
+    assert request.recipe["prompt"] == "a red house"
+    assert any("restored from the original" in note for note in request.notes)
+
+
+def test_without_an_id_a_unique_stem_is_enough(read: Read, tmp_path: Path) -> None:
+    artifact = latents()
+    tiffsd.write(tmp_path / "keep" / f"cat.{artifact.header.id}.tiff", artifact)
+    request = read("diffuse", principal=("cat.tiff", _without_metadata(unmarried(artifact), tmp_path)))
+    assert request.recipe["prompt"] == "a red house"
+
+
+def _without_metadata(artifact: tiffsd.Artifact, folder: Path) -> "_Raw":
+    """The canvas as an editor saves it that keeps nothing but pixels."""
+    import tifffile
+
+    path = folder / "canvas.tiff"
+    tiffsd.write(path, artifact)
+    pixels = tifffile.imread(path)
+    tifffile.imwrite(path, pixels, metadata=None)
+    return _Raw(path.read_bytes())
+
+
+class _Raw(str):
+    """Bytes that the fixture writes as they are."""
+
+    __slots__ = ("data",)
+    data: bytes
+
+    def __new__(cls, data: bytes) -> "_Raw":
+        made = super().__new__(cls, "")
+        made.data = data
+        return made
+
+    def encode(self, *_: object) -> bytes:
+        return self.data
+
+    def __str__(self) -> "_Raw":
+        return self
+
+
+def test_settings_of_a_newer_version_in_a_record_are_carried_on(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 1, "wonder": 5})
+    assert read("diffuse", principal=("cat.tiff", artifact)).recipe["wonder"] == 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("steps: 5000", ["steps is 5000", "limits.steps"]),
+        ("count: 500", ["count is 500", "limits.count"]),
+        ("width: 8192\nheight: 8192", ["8192x8192", "limits.pixels"]),
+        ("embedding: nobody", ["no saved embedding 'nobody'", "save_embedding"]),
+        ("embedding: ../../etc/passwd", ["never a path"]),
+    ],
+)
+def test_what_exceeds_the_limits_or_names_what_is_not_there_is_refused(read: Read, settings: str, words: list[str]) -> None:
+    with pytest.raises(InputError) as refusal:
+        read("text", principal=("cat.txt", f"---\n{settings}\n---\na cat"))
+    for word in words:
+        assert word in str(refusal.value)

@@ -1,0 +1,71 @@
+"""What the daemon says of itself."""
+
+import json
+import socket
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from daemon.running import RunningFile, read_running
+from daemon.spool import Spool
+from daemon.stages import STAGES
+from daemon.status import notify, read_status, write_status
+
+NOON = datetime(2026, 11, 22, 12, 0).astimezone()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    Spool(tmp_path, {stage.name: stage.folder for stage in STAGES.values()}).create()
+    return tmp_path
+
+
+def test_the_folders_are_counted_and_signs_are_not_files(root: Path) -> None:
+    for name in ("a.txt", "b.txt", "PAUSE", ".hidden"):
+        (root / "inbox/1-text" / name).touch()
+    (root / "hold/2-diffuse/HOLD").touch()
+    (root / "hold/2-diffuse/c.tiff").touch()
+    (root / "failed/3-decode/d.0a1b2c3d").mkdir(parents=True)
+    status = read_status(root, now=NOON)
+    assert (status.stages["text"].waiting, status.stages["text"].paused) == (2, True)
+    assert (status.stages["diffuse"].held, status.stages["diffuse"].gated) == (1, True)
+    assert status.stages["decode"].failed == 1
+    assert status.line() == "0 running, 2 waiting, 1 on hold, 0 done today, 1 failed"
+
+
+def test_the_lock_says_whether_a_daemon_lives(root: Path) -> None:
+    assert not read_status(root, now=NOON).alive
+    spool = Spool(root, {"text": "1-text"})
+    spool.acquire()
+    assert read_status(root, now=NOON).alive
+    spool.release()
+
+
+def test_status_is_written_whole_for_programs_and_people(root: Path) -> None:
+    write_status(root, read_status(root, now=NOON, troubles={"text": "no disk"}))
+    assert json.loads((root / "status.json").read_text())["stages"]["text"]["degraded"] == "no disk"
+    assert "text: no disk" in (root / "status.txt").read_text()
+    assert not list(root.glob(".status*"))
+
+
+def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    notify("nobody listens")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notify("READY=1")
+        assert listener.recv(100) == b"READY=1"
+
+
+def test_a_running_file_tells_the_step_and_stays_deleted(root: Path) -> None:
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d")
+    file.start()
+    assert [(job.name, job.doing) for job in read_running(root)] == [("cat.0a1b2c3d", "waiting for the worker")]
+    file.update(3, 30)
+    assert [(job.stage, job.step, job.steps) for job in read_running(root)] == [("diffuse", 3, 30)]
+    assert not file.deleted()
+    file.path.unlink()
+    file.update(4, 30)
+    assert file.deleted()
+    file.end()
