@@ -235,7 +235,7 @@ def cancel(
 def text(
     prompt: Annotated[str, typer.Argument(help="What the picture shall show.")],
     output: Annotated[str, typer.Option("-o", "--output", help="The name of the file to write, without .tiff.")],
-    negative_prompt: Annotated[str, typer.Option("-n", "--negative-prompt", help="What it shall not show.")] = "",
+    negative_prompt: Annotated[str | None, typer.Option("-n", "--negative-prompt", help="What it shall not show.")] = None,
     width: Annotated[int | None, typer.Option("-w", "--width", help="Pixels, a multiple of 8.")] = None,
     height: Annotated[int | None, typer.Option("-he", "--height", help="Pixels, a multiple of 8.")] = None,
     steps: Annotated[int | None, typer.Option("-i", "--steps", help="Steps of the diffusion loop, for the recipe.")] = None,
@@ -294,7 +294,7 @@ def diffuse(
         "seed": seed,
         "model": model,
     }
-    target = _with_suffix(output or f"{name.removesuffix('.tiff')}_unet", ".tiff")
+    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_unet.tiff"))
     members = oneshot.find_latents(name)
     _one_shot(
         "diffuse",
@@ -318,7 +318,7 @@ def decode(
     """
     from daemon import oneshot
 
-    target = Path(output) if output else file.with_suffix(".png")
+    target = Path(output) if output else oneshot.free_target(file.with_suffix(".png"))
     given = {"vae": vae, "model": model}
     _one_shot(
         "decode",
@@ -343,7 +343,7 @@ def encode(
     """
     from daemon import oneshot
 
-    target = _with_suffix(output or file.stem, ".tiff")
+    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(file.with_suffix(".tiff"))
     given = {"vae": vae, "model": model, "seed": seed}
     _one_shot(
         "encode",
@@ -382,7 +382,7 @@ def _spool(config: Config) -> "Spool":
 def _located(path: Path, under: Path) -> Path:
     """A path as given, or the one entry of that name in the folders below `under`."""
     if path.exists():
-        return path.absolute()
+        return path.parent.resolve() / path.name
     found = list(under.glob(f"*/{path.name}"))
     if len(found) != 1:
         raise DaemonError(f"{path}: there {'is no file' if not found else 'are several files'} of that name below {under}")
@@ -405,6 +405,7 @@ def _with_the_daemons_word(root: Path, counted: Status) -> Status:
             alive=True,
             troubles={name: stage["degraded"] for name, stage in said["stages"].items() if stage["degraded"]},
             waits={name: stage["waits"] for name, stage in said["stages"].items()},
+            gates=[name for name, stage in said["stages"].items() if stage["gated"]],
             worker=said["worker"],
         )
     except (OSError, ValueError, KeyError, TypeError):

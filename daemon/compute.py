@@ -6,6 +6,7 @@ call it was running with WorkerDied; the calls behind it go on with a fresh work
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -264,7 +265,8 @@ class _Process:
             self._popen.wait(timeout=5)
         code = self._popen.returncode
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-        return f"the worker process {how} in the middle of the job; it may have needed more memory than the machine has"
+        guess = "; it may have needed more memory than the machine has" if code == -signal.SIGKILL else ""
+        return f"the worker process {how} in the middle of the job{guess}"
 
 
 def _environment() -> dict[str, str]:

@@ -5,10 +5,10 @@ The defaults below and the file `config.yaml` of this repository say the same; a
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.errors import ConfigError, InputError
 from daemon.resources import resource
@@ -59,6 +59,12 @@ class Pictures(_Section):
     png: bool = True
     tiff: bool = True
 
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if not (self.png or self.tiff):
+            raise ValueError("has neither png nor tiff, so that finished pictures would be lost: turn one of them on")
+        return self
+
 
 def _default_settings() -> dict[str, Any]:
     return {
@@ -101,7 +107,7 @@ class Config(_Section):
 
     @property
     def spool_folder(self) -> Path:
-        return self.folder / self.spool.expanduser()
+        return (self.folder / self.spool.expanduser()).resolve()
 
     def holds(self, stage: str) -> bool:
         """Whether the configuration turns the review gate of a stage on."""

@@ -5,7 +5,8 @@ an artifact, then the artifact's own metadata, then config.yaml.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 import tiffsd
 from daemon.config import Config, parse_yaml
 from daemon.errors import InputError
-from daemon.names import id_of, shown, stem_of
+from daemon.names import shown, stem_of
+from daemon.originals import compared
 from daemon.pictures import read_photo, read_recipe
 from daemon.prompts import Prompt, parse_prompt, refuse_unsupported
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
@@ -25,11 +27,13 @@ from daemon.settings import PIXELS_PER_LATENT, Settings, checked, layered
 STRENGTH_OF_A_PICTURE = 0.6
 # Settings that the stage which honours them uses up; a recipe that kept them would do them again.
 USED_UP = {
-    "text": ("count", "save_embedding", "then"),
-    "diffuse": ("then", "stop_at"),
-    "decode": ("then",),
+    "text": ("count", "save_embedding", "then", "strength"),
+    "diffuse": ("count", "save_embedding", "then", "stop_at"),
+    "decode": ("count", "save_embedding", "then"),
     "encode": ("count", "save_embedding", "then"),
 }
+# The values at which these settings do nothing: recorded, so that other defaults tomorrow do not change a recipe of today.
+NEUTRAL = {"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0}
 # What a stage's result depends on: recorded also where it came from the defaults, which may be others tomorrow.
 DEPENDS_ON = {
     "text": ("model", "vae", "width", "height", "clip_skip"),
@@ -101,8 +105,14 @@ def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
         raise InputError(
             f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({shelves.config.limits.file_bytes} bytes)"
         )
+    return READERS[stage](files, shelves)
+
+
+@contextmanager
+def _naming_the_taker(files: Files) -> Iterator[None]:
+    """Say of a stray artifact which stage can take it."""
     try:
-        return READERS[stage](files, shelves)
+        yield
     except tiffsd.WrongKind as error:
         raise InputError(f"{error}: {TAKERS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
 
@@ -111,9 +121,17 @@ def _read_text(files: Files, shelves: Shelves) -> Request:
     prompt = _prompt_or_recipe(files, shelves.config)
     given = layered(prompt.settings, _spoken_beside(files, shelves.config))
     settings = _with_seed(_settle(given, files.name, shelves.config))
-    words = {"negative_prompt": settings.negative_prompt or "", "seed": settings.seed}
     tensors = _saved_embedding(settings.embedding, shelves)
-    return Request("text", settings, _recipe("text", settings, {**given, **words}), tensors, notes=prompt.notes)
+    notes = prompt.notes
+    if settings.strength is not None:
+        notes += ("strength is for pictures and finished latents; a prompt starts from noise, so it is passed over",)
+    if "negative_prompt_embeds" in tensors and settings.negative_prompt:
+        notes += (f"the saved embedding {settings.embedding!r} brings its own negative prompt; the one given is passed over",)
+        given.pop("negative_prompt", None)
+    elif not tensors:
+        given["negative_prompt"] = settings.negative_prompt or ""
+    recipe = _recipe("text", settings, {**given, "seed": settings.seed})
+    return Request("text", settings, recipe, tensors, notes=notes)
 
 
 def _read_diffuse(files: Files, shelves: Shelves) -> Request:
@@ -139,6 +157,9 @@ def _read_decode(files: Files, shelves: Shelves) -> Request:
     if artifact.header.state is not tiffsd.State.FINAL:
         notes += (f"these latents are {_described(artifact)}, decoded as they are",)
     recipe = _recipe("decode", settings, {**artifact.header.recipe, **beside})
+    said = artifact.header.recipe.get("model", settings.model)
+    if said != settings.model:
+        notes += (f"decoded with {settings.model!r}, while the latents were made with {said!r}: the recipe cannot repeat that",)
     tensors = {"latents": artifact.tensors["latents"]}
     return Request("decode", settings, recipe, tensors, artifact, artifact.header.history, notes)
 
@@ -146,14 +167,17 @@ def _read_decode(files: Files, shelves: Shelves) -> Request:
 def _read_encode(files: Files, shelves: Shelves) -> Request:
     path, config = files.members["principal"], shelves.config
     beside = _spoken_beside(files, config)
-    given = layered(read_recipe(path, files.name, config).settings, beside)
-    notes: tuple[str, ...] = ()
-    if given.get("prompt") and given.get("strength") is None:
+    own = _own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
+    given, notes = layered(own.settings, beside), own.notes
+    if {"prompt", "embedding"} & given.keys() and given.get("strength") is None:
         given["strength"] = STRENGTH_OF_A_PICTURE
-        notes = (f"no strength was given for image-to-image; {STRENGTH_OF_A_PICTURE} is used",)
+        notes += (f"no strength was given for image-to-image; {STRENGTH_OF_A_PICTURE} is used",)
+    if (given.get("count") or 1) > 1:
+        notes += ("count is for prompts; a picture is encoded once",)
     settings = _with_seed(_settle(given, files.name, config))
     size = (beside.get("width"), beside.get("height"))
-    picture, done_to_it = read_photo(path, files.name, size=size, limit=config.limits.pixels)
+    with _naming_the_taker(files):
+        picture, done_to_it = read_photo(path, files.name, size=size, limit=config.limits.pixels)
     settings = settings.model_copy(update={"height": picture.shape[0], "width": picture.shape[1]})
     tensors = {"picture": picture, **_saved_embedding(settings.embedding, shelves)}
     encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors
@@ -164,13 +188,24 @@ def _read_encode(files: Files, shelves: Shelves) -> Request:
 READERS = {"text": _read_text, "diffuse": _read_diffuse, "decode": _read_decode, "encode": _read_encode}
 
 
+def _own_recipe(files: Files, config: Config, *, needed: bool) -> Prompt:
+    """The recipe in a picture that is encoded; one that cannot be used is no hindrance where a prompt lies beside it."""
+    try:
+        return read_recipe(files.members["principal"], files.name, config)
+    except InputError as error:
+        if needed:
+            raise
+        return Prompt({}, (f"the recipe in the picture is passed over: {error}",))
+
+
 def _prompt_or_recipe(files: Files, config: Config) -> Prompt:
     if Path(files.name).suffix.lower() != ".png":
         return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
     recipe = read_recipe(files.members["principal"], files.name, config)
-    if "prompt" not in recipe.settings:
+    if not {"prompt", "embedding"} & recipe.settings.keys():
         raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
-    return recipe
+    # The recipe of one picture makes one picture, whatever the defaults say.
+    return Prompt({"count": 1, **recipe.settings}, recipe.notes)
 
 
 def _spoken_beside(files: Files, config: Config) -> dict[str, Any]:
@@ -215,29 +250,10 @@ def _settle(given: Mapping[str, Any], where: str, config: Config, *, defaults: M
 
 
 def _read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
-    """The latents of a job; what an editor dropped is put back from the original that the daemon kept when it wrote the file."""
     path = files.members["principal"]
-    artifact = tiffsd.read(path, expect=tiffsd.Kind.LATENTS, name=files.name)
-    whole = "prompt_embeds" in artifact.tensors and artifact.header.recipe
-    if whole or shelves.keep is None:
-        return artifact
-    identity = tiffsd.find_id(path, files.name)
-    original = next((kept for kept in shelves.keep.iterdir() if identity and id_of(kept.name) == identity), None)
-    if original:
-        return tiffsd.repair(artifact, tiffsd.read(original, name=original.name), name=files.name)
-    return _repaired_by_stem(artifact, files.name, shelves.keep)
-
-
-def _repaired_by_stem(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:
-    """Without an id only one original of that stem may be meant, of the same size, and half of the canvas must agree with it."""
-    namesakes = [kept for kept in keep.iterdir() if stem_of(kept.name) == stem_of(name)]
-    if len(namesakes) != 1:
-        return artifact
-    original = tiffsd.read(namesakes[0], name=namesakes[0].name)
-    if original.header.size != artifact.header.size:
-        return artifact
-    repaired = tiffsd.repair(artifact, original, name=name)
-    return repaired if repaired.painted * 2 <= repaired.tensors["latents"].size else artifact
+    with _naming_the_taker(files):
+        artifact = tiffsd.read(path, expect=tiffsd.Kind.LATENTS, name=files.name)
+    return artifact if shelves.keep is None else compared(artifact, path, name=files.name, keep=shelves.keep)
 
 
 def _size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
@@ -267,11 +283,17 @@ def _saved_embedding(name: str | None, shelves: Shelves) -> dict[str, NDArray[An
 def _must_encode_text(tensors: Tensors, beside: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact) -> bool:
     """Whether the prompt has to be encoded first: there is no embedding, or a person changed the words beside it."""
     said = artifact.header.recipe
+    words = ("prompt", "negative_prompt", "clip_skip", "model")
+    changed = "embedding" not in beside and any(beside[key] != said.get(key) for key in words if key in beside)
+    if "prompt" in {**said, **beside}:
+        return changed or "prompt_embeds" not in tensors
     if "prompt_embeds" in tensors:
-        words = ("prompt", "negative_prompt", "clip_skip")
-        return "embedding" not in beside and any(beside[key] != said.get(key) for key in words if key in beside)
-    if "prompt" in said or "prompt" in beside:
-        return True
+        if "negative_prompt" in beside:
+            raise InputError(
+                f"{files.name}: a negative prompt lies beside these latents, but the words of their prompt are not known, and both "
+                f"are encoded together; put the prompt beside them as {shown(stem_of(files.name))}.txt, or take the negative away"
+            )
+        return False
     stem = shown(stem_of(files.name))
     raise InputError(
         f"{files.name}: these latents have no embedding, and no original of them was kept; "
@@ -303,7 +325,8 @@ def _said_by(artifact: tiffsd.Artifact) -> dict[str, Any]:
 
 def _recipe(stage: str, settings: Settings, said: Mapping[str, Any]) -> dict[str, Any]:
     """What was said, and what the stage's result depends on, without what the stage uses up."""
-    used = {key: value for key in DEPENDS_ON[stage] if (value := getattr(settings, key)) is not None}
+    values = {key: getattr(settings, key) for key in DEPENDS_ON[stage]}
+    used = {key: value for key in values if (value := NEUTRAL.get(key) if values[key] is None else values[key]) is not None}
     return {key: value for key, value in {**said, **used}.items() if key not in USED_UP[stage]}
 
 

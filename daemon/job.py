@@ -15,7 +15,7 @@ from functools import partial
 
 from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, WorkerDied
 from daemon.intake import Files, Shelves, read_request
-from daemon.names import shown
+from daemon.names import output_name, shown
 from daemon.previews import write_previews
 from daemon.request import computed
 from daemon.results import Bench, results
@@ -43,7 +43,7 @@ class _Unfinished(Exception):
 
 def run(claim: Claim, rooms: Rooms) -> Outcome:
     """Run a claimed job to its end, whatever the end is."""
-    running = RunningFile(rooms.spool.root, claim.stage, name=f"{claim.stem}.{claim.id}")
+    running = RunningFile(rooms.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
         running.start()
@@ -79,8 +79,8 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
         except WorkerDied as error:
             rooms.check_going_on()
             if attempt >= rooms.spool.max_attempts:
-                raise WorkerDied(f"{error} It was tried {attempt} times; use smaller settings or a larger machine") from error
-            log.warning("%s: %s Trying again.", label, error)
+                raise WorkerDied(f"{error}. It was tried {attempt} times; use smaller settings or a larger machine") from error
+            log.warning("%s: %s; trying again", label, error)
 
 
 def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
@@ -93,6 +93,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     request = read_request(claim.stage, Files(claim.members, claim.names), shelves)
     rooms.spool.entrust(claim)
     tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
+    rooms.spool.take_back(claim)
     bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), time.monotonic() - started)
     outputs = results(request, claim.stem, tensors, facts, bench)
     for output in outputs:

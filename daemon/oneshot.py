@@ -14,7 +14,7 @@ from typing import Any
 
 import tiffsd
 from daemon.compute import Local
-from daemon.config import Config
+from daemon.config import Config, Pictures
 from daemon.errors import InputError
 from daemon.intake import Files, Shelves, read_request
 from daemon.request import Facts, Request, Tensors, computed
@@ -40,6 +40,9 @@ def run(
     words.
     """
     started = time.monotonic()
+    _check_not_an_input(target, members)
+    # The name of the target says what is wanted, not the configuration of the daemon.
+    config = config.model_copy(update={"pictures": Pictures()})
     files = Files(
         members,
         {role: path.name for role, path in members.items()},
@@ -56,6 +59,7 @@ def run(
 
 def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Config, on_progress: OnProgress) -> list[str]:
     """The text stage on a prompt that is no file."""
+    given = {**given, "count": 1}
     with tempfile.TemporaryDirectory(prefix="tiffsd-") as scratch:
         path = Path(scratch) / f"{target.stem}.txt"
         path.write_text(prompt, encoding="utf-8")
@@ -90,6 +94,19 @@ def find_latents(name: str) -> dict[str, Path]:
         f"{name}: there is neither {name}.tiff nor the pair {name}_latent.tiff and {name}_prompt.tiff; "
         "give the name without its ending"
     )
+
+
+def _check_not_an_input(target: Path, members: Mapping[str, Path]) -> None:
+    for path in members.values():
+        if target.exists() and path.exists() and target.samefile(path):
+            raise InputError(f"{target} is the file that is read; give the result another name with -o")
+
+
+def free_target(path: Path) -> Path:
+    """A name that nobody said in so many words must not replace a file. Raises InputError where it would."""
+    if path.exists():
+        raise InputError(f"{path} exists; give the result another name with -o, or say this one to replace it")
+    return path
 
 
 def _computed(request: Request, config: Config, on_progress: OnProgress) -> tuple[Tensors, Facts]:

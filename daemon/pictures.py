@@ -67,7 +67,8 @@ def read_recipe(path: Path, name: str, config: Config) -> Prompt:
         header = tiffsd.inspect(path)
         return _recipe(header.recipe, header.history, name) if header.recipe else Prompt({})
     with _opened(path, name) as image:
-        text = getattr(image, "text", {}) if image.format == "PNG" else {}
+        # Not image.text, which decodes the pixels to look behind them.
+        text = image.info if image.format == "PNG" else {}
     if EXACT_RECIPE in text:
         return _exact_recipe(text[EXACT_RECIPE], name)
     if INFOTEXT in text:
@@ -125,7 +126,12 @@ def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], li
         with _opened(path, name) as image:
             _check_pixels(image.width, image.height, name, limit)
             picture, notes = _pixels(image, name)
-    return _fitted(picture, size, notes)
+    height, width, _ = picture.shape
+    if min(width, height) < PIXELS_PER_LATENT:
+        raise InputError(f"{name}: {width}x{height} is too small; a picture needs {PIXELS_PER_LATENT} pixels on each side")
+    wanted = _wanted(size, width, height)
+    _check_pixels(*wanted, name, limit)
+    return _fitted(picture, wanted, notes, scales=size != (None, None))
 
 
 def _opened(path: Path, name: str) -> Image.Image:
@@ -166,23 +172,26 @@ def _check_pixels(width: int, height: int, name: str, limit: int) -> None:
         )
 
 
-def _fitted(picture: Picture, size: tuple[int | None, int | None], notes: tuple[str, ...]) -> tuple[Picture, tuple[str, ...]]:
+def _wanted(size: tuple[int | None, int | None], width: int, height: int) -> tuple[int, int]:
+    """The size to bring a picture to: as asked, the other side in proportion where one is asked for, else trimmed to the grid."""
+    if size[0] is None and size[1] is None:
+        return _on_grid(width), _on_grid(height)
+    return size[0] or _on_grid(width * (size[1] or 0) / height), size[1] or _on_grid(height * (size[0] or 0) / width)
+
+
+def _on_grid(side: float) -> int:
+    return max(int(side) // PIXELS_PER_LATENT, 1) * PIXELS_PER_LATENT
+
+
+def _fitted(picture: Picture, wanted: tuple[int, int], notes: tuple[str, ...], *, scales: bool) -> tuple[Picture, tuple[str, ...]]:
     height, width, _ = picture.shape
-    wanted = (size[0] or _trimmed(width), size[1] or _trimmed(height))
     if wanted == (width, height):
         return picture, notes
-    if size == (None, None):
-        left, top = (width - wanted[0]) // 2, (height - wanted[1]) // 2
-        trimmed = np.ascontiguousarray(picture[top : top + wanted[1], left : left + wanted[0]])
-        return trimmed, (
-            *notes,
-            f"trimmed from {width}x{height} to {wanted[0]}x{wanted[1]}, multiples of {PIXELS_PER_LATENT}",
-        )
-    return _scaled(picture, wanted), (*notes, f"scaled and cropped from {width}x{height} to {wanted[0]}x{wanted[1]}")
-
-
-def _trimmed(side: int) -> int:
-    return max(side - side % PIXELS_PER_LATENT, PIXELS_PER_LATENT)
+    if scales:
+        return _scaled(picture, wanted), (*notes, f"scaled and cropped from {width}x{height} to {wanted[0]}x{wanted[1]}")
+    left, top = (width - wanted[0]) // 2, (height - wanted[1]) // 2
+    trimmed = np.ascontiguousarray(picture[top : top + wanted[1], left : left + wanted[0]])
+    return trimmed, (*notes, f"trimmed from {width}x{height} to {wanted[0]}x{wanted[1]}, multiples of {PIXELS_PER_LATENT}")
 
 
 def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:

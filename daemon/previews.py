@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,8 +84,7 @@ figcaption{{max-width:256px;overflow-wrap:anywhere}}</style></head><body>
 
 
 def _figure(name: str) -> str:
-    shown = html.escape(name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    return f'<figure><img src="{shown}" alt=""><figcaption>{shown}</figcaption></figure>'
+    return f'<figure><img src="{quote(os.fsencode(name))}" alt=""><figcaption>{html.escape(shown(name))}</figcaption></figure>'
 
 
 def _levels(values: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -12,9 +12,12 @@ from typing import Any
 
 from daemon.config import parse_yaml
 from daemon.errors import InputError
+from daemon.settings import layered
 from daemon.stages.schedulers import canonical, display
 
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
+FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 NEGATIVE = "Negative prompt:"
 SOFTWARE = "tiffsd"
 
@@ -44,7 +47,7 @@ def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
         raise InputError(
             f"{where}: the prompt has {len(text)} characters, the limit is {characters} (limits.characters in config.yaml)"
         )
-    prompt = _front_matter(text, where) if text.startswith("---\n") else _infotext(text)
+    prompt = _front_matter(text, where) if FENCE.match(text) else _infotext(text)
     words = str(prompt.settings.get("prompt", ""))
     if not words.strip() and "embedding" not in prompt.settings:
         raise InputError(f"{where}: there is no prompt in this file; write what the picture shall show and drop it again")
@@ -66,13 +69,13 @@ def _decoded(data: bytes, where: str) -> str:
 
 
 def _front_matter(text: str, where: str) -> Prompt:
-    head, fence, body = text[4:].partition("\n---")
-    if not fence or (body and not body.startswith("\n")):
+    found = FRONT_MATTER.match(text)
+    if not found:
         raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
-    spoken = parse_yaml(head, where)
-    inner = _infotext(body)
+    spoken = parse_yaml(found["head"], where)
+    inner = _infotext(text[found.end() :])
     written = {key: value for key, value in inner.settings.items() if key != "prompt" or value}
-    return Prompt({**written, **spoken}, inner.notes)
+    return Prompt(layered(written, spoken), inner.notes)
 
 
 def _infotext(text: str) -> Prompt:

@@ -77,22 +77,17 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
 
 
 def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
-    married = request.stage == "diffuse" or "prompt_embeds" in tensors
-    carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors and married}
-    target = request.settings.then
-    if target is None and request.stage == "encode" and not married:
-        return _artifact(request, stem, tensors, facts, bench, recipe=request.recipe, target="decode", hold=True)
-    following = "diffuse" if request.stage == "encode" or facts.get("state") == "partial" else "decode"
-    hold = target is None and facts.get("state") == "partial"
-    return _artifact(
-        request,
-        stem,
-        {**carried, **tensors},
-        facts,
-        bench,
-        recipe=request.recipe,
-        target=target or following,
-        hold=hold,
+    carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
+    together = {**carried, **tensors}
+    married, partial = "prompt_embeds" in together, facts.get("state") == "partial"
+    if request.stage == "diffuse":
+        following, hold = ("diffuse", True) if partial else ("decode", False)
+    else:
+        following, hold = ("diffuse", False) if married else ("decode", True)
+    target = request.settings.then or following
+    saved = _saved_embedding(request, together, facts, bench) if married else []
+    return saved + _artifact(
+        request, stem, together, facts, bench, recipe=request.recipe, target=target, hold=hold and request.settings.then is None
     )
 
 
@@ -110,15 +105,15 @@ def _artifact(
     """A married latents file for a stage's folder, and its original for `.keep/`, which is published first."""
     artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, tensors["latents"].shape, recipe, facts, bench), dict(tensors))
     name = output_name(stem, artifact.header.id, ".tiff")
-    gate = "hold" if hold or recipe.get("hold") == target or bench.gated(target) else "inbox"
+    gate = "hold" if hold or request.settings.hold == target or bench.gated(target) else "inbox"
     layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
 
     def write(file: BinaryIO) -> None:
         tiffsd.write(file, artifact, layout=layout)
 
     return [
-        Output(Publication(f"keep-{name}", KEEP, name), write),
-        Output(Publication(name, f"{gate}/{STAGES[target].folder}", name), write, artifact),
+        Output(Publication(f"keep-{artifact.header.id}.tiff", KEEP, name), write),
+        Output(Publication(f"{artifact.header.id}.tiff", f"{gate}/{STAGES[target].folder}", name), write, artifact),
     ]
 
 
@@ -135,7 +130,7 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
     def write(file: BinaryIO) -> None:
         tiffsd.write(file, artifact)
 
-    return [Output(Publication(f"embedding-{name}.tiff", "embeddings", f"{name}.tiff"), write)]
+    return [Output(Publication(f"embedding-{header.id}.tiff", "embeddings", f"{name}.tiff"), write)]
 
 
 def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
@@ -151,8 +146,11 @@ def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, 
         write_png(file, picture, recipe=recipe, history=header.history, version=version("tiffsd"))
 
     wanted = [(".tiff", write_tiff, bench.config.pictures.tiff), (".png", write_picture, bench.config.pictures.png)]
-    names = [(output_name(stem, header.id, suffix), write) for suffix, write, asked in wanted if asked]
-    outputs = [Output(Publication(name, "pictures", name), write) for name, write in names]
+    outputs = [
+        Output(Publication(f"picture{suffix}", "pictures", output_name(stem, header.id, suffix)), write)
+        for suffix, write, asked in wanted
+        if asked
+    ]
     return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
 
 

@@ -12,7 +12,7 @@ class RunningFile:
     """One job's file; it appears with `start`, tells the step with `update`, and goes with `end`."""
 
     def __init__(self, root: Path, stage: str, *, name: str) -> None:
-        self.path = root / FOLDER / f"{name}.txt"
+        self.path = root / FOLDER / name
         self._stage = stage
 
     def start(self) -> None:

@@ -28,7 +28,7 @@ from daemon.previews import write_index
 from daemon.rooms import Rooms
 from daemon.spool import Claim, Spool
 from daemon.stages import STAGES
-from daemon.status import Status, notify, read_status, write_status
+from daemon.status import Status, has_sign, notify, read_status, write_status
 from daemon.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 # Downstream first: a picture that is nearly done is finished before a new one is begun.
 ORDER = ("decode", "diffuse", "encode", "text")
 COALESCE_SECONDS = 0.05
+# systemd's watchdog wants a ping also where the folders are looked at seldom.
+PING_SECONDS = 10.0
+UNREADABLE = "its inbox cannot be read"
 REST_PER_SCAN = 4.0
 STATUS_SECONDS = 1.0
 # How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
@@ -149,7 +152,9 @@ class Service:
             self._tell(now)
         if self._watcher.healthy():
             notify("WATCHDOG=1")
-        return min([self._next_scan, *[self._rest_until] * self._look.is_set(), *[self._status_due] * bool(self._jobs)])
+        return min(
+            [self._next_scan, now + PING_SECONDS, *[self._rest_until] * self._look.is_set(), *[self._status_due] * bool(self._jobs)]
+        )
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
@@ -175,7 +180,7 @@ class Service:
 
     def gated(self, stage: str) -> bool:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
-        return self.config.holds(stage) or (self.spool.root / "hold" / STAGES[stage].folder / "HOLD").exists()
+        return self.config.holds(stage) or has_sign(self.spool.root / "hold" / STAGES[stage].folder, "HOLD")
 
     def _look_again(self) -> None:
         self._look.set()
@@ -196,8 +201,12 @@ class Service:
             try:
                 scan = inbox.scan(now)
             except OSError as error:
-                self._trouble(name, f"its inbox cannot be read: {error}", now)
+                self._scans.pop(name, None)
+                self._ready[name].clear()
+                self._trouble(name, f"{UNREADABLE}: {error}", now)
                 continue
+            if name in self._troubles and self._troubles[name].reason.startswith(UNREADABLE):
+                del self._troubles[name]
             for refusal in scan.refused:
                 self._refuse(name, refusal.drop, refusal.sentence)
             self._scans[name] = scan
@@ -258,6 +267,8 @@ class Service:
 
     def _trouble(self, stage: str, reason: str, now: float) -> None:
         before = self._troubles.get(stage)
+        if before and before.reason == reason and now < before.until:
+            return
         if before is None or before.reason != reason:
             log.error("%s: %s", stage, reason)
         backoff = min(before.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS
@@ -273,7 +284,9 @@ class Service:
     def _tell(self, now: float, *, alive: bool = True) -> None:
         """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
         self._status_due = now + STATUS_SECONDS
-        waits = {name: [f"{waiting.name}: {waiting.reason}" for waiting in scan.waiting] for name, scan in self._scans.items()}
+        waits = {
+            name: [f"{shown(waiting.name)}: {waiting.reason}" for waiting in scan.waiting] for name, scan in self._scans.items()
+        }
         troubles = {name: trouble.reason for name, trouble in self._troubles.items()}
         status = read_status(
             self.spool.root,
@@ -282,6 +295,7 @@ class Service:
             troubles=troubles,
             waits=waits,
             worker=self.compute.describe(),
+            gates=[name for name in STAGES if self.gated(name)],
         )
         before = self._last_status
         if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
@@ -301,7 +315,7 @@ class Service:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self.config = read_config(self.config_path)
-            log.info("read %s again; the spool and the compute section change with a restart only", self.config_path)
+            log.info("read %s again; spool, watch and compute change with a restart only", self.config_path)
         except ConfigError as error:
             log.error("the configuration stays as it was: %s", error)
         notify("READY=1")

@@ -187,6 +187,12 @@ class Spool:
         attempt = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
         books.write_attempts(self._ops, job, attempt, entrusted_on=self._ops.boot())
 
+    def take_back(self, claim: Claim) -> None:
+        """Note that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
+        job = self._open(claim)
+        attempt = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        books.write_attempts(self._ops, job, attempt)
+
     @contextmanager
     def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""

@@ -8,12 +8,14 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from daemon.inbox import SIGNS
+from daemon.names import shown
 from daemon.running import read_running
 from daemon.stages import STAGES
 
@@ -64,6 +66,7 @@ def read_status(
     troubles: Mapping[str, str] | None = None,
     waits: Mapping[str, Sequence[str]] | None = None,
     worker: Mapping[str, Any] | None = None,
+    gates: Collection[str] = (),
 ) -> Status:
     """Count the folders of a spool. With `alive` None the lock says whether a daemon runs."""
     stages = {}
@@ -73,8 +76,8 @@ def read_status(
             waiting=_count(inbox),
             held=_count(hold),
             failed=_count(root / "failed" / stage.folder),
-            paused=is_paused(inbox),
-            gated=(hold / "HOLD").exists(),
+            paused=has_sign(inbox, "PAUSE"),
+            gated=name in gates or has_sign(hold, "HOLD"),
             degraded=(troubles or {}).get(name),
             waits=tuple((waits or {}).get(name, ()))[:SHOWN],
         )
@@ -82,7 +85,7 @@ def read_status(
         alive=_is_locked(root) if alive is None else alive,
         at=now.isoformat(timespec="seconds"),
         stages=stages,
-        running=tuple(f"{job.name} {job.stage}: {job.doing}" for job in read_running(root))[:SHOWN],
+        running=tuple(f"{shown(job.name)} {job.stage}: {job.doing}" for job in read_running(root))[:SHOWN],
         done_today=_count(root / "done" / now.date().isoformat()),
         pictures=_count(root / "pictures"),
         worker=dict(worker or {}),
@@ -95,9 +98,9 @@ def write_status(root: Path, status: Status) -> None:
     _replace(root / "status.txt", f"{status.at}  {status.line()}\n")
 
 
-def is_paused(inbox: Path) -> bool:
-    """Whether a person has put a PAUSE file into an inbox."""
-    return (inbox / "PAUSE").exists() or (inbox / "PAUSE.txt").exists()
+def has_sign(folder: Path, sign: str) -> bool:
+    """Whether a person has put a file named PAUSE or HOLD into a folder, or PAUSE.txt, as some systems make of it."""
+    return (folder / sign).exists() or (folder / f"{sign}.txt").exists()
 
 
 def notify(message: str) -> None:
@@ -116,9 +119,6 @@ def _count(folder: Path) -> int:
             return sum(1 for entry in entries if not entry.name.startswith(".") and entry.name not in SIGNS)
     except FileNotFoundError:
         return 0
-
-
-SIGNS = frozenset({"PAUSE", "PAUSE.txt", "HOLD"})
 
 
 def _is_locked(root: Path) -> bool:

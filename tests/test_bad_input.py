@@ -115,6 +115,13 @@ def test_a_fifo_is_refused_and_blocks_nothing(daemon: RunningDaemon) -> None:
     assert "FIFO" in error.read_text()
 
 
+def test_the_longest_name_a_file_can_have_goes_through(daemon: RunningDaemon) -> None:
+    stem = "\u732b" * 83
+    daemon.drop("inbox/1-text", f"{stem}.txt", "---\nhold: diffuse\nsave_embedding: cats\n---\na red house")
+    daemon.found("hold/2-diffuse/\u732b*.tiff")
+    daemon.found("embeddings/cats.tiff")
+
+
 def test_the_daemon_still_works_after_all_of_it(daemon: RunningDaemon) -> None:
     daemon.drop("inbox/1-text", "good.txt", "---\nhold: diffuse\n---\na red house")
     daemon.found("hold/2-diffuse/good.*.tiff")

@@ -126,6 +126,16 @@ def test_a_file_at_fault_ends_a_command_with_one_line_and_code_1(tmp_path: Path)
     assert "Traceback" not in result.stderr
 
 
+def test_a_name_that_nobody_said_replaces_no_file(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
+    (tmp_path / "photo.tiff").write_text("mine")
+    refused = daemon.command("encode", "photo.png", check=False)
+    assert refused.returncode == 1
+    assert "photo.tiff exists" in refused.stderr
+    assert (tmp_path / "photo.tiff").read_text() == "mine"
+
+
 @pytest.mark.skipif(not SEED_ARTIFACTS.is_dir(), reason="the prototype's files are not here")
 def test_the_prototypes_own_pair_runs_through_diffuse_and_its_result_decodes(tmp_path: Path) -> None:
     from tests import tiny
@@ -141,3 +151,11 @@ def test_the_prototypes_own_pair_runs_through_diffuse_and_its_result_decodes(tmp
     daemon.command("decode", "Deer3_state2.tiff", "-o", "deer.png")
     with Image.open(tmp_path / "deer.png") as picture:
         assert picture.size == (denoised.tensors["latents"].shape[2] * 8, denoised.tensors["latents"].shape[1] * 8)
+
+
+def test_a_failed_job_is_tried_again_by_its_bare_name(home: Path) -> None:
+    (home / "spool/inbox/1-text/bad.txt").write_text("---\nstepz: 1\n---\na cat")
+    said("once")
+    (failed,) = (home / "spool/failed/1-text").iterdir()
+    said("retry", failed.name)
+    assert (home / "spool/inbox/1-text/bad.txt").exists()

@@ -1,6 +1,7 @@
 """Files of one job -> a request: which settings count, what is restored, what is refused. No daemon, no model."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -151,3 +152,39 @@ def test_what_exceeds_the_limits_or_names_what_is_not_there_is_refused(read: Rea
         read("text", principal=("cat.txt", f"---\n{settings}\n---\na cat"))
     for word in words:
         assert word in str(refusal.value)
+
+
+def test_latents_that_a_program_changed_count_as_painted(read: Read, tmp_path: Path) -> None:
+    artifact = latents()
+    tiffsd.write(tmp_path / "keep" / f"cat.{artifact.header.id}.tiff", artifact)
+    changed = artifact.tensors["latents"].copy()
+    changed[:, 4:8, 4:8] *= -1
+    edited = replace(artifact, tensors={**artifact.tensors, "latents": changed, "scheduler.x": np.zeros(3, np.float32)})
+    request = read("diffuse", principal=(f"cat.{artifact.header.id}.tiff", edited))
+    assert request.source is not None
+    assert request.source.painted == 64
+    assert "scheduler.x" not in request.tensors
+    assert any("64 of 1024 values differ" in note for note in request.notes)
+
+
+def test_what_does_nothing_is_recorded_so_that_other_defaults_do_not_change_the_recipe(read: Read) -> None:
+    recipe = read("diffuse", principal=("cat.tiff", latents())).recipe
+    assert (recipe["eta"], recipe["guidance_rescale"], recipe["prompt_influence"]) == (0.0, 0.0, 1.0)
+
+
+def test_a_negative_prompt_beside_a_pair_without_known_words_is_refused(read: Read) -> None:
+    artifact = latents(recipe={})
+    with pytest.raises(InputError, match=r"cat.tiff: a negative prompt lies beside.*cat.txt"):
+        read("diffuse", principal=("cat.tiff", artifact), neg=("cat_neg.txt", "dogs"))
+
+
+def test_strength_in_a_prompt_is_passed_over_and_said(read: Read) -> None:
+    request = read("text", principal=("cat.txt", "---\nstrength: 0.5\n---\na cat"))
+    assert "strength" not in request.recipe
+    assert any("strength" in note for note in request.notes)
+
+
+def test_another_model_at_the_decoder_is_said_to_be_unrepeatable(read: Read) -> None:
+    config = Config.model_validate({"models": {"demo": {"path": "builtin"}, "other": {"path": "builtin"}}})
+    request = read("decode", config, principal=("cat.tiff", latents()), yaml=("cat.yaml", "model: other"))
+    assert any("cannot repeat" in note for note in request.notes)

@@ -131,3 +131,29 @@ def test_a_truncated_picture_is_refused_with_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(InputError, match=r"cat.png: the picture breaks off or is damaged"):
         read_photo(path, "cat.png", size=(None, None), limit=NO_LIMIT)
+
+
+def test_the_recipe_of_a_truncated_picture_is_read_without_its_pixels(tmp_path: Path) -> None:
+    path = written(tmp_path, np.random.default_rng(0).random((64, 64, 3), dtype=np.float32))
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert read_recipe(path, "cat.png", Config()).settings == RECIPE
+
+
+def test_one_side_that_is_asked_for_keeps_the_proportion(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (1024, 768)).save(path)
+    assert read_photo(path, "photo.png", size=(512, None), limit=NO_LIMIT)[0].shape == (384, 512, 3)
+
+
+def test_a_size_beyond_the_limit_is_refused_also_for_a_small_photo(tmp_path: Path) -> None:
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (64, 2048)).save(path)
+    with pytest.raises(InputError, match="more than 1000000 pixels"):
+        read_photo(path, "photo.png", size=(16_384, None), limit=1_000_000)
+
+
+def test_a_picture_smaller_than_one_latent_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "dot.png"
+    Image.new("RGB", (5, 5)).save(path)
+    with pytest.raises(InputError, match=r"dot\.png: 5x5 is too small"):
+        read_photo(path, "dot.png", size=(None, None), limit=NO_LIMIT)

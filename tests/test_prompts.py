@@ -127,3 +127,19 @@ def test_prompt_files_of_this_repository_are_read(tmp_path: Path) -> None:
     path = tmp_path / "cat.txt"
     path.write_text("ein Kätzchen 🐈", encoding="utf-8")
     assert parse_prompt(path.read_bytes(), path.name, characters=100).settings == {"prompt": "ein Kätzchen 🐈"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--- \nseed: 1\n---\na cat",
+        "\n---\nseed: 1\n--- \na cat\n",
+        "---\nprompt:\nseed: 1\n---\na cat",
+    ],
+)
+def test_front_matter_is_seen_where_a_person_sees_it(text: str) -> None:
+    assert parse(text) == {"prompt": "a cat", "seed": 1}
+
+
+def test_empty_front_matter_is_no_front_matter() -> None:
+    assert parse("---\n---\na cat") == {"prompt": "a cat"}

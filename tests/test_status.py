@@ -59,7 +59,7 @@ def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_running_file_tells_the_step_and_stays_deleted(root: Path) -> None:
-    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d")
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
     file.start()
     assert [(job.name, job.doing) for job in read_running(root)] == [("cat.0a1b2c3d", "waiting for the worker")]
     file.update(3, 30)
