@@ -73,7 +73,7 @@ def _default_settings() -> dict[str, Any]:
         "width": 128,
         "height": 128,
         "steps": 20,
-        "guidance_scale": 5.0,
+        "guidance_scale": 4.0,
         "scheduler": "dpmpp_2m_karras",
     }
 

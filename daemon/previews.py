@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
-from daemon.names import output_name, shown
+from daemon.names import new_id, output_name, shown
 from tiffsd.canvas import canvas_tensor, paint
 
 log = logging.getLogger(__name__)
@@ -98,6 +98,6 @@ def _enlarged(image: Image.Image) -> Image.Image:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{new_id()}.part")
     part.write_bytes(data)
     part.replace(path)

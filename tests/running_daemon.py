@@ -68,7 +68,7 @@ class RunningDaemon:
     def drop(self, place: str, name: str, content: str | bytes) -> Path:
         """Put a file into a folder of the spool as careful programs do: whole, by a rename."""
         data = content.encode() if isinstance(content, str) else content
-        part = self.folder / f".{name}.part"
+        part = self.folder / ".drop.part"
         part.write_bytes(data)
         path = self.spool / place / name
         part.rename(path)

@@ -89,8 +89,9 @@ Captions are lower case, such as "{example}". The wordings it was trained on:
 
 {templates}
 
-with {phrases}. Time, ground and colour may be left out; the model then picks one. Words it does not know are read
-past.
+with {phrases}.
+
+Time, ground and colour may be left out; the model then picks one. Words it does not know are read past.
 
 ## Settings
 
@@ -121,7 +122,7 @@ Data: {scenes} scenes, drawn from the seeds 0 to {last_scene}. Everything that i
 {phases}
 
 Time is wall-clock time on two CPU cores, float32, shared with other work; a phase with more than one start was
-interrupted and resumed from its checkpoint.
+interrupted and resumed from its checkpoint. {remark}
 
 - The autoencoder learns L1 + L2 + L1 of the edges of the pictures, a small KL term, and a 16 x 16 thumbnail that a
   linear map must read off the latents. Its latents have mean 0 and spread 1 in every channel.
@@ -140,7 +141,8 @@ python -m training.card --out DIR --model daemon/models/demo
 ## Limits
 
 It knows nothing but the words above, one object a picture, 128 x 128 pixels. Edges are softer than in the drawings, and
-thin parts (windows, baskets, wheels) are approximate. It is there to show that the machinery works.
+thin parts (windows, baskets, wheels) are approximate. Held-out pairs have the right words but rougher shapes: the judge
+reads which of six objects it is, not how well it is drawn.
 
 ## Licence
 
@@ -157,7 +159,7 @@ def channels(config: dict[str, Any]) -> str:
     return f"({', '.join(map(str, config['block_out_channels']))})"
 
 
-def card(out: Path, model: Path, figures: dict[str, Any], scenes: int) -> str:
+def card(out: Path, model: Path, figures: dict[str, Any], scenes: int, remark: str) -> str:
     """Returns the model card of the exported folder."""
     sizes = {name: parameters(model / path) for name, path in WEIGHTS.items()}
     configs = {name: read_config((model / path).parent / "config.json") for name, path in WEIGHTS.items()}
@@ -192,6 +194,7 @@ def card(out: Path, model: Path, figures: dict[str, Any], scenes: int) -> str:
         empty=unet.EMPTY_CAPTIONS,
         average=unet.EMA_DECAY,
         noise=decoder.NOISE,
+        remark=remark,
     )
 
 
@@ -200,9 +203,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the training")
     parser.add_argument("--model", type=Path, required=True, help="the model whose README.md to write")
     parser.add_argument("--scenes", type=int, default=16384)
+    parser.add_argument("--remark", default="", help="a sentence on how this very training went")
     options = parser.parse_args()
     figures = json.loads((options.out / "figures.json").read_text())
-    (options.model / "README.md").write_text(card(options.out, options.model, figures, options.scenes))
+    (options.model / "README.md").write_text(card(options.out, options.model, figures, options.scenes, options.remark))
 
 
 if __name__ == "__main__":
