@@ -14,7 +14,7 @@ from daemon.resources import resource
 from tests.running_daemon import RunningDaemon
 
 PROMPT = "a red house in a meadow at sunset"
-SEED, STEPS, GUIDANCE = 7, 4, 5.0
+SEED, STEPS, GUIDANCE = 7, 4, 4.0
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def in_one_piece() -> np.ndarray:
 
 
 def prompt(**settings: object) -> str:
-    lines = "".join(f"{key}: {value}\n" for key, value in {"seed": SEED, **settings}.items())
+    lines = "".join(f"{key}: {value}\n" for key, value in {"seed": SEED, "guidance_scale": GUIDANCE, **settings}.items())
     return f"---\n{lines}---\n{PROMPT}\n"
 
 

@@ -101,7 +101,8 @@ Sampler `{sampler}`, {steps} steps, guidance {guidance:g}, 128 x 128 pixels. The
 
 `training/judge.py` trains a small network on {drawings} drawings and nothing else, tests it on {tests} further drawings,
 and lets it read {generated} generated pictures with fresh seeds and random captions. The pairs of object and colour in
-the last column were kept out of training ({held_out}); {unseen} pictures.
+the last column were kept out of training ({held_out}), though not out of
+the judge's drawings; {unseen} pictures.
 
 {judged}
 
@@ -122,7 +123,7 @@ Data: {scenes} scenes, drawn from the seeds 0 to {last_scene}. Everything that i
 {phases}
 
 Time is wall-clock time on two CPU cores, float32, shared with other work; a phase with more than one start was
-interrupted and resumed from its checkpoint. {remark}
+interrupted and resumed from its checkpoint.{remark}
 
 - The autoencoder learns L1 + L2 + L1 of the edges of the pictures, a small KL term, and a 16 x 16 thumbnail that a
   linear map must read off the latents. Its latents have mean 0 and spread 1 in every channel.
@@ -194,7 +195,7 @@ def card(out: Path, model: Path, figures: dict[str, Any], scenes: int, remark: s
         empty=unet.EMPTY_CAPTIONS,
         average=unet.EMA_DECAY,
         noise=decoder.NOISE,
-        remark=remark,
+        remark=f" {remark}" if remark else "",
     )
 
 
