@@ -59,7 +59,7 @@ def write_previews(root: Path, artifacts: Sequence[tiffsd.Artifact], *, stem: st
     try:
         for artifact in artifacts:
             write_preview(root, artifact, stem=stem)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         log.warning("no preview of %s: %s", shown(stem), error)
 
 
