@@ -1,6 +1,8 @@
 """What happens when people edit: the table of DESIGN section 2, row by row, against the real daemon."""
 
 import io
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +74,25 @@ def test_saving_in_a_paused_inbox_does_nothing_until_the_stage_goes_on(daemon: R
     assert path.exists()
     pause.unlink()
     daemon.found("pictures/paused.*.png")
+
+
+def test_a_save_in_the_moment_of_the_claim_gives_old_or_new_content_and_never_a_mix(daemon: RunningDaemon) -> None:
+    path = daemon.spool / "inbox/1-text" / "racing.txt"
+    versions = [f"---\nstepz: {number}\n---\n" + f"{number % 10}" * 5000 for number in range(40)]
+    for number, version in enumerate(versions):
+        with path.open("w") as file:
+            file.write(version[:3000])
+            file.flush()
+            os.fsync(file.fileno())
+            file.write(version[3000:])
+        # Around the settle time, so that some saves meet the claim.
+        ended = time.monotonic() + 0.03 + 0.01 * (number % 6)
+        wait_until(lambda: time.monotonic() > ended, what="the pause between two saves")  # noqa: B023
+    wait_until(lambda: not path.exists() and not list(daemon.spool.glob(".work/*")), what="all saves are worked off")
+    contents = [found.read_text() for found in daemon.spool.glob("failed/1-text/racing*/racing*.txt")]
+    assert set(contents) <= set(versions)
+    assert len(contents) == len(set(contents)) > 1
+    assert versions[-1] in contents
 
 
 def test_each_file_saved_under_another_name_is_a_job_of_its_own_with_its_parent_in_the_record(daemon: RunningDaemon) -> None:
