@@ -1,5 +1,6 @@
 """Artifacts for tests, small and without a model."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -36,6 +37,13 @@ def latents(
         ),
         tensors,
     )
+
+
+def file_of(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) -> bytes:
+    """The bytes of an artifact's file."""
+    file = io.BytesIO()
+    tiffsd.write(file, artifact, layout=layout)
+    return file.getvalue()
 
 
 def unmarried(artifact: tiffsd.Artifact) -> tiffsd.Artifact:

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 import tiffsd
-from tests.artifacts import latents
+from tests.artifacts import file_of, latents
 from tests.running_daemon import RunningDaemon
 
 
@@ -26,12 +26,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
 def tiff(pixels: np.ndarray, **options: object) -> bytes:
     file = io.BytesIO()
     tifffile.imwrite(file, pixels, **options)
-    return file.getvalue()
-
-
-def artifact(made: tiffsd.Artifact) -> bytes:
-    file = io.BytesIO()
-    tiffsd.write(file, made)
     return file.getvalue()
 
 
@@ -56,21 +50,21 @@ def not_a_number() -> bytes:
 
 
 def truncated() -> bytes:
-    return artifact(latents())[:3000]
+    return file_of(latents())[:3000]
 
 
 CASES: list[tuple[str, str, Callable[[], bytes], list[str]]] = [
     ("inbox/2-diffuse", "eight.tiff", eight_bit, ["eight.tiff", "8"]),
     ("inbox/2-diffuse", "cat_state1x.tiff", prototype_integers, ["cat_state1x.tiff", "whole numbers"]),
     ("inbox/2-diffuse", "nan.tiff", not_a_number, ["nan.tiff", "NaN"]),
-    ("inbox/2-diffuse", "sixteen.tiff", lambda: artifact(latents(channels=16)), ["16", "channels", "demo"]),
+    ("inbox/2-diffuse", "sixteen.tiff", lambda: file_of(latents(channels=16)), ["16", "channels", "demo"]),
     ("inbox/2-diffuse", "short.tiff", truncated, ["short.tiff"]),
     ("inbox/3-decode", "words.txt", lambda: b"a cat", ["words.txt", "inbox/1-text"]),
     ("inbox/2-diffuse", "photo.png", png, ["photo.png", "inbox/encode"]),
     (
         "inbox/2-diffuse",
         "finished.tiff",
-        lambda: artifact(latents(state=tiffsd.State.FINAL)),
+        lambda: file_of(latents(state=tiffsd.State.FINAL)),
         ["finished.tiff", "strength", "3-decode"],
     ),
     ("inbox/1-text", "key.txt", lambda: b"---\nstepz: 3\n---\na cat", ["key.txt", "stepz", "did you mean 'steps'"]),

@@ -1,6 +1,5 @@
 """What happens when people edit: the table of DESIGN section 2, row by row, against the real daemon."""
 
-import io
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 import tiffsd
-from tests.artifacts import latents, unmarried
+from tests.artifacts import file_of, latents, unmarried
 from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
 
@@ -24,12 +23,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
     running.start()
     yield running
     running.close()
-
-
-def file_of(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) -> bytes:
-    file = io.BytesIO()
-    tiffsd.write(file, artifact, layout=layout)
-    return file.getvalue()
 
 
 def married(**header: object) -> tiffsd.Artifact:

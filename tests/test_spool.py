@@ -174,6 +174,7 @@ def complete(spool: Spool, claim: Claim, story: Story) -> list[Path]:
     spool.begin_attempt(claim)
     if story.entrusts:
         spool.entrust(claim)
+        spool.take_back(claim)
     for name, content in story.outputs.items():
         with spool.create_output(claim, name) as file:
             file.write(content)
@@ -414,6 +415,7 @@ def test_calls_come_in_the_order_that_makes_a_job_safe(tmp_path: Path) -> None:
     claim = claim_one(spool)
     spool.begin_attempt(claim)
     spool.entrust(claim)
+    spool.take_back(claim)
     with spool.create_output(claim, "latents.tiff") as file:
         file.write(b"x")
     spool.commit(claim, publications("latents.tiff"))
@@ -436,7 +438,9 @@ def test_calls_come_in_the_order_that_makes_a_job_safe(tmp_path: Path) -> None:
         "rename .work/J/.attempt.json.part .work/J/attempt.json",
         "fsync_folder .work/J",
         "mkdir .work/J/out",
-        # read without harm, and with the worker from here on
+        # read without harm and given to the worker; come back from it
+        "rename .work/J/.attempt.json.part .work/J/attempt.json",
+        "fsync_folder .work/J",
         "rename .work/J/.attempt.json.part .work/J/attempt.json",
         "fsync_folder .work/J",
         # S1, S2, S3: outputs, then the commit
@@ -582,6 +586,15 @@ def test_kills_of_the_daemon_do_not_fail_a_job_that_lies_with_a_worker(root: Pat
         spool = Spool(root, FOLDERS)
         (claim,) = spool.recover()
         assert claim.attempts == 0
+
+
+def test_a_job_that_came_back_from_its_worker_counts_its_attempt_again(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.entrust(claim)
+    spool.take_back(claim)
+    assert [again.attempts for again in Spool(root, FOLDERS).recover()] == [1]
 
 
 def test_an_attempt_counts_when_the_whole_machine_went_down_with_it(root: Path) -> None:
