@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 import tiffsd
 from daemon.config import Config, parse_yaml
 from daemon.errors import InputError
 from daemon.names import shown, stem_of
-from daemon.originals import compared
+from daemon.originals import AMBIGUOUS, NO_ORIGINAL, compared
 from daemon.pictures import read_photo, read_recipe
 from daemon.prompts import Prompt, parse_prompt, refuse_unsupported
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
@@ -57,6 +55,8 @@ DEPENDS_ON = {
     "encode": ("model", "vae", "width", "height", "seed", "strength"),
 }
 
+
+Notes = tuple[str, ...]
 
 # Where an artifact can go that was dropped into a stage that cannot take it.
 TAKERS = {
@@ -121,8 +121,8 @@ def _read_text(files: Files, shelves: Shelves) -> Request:
     prompt = _prompt_or_recipe(files, shelves.config)
     given = layered(prompt.settings, _spoken_beside(files, shelves.config))
     settings = _with_seed(_settle(given, files.name, shelves.config))
-    tensors = _saved_embedding(settings.embedding, shelves)
-    notes = prompt.notes
+    tensors, found = _saved_embedding(settings.embedding, shelves)
+    notes = prompt.notes + found
     if settings.strength is not None:
         notes += ("strength is for pictures and finished latents; a prompt starts from noise, so it is passed over",)
     if "negative_prompt_embeds" in tensors and settings.negative_prompt:
@@ -138,10 +138,12 @@ def _read_diffuse(files: Files, shelves: Shelves) -> Request:
     artifact = _read_latents(files, shelves)
     beside = _spoken_beside(files, shelves.config)
     settings = _settle(layered(_said_by(artifact), beside, _size_of(artifact)), files.name, shelves.config)
-    tensors = {**artifact.tensors, **_embedding_half(files), **_saved_embedding(beside.get("embedding"), shelves)}
+    half, found = _embedding_half(files, shelves)
+    saved, found_saved = _saved_embedding(beside.get("embedding"), shelves)
+    tensors = {**artifact.tensors, **half, **saved}
     encodes_text = _must_encode_text(tensors, beside, files, artifact)
     _check_startable(artifact, settings, files.name)
-    notes = artifact.notes
+    notes = artifact.notes + found + found_saved
     if settings.seed is None:
         settings = _with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
@@ -179,10 +181,11 @@ def _read_encode(files: Files, shelves: Shelves) -> Request:
     with _naming_the_taker(files):
         picture, done_to_it = read_photo(path, files.name, size=size, limit=config.limits.pixels)
     settings = settings.model_copy(update={"height": picture.shape[0], "width": picture.shape[1]})
-    tensors = {"picture": picture, **_saved_embedding(settings.embedding, shelves)}
+    saved, found = _saved_embedding(settings.embedding, shelves)
+    tensors = {"picture": picture, **saved}
     encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors
     recipe = _recipe("encode", settings, given)
-    return Request("encode", settings, recipe, tensors, notes=notes + done_to_it, encodes_text=encodes_text)
+    return Request("encode", settings, recipe, tensors, notes=notes + found + done_to_it, encodes_text=encodes_text)
 
 
 READERS = {"text": _read_text, "diffuse": _read_diffuse, "decode": _read_decode, "encode": _read_encode}
@@ -261,23 +264,29 @@ def _size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
     return {"width": columns * PIXELS_PER_LATENT, "height": rows * PIXELS_PER_LATENT}
 
 
-def _embedding_half(files: Files) -> dict[str, NDArray[Any]]:
+def _embedding_half(files: Files, shelves: Shelves) -> tuple[Tensors, Notes]:
     for role in ("_prompt", "_textstate1"):
         if role in files.members:
-            half = tiffsd.read(files.members[role], expect=tiffsd.Kind.EMBEDDING, name=files.names[role])
-            return {name: half.tensors[name] for name in EMBEDDING_TENSORS if name in half.tensors}
-    return {}
+            return _embedding(files.members[role], files.names[role], shelves)
+    return {}, ()
 
 
-def _saved_embedding(name: str | None, shelves: Shelves) -> dict[str, NDArray[Any]]:
+def _saved_embedding(name: str | None, shelves: Shelves) -> tuple[Tensors, Notes]:
     if name is None:
-        return {}
+        return {}, ()
     path = shelves.embeddings / f"{name}.tiff"
     if path.is_symlink() or not path.is_file():
         saved = ", ".join(sorted(found.stem for found in shelves.embeddings.glob("*.tiff"))) or "none"
         raise InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
-    saved_artifact = tiffsd.read(path, expect=tiffsd.Kind.EMBEDDING, name=path.name)
-    return {tensor: saved_artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in saved_artifact.tensors}
+    return _embedding(path, path.name, shelves)
+
+
+def _embedding(path: Path, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
+    artifact = tiffsd.read(path, expect=tiffsd.Kind.EMBEDDING, name=name)
+    if shelves.keep is not None:
+        artifact = compared(artifact, path, name=name, keep=shelves.keep)
+    tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}
+    return tensors, tuple(f"{shown(name)}: {note}" for note in artifact.notes)
 
 
 def _must_encode_text(tensors: Tensors, beside: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact) -> bool:
@@ -295,10 +304,10 @@ def _must_encode_text(tensors: Tensors, beside: Mapping[str, Any], files: Files,
             )
         return False
     stem = shown(stem_of(files.name))
+    why = next((note for note in artifact.notes if note.startswith((NO_ORIGINAL, AMBIGUOUS))), "none lies beside them")
     raise InputError(
-        f"{files.name}: these latents have no embedding, and no original of them was kept; "
-        f"drop the prompt as {stem}.txt beside them, or a settings file {stem}.yaml with a line `prompt: ...`, "
-        "or `embedding: NAME` for a saved one"
+        f"{files.name}: these latents have no embedding, and {why}; drop the prompt as {stem}.txt beside them, or a settings file "
+        f"{stem}.yaml with a line `prompt: ...`, or `embedding: NAME` for a saved one"
     )
 
 

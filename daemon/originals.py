@@ -1,32 +1,52 @@
-"""Dropped latents against the original that the daemon kept: what an editor lost comes back, what a program changed is noticed.
+"""A dropped artifact against the original that the daemon kept: what an editor lost comes back, what a program changed is noticed.
 
-The original is found by the artifact's id; without one by the stem, where only one can be meant, of the same size, and half of the
-canvas agrees with it.
+The original is found by the artifact's id; without one by the stem, where exactly one fits: of the same kind and size, and half of
+its canvas agrees.
 """
 
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import tiffsd
-from daemon.names import id_of, output_name, stem_of
+from daemon.names import id_of, output_name, shown, stem_of
+from tiffsd.canvas import canvas_tensor
+
+# As many namesakes are compared pixel by pixel; more of them tell that the stem names nothing.
+MOST_NAMESAKES = 64
+NO_ORIGINAL = "no original of it is kept"
+AMBIGUOUS = "its name does not tell which of the kept originals it is"
 
 
 def compared(artifact: tiffsd.Artifact, path: Path, *, name: str, keep: Path) -> tiffsd.Artifact:
     """The artifact in `path`, repaired from its kept original if it lost something; `name` is what people called the file."""
-    if "prompt_embeds" in artifact.tensors and artifact.header.recipe:
+    if _is_whole(artifact):
         return _changed_by_program(artifact, keep / output_name(stem_of(name), artifact.header.id, ".tiff"))
     identity = tiffsd.find_id(path, name)
-    original = next((kept for kept in keep.iterdir() if identity and id_of(kept.name) == identity), None)
-    if original:
-        return tiffsd.repair(artifact, tiffsd.read(original, name=original.name), name=name)
-    return _repaired_by_stem(artifact, name, keep)
+    kept = _of_id(keep, stem_of(name), identity) if identity else None
+    if kept:
+        return tiffsd.repair(artifact, tiffsd.read(kept, name=kept.name), name=name)
+    return _repaired_by_stem(artifact, name, keep) if artifact.canvas else artifact
+
+
+def _is_whole(artifact: tiffsd.Artifact) -> bool:
+    complete = "prompt_embeds" in artifact.tensors
+    return complete and bool(artifact.header.recipe) and artifact.canvas is None
+
+
+def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
+    usual = keep / output_name(stem, identity, ".tiff")
+    if usual.is_file():
+        return usual
+    return next((keep / kept for kept in os.listdir(keep) if id_of(kept) == identity), None)
 
 
 def _changed_by_program(artifact: tiffsd.Artifact, kept: Path) -> tiffsd.Artifact:
     """A program that writes TIFFSD itself leaves no painted pixels: only the kept original shows what it changed."""
-    if artifact.painted or not kept.is_file():
+    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or not kept.is_file():
         return artifact
     latents, original = artifact.tensors["latents"], tiffsd.read(kept, name=kept.name).tensors["latents"]
     changed = latents.size if latents.shape != original.shape else int(np.count_nonzero(latents != original))
@@ -38,12 +58,23 @@ def _changed_by_program(artifact: tiffsd.Artifact, kept: Path) -> tiffsd.Artifac
 
 
 def _repaired_by_stem(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:
-    """Without an id only one original of that stem may be meant, of the same size, and half of the canvas must agree with it."""
-    namesakes = [kept for kept in keep.iterdir() if stem_of(kept.name) == stem_of(name)]
-    if len(namesakes) != 1:
-        return artifact
-    original = tiffsd.read(namesakes[0], name=namesakes[0].name)
-    if original.header.size != artifact.header.size:
-        return artifact
-    repaired = tiffsd.repair(artifact, original, name=name)
-    return repaired if repaired.painted * 2 <= repaired.tensors["latents"].size else artifact
+    agreeing = list(_agreeing_namesakes(artifact, name, keep))
+    if len(agreeing) == 1:
+        return agreeing[0]
+    if not agreeing:
+        return replace(artifact, notes=(*artifact.notes, NO_ORIGINAL))
+    ids = ", ".join(sorted(repaired.header.id for repaired in agreeing))
+    reason = f"{AMBIGUOUS}, {ids}: put the right one into the name, {shown(stem_of(name))}.ID.tiff"
+    return replace(artifact, notes=(*artifact.notes, reason))
+
+
+def _agreeing_namesakes(artifact: tiffsd.Artifact, name: str, keep: Path) -> Iterator[tiffsd.Artifact]:
+    namesakes = [kept for kept in os.listdir(keep) if stem_of(kept) == stem_of(name)]
+    for kept in namesakes if len(namesakes) <= MOST_NAMESAKES else []:
+        try:
+            repaired = tiffsd.repair(artifact, tiffsd.read(keep / kept, expect=artifact.header.kind), name=name)
+        except tiffsd.TiffsdError:
+            continue  # another kind or size
+        canvas = canvas_tensor(repaired.tensors, repaired.header.kind)
+        if canvas is not None and repaired.painted * 2 <= canvas.size:
+            yield repaired

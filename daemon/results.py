@@ -130,7 +130,10 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
     def write(file: BinaryIO) -> None:
         tiffsd.write(file, artifact)
 
-    return [Output(Publication(f"embedding-{header.id}.tiff", "embeddings", f"{name}.tiff"), write)]
+    return [
+        Output(Publication(f"keep-{header.id}.tiff", KEEP, output_name(name, header.id, ".tiff")), write),
+        Output(Publication(f"embedding-{header.id}.tiff", "embeddings", f"{name}.tiff"), write),
+    ]
 
 
 def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:

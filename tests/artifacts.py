@@ -39,6 +39,22 @@ def latents(
     )
 
 
+def embedding(*, seed: int = 0, **header: Any) -> tiffsd.Artifact:
+    """An embedding of the embedded model's shape, with a pooled one that no canvas shows."""
+    rng = np.random.default_rng(seed)
+    tensors: dict[str, NDArray[Any]] = {
+        name: rng.standard_normal(shape).astype(np.float32)
+        for name, shape in {
+            "prompt_embeds": (77, WIDTH),
+            "negative_prompt_embeds": (77, WIDTH),
+            "pooled_prompt_embeds": (WIDTH,),
+        }.items()
+    }
+    fields = {"recipe": {"prompt": "a red house", "negative_prompt": ""}, **header}
+    kind, layout = tiffsd.Kind.EMBEDDING, tiffsd.Layout.STRIP
+    return tiffsd.Artifact(tiffsd.Header(kind=kind, id=tiffsd.new_id(), layout=layout, size=(77, 77, WIDTH), **fields), tensors)
+
+
 def file_of(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) -> bytes:
     """The bytes of an artifact's file."""
     file = io.BytesIO()

@@ -1,0 +1,136 @@
+"""What an editor drops comes back from the kept original, whatever is left to find it by. No daemon, no model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+import tiffsd
+from daemon.config import Config
+from daemon.errors import InputError
+from daemon.intake import Files, Shelves, read_request
+from daemon.originals import compared
+from tests.artifacts import embedding, latents, unmarried
+
+DESCRIPTION, PROFILE, RECORD, TENSORS = 270, 34675, 65000, 65001
+
+
+def saved_by_editor(source: Path, target: Path, *, keeping: tuple[int, ...], paint: bool = False) -> Path:
+    """The file as an editor saves it that keeps only some tags; `paint` fills a corner."""
+    with tifffile.TiffFile(source) as tiff:
+        page = tiff.pages[0]
+        pixels = page.asarray()
+        tags = {code: page.tags[code].value for code in keeping}
+    if paint:
+        pixels[:3, :3] = 0.9
+    tifffile.imwrite(
+        target,
+        pixels,
+        metadata=None,
+        photometric="minisblack",
+        description=tags.get(DESCRIPTION),
+        iccprofile=tags.get(PROFILE),
+        extratags=[(code, 2, 0, tags[code], True) for code in (RECORD, TENSORS) if code in tags],
+    )
+    return target
+
+
+LOSSES = {
+    "nothing, by a new name": ((DESCRIPTION, PROFILE, RECORD, TENSORS), "renamed.tiff"),
+    "the tensors": ((DESCRIPTION, PROFILE, RECORD), "renamed.tiff"),
+    "the record": ((DESCRIPTION, PROFILE, TENSORS), "renamed.tiff"),
+    "both": ((DESCRIPTION, PROFILE), "renamed.tiff"),
+    "all but the profile": ((PROFILE,), "renamed.tiff"),
+    "all but the id in the name": ((), "renamed.{id}.tif"),
+    "all but the stem": ((), "cat.tiff"),
+}
+
+
+@pytest.mark.parametrize("made", [latents, embedding], ids=["latents", "embedding"])
+@pytest.mark.parametrize(("keeping", "name"), LOSSES.values(), ids=LOSSES.keys())
+@pytest.mark.parametrize("paint", [False, True], ids=["untouched", "painted"])
+def test_whatever_is_lost_comes_back(
+    made: Callable[[], tiffsd.Artifact], keeping: tuple[int, ...], name: str, paint: bool, tmp_path: Path
+) -> None:
+    original = made()
+    keep = _kept(tmp_path, original)
+    # A namesake: another artifact of the same stem, kind and size must not be taken for it.
+    _kept(tmp_path, replace(original, header=replace(original.header, id=tiffsd.new_id()), tensors=_others(original)))
+    name = name.format(id=original.header.id)
+    path = saved_by_editor(keep, tmp_path / name, keeping=keeping, paint=paint)
+    artifact = tiffsd.read(path, name=name, expect=original.header.kind)
+    found = compared(artifact, path, name=name, keep=keep.parent)
+    assert found.header.id == original.header.id
+    assert found.header.recipe == original.header.recipe
+    assert found.header.state == original.header.state
+    assert found.painted == (9 if paint else 0)
+    for tensor, expected in original.tensors.items():
+        differing = int((found.tensors[tensor] != expected).sum())
+        assert differing == (9 if paint and tensor in {"latents"} | ({"prompt_embeds"} if made is embedding else set()) else 0)
+
+
+def test_only_what_was_restored_is_said(tmp_path: Path) -> None:
+    original = latents()
+    keep = _kept(tmp_path, original)
+    path = saved_by_editor(keep, tmp_path / "cat.tiff", keeping=(DESCRIPTION,))
+    notes = compared(tiffsd.read(path), path, name="cat.tiff", keep=keep.parent).notes
+    assert any(
+        f"restored from the original {original.header.id}: the record, negative_prompt_embeds, prompt_embeds" in note
+        for note in notes
+    )
+    assert compared(tiffsd.read(keep), keep, name=keep.name, keep=keep.parent).notes == ()
+
+
+def test_a_stem_that_fits_two_originals_is_no_guess_but_a_sentence(tmp_path: Path) -> None:
+    first = latents()
+    second = replace(first, header=replace(first.header, id=tiffsd.new_id()))
+    keep = _kept(tmp_path, first)
+    _kept(tmp_path, second)
+    path = saved_by_editor(keep, tmp_path / "cat.tiff", keeping=())
+    with pytest.raises(InputError) as raised:
+        _request(path, keep.parent)
+    for words in (first.header.id, second.header.id, "cat.ID.tiff", "cat.txt", "cat.yaml"):
+        assert words in str(raised.value)
+
+
+def test_what_cannot_be_repaired_says_what_is_missing_and_the_two_ways_out(tmp_path: Path) -> None:
+    keep = _kept(tmp_path, latents(seed=1))
+    tiffsd.write(tmp_path / "whole.tiff", unmarried(latents()))
+    path = saved_by_editor(tmp_path / "whole.tiff", tmp_path / "dog.tiff", keeping=())
+    with pytest.raises(InputError, match=r"no embedding, and no original of it is kept; drop the prompt as dog\.txt .*dog\.yaml"):
+        _request(path, keep.parent)
+
+
+def test_an_edited_saved_embedding_gets_back_what_the_editor_dropped(tmp_path: Path) -> None:
+    original = embedding()
+    keep = _kept(tmp_path, original)
+    (tmp_path / "embeddings").mkdir()
+    saved_by_editor(keep, tmp_path / "embeddings/cat.tiff", keeping=(DESCRIPTION,), paint=True)
+    tiffsd.write(tmp_path / "dog.tiff", latents(seed=3))
+    (tmp_path / "dog.yaml").write_text("embedding: cat")
+    request = _request(tmp_path / "dog.tiff", keep.parent, settings=tmp_path / "dog.yaml")
+    np.testing.assert_array_equal(request.tensors["pooled_prompt_embeds"], original.tensors["pooled_prompt_embeds"])
+    assert (request.tensors["prompt_embeds"] != original.tensors["prompt_embeds"]).sum() == 9
+    assert any("cat.tiff: restored from the original" in note for note in request.notes)
+
+
+def _kept(folder: Path, artifact: tiffsd.Artifact) -> Path:
+    keep = folder / "keep"
+    keep.mkdir(exist_ok=True)
+    path = keep / f"cat.{artifact.header.id}.tiff"
+    tiffsd.write(path, artifact)
+    return path
+
+
+def _others(artifact: tiffsd.Artifact) -> dict[str, np.ndarray]:
+    return {name: tensor[::-1].copy() for name, tensor in artifact.tensors.items()}
+
+
+def _request(path: Path, keep: Path, settings: Path | None = None):
+    members, names = {"principal": path}, {"principal": path.name}
+    if settings:
+        members[".yaml"], names[".yaml"] = settings, settings.name
+    return read_request("diffuse", Files(members, names), Shelves(Config(), keep.parent / "embeddings", keep))
