@@ -114,6 +114,18 @@ def test_painting_white_over_the_only_pixel_beyond_white_is_painting() -> None:
     assert (reading.tensor[0, 1:4, 1:4] == 4).all()
 
 
+def test_rgba_whose_transparent_pixels_an_editor_emptied_is_refused_and_an_erased_region_is_not() -> None:
+    latents, head = noise(4, 16, 16), header((4, 16, 16), layout=Layout.RGBA)
+    drawn, erased = paint(latents, head), paint(latents, head)
+    around = drawn[:, 2:12, 3:13]
+    around[:, around[3] <= 0] = 0
+    drawn[:, 4:10, 5:11] = 0.3
+    with pytest.raises(BadValues, match="took the fourth channel for transparency"):
+        read_canvas(Canvas(drawn), head, latents, name="x")
+    erased[:, 2:12, 3:13] = 0
+    assert read_canvas(Canvas(erased), head, latents, name="x").painted == 400
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 2e4])
 def test_impossible_pixels_are_refused(bad: float) -> None:
     latents = noise(4, 8, 12)

@@ -210,3 +210,16 @@ def test_a_bare_sixteen_bit_mosaic_can_be_repaired(tmp_path: Path) -> None:
     assert found.painted == 6
     assert (found.tensors["latents"][0, 0:2, 0:3] == 4).all()
     np.testing.assert_array_equal(found.tensors["latents"][1:], latents[1:])
+
+
+def test_bare_rgba_with_the_spread_of_a_raw_result_is_repaired_as_it_is_and_not_rescaled(tmp_path: Path) -> None:
+    latents = 3 * smooth(4, 16, 24)
+    header = tiffsd.Header(Kind.LATENTS, "3f9a1c2e", Layout.RGBA, (4, 16, 24), state=State.FINAL, recipe={"seed": 7})
+    original = Artifact(header, {"latents": latents})
+    pixels = np.moveaxis(latents, 0, -1).copy()
+    pixels[0:2, 0:3] = 0.25
+    tifffile.imwrite(tmp_path / "cat.3f9a1c2e.tiff", pixels, photometric="rgb", extrasamples=["unassalpha"], metadata=None)
+    found = tiffsd.repair(tiffsd.read(tmp_path / "cat.3f9a1c2e.tiff", expect=Kind.LATENTS), original)
+    assert found.painted == 24
+    assert (found.tensors["latents"][:, 0:2, 0:3] == 0.25).all()
+    np.testing.assert_array_equal(found.tensors["latents"][:, 2:], latents[:, 2:])

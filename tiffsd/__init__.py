@@ -3,29 +3,37 @@
     artifact = tiffsd.read("cat.3f9a1c2e.tiff")
     artifact.header.recipe["prompt"], artifact.tensors["latents"].shape, artifact.painted
     tiffsd.write("copy.tiff", artifact, layout=tiffsd.Layout.PAGES)
+    tiffsd.write("cut.tiff", tiffsd.edit.crop(artifact, tiffsd.Region(64, 64)))
 
 The format is described in `tiffsd.spec`. Needs numpy, tifffile and safetensors; imagecodecs for files that editors compressed.
 """
 
-from tiffsd.artifact import Artifact, repair
-from tiffsd.file import find_id, inspect, read, write
-from tiffsd.header import Header, new_id
-from tiffsd.spec import (
-    VERSION,
-    BadHeader,
-    BadShape,
-    BadValues,
-    Kind,
-    Layout,
-    NewerFormat,
-    NotTiffsd,
-    State,
-    TiffsdError,
-    TooLarge,
-    Truncated,
-    WrongKind,
-)
-from tiffsd.summary import describe
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tiffsd import edit, preview
+    from tiffsd.artifact import Artifact, repair
+    from tiffsd.difference import compare
+    from tiffsd.file import find_id, inspect, read, same_tensors, write
+    from tiffsd.header import Header, new_id
+    from tiffsd.region import Region
+    from tiffsd.spec import (
+        VERSION,
+        BadHeader,
+        BadShape,
+        BadValues,
+        Kind,
+        Layout,
+        NewerFormat,
+        NotTiffsd,
+        State,
+        TiffsdError,
+        TooLarge,
+        Truncated,
+        WrongKind,
+    )
+    from tiffsd.summary import describe
 
 __all__ = [
     "VERSION",
@@ -38,16 +46,41 @@ __all__ = [
     "Layout",
     "NewerFormat",
     "NotTiffsd",
+    "Region",
     "State",
     "TiffsdError",
     "TooLarge",
     "Truncated",
     "WrongKind",
+    "compare",
     "describe",
+    "edit",
     "find_id",
     "inspect",
     "new_id",
+    "preview",
     "read",
     "repair",
+    "same_tensors",
     "write",
 ]
+
+_ROOMS = {
+    "artifact": ("Artifact", "repair"),
+    "difference": ("compare",),
+    "file": ("find_id", "inspect", "read", "same_tensors", "write"),
+    "header": ("Header", "new_id"),
+    "region": ("Region",),
+    "summary": ("describe",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Fetch a public name when it is first used: a command line must answer before numpy and tifffile are imported."""
+    if name not in __all__:
+        raise AttributeError(f"module 'tiffsd' has no attribute {name!r}")
+    if name in ("edit", "preview"):
+        return import_module(f"tiffsd.{name}")
+    room = next((room for room, names in _ROOMS.items() if name in names), "spec")
+    found = globals()[name] = getattr(import_module(f"tiffsd.{room}"), name)
+    return found

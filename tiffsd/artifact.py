@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tiffsd.canvas import EMBEDDING_ROWS, Canvas, canvas_tensor, check_pixels, fitted, named_tensors, read_canvas, to_pixels
 from tiffsd.header import Header
 from tiffsd.pixels import check_picture
-from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, WrongKind
+from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, Layout, WrongKind
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -74,11 +74,22 @@ def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -
         lost = {k: t for k, t in original.tensors.items() if header.kind is Kind.PICTURE and k not in artifact.tensors}
         notes = artifact.notes + _restored(artifact, original, lost)
         return replace(artifact, header=header, tensors={**artifact.tensors, **lost}, notes=notes)
-    settled = settle(header, artifact.canvas, original.tensors, name=label)
+    settled = _settled(header, artifact.canvas, original.tensors, name=label)
     lost = {key: tensor for key, tensor in settled.tensors.items() if key not in artifact.tensors}
     counted = f"{settled.painted} of {_canvas_size(settled)} canvas values differ from the original {original.header.id}"
     # What reading noted was about what is restored now.
     return replace(settled, notes=(*_restored(artifact, original, lost), counted, *settled.notes))
+
+
+def _settled(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
+    """The reading of a canvas that agrees best with the original, where a file without metadata can be read in two ways."""
+    taken = settle(header, canvas, exact, name=name)
+    if canvas.as_found is None or canvas.as_found.shape != canvas.planes.shape:
+        return taken
+    found = settle(header, replace(canvas, planes=canvas.as_found), exact, name=name)
+    # A crop differs everywhere either way; only rgba shows plain values.
+    readings = (found, taken) if header.layout is Layout.RGBA else (taken, found)
+    return min(readings, key=lambda artifact: artifact.painted)
 
 
 def check(artifact: Artifact) -> None:
@@ -119,6 +130,8 @@ def _repaired_header(artifact: Artifact, original: Artifact) -> Header:
         return mine
     if mine.kind is Kind.PICTURE:
         return replace(kept, size=mine.size)
+    if artifact.canvas is None and mine.kind is Kind.LATENTS:  # its exact tensors are its own, and may have been cropped
+        return fitted(replace(kept, layout=mine.layout), Canvas(artifact.tensors["latents"]))
     return kept
 
 

@@ -132,8 +132,12 @@ def _mapped(canvas: Canvas, header: Header, *, name: str) -> Artifact:
 
 
 def _raw(tensor: Floats, header: Header, found: Canvas) -> Artifact:
-    """A tensor in plain values; its canvas is what TIFFSD would have painted, so that repair can compare like with like."""
-    canvas = Canvas(paint(tensor, header), half=found.half)
+    """A tensor in plain values; its canvas is what TIFFSD would have painted, so that repair can compare like with like.
+
+    The spread of the values may mislead (rgba of TIFFSD with a standard deviation like that of the prototype's results): repair
+    also tries the pixels as they were found.
+    """
+    canvas = Canvas(paint(tensor, header), half=found.half, as_found=found.planes)
     return Artifact(header, named_tensors(tensor, header), canvas=canvas)
 
 

@@ -36,11 +36,16 @@ EMBEDDING_ROWS = ("prompt_embeds", "negative_prompt_embeds")
 
 @dataclass(frozen=True)
 class Canvas:
-    """Planes of pixels (n, H, W) as an editor saved them; `step` is that of integers, `half` says float16."""
+    """Planes of pixels (n, H, W) as an editor saved them; `step` is that of integers, `half` says float16.
+
+    Where a file without metadata was taken to hold plain values, `planes` are what they would have been painted as, and `as_found`
+    is what lies in the file.
+    """
 
     planes: Floats
     step: float = 0.0
     half: bool = False
+    as_found: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
         return Reading(found, found.size, (resized, *_coarse(canvas)))
     expected = to_pixels(exact, header)
     _check_not_clipped(canvas, pixels, expected, name=name)
+    _check_not_emptied(pixels, expected, header, name=name)
     untouched = _untouched(canvas, pixels, expected)
     painted = int(untouched.size - np.count_nonzero(untouched))
     return Reading(np.where(untouched, exact, found), painted, _coarse(canvas) if painted else ())
@@ -219,9 +225,30 @@ def _check_not_clipped(canvas: Canvas, pixels: Floats, expected: Floats, *, name
         )
 
 
+def _check_not_emptied(pixels: Floats, expected: Floats, header: Header, *, name: str) -> None:
+    """Refuse rgba of an editor that drew on it and left nothing of the pixels around that were transparent to it.
+
+    ImageMagick does so within two pixels of what it draws. Erasing by hand takes all pixels of a region, whatever their alpha.
+    """
+    if header.layout is not Layout.RGBA:
+        return
+    emptied = (pixels == 0).all(axis=0) & (expected != 0).any(axis=0)
+    if emptied.mean() < CLIPPED_SHARE:
+        return
+    rows, columns = (slice(places.min(), places.max() + 1) for places in np.nonzero(emptied))
+    left = (emptied | (np.abs(pixels - expected) <= ROUNDING).all(axis=0))[rows, columns]  # all but what was painted
+    emptied, transparent = emptied[rows, columns][left], (expected[3] <= 0)[rows, columns][left]
+    if np.array_equal(emptied, transparent) and not emptied.all():
+        raise BadValues(
+            f"{name} has lost {np.count_nonzero(emptied)} pixels to an editor that took the fourth channel for transparency; "
+            f"write the original in layout mosaic or pages and edit that"
+        )
+
+
 def _coarse(canvas: Canvas) -> tuple[str, ...]:
     if canvas.step:
-        return (f"the canvas was saved in 16-bit steps, so painted values are rounded to {VALUES_PER_UNIT * INTEGER_STEP:.1e}",)
+        rounded = f"{VALUES_PER_UNIT * INTEGER_STEP:.1e}"
+        return (f"the canvas was saved in 16-bit steps, so painted values are rounded to {rounded} and end at black and white",)
     if canvas.half:
         return ("the canvas was saved in 16-bit floats, so painted values are rounded to about three digits",)
     return ()

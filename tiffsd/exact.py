@@ -13,16 +13,30 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from tiffsd.spec import BadValues
+from tiffsd.artifact import CANVAS_TENSORS, size_of
+from tiffsd.canvas import EMBEDDING_ROWS
+from tiffsd.header import Header
+from tiffsd.spec import BadShape, BadValues, Kind
 
 STORABLE = "biuf"
+RANKS = {
+    "latents": 3,
+    "prompt_embeds": 2,
+    "negative_prompt_embeds": 2,
+    "pooled_prompt_embeds": 1,
+    "negative_pooled_prompt_embeds": 1,
+    "mask": 2,
+}
 
 
 def encode_tensors(tensors: Mapping[str, NDArray[Any]], *, artifact_id: str) -> bytes:
-    """Named tensors -> ASCII; BadValues for a dtype that safetensors has no name for."""
+    """Named tensors -> ASCII; BadValues for a dtype that safetensors has no name for, BadShape for shapes that contradict."""
     for name, tensor in tensors.items():
         if tensor.dtype.kind not in STORABLE or tensor.dtype == np.longdouble:
             raise BadValues(f"the tensor {name} of artifact {artifact_id} is {tensor.dtype}, which a TIFFSD file cannot hold")
+    if not _consistent(tensors):
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items() if name in RANKS)
+        raise BadShape(f"artifact {artifact_id} has tensors whose shapes contradict each other or have a batch axis: {shapes}")
     stored = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     return binascii.b2a_base64(save(stored, metadata={"id": artifact_id}), newline=False)
 
@@ -37,6 +51,30 @@ def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[
         return {name: np.asarray(tensor) for name, tensor in load(blob).items()}
     except (binascii.Error, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"they are damaged ({type(error).__name__})"
+
+
+def tensors_of(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str | None]:
+    """The exact tensors that a tag's text holds for this header, or none and the reason."""
+    if not isinstance(text, str | bytes):
+        return {}, "the file has lost its exact tensors, so the canvas counts as it is"
+    tensors = decode_tensors(text, artifact_id=header.id)
+    if isinstance(tensors, str):
+        return {}, f"the exact tensors were ignored, {tensors}, so the canvas counts as it is"
+    if not _consistent(tensors):
+        return {}, "the exact tensors were ignored, their shapes contradict each other, so the canvas counts as it is"
+    if header.kind is Kind.PICTURE:
+        return tensors, None
+    names = [key for key in CANVAS_TENSORS[header.kind] if key in tensors]
+    if any(tensors[key].dtype.kind != "f" or not np.isfinite(tensors[key]).all() for key in names):
+        return {}, "the exact tensors were ignored, they are no finite floats, so the canvas counts as it is"
+    if size_of(tensors, header.kind) != header.size:
+        return {}, "the exact tensors were ignored, they have another size than the metadata says, so the canvas counts as it is"
+    return tensors | {key: tensors[key].astype(np.float32, copy=False) for key in names}, None
+
+
+def _consistent(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    ranks = all(tensors[name].ndim == rank for name, rank in RANKS.items() if name in tensors)
+    return ranks and len({tensors[name].shape[1] for name in EMBEDDING_ROWS if name in tensors}) <= 1
 
 
 def _metadata(blob: bytes) -> dict[str, Any]:

@@ -4,10 +4,11 @@ tifffile changes its series API between releases, so only pages, tags and TiffWr
 broken file becomes a sentence; sizes are checked against the tags and the length of the file before pixels are touched.
 """
 
+import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,28 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import CANVAS_TENSORS, Artifact, check, settle, size_of
+from tiffsd.artifact import Artifact, check, settle
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
 from tiffsd.canvas import canvas_tensor, paint
-from tiffsd.exact import decode_tensors, encode_tensors
+from tiffsd.exact import encode_tensors, tensors_of
 from tiffsd.header import Header, header_from, id_in_name, new_id, parse, render
+from tiffsd.outline import GRAY, Outline, check_outlines
 from tiffsd.pixels import Page, to_canvas, to_picture
 from tiffsd.profile import id_in_profile, profile
 from tiffsd.spec import (
     DESCRIPTION_TAG,
     LARGEST_RECORD_BYTES,
-    LARGEST_SIDE,
     LARGEST_TENSORS_BYTES,
-    MOST_PAGES,
-    MOST_SAMPLES,
     NOUNS,
     PAGE_NAME,
     PAGE_NAME_TAG,
     PROFILE_TAG,
     RECORD_TAG,
     TENSORS_TAG,
-    BadShape,
-    BadValues,
     Kind,
     Layout,
     NotTiffsd,
@@ -45,8 +42,10 @@ from tiffsd.spec import (
     Truncated,
     WrongKind,
 )
+from tiffsd.structure import check_structure
 
 Source = str | os.PathLike[str] | IO[bytes]
+Decode = Callable[[IO[bytes], Sequence[Outline]], list[NDArray[Any]]]
 
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 OTHER_BEGINNINGS = {
@@ -58,10 +57,7 @@ OTHER_BEGINNINGS = {
     b"gimp xcf": "a GIMP document",
     b"PK\x03\x04": "a ZIP archive (or an OpenRaster or Krita document)",
 }
-ASCII, THUMBNAIL_OR_MASK, ASSOCIATED_ALPHA = 2, 0b101, 1
-GRAY, RGB, YCBCR, JPEG = 1, 2, 6, 7
-EXACT_CODECS = (1, 5, 8, 32773, 32946, 34925, 50000)  # none, LZW, Deflate, PackBits, Deflate (old), LZMA, ZSTD
-PICTURE_CODECS = (*EXACT_CODECS, JPEG, 33003, 33005, 34712, 50001, 50002)  # JPEG 2000, WebP, JPEG XL
+ASCII, THUMBNAIL_OR_MASK, ASSOCIATED_ALPHA, PLANAR_SEPARATE, ORIENTATION_TAG = 2, 0b101, 1, 2, 274
 MOST_CLASSIC_BYTES = 4 * 2**30 - 2**24
 
 
@@ -78,11 +74,27 @@ def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -
     if not isinstance(target, str | os.PathLike):
         _write_pages(target, artifact, texts)
         return
-    path = Path(target)
+    with replacing(Path(target)) as file:
+        _write_pages(file, artifact, texts)
+
+
+def write_plain(path: Path, planes: NDArray[Any]) -> None:
+    """Write planes (n, H, W) without metadata, as the prototype of 2023 did: four as planar RGB and alpha, others as gray pages."""
+    with replacing(path) as file, TiffWriter(file, byteorder="<") as tiff:
+        if len(planes) == 4:
+            _write_page(tiff, file, planes, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"])
+        else:
+            for plane in planes:
+                _write_page(tiff, file, plane, photometric="minisblack")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of `path` at the end: whole, or not at all."""
     part = path.with_name(f".{new_id()}.part")
     try:
         with part.open("xb") as file:
-            _write_pages(file, artifact, texts)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -90,14 +102,15 @@ def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -
         part.unlink(missing_ok=True)
 
 
-def read(source: Source, *, expect: Kind | None = None, name: str | None = None) -> Artifact:
+def read(source: Source, *, expect: Kind | None = None, name: str | None = None, decode: Decode | None = None) -> Artifact:
     """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
 
     `expect` says what a file without metadata is, and refuses other kinds with WrongKind; `name` is the file's original name, for
-    the sentences of errors and for the endings that the prototype used. Raises any TiffsdError.
+    the sentences of errors and for the endings that the prototype used. `decode` is asked, instead of `decode_pages`, for pixels
+    that need a codec: a caller that a crash must not take down runs codecs elsewhere. Raises any TiffsdError.
     """
-    with _opened(source, name) as (tiff, label, length):
-        pages = _canvas_pages(tiff, label)
+    with _opened(source, name) as opened:
+        label, pages = opened.label, opened.pages()
         header, notes = _header(pages[0], label)
         kind = header.kind if header else kind_of(_shapes(pages), name=label, expect=expect)
         if expect is not None and kind is not expect:
@@ -105,8 +118,9 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None)
                 f"{label} holds {NOUNS[kind]}, and this place takes {NOUNS[expect]}; use it where {NOUNS[kind]} can be taken"
             )
         pages = pages[:1] if kind is Kind.PICTURE else pages
-        _check_pages(pages, kind, label, length=length)
-        loaded = [_load(page) for page in pages]
+        outlines = [_outline(page) for page in pages]
+        check_outlines(outlines, kind, label, length=opened.length)
+        loaded = _loaded(opened.file, pages, outlines, decode)
         text = _value(pages[0], TENSORS_TAG, LARGEST_TENSORS_BYTES, label) if header else None
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
@@ -120,8 +134,8 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None)
 
 def inspect(source: Source, *, name: str | None = None) -> Header:
     """The header alone, without touching pixels or exact tensors; of a file without metadata what its tags tell."""
-    with _opened(source, name) as (tiff, label, _):
-        pages = _canvas_pages(tiff, label)
+    with _opened(source, name) as opened:
+        label, pages = opened.label, opened.pages()
         header, _ = _header(pages[0], label)
         if header is not None:
             return header
@@ -134,10 +148,19 @@ def inspect(source: Source, *, name: str | None = None) -> Header:
 def find_id(source: Source, name: str | None = None) -> str | None:
     """The id of a dropped file: in its metadata, else in its ICC profile, else in its name STEM.ID.EXT; None if nowhere."""
     try:
-        with _opened(source, name) as (tiff, label, _):
-            return _id_inside(_canvas_pages(tiff, label)[0], label) or id_in_name(label)
+        with _opened(source, name) as opened:
+            return _id_inside(opened.pages()[0], opened.label) or id_in_name(opened.label)
     except TiffsdError:
         return id_in_name(_label(source, name))
+
+
+def same_tensors(one: Source, other: Source) -> bool:
+    """Whether two files carry the same exact tensors, told without decoding them. Raises TiffsdError where one is no TIFF."""
+    texts = []
+    for source in (one, other):
+        with _opened(source, None) as opened:
+            texts.append(_value(opened.pages()[0], TENSORS_TAG, LARGEST_TENSORS_BYTES, opened.label))
+    return texts[0] is not None and texts[0] == texts[1]
 
 
 def _write_pages(file: IO[bytes], artifact: Artifact, texts: tuple[str, str]) -> None:
@@ -151,19 +174,30 @@ def _write_pages(file: IO[bytes], artifact: Artifact, texts: tuple[str, str]) ->
     with TiffWriter(file, bigtiff=length > MOST_CLASSIC_BYTES, byteorder="<") as tiff:
         for index, page in enumerate(pages):
             title = [(PAGE_NAME_TAG, ASCII, 0, PAGE_NAME.format(index), False)] if header.layout is Layout.PAGES else []
-            tiff.write(
+            _write_page(
+                tiff,
+                file,
                 page,
                 photometric="minisblack" if page.ndim == 2 else "rgb",
                 extrasamples=["unassalpha"] if header.layout is Layout.RGBA else None,
                 planarconfig="contig" if page.ndim == 3 else None,
                 rowsperstrip=page.shape[0],
                 description=texts[0],
-                metadata=None,
                 software="tiffsd",
-                iccprofile=profile(header.kind, header.id),
+                iccprofile=profile(header.layout, header.id),
                 extratags=title + (once if index == 0 else []),
-                contiguous=False,
             )
+
+
+def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: Any) -> None:
+    """Write a page and see that all of it is there: numpy's tofile says nothing of a disk that is full at its tail."""
+    place = tiff.write(page, metadata=None, contiguous=False, returnoffset=True, **tags)
+    assert place is not None  # it is where a page without compression lies
+    end, position = sum(place), file.tell()
+    length = file.seek(0, os.SEEK_END)
+    file.seek(position)
+    if length < end:
+        raise OSError(errno.ENOSPC, f"{end - length} bytes could not be written; {os.strerror(errno.ENOSPC)}")
 
 
 def _painted(artifact: Artifact) -> list[NDArray[Any]]:
@@ -180,40 +214,39 @@ def _painted(artifact: Artifact) -> list[NDArray[Any]]:
 
 def _with_metadata(pages: Sequence[Page], header: Header, text: Any, *, label: str) -> Artifact:
     canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA)
-    exact, note = _exact(header, text)
+    exact, note = tensors_of(header, text)
     artifact = settle(header, canvas, exact, name=label)
     if note:
         artifact = replace(artifact, canvas=canvas, notes=(note, *artifact.notes))
     return artifact
 
 
-def _exact(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str | None]:
-    """The exact tensors, or none and the reason."""
-    if not isinstance(text, str | bytes):
-        return {}, "the file has lost its exact tensors, so the canvas counts as it is"
-    tensors = decode_tensors(text, artifact_id=header.id)
-    if isinstance(tensors, str):
-        return {}, f"the exact tensors were ignored, {tensors}, so the canvas counts as it is"
-    if header.kind is Kind.PICTURE:
-        return tensors, None
-    names = [key for key in CANVAS_TENSORS[header.kind] if key in tensors]
-    if any(tensors[key].dtype.kind != "f" or not np.isfinite(tensors[key]).all() for key in names):
-        return {}, "the exact tensors were ignored, they are no finite floats, so the canvas counts as it is"
-    if size_of(tensors, header.kind) != header.size:
-        return {}, "the exact tensors were ignored, they have another size than the metadata says, so the canvas counts as it is"
-    return tensors | {key: tensors[key].astype(np.float32, copy=False) for key in names}, None
-
-
 def _picture(page: Page, header: Header | None, text: Any, *, artifact_id: str, label: str) -> Artifact:
     picture, notes = to_picture(page, name=label)
-    tensors = _exact(header, text)[0] if header is not None and text else {}
+    tensors = tensors_of(header, text)[0] if header is not None and text else {}
     header = header or Header(Kind.PICTURE, artifact_id, Layout.RGB, picture.shape)
     return Artifact(replace(header, size=picture.shape), {**tensors, "picture": picture}, tuple(notes))
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """An open TIFF: as tifffile has it, the file behind it, the name to call it by, its length in bytes."""
+
+    tiff: TiffFile
+    file: IO[bytes]
+    label: str
+    length: int
+
+    def pages(self) -> list[TiffPage]:
+        """The pages that are canvas: no thumbnails, no masks."""
+        pages = [page for page in self.tiff.pages if not int(page.subfiletype) & THUMBNAIL_OR_MASK]
+        if not pages:
+            raise NotTiffsd(f"{self.label} has no page but thumbnails or none at all; save or export it again")
+        return pages
+
+
 @contextmanager
-def _opened(source: Source, name: str | None) -> Iterator[tuple[TiffFile, str, int]]:
-    """An open TIFF, the name to call it by, its length in bytes."""
+def _opened(source: Source, name: str | None) -> Iterator[_Opened]:
     label = _label(source, name)
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file, _opened(file, label) as opened:
@@ -223,8 +256,11 @@ def _opened(source: Source, name: str | None) -> Iterator[tuple[TiffFile, str, i
     source.seek(0)
     _check_beginning(source.read(8), label, length=length)
     source.seek(0)
-    with _sentences(label), TiffFile(source, name=label) as tiff:
-        yield tiff, label, length
+    with _sentences(label):
+        check_structure(source, label, length=length)
+        source.seek(0)
+        with TiffFile(source, name=label) as tiff:
+            yield _Opened(tiff, source, label, length)
 
 
 def _label(source: Source, name: str | None) -> str:
@@ -250,23 +286,6 @@ def _sentences(label: str) -> Iterator[None]:
     except Exception as error:
         detail = " ".join(str(error).split())[:160] or type(error).__name__
         raise Truncated(f"{label} is damaged or incomplete ({detail}); copy or save it again from the original") from error
-
-
-def _canvas_pages(tiff: TiffFile, label: str) -> list[TiffPage]:
-    """The pages that are canvas: no thumbnails, no masks."""
-    pages: list[TiffPage] = []
-    for index in range(MOST_PAGES + 1):
-        try:
-            page = tiff.pages[index]
-        except IndexError:
-            break
-        if not int(page.subfiletype) & THUMBNAIL_OR_MASK:
-            pages.append(page)
-    if index == MOST_PAGES:
-        raise TooLarge(f"{label} has more than {MOST_PAGES} pages, which no artifact has; save only those of the original")
-    if not pages:
-        raise NotTiffsd(f"{label} has no page but thumbnails or none at all; save or export it again")
-    return pages
 
 
 def _shapes(pages: Sequence[TiffPage]) -> list[Shape]:
@@ -316,67 +335,60 @@ def _value(page: TiffPage, code: int, largest_bytes: int, label: str) -> Any:
     return tag.value if isinstance(tag.value, str | bytes) else None
 
 
-def _check_pages(pages: Sequence[TiffPage], kind: Kind, label: str, *, length: int) -> None:
-    for page in pages:
-        _check_size(page, kind, label)
-    total = sum(page.imagelength * page.imagewidth * page.samplesperpixel for page in pages)
-    if total > MOST_SAMPLES[kind]:
-        raise TooLarge(f"{label} has {total:,} samples, and {kind} of at most {MOST_SAMPLES[kind]:,} are read; make it smaller")
-    for page in pages:
-        _check_coding(page, kind, label)
-        _check_data(page, label, length=length)
+def _outline(page: TiffPage) -> Outline:
+    tiled, mixed = page.is_tiled, not isinstance(page.bitspersample, int)
+    offsets, lengths = page.dataoffsets, page.databytecounts
+    return Outline(
+        index=page.index,
+        height=int(page.imagelength),
+        width=int(page.imagewidth),
+        samples=int(page.samplesperpixel),
+        depth=int(page.imagedepth),
+        planar=int(page.planarconfig) == PLANAR_SEPARATE and int(page.samplesperpixel) > 1,
+        dtype=None if mixed else page.dtype,
+        bits=max(page.bitspersample) if mixed else page.bitspersample,
+        compression=int(page.compression),
+        predictor=int(page.predictor),
+        reversed_bits=int(page.fillorder) != 1,
+        photometric=int(page.photometric) if "PhotometricInterpretation" in page.tags else GRAY,
+        block=(page.tilelength, page.tilewidth) if tiled else (page.rowsperstrip, page.imagewidth),
+        segments=tuple(zip(map(int, offsets), map(int, lengths), strict=False)),
+        unpaired=len(offsets) != len(lengths),
+        names=(getattr(page.compression, "name", str(page.compression)), getattr(page.photometric, "name", str(page.photometric))),
+    )
 
 
-def _check_size(page: TiffPage, kind: Kind, label: str) -> None:
-    sides = (page.imagewidth, page.imagelength)
-    if min(sides) < 1 or max(sides) > LARGEST_SIDE or not 1 <= page.samplesperpixel <= MOST_PAGES or page.imagedepth != 1:
-        raise TooLarge(
-            f"{label} is {sides[0]}x{sides[1]} with {page.samplesperpixel} channels, and sides of 1 to {LARGEST_SIDE} are read; "
-            f"save it again from the original"
-        )
-    tile = page.tilewidth * page.tilelength * page.samplesperpixel if page.is_tiled else 0
-    if tile > MOST_SAMPLES[kind]:
-        raise TooLarge(f"{label} has tiles of {page.tilewidth}x{page.tilelength}, which is too large; save it in strips")
+def _loaded(file: IO[bytes], pages: Sequence[TiffPage], outlines: Sequence[Outline], decode: Decode | None) -> list[Page]:
+    coded = [outline for outline in outlines if outline.coded]
+    if decode is None or not coded:
+        return [_page(page, _pixels(page)) for page in pages]
+    elsewhere = dict(zip((outline.index for outline in coded), decode(file, coded), strict=True))
+    return [_page(page, elsewhere[page.index] if page.index in elsewhere else _pixels(page)) for page in pages]
 
 
-def _check_coding(page: TiffPage, kind: Kind, label: str) -> None:
-    picture = kind is Kind.PICTURE
-    compression = int(page.compression)
-    if compression not in (PICTURE_CODECS if picture else EXACT_CODECS):
-        raise BadValues(
-            f"{label} is compressed with {getattr(page.compression, 'name', compression)}, and {kind} are read uncompressed, "
-            f"or with Deflate, LZW, ZSTD, LZMA or PackBits; save the original again without lossy compression"
-        )
-    photometric = int(page.photometric) if "PhotometricInterpretation" in page.tags else GRAY
-    if photometric not in (GRAY, RGB) and not (picture and photometric == YCBCR and compression == JPEG):
-        raise BadShape(
-            f"{label} has colours of type {getattr(page.photometric, 'name', photometric)}, and {kind} are gray (black is 0) "
-            f"or RGB; convert it, or go back to the original"
-        )
-    if page.dtype is None:
-        raise BadValues(f"{label} has {page.bitspersample} bits per channel, and 8, 16 or 32 are read; save it as 32-bit float")
+def decode_pages(file: IO[bytes], indices: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """The pixels (H, W, samples) of these pages of a TIFF that `read` has checked, each in the byte order of this machine.
+
+    Raises whatever tifffile and its codecs raise on broken pixels, and may crash on malicious ones.
+    """
+    with TiffFile(file, name=_label(file, None)) as tiff:
+        for index in indices:
+            yield _pixels(tiff.pages[index])
 
 
-def _check_data(page: TiffPage, label: str, *, length: int) -> None:
-    ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
-    uncompressed = page.imagelength * page.imagewidth * page.samplesperpixel * page.dtype.itemsize
-    stored = sum(page.databytecounts)
-    missing = not ends or len(page.dataoffsets) != len(page.databytecounts) or 0 in page.databytecounts or max(ends) > length
-    if missing or (int(page.compression) == 1 and stored < uncompressed):
-        raise Truncated(
-            f"{label} is cut off: its pixels should end at byte {max(ends, default=uncompressed)} and the file has {length}; "
-            f"wait until it is copied completely, or copy it again"
-        )
-
-
-def _load(page: TiffPage) -> Page:
+def _pixels(page: TiffPage) -> NDArray[Any]:
     data = page.asarray(squeeze=False)
     planar = data.shape[0] == page.samplesperpixel and data.shape[-1] == 1
     pixels = np.moveaxis(data[:, 0, :, :, 0], 0, -1) if planar else data[0, 0]
+    native: NDArray[Any] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return native
+
+
+def _page(page: TiffPage, pixels: NDArray[Any]) -> Page:
     title = page.tags.valueof(PAGE_NAME_TAG)
     return Page(
-        pixels.astype(pixels.dtype.newbyteorder("="), copy=False),
+        pixels,
         premultiplied=ASSOCIATED_ALPHA in [int(extra) for extra in page.extrasamples],
-        orientation=int(page.tags.valueof(274, 1) or 1),
+        orientation=int(page.tags.valueof(ORIENTATION_TAG, 1) or 1),
         title=title if isinstance(title, str) else None,
     )

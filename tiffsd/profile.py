@@ -1,4 +1,4 @@
-"""ICC profiles, built byte by byte: linear gray for latents and embeddings, sRGB for pictures.
+"""ICC profiles, built byte by byte: linear gray for gray canvases, linear RGB for rgba, sRGB for pictures.
 
 The description inside the profile repeats the artifact's id, because some editors (Pillow) keep the profile and nothing else.
 Layout and numbers: ICC.1:2001-04 (version 2.4), sRGB after IEC 61966-2-1 with the primaries adapted to D50.
@@ -8,7 +8,7 @@ import re
 import struct
 from functools import cache
 
-from tiffsd.spec import Kind
+from tiffsd.spec import Layout
 
 WHITE_D50 = (0.9642, 1.0, 0.8249)
 SRGB_PRIMARIES = {
@@ -20,16 +20,15 @@ CURVE_POINTS = 1024
 COPYRIGHT = b"No copyright, use freely"
 LARGEST_PROFILE_BYTES = 2**16
 
-_ID = re.compile(rb"TIFFSD (?:linear gray|sRGB) ([0-9a-f]{8})(?![0-9a-f])")
+_ID = re.compile(rb"TIFFSD (?:linear gray|linear RGB|sRGB) ([0-9a-f]{8})(?![0-9a-f])")
 
 
-def profile(kind: Kind, artifact_id: str) -> bytes:
+def profile(layout: Layout, artifact_id: str) -> bytes:
     """The ICC profile of a canvas, with the artifact's id in its description."""
-    if kind is Kind.PICTURE:
-        curve = _srgb_curve()
-        tags = {name: _xyz(*value) for name, value in SRGB_PRIMARIES.items()}
-        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
-        return _assemble(b"RGB ", f"TIFFSD sRGB {artifact_id}", tags)
+    if layout is Layout.RGB:
+        return _colour(f"TIFFSD sRGB {artifact_id}", _srgb_curve())
+    if layout is Layout.RGBA:
+        return _colour(f"TIFFSD linear RGB {artifact_id}", _curve(()))
     return _assemble(b"GRAY", f"TIFFSD linear gray {artifact_id}", {b"kTRC": _curve(())})
 
 
@@ -37,6 +36,11 @@ def id_in_profile(data: bytes) -> str | None:
     """The artifact's id in a profile's description, whichever text type an editor rewrote it to (ASCII or UTF-16)."""
     found = _ID.search(bytes(data[:LARGEST_PROFILE_BYTES]).replace(b"\0", b""))
     return found[1].decode("ascii") if found else None
+
+
+def _colour(description: str, curve: bytes) -> bytes:
+    primaries = {name: _xyz(*value) for name, value in SRGB_PRIMARIES.items()}
+    return _assemble(b"RGB ", description, primaries | dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve))
 
 
 def _assemble(colour_space: bytes, description: str, tags: dict[bytes, bytes]) -> bytes:

@@ -8,11 +8,15 @@ Its scheduler was LMS, whose sigmas begin at 14.6146 with linear spacing; 11.070
 """
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tiffsd.canvas import Floats
-from tiffsd.spec import Kind, State
+from tiffsd.header import Header
+from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, State, WrongKind
 
 NOISE_ENDINGS = ("_state1", "_latent")
 RESULT_ENDINGS = ("_state2", "_unet")
@@ -58,6 +62,37 @@ def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
 def embedding(pages: Floats) -> dict[str, Floats]:
     """The prototype's pages (2, T, D) -> the two tensors by name."""
     return {"prompt_embeds": pages[1], "negative_prompt_embeds": pages[0]}
+
+
+def plain(tensors: Mapping[str, NDArray[Any]], header: Header) -> dict[str, NDArray[Any]]:
+    """The way back: an artifact's tensors -> the planes of the prototype's files, by the ending of their names.
+
+    Latents are rounded to float16, as the prototype's were. Raises WrongKind for a picture, BadShape for other than four channels
+    or an embedding without two equal halves, BadValues for half-done latents.
+    """
+    if header.kind is Kind.PICTURE:
+        raise WrongKind(f"artifact {header.id} holds {NOUNS[header.kind]}, and the prototype's files latents or an embedding")
+    files: dict[str, NDArray[Any]] = {}
+    if header.kind is Kind.LATENTS:
+        name, factor = _unscaled(header)
+        files[name] = (tensors["latents"] * np.float32(factor)).astype(np.float16)
+    halves = [tensors[name] for name in ("negative_prompt_embeds", "prompt_embeds") if name in tensors]
+    if halves:
+        if len(halves) == 1 or halves[0].shape != halves[1].shape:
+            raise BadShape(
+                f"artifact {header.id} has not two halves of an embedding alike, which the prototype stacks; encode both"
+            )
+        files["_prompt"] = np.stack(halves).astype(np.float32)
+    return files
+
+
+def _unscaled(header: Header) -> tuple[str, float]:
+    """The ending of the name, and the factor from a denoiser's units to the prototype's."""
+    if header.size[0] != 4:
+        raise BadShape(f"artifact {header.id} has {header.size[0]} channels, and the prototype knew latents of four; write TIFFSD")
+    if header.state is State.PARTIAL:
+        raise BadValues(f"artifact {header.id} is half-done, and the prototype knew noise and results only; finish it first")
+    return ("_latent", INITIAL_SIGMAS[0]) if header.state is State.NOISE else ("_unet", 1 / SCALING_FACTOR)
 
 
 def _initial_sigma(deviation: float) -> tuple[float, str]:

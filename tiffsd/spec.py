@@ -12,19 +12,52 @@ A TIFFSD file is a TIFF 6.0 file (a BigTIFF above 4 GiB). A writer MUST write: l
     metadata        tags 270, 34675 and 65000
     exact tensors   tag 65001: the numbers behind the canvas, and those that cannot be painted
 
+The tags of a page, n being its samples per pixel. Those marked 1 are on the first page only, all others on every page;
+a writer MAY add further tags (resolution, Software), which say nothing.
+
+    tag     name                        type        count   value
+    256     ImageWidth                  LONG        1       1..65536
+    257     ImageLength                 LONG        1       1..65536
+    258     BitsPerSample               SHORT       n       32 (16 in pictures of half floats)
+    259     Compression                 SHORT       1       1
+    262     PhotometricInterpretation   SHORT       1       1 gray, black is 0; 2 RGB
+    270     ImageDescription            ASCII       any     the essentials, section 4
+    273     StripOffsets                LONG        1       (LONG8 in a BigTIFF)
+    277     SamplesPerPixel             SHORT       1       n: 1; rgb 3; rgba 4
+    278     RowsPerStrip                LONG        1       as ImageLength
+    279     StripByteCounts             LONG        1       (LONG8 in a BigTIFF)
+    284     PlanarConfiguration         SHORT       1       1; absent where n is 1
+    285     PageName                    ASCII       any     "channel K", layout pages only
+    338     ExtraSamples                SHORT       1       2, layout rgba only
+    339     SampleFormat                SHORT       n       3, IEEE floats
+    34675   InterColorProfile           UNDEFINED   any     section 3
+    65000   1                           ASCII       any     the full record, section 4
+    65001   1                           ASCII       any     the exact tensors, section 5; absent where there are none
+
 2. Artifacts
 ------------
 There are three kinds. Tensors carry the names that diffusers gives them; a batch axis is never stored.
 
-    kind        canvas tensor                                        other tensors it may hold
-    latents     latents (C, h, w)                                    all but picture; with prompt_embeds: "married"
-    embedding   prompt_embeds (T, D) and negative_prompt_embeds      pooled_prompt_embeds (D,), negative_pooled_prompt_embeds
-                (U, D), one above the other; either may be missing   (D,)
-    picture     picture (H, W, 3), 0..1, not clamped                 mask
+    kind        its canvas tensor                                    other tensors it may hold
+    latents     latents                                              all but picture; with prompt_embeds: "married"
+    embedding   prompt_embeds and negative_prompt_embeds, one        all but picture and latents
+                above the other; either may be missing
+    picture     picture                                              all
 
-`mask` is one plane; `generator_state` is uint8 (n,); what a scheduler remembers between two steps is stored under
-`scheduler.<name>`, of any type and rank. A reader MUST keep tensors whose names it does not know. Canvas tensors are
-float32.
+    tensor                          shape       unit, range
+    latents                         (C, h, w)   as the denoiser sees them: standard deviation about 1, half-done ones about
+                                                sqrt(sigma^2 + 1); one value stands for 8x8 pixels of most models
+    prompt_embeds                   (T, D)      output of the text encoder, usually T = 77 k rows of tokens; standard
+    negative_prompt_embeds          (U, D)      deviation about 1, single values of tens or hundreds; D is that of both
+    pooled_prompt_embeds            (P,)        output of the text encoder's projection, standard deviation about 1
+    negative_pooled_prompt_embeds   (P,)        the same of the negative prompt
+    picture                         (H, W, 3)   sRGB, 0 black, 1 white, not clamped; float32 or float16
+    mask                            (h, w)      bool or float 0..1: where 1, the picture is made anew
+    generator_state                 (n,)        uint8, as torch.Generator.get_state gives it
+    scheduler.NAME                  any         what a scheduler remembers between two steps, of any type
+
+A reader MUST keep tensors whose names it does not know. Canvas tensors are float32; others are of any type that
+safetensors and numpy share: bool, integers of 8 to 64 bits, float16, float32, float64.
 
 Latents are stored as the denoiser sees them (multiplied by the scaling factor of the VAE, its shift applied). Initial
 noise is stored as unit noise, drawn in float32 on the CPU, not yet multiplied by a scheduler's sigma. Half-done
@@ -53,9 +86,14 @@ the mapped layouts and every value that matters can be painted in an editor that
 are legal and mean what the formula says. Mosaic is the default. Pages can be cropped. Rgba is the layout of the
 prototype of 2023, in the units of section 2.
 
+Both formulas are evaluated in float64 and rounded once. So a value that is read from the canvas alone (the exact
+tensors are gone, or it was painted) differs from what was meant by at most 2^-24 (8 f |pixel| + |x|): 1e-6 f within
+black and white. A change below the threshold of section 6, 7.6e-6 f in x, is not seen as painting.
+
 Gray pages MUST carry a linear gray ICC profile (34675): without one a paste in GIMP shifts pixels that nobody
-touched. Pictures MUST carry an sRGB profile. The description in the profile is "TIFFSD linear gray ID" or "TIFFSD
-sRGB ID", ID being the artifact's id; PhotometricInterpretation is 1 (gray) or 2 (RGB).
+touched. Pictures MUST carry an sRGB profile, rgba SHOULD carry a linear RGB one. The description in the profile is
+"TIFFSD linear gray ID", "TIFFSD sRGB ID" or "TIFFSD linear RGB ID", ID being the artifact's id;
+PhotometricInterpretation is 1 (gray) or 2 (RGB).
 
 4. Metadata
 -----------
@@ -73,20 +111,24 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                 step      how many steps are done; steps: of how many
     the rest    parent    the id of the artifact that this one was made from
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
-                history   list of objects, one per stage or edit: {"stage", "id", "at", "seconds", "notes"}
+                history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
+                          without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}
                 software  object: name -> version
 
 A reader MUST keep keys that it does not know, and MUST refuse a version above its own with a sentence that says so.
 The id is found in tag 270, else in tag 65000, else in the description of the ICC profile, else in the file name
-STEM.ID.EXT. Where 270 and 65000 name different ids, 65000 and 65001 belong to another artifact and MUST be ignored.
-Text that is not JSON, or has no key "tiffsd", is not metadata; a record with a key of the wrong type is refused.
+STEM.ID.EXT; what has not exactly eight such digits is no id. Where 270 and 65000 name different ids, 65000 and
+65001 belong to another artifact and MUST be ignored. Text that is not JSON, or has no key "tiffsd", is not
+metadata; a record with a key of the wrong type is refused. Where both records are there, the essentials count. Text
+beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
 
 5. Exact tensors
 ----------------
 Tag 65001 (type ASCII, first page) is the base64 text (RFC 4648, no line breaks) of one safetensors file with all
 tensors of the artifact but `picture`, and {"id": ID} in its `__metadata__`. It is ASCII because GIMP keeps ASCII tags
 byte for byte and turns binary ones into decimal text. It is an aid, never a dependency: most editors drop it. A blob
-that is damaged, or carries another id, is ignored and reported.
+that is damaged, carries another id, or holds tensors of another rank than section 2 says, of another `size` than the
+metadata, or halves of an embedding of different widths, is ignored as a whole and reported.
 
 6. Reading an edited file
 -------------------------
@@ -105,7 +147,8 @@ latents that were there. If pages or rgba come back in another size, that size c
 Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order.
 
 What the file lost, `repair` takes from the original with the same id: the same rule, with the exact tensors and the
-metadata of the original.
+metadata of the original. Where section 7 takes the pixels of a file without metadata for plain values, they are compared
+with the original both so and as they are, and the reading with fewer painted values counts.
 
 A reader MUST accept both byte orders, BigTIFF, strips, tiles, planar and chunky pages, no compression, PackBits, LZW,
 Deflate, ZSTD and LZMA with predictors 1 to 3. It MUST skip pages with bit 0 or 2 of NewSubfileType set (thumbnails,
@@ -117,12 +160,16 @@ masks), and MUST take gray with a constant opaque alpha, and gray made RGB with 
     clipped canvases            floats all within 0..1, where at least 1 % (CLIPPED_SHARE) of the exact pixels lie beyond and
                                 all of these are at the bound; without exact tensors, rgba all within 0..1, with at least
                                 5 % (CUT_SHARE) of the pixels exactly 0 and as many exactly 1
+    emptied rgba                pixels, at least CLIPPED_SHARE of all, that are 0 in all four channels and should not be, where in
+                                their bounding box, painted pixels aside, these are the ones whose exact fourth value is <= 0
 
 Pictures have no exact tensors and MAY come back with 8 or 16 bits, gray, turned by Orientation (which is applied), or with
 alpha (which is dropped and reported).
 
 7. Files without metadata
 -------------------------
+With metadata the key `layout` tells how the canvas is read. Without, the pages do.
+
 A reader SHOULD accept what is plausible and MUST report what it assumed. What the caller expects decides; else three
 different colour channels or integers are a picture, and float pages of 77 k rows and at least 256 columns an
 embedding. Endings of the file name (before .ID and .EXT) that the prototype used decide first: _state1 _latent
@@ -147,10 +194,24 @@ _state2 _unet are latents, _textstate1 _prompt an embedding.
     one side                    65536 pixels
     pages, channels             256 pages, 128 channels of latents
     samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
+    tags of a page              4096; 1048576 numbers in one of them
     tags 270 and 65000          16777216 bytes each
     tag 65001                   1073741824 bytes
+    strips or tiles             all that the sizes ask for, within the file, together not more than the file; what is
+                                compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
 
-Errors, all with one sentence that says what was read, what was expected, what was found, and what to do:
+Pages that lead back to an earlier one are refused. Tags that are not needed MAY lead anywhere: scripts copy tag 330
+(SubIFDs) and leave it dangling; a reader MUST NOT follow it.
+
+9. Versions
+-----------
+`tiffsd` in the metadata is a whole number. Keys, settings, tensors and tags may be added without raising it; readers
+keep what they do not know. It is raised when a reader of the version before would take wrong values from the file. A
+writer writes the lowest version that says what it has to say; a reader of version N reads all versions up to N.
+
+10. Errors
+----------
+All with one sentence that says what was read, what was expected, what was found, and what to do:
 
     TiffsdError (ValueError)
       NotTiffsd     no TIFF at all, or one that cannot be an artifact
@@ -161,6 +222,48 @@ Errors, all with one sentence that says what was read, what was expected, what w
       BadShape      sizes or channels that do not fit
       BadValues     pixels that cannot be latents, an embedding or a picture
       TooLarge      beyond the limits
+
+11. A worked example
+--------------------
+Final latents of 4 channels of 1x1, values -4, 0, 1 and 4, id 3f9a1c2e, prompt "a cat", in layout mosaic: 1040 bytes,
+32 in a line. The 18 tags stand at 000a, 12 bytes each; the essentials at 00e6 (95 bytes), the profile at 015e (368),
+the record at 02ce (123), the exact tensors at 034a (173). The canvas at 0400 is 2x2: 0.0, 0.5, 0.625, 1.0. The base64
+text is the length of a table (8 bytes, 104), the table {"__metadata__":{"id":"3f9a1c2e"},"latents":{"dtype":"F32",
+"shape":[4,1,1],"data_offsets":[0,16]}} filled up with spaces, and four float32: -4, 0, 1, 4.
+
+    0000  49492a00 08000000 12000001 04000100 00000200 00000101 04000100 00000200  II*.............................
+    0020  00000201 03000100 00002000 00000301 03000100 00000100 00000601 03000100  .......... .....................
+    0040  00000100 00000e01 02005f00 0000e600 00001101 04000100 00000004 00001501  .........._.....................
+    0060  03000100 00000100 00001601 04000100 00000200 00001701 04000100 00001000  ................................
+    0080  00001a01 05000100 00004601 00001b01 05000100 00004e01 00002801 03000100  ..........F...........N...(.....
+    00a0  00000100 00003101 02000700 00005601 00005301 03000100 00000300 00007387  ......1.......V...S...........s.
+    00c0  07007001 00005e01 0000e8fd 02007b00 0000ce02 0000e9fd 0200ad00 00004a03  ..p...^.......{...............J.
+    00e0  00000000 00007b22 74696666 7364223a 312c226b 696e6422 3a226c61 74656e74  ......{"tiffsd":1,"kind":"latent
+    0100  73222c22 6964223a 22336639 61316332 65222c22 6c61796f 7574223a 226d6f73  s","id":"3f9a1c2e","layout":"mos
+    0120  61696322 2c227369 7a65223a 5b342c31 2c315d2c 22737461 7465223a 2266696e  aic","size":[4,1,1],"state":"fin
+    0140  616c227d 00000100 00000100 00000100 00000100 00007469 66667364 00000000  al"}..................tiffsd....
+    0160  01700000 00000240 00006d6e 74724752 41595859 5a2007ea 00010001 00000000  .p.....@..mntrGRAYXYZ ..........
+    0180  00006163 73700000 00000000 00000000 00000000 00000000 00000000 00000000  ..acsp..........................
+    01a0  00000000 f6d60001 00000000 d32d0000 00000000 00000000 00000000 00000000  .............-..................
+    01c0  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000  ................................
+    01e0  00046465 73630000 00b40000 00766370 72740000 012c0000 00217774 70740000  ..desc.......vcprt...,...!wtpt..
+    0200  01500000 00146b54 52430000 01640000 000c6465 73630000 00000000 001c5449  .P....kTRC...d....desc........TI
+    0220  46465344 206c696e 65617220 67726179 20336639 61316332 65000000 00000000  FFSD linear gray 3f9a1c2e.......
+    0240  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000  ................................
+    0260  00000000 00000000 00000000 00000000 00000000 00000000 00000000 00000000  ................................
+    0280  00000000 00000000 00007465 78740000 00004e6f 20636f70 79726967 68742c20  ..........text....No copyright,
+    02a0  75736520 66726565 6c790000 00005859 5a200000 00000000 f6d60001 00000000  use freely....XYZ ..............
+    02c0  d32d6375 72760000 00000000 00007b22 74696666 7364223a 312c226b 696e6422  .-curv........{"tiffsd":1,"kind"
+    02e0  3a226c61 74656e74 73222c22 6964223a 22336639 61316332 65222c22 6c61796f  :"latents","id":"3f9a1c2e","layo
+    0300  7574223a 226d6f73 61696322 2c227369 7a65223a 5b342c31 2c315d2c 22737461  ut":"mosaic","size":[4,1,1],"sta
+    0320  7465223a 2266696e 616c222c 22726563 69706522 3a7b2270 726f6d70 74223a22  te":"final","recipe":{"prompt":"
+    0340  61206361 74227d7d 00006141 41414141 41414141 4237496c 39666257 56305957  a cat"}}..aAAAAAAAAAB7Il9fbWV0YW
+    0360  52686447 46665879 49366579 4a705a43 4936496a 4e6d4f57 4578597a 4a6c496e  RhdGFfXyI6eyJpZCI6IjNmOWExYzJlIn
+    0380  3073496d 78686447 56756448 4d694f6e 73695a48 52356347 55694f69 4a474d7a  0sImxhdGVudHMiOnsiZHR5cGUiOiJGMz
+    03a0  49694c43 4a7a6147 46775a53 4936577a 51734d53 77785853 77695a47 46305956  IiLCJzaGFwZSI6WzQsMSwxXSwiZGF0YV
+    03c0  39765a6d 5a7a5a58 527a496a 70624d43 77784e6c 31396653 41674943 41674941  9vZmZzZXRzIjpbMCwxNl19fSAgICAgIA
+    03e0  4141674d 41414141 41414141 43415077 41416745 413d0000 00000000 00000000  AAgMAAAAAAAACAPwAAgEA=..........
+    0400  00000000 0000003f 0000203f 0000803f                                      .......?.. ?...?
 """
 
 import re
@@ -192,6 +295,8 @@ LARGEST_SIDE = 65_536
 LARGEST_RECORD_BYTES = 16 * 2**20
 LARGEST_TENSORS_BYTES = 2**30
 MOST_PAGES = 256
+MOST_TAGS = 4096
+MOST_NUMBERS = 2**20
 MOST_CHANNELS = 128
 
 

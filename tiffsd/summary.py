@@ -1,10 +1,14 @@
-"""An artifact in a few lines for people: what it is, how it was made, what it holds, what reading noticed."""
+"""An artifact in a few lines for people, or as plain values for programs: what it is, how it was made, what it holds."""
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 from tiffsd.artifact import Artifact
-from tiffsd.header import Header
+from tiffsd.difference import channels
+from tiffsd.header import Header, render
+from tiffsd.region import extent
+from tiffsd.spec import Kind
 
 
 def describe(artifact: Artifact) -> str:
@@ -12,9 +16,34 @@ def describe(artifact: Artifact) -> str:
     return "\n".join([*_header_lines(artifact.header), *_content_lines(artifact)])
 
 
-def describe_header(header: Header) -> str:
-    """A header alone -> lines of plain text."""
-    return "\n".join(_header_lines(header))
+def headline(artifact: Artifact) -> str:
+    """An artifact in a few words: "latents, noise, 512x512 pixels, with their embedding"."""
+    header = artifact.header
+    if header.kind is Kind.EMBEDDING:
+        return f"an embedding of {header.size[0]} + {header.size[1]} tokens, {header.size[2]} wide"
+    whole = extent(header)
+    words = [header.kind, *([header.state] if header.state else []), f"{whole.width}x{whole.height} pixels"]
+    return ", ".join([*words, *(["with their embedding"] if artifact.married else [])])
+
+
+def outline(artifact: Artifact) -> dict[str, Any]:
+    """An artifact -> JSON values: its record, its tensors, statistics of each channel, what reading noticed."""
+    tensors = {name: {"dtype": str(tensor.dtype), "shape": list(tensor.shape)} for name, tensor in artifact.tensors.items()}
+    record: dict[str, Any] = json.loads(render(artifact.header)[1])
+    return record | {
+        "tensors": tensors,
+        "statistics": statistics(artifact),
+        "painted": artifact.painted,
+        "notes": list(artifact.notes),
+    }
+
+
+def statistics(artifact: Artifact) -> dict[str, dict[str, float]]:
+    """Mean, standard deviation, least and largest value of each channel of the canvas."""
+    return {
+        name: {"mean": float(c.mean()), "deviation": float(c.std()), "least": float(c.min()), "largest": float(c.max())}
+        for name, c in channels(artifact)
+    }
 
 
 def _header_lines(header: Header) -> Iterator[str]:
@@ -34,6 +63,9 @@ def _header_lines(header: Header) -> Iterator[str]:
 def _content_lines(artifact: Artifact) -> Iterator[str]:
     for name, tensor in artifact.tensors.items():
         yield f"  {name}: {tensor.dtype} {list(tensor.shape)}"
+    for name, of in statistics(artifact).items():
+        spread = f"mean {of['mean']:.4f}, deviation {of['deviation']:.4f}, from {of['least']:.4f} to {of['largest']:.4f}"
+        yield f"  {name}: {spread}"
     if artifact.painted:
         yield f"  painted: {artifact.painted} values"
     for note in artifact.notes:

@@ -1,0 +1,1 @@
+"""What things cost: one command each, one table each; `python -m benchmarks.NAME`."""

@@ -1,0 +1,317 @@
+"""The commands on files, as people type them: alone, and with what the daemon knows."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+from typer.testing import CliRunner
+
+import daemon.cli
+import tiffsd
+import tiffsd.commands
+from tests.artifacts import embedding_of, half_done, latents, picture
+from tiffsd import Kind, State, edit
+from tiffsd.difference import compare
+
+REAL = Path(__file__).parents[2] / "shared" / "seed-artifacts"
+real_files = pytest.mark.skipif(not REAL.is_dir(), reason="the prototype's files are not there")
+
+Said = Callable[..., str]
+COMMANDS = {command.name or command.callback.__name__: command.callback for command in tiffsd.commands.app.registered_commands}
+
+
+def said(*words: str, app: typer.Typer = daemon.cli.app) -> str:
+    result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def written_by(*words: str) -> tiffsd.Artifact:
+    """Run a command that writes one file, and read that."""
+    return tiffsd.read(said(*words).strip().removeprefix("wrote "))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the examples speak of, and no configuration in sight."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(daemon.commands.files, "USUAL_CONFIGS", ())
+    cat = latents(recipe={"prompt": "a red house", "model": "demo", "seed": 1, "width": 128, "height": 128, "steps": 20})
+    lay_out(tmp_path, cat)
+    return tmp_path
+
+
+def lay_out(folder: Path, cat: tiffsd.Artifact) -> None:
+    tiffsd.write(folder / "cat.tiff", cat)
+    tiffsd.write(folder / "dog.tiff", latents(seed=2))
+    tiffsd.write(folder / "painted.tiff", edit.scale(cat, latents=1.5))
+    tiffsd.write(folder / "moon.tiff", latents(seed=3, height=8, width=8))
+    tiffsd.write(folder / "picture.tiff", picture(128, 128))
+    alone, words = edit.split(latents(seed=4))
+    tiffsd.write(folder / "cat_latent.tiff", alone)
+    tiffsd.write(folder / "cat_prompt.tiff", words)
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (64, 0, 128, 128))
+    mask.save(folder / "left-half.png")
+
+
+# All of them
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("app", [daemon.cli.app, tiffsd.commands.app], ids=["tiffsd", "python -m tiffsd"])
+@pytest.mark.usefixtures("desk")
+def test_the_example_in_a_commands_help_works(command: str, app: typer.Typer) -> None:
+    (example,) = re.findall(r"Example: tiffsd (.*)", COMMANDS[command].__doc__ or "")
+    words = shlex.split(example)
+    assert words[0] == command
+    assert f"Example: tiffsd {command}" in said(command, "--help", app=app)
+    assert said(*words, app=app)
+
+
+def test_help_answers_before_numpy_is_loaded() -> None:
+    program = "import sys; import daemon.cli, tiffsd.commands; print(sorted({'numpy', 'tifffile', 'PIL'} & sys.modules.keys()))"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.strip() == "[]"
+
+
+def test_help_answers_within_the_time_of_a_few_bare_interpreters() -> None:
+    def took(*words: str) -> float:
+        started = time.perf_counter()
+        subprocess.run([sys.executable, *words], capture_output=True, check=True, timeout=60)
+        return time.perf_counter() - started
+
+    bare = min(took("-c", "import typer, rich.console") for _ in range(3))
+    assert min(took("-m", "tiffsd", "--help") for _ in range(3)) < 3 * bare
+
+
+def test_the_commands_need_no_daemon(desk: Path) -> None:
+    program = (
+        "import sys; from tiffsd.__main__ import main; sys.argv[1:] = ['check', 'cat.tiff']; sys.modules['daemon'] = None; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=desk)
+    assert (result.returncode, result.stdout) == (0, "cat.tiff: valid: latents, noise, 128x128 pixels, with their embedding\n")
+
+
+@pytest.mark.parametrize("module", ["tiffsd", "daemon"])
+def test_a_fault_is_one_line_and_exit_code_1(module: str, desk: Path) -> None:
+    words = [sys.executable, "-m", module, "crop", "cat.tiff", "60x60+4+0"]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=desk)
+    assert result.returncode == 1
+    assert result.stderr.strip() == "tiffsd: the region 60x60+4+0 is off the grid of latents, which is 8 pixels; use 56x56+0+0"
+
+
+def test_a_name_that_nobody_said_replaces_no_file_and_one_that_was_said_does(desk: Path) -> None:
+    said("preview", "cat.tiff")
+    with pytest.raises(FileExistsError, match=r"cat\.png exists"):
+        said("preview", "cat.tiff")
+    said("preview", "dog.tiff", "-o", "cat.png")
+    before = tiffsd.inspect("cat.tiff").id
+    assert written_by("crop", "cat.tiff", "64x64", "-o", "cat.tiff").header.parent == before
+    assert not list(desk.glob(".*.part"))
+
+
+def test_a_result_lies_beside_its_origin_with_its_own_id_in_place_of_the_old(desk: Path) -> None:
+    (desk / "there").mkdir()
+    (desk / "cat.tiff").rename(desk / "there/cat.v2.3f9a1c2e.TIF")
+    line = said("crop", "there/cat.v2.3f9a1c2e.TIF", "64x64").strip()
+    (made,) = set((desk / "there").iterdir()) - {desk / "there/cat.v2.3f9a1c2e.TIF"}
+    assert made.name == f"cat.v2.{tiffsd.inspect(made).id}.tiff"
+    assert line == f"wrote there/{made.name}"
+
+
+# Show and check
+
+
+@pytest.mark.usefixtures("desk")
+def test_show_says_what_a_file_is_to_people_and_programs() -> None:
+    tiffsd.write("half.tiff", half_done())
+    text = said("show", "cat.tiff", "half.tiff")
+    for words in ("cat.tiff: latents", "state noise", 'prompt: "a red house"', "channel 3: mean", "step 12 of 20", "sigma 3"):
+        assert words in text
+    found = json.loads(said("show", "--json", "half.tiff"))
+    assert (found["kind"], found["recipe"]["seed"], found["step"], found["file"]) == ("latents", 1, 12, "half.tiff")
+    assert found["tensors"]["latents"] == {"dtype": "float32", "shape": [4, 16, 16]}
+    channel = half_done().tensors["latents"][2].astype(np.float64)
+    assert found["statistics"]["channel 2"]["mean"] == pytest.approx(channel.mean())
+    assert found["statistics"]["channel 2"]["largest"] == channel.max()
+
+
+def test_check_reads_everything_and_goes_on_after_a_fault(desk: Path) -> None:
+    (desk / "empty.tiff").touch()
+    result = CliRunner().invoke(tiffsd.commands.app, ["check", "empty.tiff", "none.tiff", "cat.tiff", "picture.tiff"])
+    assert result.exit_code == 1
+    assert "empty.tiff: not valid: empty.tiff is empty" in result.stderr
+    assert "none.tiff" in result.stderr
+    assert "cat.tiff: valid: latents, noise" in result.stdout
+    assert "picture.tiff: valid: picture, 128x128 pixels" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("artifact", "sentences"),
+    [
+        (latents(recipe={"prompt": "x", "steps": 20}), ["inbox/2-diffuse: 20 steps of 20 by"]),
+        (half_done(), ["inbox/2-diffuse: 8 steps of 20"]),
+        (edit.with_settings(half_done(), {"stop_at": 16}), ["inbox/2-diffuse: 4 steps of 20, which stop at 16"]),
+        (edit.with_settings(latents(), {"prompt": "b"}), ["inbox/2-diffuse: the prompt is encoded, then"]),
+        (
+            latents(state=State.FINAL),
+            ["inbox/3-decode: decoded to a picture of 128x128", "inbox/2-diffuse: refused: it.tiff: these"],
+        ),
+        (latents(state=State.FINAL, recipe={"strength": 0.5, "steps": 10}), ["inbox/3-decode", "inbox/2-diffuse: 5 steps of 10"]),
+        (latents(recipe={"model": "unheard of"}), ["inbox/2-diffuse: refused", "unheard of"]),
+        (picture(128, 64), ["inbox/encode: the prompt is encoded, then encoded to latents of 64x128"]),
+        (embedding_of("a blue tree"), ["goes to embeddings/"]),
+    ],
+)
+@pytest.mark.usefixtures("desk")
+def test_check_foretells_what_the_daemon_would_do(artifact: tiffsd.Artifact, sentences: list[str]) -> None:
+    tiffsd.write("it.tiff", artifact)
+    text = said("check", "it.tiff")
+    for sentence in sentences:
+        assert sentence in text
+
+
+def test_check_looks_at_what_lies_beside_the_file(desk: Path) -> None:
+    assert "with cat_prompt.tiff" in said("check", "cat_latent.tiff")
+    (desk / "cat.yaml").write_text("steps: 7\n")
+    assert "7 steps of 7 by dpmpp_2m_karras, model demo, with cat.yaml" in said("check", "cat.tiff")
+
+
+def test_check_knows_prompts_and_photos_where_the_daemon_is_there(desk: Path) -> None:
+    (desk / "cat.txt").write_text("---\nwidth: 64\nheight: 64\n---\na cat")
+    (desk / "bad.txt").write_text("---\nstepz: 1\n---\na cat")
+    Image.new("RGB", (64, 64)).save(desk / "photo.jpg")
+    text = said("check", "cat.txt", "bad.txt", "photo.jpg")
+    assert "cat.txt: inbox/1-text: noise and embedding for 1 of 64x64 pixels, model demo" in text
+    assert "bad.txt: inbox/1-text: refused: bad.txt: 'stepz' is no setting" in text
+    assert "photo.jpg: inbox/encode: encoded to latents of 64x64 pixels" in text
+    (desk / "cat.xcf").write_bytes(b"gimp xcf")
+    assert "no inbox takes such a file" in said("check", "cat.xcf")
+    alone = CliRunner().invoke(tiffsd.commands.app, ["check", "cat.txt"])
+    assert alone.exit_code == 1
+    assert "is not a TIFF file" in alone.stderr
+
+
+# The others
+
+
+@pytest.mark.usefixtures("desk")
+def test_preview_is_as_large_as_the_picture_or_shows_the_canvas() -> None:
+    said("preview", "cat.tiff", "-o", "colours.png")
+    said("preview", "cat.tiff", "--canvas", "-o", "canvas.png")
+    with Image.open("colours.png") as colours, Image.open("canvas.png") as canvas:
+        assert (colours.size, canvas.size) == ((128, 128), (32, 32))
+
+
+@pytest.mark.usefixtures("desk")
+def test_diff_says_what_differs_and_shows_it() -> None:
+    text = said("diff", "cat.tiff", "painted.tiff", "-o", "difference.png")
+    assert "channel 0: 256 of 256 values differ, at most" in text
+    with Image.open("difference.png") as shown:
+        assert shown.size == (128, 128)
+        assert shown.getextrema()[0][1] == 255
+    assert said("diff", "cat.tiff", "cat.tiff").endswith("no difference\n")
+    said("set", "cat.tiff", "steps=21", "-o", "longer.tiff")
+    assert "steps: 20 and 21" in said("diff", "cat.tiff", "longer.tiff")
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_mask_of_any_format_blends_alike() -> None:
+    levels = np.zeros((128, 128), np.uint16)
+    levels[:, 64:] = 65535
+    Image.fromarray(levels).save("deep.png")
+    header = tiffsd.Header(Kind.PICTURE, tiffsd.new_id(), tiffsd.Layout.RGB, (128, 128, 3))
+    tiffsd.write("mask.tiff", tiffsd.Artifact(header, {"picture": np.repeat((levels / 65535)[..., None], 3, 2).astype(np.float32)}))
+    made = [written_by("blend", "cat.tiff", "dog.tiff", "--mask", mask) for mask in ("left-half.png", "deep.png", "mask.tiff")]
+    assert compare(made[0], made[1]).none
+    assert compare(made[0], made[2]).none
+    whole = compare(tiffsd.read("dog.tiff"), made[0])
+    assert np.count_nonzero(whole.distance[:, 8:]) == 0
+    assert np.count_nonzero(whole.distance[:, :8]) == 8 * 16
+
+
+@pytest.mark.usefixtures("desk")
+def test_set_checks_the_vocabulary_where_the_daemon_is_there() -> None:
+    made = written_by("set", "cat.tiff", "steps=30", "scheduler=Euler a", "prompt=2024", "seed=")
+    assert made.header.recipe == {
+        "prompt": "2024",
+        "model": "demo",
+        "width": 128,
+        "height": 128,
+        "steps": 30,
+        "scheduler": "euler_a",
+    }
+    for word in ("stepz=3", "steps=0", "steps=many", "model=../secret"):
+        result = CliRunner().invoke(daemon.cli.app, ["set", "cat.tiff", word])
+        assert result.exit_code == 1, word
+        assert "the command line" in str(result.exception)
+    assert "steps=many" not in said("set", "cat.tiff", "colour=red", app=tiffsd.commands.app)
+    for word in ("steps", "=3"):
+        assert CliRunner().invoke(daemon.cli.app, ["set", "cat.tiff", word]).exit_code == 2
+
+
+@pytest.mark.usefixtures("desk")
+def test_latents_go_to_the_prototypes_files_and_back() -> None:
+    text = said("convert", "cat.tiff", "--prototype", "-o", "old")
+    assert text == "wrote old_latent.tiff\nwrote old_prompt.tiff\n"
+    back, cat = written_by("convert", "old_latent.tiff"), tiffsd.read("cat.tiff")
+    assert back.header.state is State.NOISE
+    np.testing.assert_allclose(back.tensors["latents"], cat.tensors["latents"], rtol=2**-10)
+    married = written_by("marry", "old_latent.tiff", "old_prompt.tiff")
+    np.testing.assert_array_equal(married.tensors["prompt_embeds"], cat.tensors["prompt_embeds"])
+    np.testing.assert_array_equal(married.tensors["negative_prompt_embeds"], cat.tensors["negative_prompt_embeds"])
+
+
+@pytest.mark.usefixtures("desk")
+def test_finished_latents_go_to_the_prototypes_file_and_back() -> None:
+    tiffsd.write("done.tiff", latents(state=State.FINAL, height=32))
+    assert said("convert", "done.tiff", "--prototype").startswith("wrote done_unet.tiff\n")
+    back = written_by("convert", "done_unet.tiff")
+    assert back.header.state is State.FINAL
+    np.testing.assert_allclose(back.tensors["latents"], tiffsd.read("done.tiff").tensors["latents"], rtol=2**-10)
+
+
+@pytest.mark.parametrize(
+    ("artifact", "sentence"),
+    [
+        (half_done(), "half-done"),
+        (latents(channels=16), "16 channels"),
+        (picture(), "holds a picture"),
+        (embedding_of("a blue tree", rows=3), "two halves"),
+    ],
+)
+def test_what_the_prototype_had_no_file_for_is_not_written(artifact: tiffsd.Artifact, sentence: str, desk: Path) -> None:
+    tiffsd.write("it.tiff", artifact)
+    result = CliRunner().invoke(daemon.cli.app, ["convert", "it.tiff", "--prototype"])
+    assert result.exit_code == 1
+    assert sentence in str(result.exception)
+    assert not list(desk.glob("it_*"))
+
+
+@real_files
+@pytest.mark.parametrize("name", ["deer3_state1.tiff", "Deer3_state2.tiff", "deer3_textstate1.tiff"])
+def test_the_prototypes_own_files_become_tiffsd_and_themselves_again(name: str, desk: Path) -> None:
+    (desk / name).write_bytes((REAL / name).read_bytes())
+    made = said("convert", name, "-o", "new.tiff")
+    assert made == "wrote new.tiff\n"
+    assert tiffsd.inspect("new.tiff").history[-1]["notes"]
+    (again,) = said("convert", "new.tiff", "--prototype").strip().removeprefix("wrote ").splitlines()
+    for old, new in zip(planes(desk / name), planes(desk / again), strict=True):
+        np.testing.assert_allclose(new, old, rtol=2**-10)
+
+
+def planes(path: Path) -> list[np.ndarray]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        return [page.asarray().astype(np.float32) for page in tiff.pages]

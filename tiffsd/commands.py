@@ -1,0 +1,364 @@
+"""The commands on files: `tiffsd show`, `crop`, `set` and so on; `python -m tiffsd` has them without the daemon.
+
+Places and sizes are in pixels of the picture: WIDTHxHEIGHT+LEFT+TOP. A result is written beside its origin as STEM.ID.tiff with a
+new id, or where -o says, which may replace a file. Modules that cost time to load are imported by the commands that need them.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+from tiffsd.spec import Layout, NotTiffsd, TiffsdError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tiffsd.artifact import Artifact
+
+app = typer.Typer(
+    help="Look at TIFFSD files, and edit them without an editor.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
+NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?)?", re.IGNORECASE)
+PROSE = ("prompt", "negative_prompt")  # a prompt of "2024" is words
+
+File = Annotated[Path, typer.Argument(help="A TIFFSD file.")]
+Files = Annotated[list[Path], typer.Argument(help="TIFFSD files.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write; it is replaced where it exists.")]
+
+
+class Knowledge(Protocol):
+    """What a daemon adds to these commands, handed over as the context's `obj`."""
+
+    def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
+        """Settings as the vocabulary has them. Raises an error for a person."""
+
+    def fate(self, path: Path) -> list[str]:
+        """What the daemon would do with a file, in sentences."""
+
+
+@app.command()
+def show(files: Files, as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False) -> None:
+    """Say what a file is: kind, size, recipe, history, statistics of each channel.
+
+    Example: tiffsd show cat.tiff
+    """
+    from tiffsd.summary import describe, outline
+
+    for path in files:
+        artifact = _read(path)
+        typer.echo(json.dumps({"file": str(path), **outline(artifact)}) if as_json else f"{path.name}: {describe(artifact)}")
+
+
+@app.command()
+def check(context: typer.Context, files: Annotated[list[Path], typer.Argument(help="Files, of any kind.")]) -> None:
+    """Say whether a file is valid, and what the daemon would do with it; exit with 1 where one is not.
+
+    Example: tiffsd check cat.tiff
+    """
+    faults = 0
+    for path in files:
+        try:
+            for line in _verdict(path, context.obj):
+                typer.echo(f"{path.name}: {line}")
+        except (TiffsdError, OSError) as error:
+            typer.echo(f"{path.name}: not valid: {error}", err=True)
+            faults += 1
+    if faults:
+        raise typer.Exit(1)
+
+
+@app.command()
+def preview(
+    file: File,
+    canvas: Annotated[bool, typer.Option("--canvas", help="The canvas as an editor shows it, instead of colours.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The PNG to write; FILE.png where it is left out.")] = None,
+) -> None:
+    """Write a PNG to glance at: latents in colours, without a VAE; one block for each value.
+
+    Example: tiffsd preview cat.tiff -o cat.png
+    """
+    from tiffsd import preview as previews
+    from tiffsd.spec import Kind
+
+    artifact = _read(file)
+    levels = previews.canvas(artifact) if canvas else previews.preview(artifact)
+    factor = SIDE_OF_A_PREVIEW if artifact.header.kind is Kind.LATENTS and not canvas else 1
+    _write_png(output or _unused(file.with_suffix(".png")), previews.enlarged(levels, factor))
+
+
+@app.command()
+def diff(
+    first: File,
+    second: File,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A PNG of where they differ: white is most.")] = None,
+) -> None:
+    """Say where two artifacts differ: per channel, in other tensors, in the recipe.
+
+    Example: tiffsd diff cat.tiff painted.tiff -o difference.png
+    """
+    from tiffsd.difference import compare, heat
+    from tiffsd.preview import enlarged
+    from tiffsd.spec import Kind
+
+    one = _read(first)
+    found = compare(one, _read(second))
+    for channel in found.channels:
+        share = f"{channel.differ} of {channel.values} values differ"
+        typer.echo(f"{channel.name}: {share}, at most {channel.largest:.6g}, {channel.mean:.6g} in the mean")
+    for name in found.tensors:
+        typer.echo(f"{name}: differs")
+    for key, (here, there) in found.recipe.items():
+        typer.echo(f"{key}: {json.dumps(here, ensure_ascii=False)} and {json.dumps(there, ensure_ascii=False)}")
+    if found.none:
+        typer.echo("no difference")
+    if output:
+        factor = SIDE_OF_A_PREVIEW if one.header.kind is Kind.LATENTS else 1
+        _write_png(output, enlarged(heat(found.distance), factor))
+
+
+@app.command()
+def convert(
+    file: File,
+    layout: Annotated[Layout | None, typer.Option("--layout", help="How latents lie on the canvas: mosaic, pages or rgba.")] = None,
+    dtype: Annotated[str | None, typer.Option("--dtype", help="Of a picture: float16 or float32.")] = None,
+    prototype: Annotated[bool, typer.Option("--prototype", help="Write the files of the prototype of 2023.")] = False,
+    output: Output = None,
+) -> None:
+    """Write the same in another layout, a picture in another precision, or the prototype's files as TIFFSD and back.
+
+    Example: tiffsd convert cat.tiff --layout pages
+    """
+    from tiffsd.edit import convert as converted
+
+    if dtype not in (None, "float16", "float32"):
+        raise typer.BadParameter(f"{dtype} is neither float16 nor float32", param_hint="--dtype")
+    artifact = _read(file)
+    if prototype:
+        _write_prototype(artifact, file, output)
+    else:
+        _write(converted(artifact, layout=layout, dtype=dtype), file, output)
+
+
+@app.command()
+def crop(
+    file: File,
+    region: Annotated[str, typer.Argument(help="WIDTHxHEIGHT+LEFT+TOP in pixels of the picture.")],
+    output: Output = None,
+) -> None:
+    """Cut a region out of latents or of a picture.
+
+    Example: tiffsd crop cat.tiff 64x64+32+0
+    """
+    from tiffsd.edit import crop as cropped
+    from tiffsd.region import parse_region
+
+    _write(cropped(_read(file), parse_region(region)), file, output)
+
+
+@app.command()
+def paste(
+    source: Annotated[Path, typer.Argument(help="What to paste.")],
+    into: Annotated[Path, typer.Argument(help="What to paste it into.")],
+    at: Annotated[str, typer.Option("--at", help="Where its upper left corner goes: +LEFT+TOP in pixels of the picture.")],
+    region: Annotated[str | None, typer.Option("--region", help="The part to paste, WIDTHxHEIGHT+LEFT+TOP; else all.")] = None,
+    output: Output = None,
+) -> None:
+    """Put a region of one artifact into another at a place.
+
+    Example: tiffsd paste moon.tiff cat.tiff --at +64+16
+    """
+    from tiffsd.edit import paste as pasted
+    from tiffsd.region import parse_corner, parse_region
+
+    left, top = parse_corner(at)
+    part = parse_region(region) if region else None
+    _write(pasted(_read(source), _read(into), left=left, top=top, region=part), into, output)
+
+
+@app.command()
+def blend(
+    first: File,
+    second: File,
+    weight: Annotated[float, typer.Option("--weight", min=0, max=1, help="0 is the first file, 1 the second.")] = 0.5,
+    mask: Annotated[Path | None, typer.Option("--mask", help="A picture: black is the first file, white the second.")] = None,
+    output: Output = None,
+) -> None:
+    """Mix two artifacts by a weight or by a mask; noise stays noise.
+
+    Example: tiffsd blend cat.tiff dog.tiff --mask left-half.png
+    """
+    from tiffsd.edit import blend as blended
+
+    _write(blended(_read(first), _read(second), _read_mask(mask) if mask else weight), first, output)
+
+
+@app.command()
+def scale(
+    file: File,
+    latents: Annotated[float, typer.Option("--latents", help="The factor for latents, -100 to 100.")] = 1.0,
+    prompt: Annotated[float, typer.Option("--prompt", help="The factor for the prompt's embedding, -100 to 100.")] = 1.0,
+    output: Output = None,
+) -> None:
+    """Multiply latents or the prompt's embedding by a factor, as `latent_influence` and `prompt_influence` do.
+
+    Example: tiffsd scale cat.tiff --prompt 1.2
+    """
+    from tiffsd.edit import scale as scaled
+
+    _write(scaled(_read(file), latents=latents, prompt=prompt), file, output)
+
+
+@app.command()
+def marry(
+    latents: Annotated[Path, typer.Argument(help="Latents.")],
+    embedding: Annotated[Path, typer.Argument(help="An embedding, or other latents with one.")],
+    output: Output = None,
+) -> None:
+    """Put a text embedding into the latents' file, in the place of the one there.
+
+    Example: tiffsd marry cat_latent.tiff cat_prompt.tiff -o cat.tiff
+    """
+    from tiffsd.edit import marry as married
+    from tiffsd.spec import Kind
+
+    _write(married(_read(latents, Kind.LATENTS), _read(embedding)), latents, output)
+
+
+@app.command()
+def split(
+    file: File,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="NAME for NAME_latent.tiff and NAME_prompt.tiff.")] = None,
+) -> None:
+    """Take the text embedding out of the latents' file: two files, which the daemon takes as a pair.
+
+    Example: tiffsd split cat.tiff -o cat
+    """
+    from tiffsd.edit import split as halves
+
+    for ending, half in zip(("_latent", "_prompt"), halves(_read(file)), strict=True):
+        name = output.with_name(f"{output.name}{ending}.tiff") if output else None
+        _write(half, file.with_name(f"{_stem(file)}{ending}.tiff"), name)
+
+
+@app.command("set")
+def set_(
+    context: typer.Context,
+    file: File,
+    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="Settings; KEY= takes one out.")],
+    output: Output = None,
+) -> None:
+    """Change settings in a file's recipe.
+
+    Example: tiffsd set cat.tiff steps=30 "prompt=a black cat"
+    """
+    from tiffsd.edit import with_settings
+
+    said = dict(_setting(word) for word in settings)
+    if context.obj:
+        given = {key: value for key, value in said.items() if value is not None}
+        said |= context.obj.checked(given, "the command line")
+    _write(with_settings(_read(file), said), file, output)
+
+
+def _verdict(path: Path, knowledge: Knowledge | None) -> Iterable[str]:
+    from tiffsd.summary import headline
+
+    try:
+        artifact = _read(path)
+    except NotTiffsd:
+        # Prompts and photos are no artifacts, but a daemon takes them.
+        if knowledge is None or path.suffix.lower() in (".tif", ".tiff"):
+            raise
+    else:
+        yield f"valid: {headline(artifact)}"
+        yield from (f"note: {note}" for note in artifact.notes)
+    yield from knowledge.fate(path) if knowledge else ()
+
+
+def _setting(word: str) -> tuple[str, Any]:
+    """ "steps=30" -> ("steps", 30); a value is JSON where it is, else words; None for "steps="."""
+    key, found, value = word.partition("=")
+    if not found or not key:
+        raise typer.BadParameter(f"{word!r} is no setting; write KEY=VALUE, such as steps=30")
+    if not value:
+        return key, None
+    try:
+        return key, value if key in PROSE else json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _read(path: Path, expect: Any = None) -> "Artifact":
+    from tiffsd.file import read
+
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it complains of ends in a sentence here
+    return read(path, expect=expect, name=path.name)
+
+
+def _read_mask(path: Path) -> "NDArray[np.float64]":
+    """A mask picture of any format as weights (H, W), black 0 to white 1."""
+    import numpy as np
+    from PIL import Image
+
+    from tiffsd.spec import Kind
+
+    if path.suffix.lower() in (".tif", ".tiff"):
+        weights: NDArray[np.float64] = _read(path, Kind.PICTURE).tensors["picture"].mean(axis=2, dtype=np.float64).clip(0, 1)
+        return weights
+    with Image.open(path) as image:
+        wide = image.mode.startswith("I")  # 16 bits, which convert("L") would clip instead of scale
+        levels = np.asarray(image if wide else image.convert("L"), np.float64)
+    return levels / (65535 if wide else 255)
+
+
+def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
+    from tiffsd.file import write
+
+    path = output or _unused(origin.with_name(f"{_stem(origin)}.{artifact.header.id}.tiff"))
+    write(path, artifact)
+    typer.echo(f"wrote {path}")
+
+
+def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) -> None:
+    from tiffsd.file import write_plain
+    from tiffsd.prototype import ending, plain
+
+    stem = _stem(origin).removesuffix(ending(origin.name) or "")
+    for name, planes in plain(artifact.tensors, artifact.header).items():
+        path = output.with_name(f"{output.name}{name}.tiff") if output else _unused(origin.with_name(f"{stem}{name}.tiff"))
+        write_plain(path, planes)
+        typer.echo(f"wrote {path}")
+
+
+def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:
+    from PIL import Image
+
+    from tiffsd.file import replacing
+
+    with replacing(path) as file:
+        Image.fromarray(levels).save(file, format="PNG")
+    typer.echo(f"wrote {path}")
+
+
+def _stem(path: Path) -> str:
+    """What a person called the file: its name without id and extension."""
+    found = NAME.fullmatch(path.name)
+    return found["stem"] if found else path.name
+
+
+def _unused(path: Path) -> Path:
+    """A name that nobody said in so many words must not replace a file."""
+    if path.exists():
+        raise FileExistsError(f"{path} exists; give the result another name with -o, or say this one to replace it")
+    return path
