@@ -5,10 +5,11 @@
     commit.json    what is published where                        from here on only forward
     fail.json      why the job failed, and what people are told   from here on only to failed/
 
-A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but cannot be read means
-a damaged disk, not a crash: `Unreadable`.
+A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but is not what was
+written, by its SHA-256, means a damaged disk, not a crash: `Unreadable`.
 """
 
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass
@@ -58,8 +59,18 @@ class ClaimRecord:
 
 def write(ops: Ops, folder: Path, name: str, record: Record) -> None:
     """Write a record and make it durable, its name included."""
-    write_text(ops, folder, name, json.dumps(record, indent=1, default=str) + "\n")
+    write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}))
     ops.fsync_folder(folder)
+
+
+def as_text(record: Record) -> str:
+    """A record as JSON, for the daemon and for people."""
+    return json.dumps(record, indent=1, default=str) + "\n"
+
+
+def _digest(record: Record) -> str:
+    as_read = json.loads(json.dumps(record, default=str))
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
 
 
 def write_text(ops: Ops, folder: Path, name: str, text: str) -> None:
@@ -88,6 +99,8 @@ def read(ops: Ops, folder: Path, name: str) -> Record | None:
         raise Unreadable(f"{name} is not JSON: {error}") from error
     if not isinstance(record, dict):
         raise Unreadable(f"{name} holds {type(record).__name__} where a record was expected")
+    if record.pop("sha256", None) != _digest(record):
+        raise Unreadable(f"{name} is not what was written")
     return record
 
 

@@ -67,7 +67,8 @@ class Endings:
             delivered = None
         else:
             books.write_text(self._ops, holder, failure.sentence_name, failure.text)
-            books.write(self._ops, holder, failure.facts_name, failure.facts)
+            books.write_text(self._ops, holder, failure.facts_name, books.as_text(failure.facts))
+            self._ops.fsync_folder(holder)
             folder = self.root / failure.folder
             self.ensure(folder)
             delivered = self.move(holder, folder, failure.name)
@@ -107,10 +108,11 @@ class Endings:
         return None
 
     def wipe_outputs(self, job: Path) -> None:
-        """Delete what an attempt made that was not committed."""
+        """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
         with suppress(FileNotFoundError):
             for name in self._ops.list(job / OUT):
                 self._ops.unlink(job / OUT / name)
+            self._ops.fsync_folder(job / OUT)
 
     def discard(self, job: Path) -> None:
         """Clear a job away whose files have all gone elsewhere."""

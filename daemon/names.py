@@ -71,4 +71,6 @@ def is_plain(name: str) -> bool:
 
 def shown(name: str) -> str:
     """The name for a sentence or a log line: one line, printable, whatever bytes it holds."""
+    if name.isprintable():
+        return name
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in name)

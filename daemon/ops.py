@@ -1,4 +1,4 @@
-"""The operating system as the spool sees it: every file operation it makes, and the time of day.
+"""The operating system as the spool sees it: every file operation it makes, the time of day, and fresh ids.
 
 One small object, so that a test can stop the world before any of these calls, or let any of them fail, and look at what is
 left. Nothing here decides anything. New folders get the mode that the umask leaves, so that a group can share the spool.
@@ -6,10 +6,13 @@ left. Nothing here decides anything. New folders get the mode that the umask lea
 
 import ctypes
 import errno
+import fcntl
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+
+from daemon import lease, names
 
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
@@ -26,6 +29,10 @@ class Ops:
         """The time of day, aware, for names and records; never for deciding."""
         return datetime.now(UTC)
 
+    def new_id(self) -> str:
+        """A fresh id: 8 hex digits."""
+        return names.new_id()
+
     def boot(self) -> str:
         """What names this run of the machine; empty where the system does not say."""
         try:
@@ -41,6 +48,18 @@ class Ops:
         """What is at the path itself; symlinks are not followed."""
         return path.lstat()
 
+    def stat(self, path: Path) -> os.stat_result:
+        """What is at the path, or where the symlink at the path leads."""
+        return path.stat()
+
+    def may_change(self, folder: Path) -> bool:
+        """Whether this process may list, enter and change a folder."""
+        return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+    def is_being_written(self, path: Path) -> bool | None:
+        """Whether a writer holds the file now; None when the system cannot say."""
+        return lease.is_being_written(path)
+
     def read(self, path: Path) -> bytes:
         """The whole content of one of the spool's own small files."""
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
@@ -49,6 +68,10 @@ class Ops:
     def mkdir(self, folder: Path) -> None:
         """Make one folder; its parent must be there."""
         folder.mkdir()
+
+    def make_private(self, folder: Path) -> None:
+        """Let nobody but the daemon's user into a folder."""
+        folder.chmod(0o700)
 
     def create(self, path: Path) -> BinaryIO:
         """Make a file that must not be there yet, not even as a symlink, open for writing, reading and seeking."""
@@ -92,6 +115,22 @@ class Ops:
     def rmdir(self, folder: Path) -> None:
         """Remove an empty folder."""
         folder.rmdir()
+
+    def lock(self, path: Path) -> int:
+        """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. Holds our pid."""
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
+    def unlock(self, fd: int) -> None:
+        """Let another process own the file that `lock` returned."""
+        os.close(fd)
 
 
 def _renameat2(source: Path, target: Path) -> None:

@@ -19,7 +19,6 @@ or `recover`, may be repeated.
 
 import itertools
 import logging
-import os
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -27,37 +26,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from daemon import books, failures, lease, names, tree
-from daemon.books import ClaimRecord, Fingerprint, Publication, Unreadable
+from daemon import books, failures, holds, names, tree
+from daemon.books import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
+from daemon.claims import Claim, record_of, record_of_drop
 from daemon.drops import Drop
 from daemon.endings import IN, OUT, Endings
-from daemon.errors import SpoolError
 from daemon.names import stem_of
 from daemon.ops import Ops
 
-__all__ = ["Claim", "Ops", "Publication", "Spool", "stem_of"]
+__all__ = ["Claim", "Ops", "Publication", "Recovery", "Spool", "stem_of"]
 
 log = logging.getLogger(__name__)
 
-_COUNTER = itertools.count(1)
-
 
 @dataclass(frozen=True)
-class Claim:
-    """The files of one job, which are now this daemon's alone.
+class Recovery:
+    """What `recover` found: the claims to be run again, oldest first, and the jobs that stay in .work/ for now, each with why."""
 
-    `job` is its folder in .work/ and sorts by age, `id` the 8 hex digits it is known by. `members` are the paths by role, to be
-    read only; `names` are the names they were dropped under. `attempts` is how often the job was started before this claim was
-    made.
-    """
-
-    job: str
-    stage: str
-    stem: str
-    id: str
-    members: Mapping[str, Path]
-    names: Mapping[str, str]
-    attempts: int = 0
+    claims: list[Claim]
+    stuck: dict[str, OSError]
 
 
 class Spool:
@@ -71,7 +58,10 @@ class Spool:
         self._endings = Endings(root, self._ops)
         self._work = root / ".work"
         self._lock: int | None = None
+        self._numbers = itertools.count(1)
         self._last_seen: dict[str, dict[str, Fingerprint]] = {}
+        self._undelivered: dict[str, Failure] = {}
+        self._unreturned: set[str] = set()
 
     def inbox(self, stage: str) -> Path:
         """Where files for a stage are dropped."""
@@ -83,27 +73,27 @@ class Spool:
 
     def create(self) -> None:
         """Make every folder of the spool that is missing."""
-        tree.create(self.root, self._folders)
+        tree.create(self._ops, self.root, self._folders)
 
     def check(self) -> None:
         """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
-        tree.check(self.root, self._folders)
+        tree.check(self._ops, self.root, self._folders)
 
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
-        self._lock = tree.lock(self.root)
+        self._lock = tree.lock(self._ops, self.root)
 
     def release(self) -> None:
         """Let another daemon have the spool."""
         if self._lock is not None:
-            os.close(self._lock)
+            self._ops.unlock(self._lock)
             self._lock = None
 
     def claim(self, stage: str, drop: Drop) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
-        identity = names.new_id()
-        job = self._work / f"{self._ops.now():%Y%m%dT%H%M%SZ}-{next(_COUNTER):06d}-{identity}"
-        record = _record(stage, drop, identity)
+        identity = self._ops.new_id()
+        job = self._work / f"{self._ops.now():%Y%m%dT%H%M%SZ}-{next(self._numbers):06d}-{identity}"
+        record = record_of_drop(stage, drop, identity)
         with self._endings.moving:
             try:
                 self._open_job(job, record)
@@ -163,7 +153,7 @@ class Spool:
         for role, path in claim.members.items():
             st = self._ops.lstat(path)
             now[role] = (st.st_ino, st.st_size, st.st_mtime_ns)
-            written = written or (stat.S_ISREG(st.st_mode) and lease.is_being_written(path) is True)
+            written = written or (stat.S_ISREG(st.st_mode) and self._ops.is_being_written(path) is True)
         self._last_seen[claim.job] = now
         return now == before and not written
 
@@ -240,20 +230,28 @@ class Spool:
         return published
 
     def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
-        """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence and the way back) and error.json (the facts)."""
+        """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence and the way back) and error.json (the facts).
+
+        After an error, of a full disk say, the next `recover` of this spool goes on with it.
+        """
         job = self._open(claim)
-        record = _record_of(claim)
+        record = record_of(claim)
         times = {"at": self._ops.now().isoformat(), "attempts": books.read_attempts(self._ops, job, if_unreadable=0)}
         failure = failures.failure_of(record, self._folders[claim.stage], sentence, {**times, **facts})
+        self._undelivered[claim.job] = failure
         books.write_failure(self._ops, job, failure)
         failed = self._endings.fail(job, failure)
         self._forget(claim.job)
         return failed or self.root / failure.folder / failure.name
 
     def give_back(self, claim: Claim) -> None:
-        """Put the members back into their inbox, as if they had never been claimed; the attempts do not count."""
+        """Put the members back into their inbox, as if they had never been claimed; the attempts do not count.
+
+        After an error the next `recover` of this spool goes on with it.
+        """
+        self._unreturned.add(claim.job)
         job = self._open(claim)
-        self._endings.give_back(job, _record_of(claim), self.inbox(claim.stage))
+        self._endings.give_back(job, record_of(claim), self.inbox(claim.stage))
         self._forget(claim.job)
 
     def _open(self, claim: Claim) -> Path:
@@ -267,29 +265,35 @@ class Spool:
 
     def _forget(self, job: str) -> None:
         self._last_seen.pop(job, None)
+        self._undelivered.pop(job, None)
+        self._unreturned.discard(job)
 
-    def recover(self, *, in_flight: Collection[str] = ()) -> list[Claim]:
-        """Bring every job in .work/ to where it belongs, but those `in_flight`; the claims that are to be run again, oldest first.
+    def recover(self, *, in_flight: Collection[str] = ()) -> Recovery:
+        """Bring every job in .work/ to where it belongs, but those `in_flight`.
 
         A job that cannot be recovered now stays where it is and stops no other. May be called at any time, and again.
         """
-        claims: list[Claim] = []
+        recovery = Recovery([], {})
         for name in sorted(set(self._ops.list(self._work)) - set(in_flight)):
             try:
                 claim = self._recover_job(self._work / name)
             except OSError as error:
                 log.error("%s could not be recovered and stays where it is: %s", self._work / names.shown(name), error)
-                continue
-            if claim is not None:
-                claims.append(claim)
+                if not isinstance(error, NotADirectoryError):  # a stray file is no job
+                    recovery.stuck[name] = error
+            else:
+                recovery.claims.extend([claim] if claim else [])
         self._endings.empty_trash()
-        return claims
+        return recovery
 
     def _recover_job(self, job: Path) -> Claim | None:
         try:
             failure = books.read_failure(self._ops, job)
+            if failure is None and (failure := self._undelivered.get(job.name)):
+                books.write_failure(self._ops, job, failure)
             if failure is not None:
                 self._endings.fail(job, failure)
+                self._forget(job.name)
                 return None
             record = books.read_claim(self._ops, job)
             if record is None:
@@ -310,12 +314,13 @@ class Spool:
         commit = books.read_commit(self._ops, job)
         if commit is not None:
             self._endings.publish(job, record, commit)
+            self._forget(job.name)
             return None
         if record.stage not in self._folders:
             raise Unreadable(f"{books.CLAIM} names the stage {record.stage}, which is not configured")
-        holder = self._endings.holder(job)
-        if holder is None or holder.name != IN or set(self._ops.list(holder)) != set(record.names.values()):
+        if job.name in self._unreturned or not self._is_whole(job, record):
             self._abandon(job, record)
+            self._forget(job.name)
             return None
         self._absolve(job)
         claim = self._claim_of(job, record)
@@ -325,6 +330,10 @@ class Spool:
         sentence = f"{names.shown(record.stem)} was started {times}, and each time the daemon ended before it was done."
         self.fail(claim, f"{sentence} It is kept here so that it cannot stop the daemon again.", {"kind": "crashed"})
         return None
+
+    def _is_whole(self, job: Path, record: ClaimRecord) -> bool:
+        holder = self._endings.holder(job)
+        return holder is not None and holder.name == IN and set(self._ops.list(holder)) == set(record.names.values())
 
     def _absolve(self, job: Path) -> None:
         """Uncount an attempt that lay with a worker when the daemon alone died: kills of the daemon must not fail good jobs."""
@@ -362,26 +371,8 @@ class Spool:
 
     def release_hold(self, path: Path) -> Path:
         """Move a file from hold/ to the inbox of its stage, its settings file with it; the new path. Raises SpoolError."""
-        folder, inbox = path.parent, self.root / "inbox" / path.parent.name
-        if folder.parent != self.root / "hold" or folder.name not in self._folders.values():
-            raise SpoolError(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
-        bases = dict.fromkeys([names.base_of(path.name), stem_of(path.name)])
-        beside = [f"{base}{ending}" for base in bases for ending in (".yaml", ".yml")]
-        files = [*[name for name in beside if self._endings.exists(folder / name)][:1], path.name]
-        number = self._endings.free_number(inbox, files, stem_of(path.name))
-        for name in files:
-            released = self._endings.move(folder / name, inbox, name, number=number, stem=stem_of(path.name))
-        self._ops.fsync_folder(inbox)
-        if released is None:
-            raise SpoolError(f"{path} is not there; `tiffsd status` lists what is on hold.")
-        return released
+        return holds.release(self._endings, self._ops, path, self._folders.values())
 
-
-def _record(stage: str, drop: Drop, identity: str) -> ClaimRecord:
-    members = {member.role: member.path.name for member in drop.members}
-    prints = {member.role: (member.mark[1], member.mark[2], member.mark[3]) for member in drop.members}
-    return ClaimRecord(stage, drop.stem, identity, members, prints)
-
-
-def _record_of(claim: Claim) -> ClaimRecord:
-    return ClaimRecord(claim.stage, claim.stem, claim.id, dict(claim.names), {})
+    def put_on_hold(self, path: Path) -> Path:
+        """Move a file that waits in an inbox to hold/, its settings file with it; the new path. Raises SpoolError."""
+        return holds.put_on_hold(self._endings, self._ops, path, self._folders.values())

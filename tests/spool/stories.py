@@ -1,0 +1,203 @@
+"""What is dropped, what the jobs make of it, and the ways in which one life of a daemon can go: the same on any disk."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.drops import Drop, Member, group
+from daemon.ops import Ops
+from daemon.spool import Claim, Publication, Spool
+from daemon.stages import STAGES
+from tests.spool.disk import NOON, ROOT, Disk
+
+FOLDERS = {"text": "1-text", "diffuse": "2-diffuse", "decode": "3-decode", "encode": "encode"}
+TODAY = str(NOON.astimezone().date())
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job: the files dropped into a stage's inbox, and what comes of them: each output's content, folder and name."""
+
+    stage: str
+    drops: dict[str, bytes]
+    outputs: tuple[tuple[bytes, str, str], ...] = ()
+
+    @property
+    def publications(self) -> list[Publication]:
+        return [Publication(f"output{n}", folder, name) for n, (_, folder, name) in enumerate(self.outputs)]
+
+    @property
+    def results(self) -> list[bytes]:
+        return [content for content, _, _ in self.outputs]
+
+
+@dataclass(frozen=True)
+class Story:
+    """The tasks, those dropped at first, the files of others, and the ways each life may go; in the `last` way all ends."""
+
+    tasks: tuple[Task, ...]
+    ways: tuple[str, ...] = ("finish",)
+    last: str = "finish"
+    dropped: int = 1
+    others: dict[str, bytes] = field(default_factory=dict)
+    max_attempts: int = 3
+    entrusts: bool = True
+
+    def world(self) -> Disk:
+        """A disk with the spool's folders and the first drops, all durable."""
+        disk = Disk()
+        Spool(ROOT, FOLDERS, ops=disk).create()
+        for task in self.tasks[: self.dropped]:
+            for name, content in task.drops.items():
+                disk.put(f"inbox/{FOLDERS[task.stage]}/{name}", content)
+        for path, content in self.others.items():
+            disk.put(path, content)
+        return Disk(disk.contents)
+
+    def task_of(self, content: bytes) -> Task:
+        for task in self.tasks:
+            if content.startswith(next(iter(task.drops.values()))):
+                return task
+        raise AssertionError(f"a job reads {content!r}, which nobody wrote")
+
+
+def output(content: str, folder: str, name: str) -> tuple[bytes, str, str]:
+    return (f"output {content}".encode() * 20, folder, name)
+
+
+PICTURE = output("picture", "pictures", "cat.00000001.tiff")
+LATENTS = output("latents", "inbox/3-decode", "cat.00000000.tiff")
+KEPT = output("kept", ".keep", "cat.00000000.tiff")
+SAVED = output("embedding", "embeddings", "cat.tiff")
+HELD = output("held", "hold/3-decode", "cat.00000002.tiff")
+
+SINGLE = {"cat.tiff": b"input latents"}
+PAIR = {"cat_latent.tiff": b"input latents", "cat_prompt.tiff": b"input prompt"}
+TRIPLE = {**PAIR, "cat.yaml": b"input settings"}
+DECODE = Task("decode", {LATENTS[2]: LATENTS[0]}, (PICTURE,))
+DECODE_HELD = Task("decode", {HELD[2]: HELD[0]}, (PICTURE,))
+AGAIN = Task("diffuse", {"cat.tiff": b"another drop"}, (output("of the other", "pictures", "cat.00000001.tiff"),))
+DOG = Task("text", {"dog.txt": b"prompt of a dog"}, (output("dog", "hold/2-diffuse", "dog.00000003.tiff"),))
+
+STORIES = {
+    "one output": Story((Task("diffuse", SINGLE, (PICTURE,)),)),
+    "two outputs": Story((Task("diffuse", SINGLE, (KEPT, PICTURE)),)),
+    "three outputs": Story((Task("diffuse", SINGLE, (KEPT, SAVED, PICTURE)),)),
+    "no output": Story((Task("diffuse", SINGLE),)),
+    "pair": Story((Task("diffuse", PAIR, (PICTURE,)),)),
+    "pair and settings": Story((Task("diffuse", TRIPLE, (KEPT, PICTURE)),)),
+    "two stages": Story((Task("diffuse", SINGLE, (LATENTS,)), DECODE)),
+    "two jobs": Story((Task("diffuse", SINGLE, (PICTURE,)), DOG), dropped=2),
+    "hold": Story((Task("diffuse", SINGLE, (KEPT, HELD)), DECODE_HELD), ways=("finish", "release"), last="release"),
+    "failing": Story((Task("diffuse", TRIPLE, (PICTURE,)),), ways=("fail",), last="fail"),
+    "failing, named like a report": Story((Task("text", {"error.txt": b"a prompt"}),), ways=("fail",), last="fail"),
+    "given back": Story((Task("diffuse", TRIPLE, (PICTURE,)),), ways=("finish", "give back")),
+    "failed and retried": Story((Task("diffuse", PAIR, (PICTURE,)),), ways=("fail", "retry"), last="retry"),
+    "out of attempts": Story((Task("diffuse", PAIR, (PICTURE,)),), max_attempts=1, entrusts=False),
+    "every name taken": Story(
+        (Task("diffuse", PAIR, (SAVED, PICTURE)),),
+        ways=("finish", "fail", "give back"),
+        others={
+            "pictures/cat.00000001.tiff": b"others' picture",
+            "embeddings/cat.tiff": b"others' embedding",
+            f"done/{TODAY}/cat_prompt.tiff": b"others' prompt",
+            "failed/2-diffuse/cat.a0000001/cat_prompt.tiff": b"others' failure",
+        },
+    ),
+}
+
+
+def drops_in(ops: Ops, inbox: Path, stage: str) -> Iterator[Drop]:
+    """What lies in an inbox, by the inbox's own rules for what belongs together."""
+    groups, _alone = group(STAGES[stage], sorted(ops.list(inbox)))
+    for found in groups:
+        if not found.missing:
+            members = ((role, ops.lstat(inbox / name), inbox / name) for role, name in found.roles.items())
+            yield Drop(tuple(Member(role, path, (1, st.st_ino, st.st_size, 0, 0)) for role, st, path in members), found.stem)
+
+
+def live(story: Story, ops: Ops, root: Path = ROOT, *, way: str, begun: int = 0) -> None:
+    """One life of a daemon: recover, run again what is to be run, and work off the inboxes until nothing comes any more.
+
+    `begun` is the attempt that a power cut interrupted: its job must remember it.
+    """
+    go_on(story, Spool(root, FOLDERS, ops=ops, max_attempts=story.max_attempts), ops, way=way, begun=begun)
+
+
+def go_on(story: Story, spool: Spool, ops: Ops, *, way: str, begun: int = 0) -> None:
+    """What `live` does, with a spool that may have met errors before."""
+    claims = spool.recover().claims
+    assert not begun or story.max_attempts == 1 or begun in [claim.attempts for claim in claims], "an attempt was forgotten"
+    if way == "retry":
+        _retry_all(spool, ops)
+    if way == "release":
+        _release_all(spool, ops)
+    for claim in claims:
+        run(story, spool, ops, claim, way=way)
+    while claims := list(_claims(spool, ops)):
+        for claim in claims:
+            run(story, spool, ops, claim, way=way)
+        if way == "give back":
+            return
+
+
+def _claims(spool: Spool, ops: Ops) -> Iterator[Claim]:
+    for stage in FOLDERS:
+        for drop in list(drops_in(ops, spool.inbox(stage), stage)):
+            claim = spool.claim(stage, drop)
+            if claim is not None:
+                yield claim
+
+
+def _retry_all(spool: Spool, ops: Ops) -> None:
+    for folder in (spool.root / "failed" / name for name in FOLDERS.values()):
+        for name in sorted(ops.list(folder)):
+            spool.retry(folder / name)
+
+
+def _release_all(spool: Spool, ops: Ops) -> None:
+    for stage in FOLDERS:
+        for name in sorted(ops.list(spool.hold(stage))):
+            spool.release_hold(spool.hold(stage) / name)
+
+
+def run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
+    """One job as `daemon/job.py` runs it, with these outputs for its maths: an error gives the job back, if that can be."""
+    try:
+        _make(story, spool, ops, claim, way=way)
+    except OSError:
+        with suppress(OSError, RuntimeError):
+            spool.give_back(claim)
+        return
+    with suppress(OSError):  # the service asks `recover` to go on with it
+        if way == "fail":
+            spool.fail(claim, "cat.tiff is all cat; draw a dog.", {"kind": "test"})
+        elif way == "give back":
+            spool.give_back(claim)
+        else:
+            spool.finish(claim)
+
+
+def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
+    task = story.task_of(ops.read(claim.members["principal"]))
+    attempt = spool.begin_attempt(claim)
+    if way == "give back":
+        return
+    _compute(story, spool, ops, claim, attempt)
+    for publication, content in zip(task.publications, task.results, strict=True):
+        with spool.create_output(claim, publication.source) as file:
+            file.write(content)
+    if way != "fail":
+        spool.commit(claim, task.publications)
+
+
+def _compute(story: Story, spool: Spool, ops: Ops, claim: Claim, attempt: int) -> None:
+    """The moment in which a job may take the whole machine down with it."""
+    if isinstance(ops, Disk):
+        ops.begun = attempt
+    if story.entrusts:
+        spool.entrust(claim)
+        spool.take_back(claim)
+    if isinstance(ops, Disk):
+        ops.begun = 0

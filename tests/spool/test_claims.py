@@ -1,0 +1,175 @@
+"""Claims: who has a file, what changed since, how often it was tried, and the way back."""
+
+import errno
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from daemon.ops import Ops
+from daemon.spool import Claim, Spool
+from tests.spool.real import claim_one, drop, inbox_of
+from tests.spool.stories import FOLDERS, TRIPLE
+
+
+def test_claim_takes_the_members(root: Path, spool: Spool) -> None:
+    drop(root, "cat.3f9a1c2e.tiff", b"latents")
+    drop(root, "cat.yaml", b"steps: 3")
+    claim = claim_one(spool)
+    assert (claim.stage, claim.stem, claim.attempts) == ("diffuse", "cat", 0)
+    assert dict(claim.names) == {"principal": "cat.3f9a1c2e.tiff", ".yaml": "cat.yaml"}
+    assert claim.members["principal"].read_bytes() == b"latents"
+    assert claim.members[".yaml"].read_bytes() == b"steps: 3"
+    assert not list((root / "inbox/2-diffuse").iterdir())
+    assert claim.job.endswith(claim.id)
+
+
+def test_claim_is_won_by_one(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    found = inbox_of(root, "diffuse").scan(0.0).ready[0]
+    claims: list[Claim | None] = []
+    threads = [threading.Thread(target=lambda: claims.append(spool.claim("diffuse", found))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([claim for claim in claims if claim]) == 1
+    assert len(list((root / ".work").iterdir())) == 1
+
+
+def test_claim_of_a_drop_whose_half_is_gone_takes_nothing(root: Path, spool: Spool) -> None:
+    latents = drop(root, "cat_latent.tiff")
+    prompt = drop(root, "cat_prompt.tiff")
+    found = inbox_of(root, "diffuse").scan(0.0).ready[0]
+    prompt.unlink()
+    assert spool.claim("diffuse", found) is None
+    assert latents.read_bytes() == b"content"
+    assert not list((root / ".work").iterdir())
+
+
+def test_claim_leaves_a_folder_that_took_the_name(root: Path, spool: Spool) -> None:
+    path = drop(root, "cat.tiff")
+    found = inbox_of(root, "diffuse").scan(0.0).ready[0]
+    path.unlink()
+    path.mkdir()
+    assert spool.claim("diffuse", found) is None
+    assert path.is_dir()
+
+
+def test_attempts_are_counted_across_daemons(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    assert spool.begin_attempt(claim) == 1
+    again = Spool(root, FOLDERS).recover().claims[0]
+    assert again.attempts == 1
+    assert spool.begin_attempt(again) == 2
+
+
+def test_job_out_of_attempts_is_failed_with_a_sentence(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.begin_attempt(claim)
+    assert Spool(root, FOLDERS).recover().claims == []
+    text = (root / f"failed/2-diffuse/cat.{claim.id}/error.txt").read_text()
+    assert text.startswith("cat was started 2 times, and each time the daemon ended before it was done.")
+
+
+def test_kills_of_the_daemon_do_not_fail_a_job_that_lies_with_a_worker(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    for _ in range(5):
+        assert spool.begin_attempt(claim) == 1
+        spool.entrust(claim)
+        spool = Spool(root, FOLDERS)
+        (claim,) = spool.recover().claims
+        assert claim.attempts == 0
+
+
+def test_a_job_that_came_back_from_its_worker_counts_its_attempt_again(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.entrust(claim)
+    spool.take_back(claim)
+    assert [again.attempts for again in Spool(root, FOLDERS).recover().claims] == [1]
+
+
+def test_an_attempt_counts_when_the_whole_machine_went_down_with_it(root: Path) -> None:
+    class OtherBoot(Ops):
+        def boot(self) -> str:
+            return "the boot before"
+
+    drop(root, "cat.tiff")
+    spool = Spool(root, FOLDERS, ops=OtherBoot())
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.entrust(claim)
+    assert [again.attempts for again in Spool(root, FOLDERS).recover().claims] == [1]
+
+
+@pytest.fixture
+def _ignored_sigio() -> Iterator[None]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.mark.usefixtures("_ignored_sigio")
+def test_settled_is_false_while_the_writer_goes_on(root: Path, spool: Spool) -> None:
+    path = drop(root, "cat.tiff")
+    found = inbox_of(root, "diffuse").scan(0.0).ready[0]
+    with path.open("ab") as writer:
+        claim = spool.claim("diffuse", found)
+        assert claim is not None
+        assert not spool.settled(claim)
+        writer.write(b"more")
+    assert not spool.settled(claim)  # it changed since the last look
+    assert spool.settled(claim)
+
+
+def test_give_back_restores_names_and_forgets_the_attempt(root: Path, spool: Spool) -> None:
+    for name, content in TRIPLE.items():
+        drop(root, name, content)
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.give_back(claim)
+    assert {path.name: path.read_bytes() for path in (root / "inbox/2-diffuse").iterdir()} == TRIPLE
+    assert claim_one(spool).attempts == 0
+
+
+def test_give_back_keeps_a_newer_drop_of_the_same_name(root: Path, spool: Spool) -> None:
+    for name, content in TRIPLE.items():
+        drop(root, name, content)
+    claim = claim_one(spool)
+    drop(root, "cat_latent.tiff", b"newer")
+    spool.give_back(claim)
+    names = {path.name for path in (root / "inbox/2-diffuse").iterdir()}
+    assert names == {"cat_latent.tiff", "cat-2_latent.tiff", "cat-2_prompt.tiff", "cat-2.yaml"}
+
+
+def test_give_back_works_on_a_full_disk(root: Path) -> None:
+    class Full(Ops):
+        def create(self, path: Path) -> BinaryIO:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    drop(root, "cat.tiff")
+    claim = claim_one(Spool(root, FOLDERS))
+    Spool(root, FOLDERS, ops=Full()).give_back(claim)
+    assert (root / "inbox/2-diffuse/cat.tiff").exists()
+
+
+def test_claim_on_a_full_disk_leaves_the_inbox_alone(root: Path) -> None:
+    class Full(Ops):
+        def fsync(self, file: BinaryIO) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+
+    path = drop(root, "cat.tiff")
+    with pytest.raises(OSError, match="No space left"):
+        claim_one(Spool(root, FOLDERS, ops=Full()))
+    assert path.exists()
+    assert not list((root / ".work").iterdir())

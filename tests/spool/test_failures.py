@@ -1,0 +1,108 @@
+"""failed/ and hold/: what people are told, and the ways back to an inbox."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import SpoolError
+from daemon.spool import Spool
+from tests.spool.real import claim_one, complete, drop, inbox_of
+from tests.spool.stories import TRIPLE
+
+
+def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    drop(root, "cat.yaml", b"settings")
+    claim = claim_one(spool)
+    failed = spool.fail(claim, "cat.tiff is 8 bit; save it as 32-bit float.", {"kind": "BadValues"})
+    assert failed == root / f"failed/2-diffuse/cat.{claim.id}"
+    assert {path.name for path in failed.iterdir()} == {"cat.tiff", "cat.yaml", "error.txt", "error.json"}
+    assert (failed / "error.txt").read_text() == (
+        "cat.tiff is 8 bit; save it as 32-bit float.\n\n"
+        "Dropped: cat.tiff, cat.yaml\n"
+        "To try again: put it right, then move it back to inbox/2-diffuse\n"
+        f"or run: tiffsd retry cat.{claim.id}\n"
+    )
+    facts = json.loads((failed / "error.json").read_text())
+    assert facts["sentence"] == "cat.tiff is 8 bit; save it as 32-bit float."
+    assert (facts["stage"], facts["kind"], facts["attempts"]) == ("diffuse", "BadValues", 0)
+    assert not list((root / ".work").iterdir())
+
+
+def test_retry_moves_the_files_back(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    drop(root, "cat.yaml", b"settings")
+    failed = spool.fail(claim_one(spool), "No.", {})
+    moved = spool.retry(failed)
+    assert sorted(path.name for path in moved) == ["cat.tiff", "cat.yaml"]
+    assert (root / "inbox/2-diffuse/cat.tiff").read_bytes() == b"latents"
+    assert not failed.exists()
+
+
+def test_retry_keeps_halves_together_beside_a_newer_drop(root: Path, spool: Spool) -> None:
+    for name in TRIPLE:
+        drop(root, name)
+    failed = spool.fail(claim_one(spool), "No.", {})
+    drop(root, "cat_prompt.tiff", b"newer")
+    assert {path.name for path in spool.retry(failed)} == {"cat-2_latent.tiff", "cat-2_prompt.tiff", "cat-2.yaml"}
+    assert (root / "inbox/2-diffuse/cat_prompt.tiff").read_bytes() == b"newer"
+
+
+def test_retry_of_a_drop_named_like_a_report(root: Path, spool: Spool) -> None:
+    drop(root, "error.txt", b"a prompt about errors", stage="text")
+    failed = spool.fail(claim_one(spool, "text"), "No.", {})
+    assert (failed / "error-report.txt").read_text().startswith("No.")
+    assert [path.read_bytes() for path in spool.retry(failed)] == [b"a prompt about errors"]
+    assert not failed.exists()
+
+
+def test_retry_of_something_else_is_refused(root: Path, spool: Spool) -> None:
+    with pytest.raises(SpoolError, match="not a failed job"):
+        spool.retry(root / "done")
+    with pytest.raises(SpoolError, match="is not there"):
+        spool.retry(root / "failed/1-text/cat.00000000")
+
+
+def test_release_moves_the_file_and_its_settings(root: Path, spool: Spool) -> None:
+    (root / "hold/2-diffuse/cat.3f9a1c2e.tiff").write_bytes(b"painted")
+    (root / "hold/2-diffuse/cat.yaml").write_bytes(b"steps: 5")
+    assert spool.release_hold(root / "hold/2-diffuse/cat.3f9a1c2e.tiff") == root / "inbox/2-diffuse/cat.3f9a1c2e.tiff"
+    assert (root / "inbox/2-diffuse/cat.yaml").read_bytes() == b"steps: 5"
+    assert not list((root / "hold/2-diffuse").iterdir())
+
+
+def test_release_of_something_else_is_refused(root: Path, spool: Spool) -> None:
+    with pytest.raises(SpoolError, match="not in a hold folder"):
+        spool.release_hold(root / "pictures/cat.png")
+    with pytest.raises(SpoolError, match="is not there"):
+        spool.release_hold(root / "hold/2-diffuse/cat.tiff")
+
+
+def test_symlinks_and_fifos_move_as_they_are(root: Path, spool: Spool) -> None:
+    (root / "secret").write_bytes(b"secret")
+    (root / "inbox/2-diffuse/link.tiff").symlink_to(root / "secret")
+    os.mkfifo(root / "inbox/2-diffuse/pipe.tiff")
+    for refusal in inbox_of(root, "diffuse").scan(0.0).refused:
+        claim = spool.claim("diffuse", refusal.drop)
+        assert claim is not None
+        assert spool.settled(claim)
+        spool.fail(claim, refusal.sentence, {})
+    kinds = {path.name: (path.is_symlink(), path.is_fifo()) for path in (root / "failed/2-diffuse").glob("*/*.tiff")}
+    assert kinds == {"link.tiff": (True, False), "pipe.tiff": (False, True)}
+    assert (root / "secret").read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize(
+    "name", [b"line\nbreak.tiff", b"not utf-8 \xff\xfe.tiff", b"-dash %s {}.tiff", "\N{CAT}.tiff".encode(), b"x" * 250 + b".tiff"]
+)
+def test_any_name_goes_through(name: bytes, root: Path, spool: Spool) -> None:
+    text = os.fsdecode(name)
+    drop(root, text)
+    spool.fail(claim_one(spool), "No.", {"name": text})
+    (failed,) = (root / "failed/2-diffuse").iterdir()
+    (back,) = spool.retry(failed)
+    assert os.fsencode(back.name) == name
+    complete(spool, claim_one(spool))
+    assert [path.name for path in (root / "done").rglob("*.tiff")] == [text]

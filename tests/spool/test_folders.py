@@ -1,0 +1,72 @@
+"""The folders of a spool, the lock on it, and the rename that replaces nothing."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import SpoolError
+from daemon.ops import Ops
+from daemon.spool import Spool
+from tests.spool.stories import FOLDERS
+
+
+def test_create_makes_all_folders(root: Path, spool: Spool) -> None:
+    assert (root / "hold/2-diffuse").is_dir()
+    assert (root / "failed/encode").is_dir()
+    assert {path.name for path in root.iterdir()} == {
+        *("inbox", "hold", "failed", "embeddings", "running", "steps", "pictures", "done", "previews", ".work", ".keep", ".trash")
+    }
+    assert (root / ".work").stat().st_mode & 0o777 == 0o700
+    spool.check()
+
+
+def test_second_daemon_is_refused(root: Path, spool: Spool) -> None:
+    spool.acquire()
+    with pytest.raises(SpoolError, match=f"A daemon already runs on .* \\(process {os.getpid()}\\)"):
+        Spool(root, FOLDERS).acquire()
+    spool.release()
+    other = Spool(root, FOLDERS)
+    other.acquire()
+    other.release()
+
+
+def test_check_refuses_a_symlinked_folder(root: Path, spool: Spool) -> None:
+    (root / "pictures").rmdir()
+    (root / "pictures").symlink_to(root / "done")
+    with pytest.raises(SpoolError, match="is a symbolic link"):
+        spool.check()
+
+
+def test_check_refuses_nested_or_shared_inboxes(root: Path) -> None:
+    with pytest.raises(SpoolError, match="one plain folder name"):
+        Spool(root, {"text": "a/b"}).check()
+    with pytest.raises(SpoolError, match="the same folder"):
+        Spool(root, {"text": "1-text", "diffuse": "1-text"}).check()
+
+
+def test_check_refuses_what_is_missing_or_a_file(root: Path, spool: Spool) -> None:
+    (root / "steps").rmdir()
+    with pytest.raises(SpoolError, match="`tiffsd init`"):
+        spool.check()
+    (root / "steps").write_bytes(b"")
+    with pytest.raises(SpoolError, match="is a file where a folder"):
+        spool.check()
+
+
+def _written(path: Path) -> Path:
+    path.write_bytes(b"x")
+    return path
+
+
+def test_rename_without_replace_also_without_the_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unsupported(source: Path, target: Path) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), source, None, target)
+
+    monkeypatch.setattr("daemon.ops._renameat2", unsupported)
+    _written(tmp_path / "a")
+    Ops().rename_noreplace(tmp_path / "a", tmp_path / "b")
+    _written(tmp_path / "a")
+    with pytest.raises(FileExistsError):
+        Ops().rename_noreplace(tmp_path / "a", tmp_path / "b")

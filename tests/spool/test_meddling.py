@@ -1,0 +1,21 @@
+"""What people and later stages do between a crash and the recovery is respected: nothing comes back, doubles or goes."""
+
+import pytest
+
+from tests.spool.disk import Disk
+from tests.spool.meddlers import MEDDLERS, Meddler, deletes_the_results, meddled_with, nobody
+from tests.spool.stories import STORIES, Story
+
+
+@pytest.mark.parametrize("meddler", [meddler for meddler in MEDDLERS if meddler is not nobody])
+def test_meddling_before_the_recovery_ends_well(meddler: Meddler) -> None:
+    assert meddled_with(STORIES["one output"], meddler).states > 120
+
+
+def test_a_meddler_that_nobody_was_told_of_is_found_out() -> None:
+    def in_secret(story: Story, disk: Disk) -> set[bytes]:
+        deletes_the_results(story, disk)
+        return set()
+
+    with pytest.raises(AssertionError, match="done without all of its outputs"):
+        meddled_with(STORIES["one output"], in_secret)

@@ -1,0 +1,69 @@
+"""A power cut at any moment loses, doubles and tears nothing; and each fsync that this takes is missed when it is gone."""
+
+import pytest
+
+from tests.spool.disk import ROOT, Disk
+from tests.spool.power import Cuts, ordered, unordered
+from tests.spool.prove import ABLATED, cuts
+from tests.spool.stories import STORIES
+
+# Without which fsync which story ends badly, where the order of changes is kept.
+NEEDED_IN_ORDER = {
+    "create_output: .work/JOB/out/FILE": "one output",
+    "write_claim: claim.json": "one output",
+    "write_attempts: attempt.json": "one output",
+    "write_commit: commit.json": "one output",
+    "write_failure: fail.json": "failing",
+}
+# And where every change that was not synced may be missing.
+NEEDED_OUT_OF_ORDER = {
+    "commit: .work/JOB/out": "one output",
+    "publish: pictures": "one output",
+    "commit: .work/JOB": "out of attempts",
+    "wipe_outputs: .work/JOB/out": "failing",
+    "archive: done": "one output",
+}
+
+
+@pytest.mark.parametrize("name", sorted({*ABLATED, "one output", "out of attempts"}))
+def test_every_power_cut_ends_well(name: str) -> None:
+    kept_in_order, loose, _ = cuts(STORIES[name], twice=False)
+    assert kept_in_order > 30
+    assert loose > kept_in_order
+
+
+def test_a_second_power_cut_in_the_recovery_ends_well() -> None:
+    assert cuts(STORIES["pair"])[2] > 30
+
+
+@pytest.mark.parametrize(("site", "name"), NEEDED_IN_ORDER.items())
+def test_a_missing_fsync_of_a_file_is_noticed(site: str, name: str) -> None:
+    assert Cuts(STORIES[name], ordered, without=site).try_all().bad
+
+
+@pytest.mark.parametrize(("site", "name"), NEEDED_OUT_OF_ORDER.items())
+def test_a_missing_fsync_of_a_folder_is_noticed(site: str, name: str) -> None:
+    assert Cuts(STORIES[name], unordered, without=site).try_all().bad
+
+
+def test_a_cut_leaves_what_was_synced_and_any_of_the_rest() -> None:
+    disk = Disk()
+    for name in ("a", "b"):
+        with disk.create(ROOT / name) as file:
+            file.write(b"12")
+    assert {len(contents.paths()) for contents in ordered(disk)} == {0, 1, 2}
+    kept = [tuple(sorted(map(str, contents.paths()))) for contents in unordered(disk)]
+    assert set(kept) == {(), ("a",), ("b",), ("a", "b")}
+    assert {content for contents in unordered(disk) for content in contents.paths().values()} == {b"", b"1", b"12"}
+    disk.fsync_folder(ROOT)
+    assert {len(contents.paths()) for contents in unordered(disk)} == {2}
+
+
+def test_a_rename_is_never_half_done_by_a_cut() -> None:
+    disk = Disk()
+    disk.put("a/x", b"content")
+    disk.mkdir(ROOT / "b")
+    disk = Disk(disk.contents)
+    disk.rename(ROOT / "a/x", ROOT / "b/y")
+    for cut in (ordered, unordered):
+        assert {tuple(map(str, contents.paths())) for contents in cut(disk)} == {("a/x",), ("b/y",)}

@@ -1,0 +1,136 @@
+"""Results: made whole, named once, published without overwriting anything, and never claimed too early."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon.ops import Ops
+from daemon.spool import Claim, Publication, Spool
+from tests.spool.real import claim_one, complete, drop, inbox_of, publications
+from tests.spool.stories import FOLDERS
+
+
+def test_begin_attempt_empties_out(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    with spool.create_output(claim, "latents.tiff") as file:
+        file.write(b"of the first attempt")
+    spool.begin_attempt(claim)
+    with spool.create_output(claim, "latents.tiff") as file:
+        file.write(b"of the second attempt")
+    spool.commit(claim, publications("latents.tiff"))
+    assert [path.read_bytes() for path in spool.finish(claim)] == [b"of the second attempt"]
+
+
+def test_output_that_fails_leaves_nothing(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    with pytest.raises(TypeError), spool.create_output(claim, "latents.tiff") as file:
+        file.writelines([b"half", "not bytes"])  # type: ignore[list-item]
+    assert not list((root / ".work" / claim.job / "out").iterdir())
+
+
+def test_output_with_a_long_name_fits(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    name = "x" * 250 + ".tiff"
+    with spool.create_output(claim, name) as file:
+        file.write(b"whole")
+    assert (root / ".work" / claim.job / "out" / name).read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", ""])
+def test_output_must_have_a_plain_name(name: str, root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    with pytest.raises(ValueError, match="plain name"), spool.create_output(claim, name):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("../outside", "x"), ("/tmp", "x"), ("pictures", "../x"), ("pictures", ""), ("", "x")]
+)
+def test_publication_stays_inside_the_spool(folder: str, name: str) -> None:
+    with pytest.raises(ValueError, match="does not name a file"):
+        Publication("x", folder, name)
+
+
+def test_commit_names_every_output_once(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    with spool.create_output(claim, "latents.tiff") as file:
+        file.write(b"x")
+    with pytest.raises(ValueError, match="would publish"):
+        spool.commit(claim, [])
+    with pytest.raises(ValueError, match="would publish"):
+        spool.commit(claim, publications("latents.tiff", "picture.tiff"))
+
+
+def test_after_the_commit_only_forward(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.commit(claim, [])
+    for step in (spool.give_back, spool.begin_attempt, lambda claim: spool.fail(claim, "No.", {})):
+        with pytest.raises(RuntimeError, match="can only be finished"):
+            step(claim)
+    spool.finish(claim)
+    assert spool.finish(claim) == []
+    with pytest.raises(RuntimeError, match="is over"):
+        spool.give_back(claim)
+
+
+def test_finish_never_overwrites(root: Path, spool: Spool) -> None:
+    (root / "inbox/3-decode/cat.00000000.tiff").write_bytes(b"made by hand")
+    drop(root, "cat.tiff")
+    published = complete(spool, claim_one(spool))
+    assert published == [root / "inbox/3-decode/cat-2.00000000.tiff"]
+    assert (root / "inbox/3-decode/cat.00000000.tiff").read_bytes() == b"made by hand"
+
+
+def test_finish_makes_a_folder_that_a_person_deleted(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    (root / "done").rmdir()
+    (root / "inbox/3-decode").rmdir()
+    assert complete(spool, claim_one(spool)) == [root / "inbox/3-decode/cat.00000000.tiff"]
+
+
+def test_done_keeps_both_of_one_name(root: Path, spool: Spool) -> None:
+    for content in (b"first", b"second"):
+        drop(root, "cat.tiff", content)
+        complete(spool, claim_one(spool))
+    archived = sorted(path for path in (root / "done").rglob("*") if path.is_file())
+    assert [(path.name, path.read_bytes()) for path in archived] == [("cat-2.tiff", b"second"), ("cat.tiff", b"first")]
+
+
+def test_nobody_claims_an_output_before_all_are_durable(root: Path) -> None:
+    drop(root, "cat.tiff")
+    published, may_go_on = threading.Event(), threading.Event()
+
+    class Slow(Ops):
+        def fsync_folder(self, folder: Path) -> None:
+            if folder.name == "3-decode":
+                published.set()
+                may_go_on.wait(10)
+            super().fsync_folder(folder)
+
+    slow = Spool(root, FOLDERS, ops=Slow())
+    producer = threading.Thread(target=complete, args=(slow, claim_one(slow)))
+    producer.start()
+    assert published.wait(10)
+    found = inbox_of(root, "decode").scan(0.0).ready[0]
+    claims: list[Claim | None] = []
+    consumer = threading.Thread(target=lambda: claims.append(slow.claim("decode", found)))
+    consumer.start()
+    consumer.join(0.05)
+    assert found.principal.path.exists()
+    may_go_on.set()
+    producer.join()
+    consumer.join()
+    assert claims[0] is not None
