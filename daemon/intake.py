@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import tiffsd
-from daemon.config import Config, parse_yaml
+from daemon.config import Config
+from daemon.decoding import read_artifact
 from daemon.errors import InputError
 from daemon.names import shown, stem_of
 from daemon.originals import AMBIGUOUS, NO_ORIGINAL, compared
 from daemon.pictures import read_photo, read_recipe
+from daemon.plain_yaml import parse_yaml
 from daemon.prompts import Prompt, parse_prompt, refuse_unsupported
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
 from daemon.settings import PIXELS_PER_LATENT, Settings, checked, layered
@@ -27,7 +29,7 @@ STRENGTH_OF_A_PICTURE = 0.6
 USED_UP = {
     "text": ("count", "save_embedding", "then", "strength"),
     "diffuse": ("count", "save_embedding", "then", "stop_at"),
-    "decode": ("count", "save_embedding", "then"),
+    "decode": ("count", "save_embedding", "then", "priority"),
     "encode": ("count", "save_embedding", "then"),
 }
 # The values at which these settings do nothing: recorded, so that other defaults tomorrow do not change a recipe of today.
@@ -48,6 +50,7 @@ DEPENDS_ON = {
             "eta",
             "start_at",
             "end_at",
+            "aesthetic_score",
         ),
         *("prompt_influence", "latent_influence"),
     ),
@@ -144,6 +147,9 @@ def _read_diffuse(files: Files, shelves: Shelves) -> Request:
     encodes_text = _must_encode_text(tensors, beside, files, artifact)
     _check_startable(artifact, settings, files.name)
     notes = artifact.notes + found + found_saved
+    said = artifact.header.recipe.get("model", settings.model)
+    if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
+        notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)
     if settings.seed is None:
         settings = _with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
@@ -234,7 +240,7 @@ def _plain_text(data: bytes, name: str) -> str:
 
 
 def _settle(given: Mapping[str, Any], where: str, config: Config, *, defaults: Mapping[str, Any] | None = None) -> Settings:
-    settings = checked(layered(config.defaults if defaults is None else defaults, given), where)
+    settings = checked(layered(config.defaults_for(given.get("model")) if defaults is None else defaults, given), where)
     limits = config.limits
     for key, limit in (("steps", limits.steps), ("count", limits.count)):
         if (getattr(settings, key) or 0) > limit:
@@ -255,7 +261,7 @@ def _settle(given: Mapping[str, Any], where: str, config: Config, *, defaults: M
 def _read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
     path = files.members["principal"]
     with _naming_the_taker(files):
-        artifact = tiffsd.read(path, expect=tiffsd.Kind.LATENTS, name=files.name)
+        artifact = read_artifact(path, expect=tiffsd.Kind.LATENTS, name=files.name)
     return artifact if shelves.keep is None else compared(artifact, path, name=files.name, keep=shelves.keep)
 
 
@@ -282,7 +288,7 @@ def _saved_embedding(name: str | None, shelves: Shelves) -> tuple[Tensors, Notes
 
 
 def _embedding(path: Path, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
-    artifact = tiffsd.read(path, expect=tiffsd.Kind.EMBEDDING, name=name)
+    artifact = read_artifact(path, expect=tiffsd.Kind.EMBEDDING, name=name)
     if shelves.keep is not None:
         artifact = compared(artifact, path, name=name, keep=shelves.keep)
     tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}

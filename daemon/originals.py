@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import tiffsd
+from daemon.decoding import read_artifact
 from daemon.names import id_of, output_name, shown, stem_of
 from tiffsd.canvas import canvas_tensor
 
@@ -24,11 +25,11 @@ AMBIGUOUS = "its name does not tell which of the kept originals it is"
 def compared(artifact: tiffsd.Artifact, path: Path, *, name: str, keep: Path) -> tiffsd.Artifact:
     """The artifact in `path`, repaired from its kept original if it lost something; `name` is what people called the file."""
     if _is_whole(artifact):
-        return _changed_by_program(artifact, keep / output_name(stem_of(name), artifact.header.id, ".tiff"))
+        return _changed_by_program(artifact, path, keep / output_name(stem_of(name), artifact.header.id, ".tiff"))
     identity = tiffsd.find_id(path, name)
     kept = _of_id(keep, stem_of(name), identity) if identity else None
     if kept:
-        return tiffsd.repair(artifact, tiffsd.read(kept, name=kept.name), name=name)
+        return tiffsd.repair(artifact, read_artifact(kept, name=kept.name), name=name)
     return _repaired_by_stem(artifact, name, keep) if artifact.canvas else artifact
 
 
@@ -44,11 +45,11 @@ def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
     return next((keep / kept for kept in os.listdir(keep) if id_of(kept) == identity), None)
 
 
-def _changed_by_program(artifact: tiffsd.Artifact, kept: Path) -> tiffsd.Artifact:
+def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> tiffsd.Artifact:
     """A program that writes TIFFSD itself leaves no painted pixels: only the kept original shows what it changed."""
-    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or not kept.is_file():
+    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or not kept.is_file() or tiffsd.same_tensors(path, kept):
         return artifact
-    latents, original = artifact.tensors["latents"], tiffsd.read(kept, name=kept.name).tensors["latents"]
+    latents, original = artifact.tensors["latents"], read_artifact(kept, name=kept.name).tensors["latents"]
     changed = latents.size if latents.shape != original.shape else int(np.count_nonzero(latents != original))
     if not changed:
         return artifact
@@ -72,7 +73,7 @@ def _agreeing_namesakes(artifact: tiffsd.Artifact, name: str, keep: Path) -> Ite
     namesakes = [kept for kept in os.listdir(keep) if stem_of(kept) == stem_of(name)]
     for kept in namesakes if len(namesakes) <= MOST_NAMESAKES else []:
         try:
-            repaired = tiffsd.repair(artifact, tiffsd.read(keep / kept, expect=artifact.header.kind), name=name)
+            repaired = tiffsd.repair(artifact, read_artifact(keep / kept, expect=artifact.header.kind), name=name)
         except tiffsd.TiffsdError:
             continue  # another kind or size
         canvas = canvas_tensor(repaired.tensors, repaired.header.kind)

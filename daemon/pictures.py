@@ -5,9 +5,6 @@ The recipe stands twice in a PNG: as A1111's infotext under `parameters`, which 
 """
 
 import json
-import struct
-import warnings
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,29 +15,16 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 import tiffsd
 from daemon.config import Config
+from daemon.decoding import check_size, decode_photo, read_artifact
 from daemon.errors import InputError
+from daemon.png_text import PNG_BEGINNING, png_text
 from daemon.prompts import Prompt, parse_prompt, render_infotext
 from daemon.settings import PIXELS_PER_LATENT, checked
 
-# Raising a decompression-bomb error is ours: by the configured limit and before anything is decoded.
-Image.MAX_IMAGE_PIXELS = None
 TIFF_SUFFIXES = (".tif", ".tiff")
-FORMATS = ("PNG", "JPEG", "WEBP")
-# What Pillow's decoders were seen to raise on broken files.
-BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    OverflowError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
-    zlib.error,
-)
 EXACT_RECIPE = "tiffsd"
 INFOTEXT = "parameters"
+JPEG_BEGINNING, WEBP_BEGINNING = b"\xff\xd8\xff", (b"RIFF", b"WEBP")
 Picture = NDArray[np.float32]
 
 
@@ -66,14 +50,22 @@ def read_recipe(path: Path, name: str, config: Config) -> Prompt:
     if Path(name).suffix.lower() in TIFF_SUFFIXES:
         header = tiffsd.inspect(path)
         return _recipe(header.recipe, header.history, name) if header.recipe else Prompt({})
-    with _opened(path, name) as image:
-        # Not image.text, which decodes the pixels to look behind them.
-        text = image.info if image.format == "PNG" else {}
+    text = _text(path, name)
     if EXACT_RECIPE in text:
         return _exact_recipe(text[EXACT_RECIPE], name)
     if INFOTEXT in text:
         return _foreign_recipe(text[INFOTEXT], name, config)
     return Prompt({})
+
+
+def _text(path: Path, name: str) -> Mapping[str, str]:
+    with path.open("rb") as file:
+        beginning = file.read(12)
+        if beginning.startswith(PNG_BEGINNING):
+            return png_text(file)
+    if beginning.startswith(JPEG_BEGINNING) or (beginning[:4], beginning[8:]) == WEBP_BEGINNING:
+        return {}
+    raise InputError(f"{name}: this is no PNG, JPEG or WebP picture that can be read; save it anew and drop it again")
 
 
 def _exact_recipe(text: str, name: str) -> Prompt:
@@ -92,7 +84,10 @@ def _recipe(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], nam
 def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
     """What running a recipe again cannot give back, in sentences."""
     notes = []
-    painted = [str(entry["stage"]) for entry in history if entry.get("painted")]
+    edits = [str(entry.get("what")) for entry in history if entry.get("painted") and entry.get("stage") == "edit"]
+    if edits:
+        notes.append(f"this picture or its latents were edited ({', '.join(edits)}): the recipe does not repeat that")
+    painted = [str(entry["stage"]) for entry in history if entry.get("painted") and entry.get("stage") != "edit"]
     if painted:
         notes.append(f"latents of this picture were edited by hand before {' and '.join(painted)}: the recipe does not repeat that")
     if any(entry.get("stage") == "encode" for entry in history):
@@ -119,57 +114,19 @@ def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], li
     Raises InputError where it is no picture or has more than `limit` pixels, and TiffsdError for a TIFF that cannot be read.
     """
     if Path(name).suffix.lower() in TIFF_SUFFIXES:
-        artifact = tiffsd.read(path, expect=tiffsd.Kind.PICTURE, name=name)
+        header = tiffsd.inspect(path, name=name)
+        if header.kind is tiffsd.Kind.PICTURE:
+            check_size(header.size[1], header.size[0], name, limit)
+        artifact = read_artifact(path, expect=tiffsd.Kind.PICTURE, name=name)
         picture, notes = artifact.tensors["picture"], artifact.notes
-        _check_pixels(picture.shape[1], picture.shape[0], name, limit)
     else:
-        with _opened(path, name) as image:
-            _check_pixels(image.width, image.height, name, limit)
-            picture, notes = _pixels(image, name)
+        picture, notes = decode_photo(path, name=name, limit=limit)
     height, width, _ = picture.shape
     if min(width, height) < PIXELS_PER_LATENT:
         raise InputError(f"{name}: {width}x{height} is too small; a picture needs {PIXELS_PER_LATENT} pixels on each side")
     wanted = _wanted(size, width, height)
-    _check_pixels(*wanted, name, limit)
+    check_size(*wanted, name, limit)
     return _fitted(picture, wanted, notes, scales=size != (None, None))
-
-
-def _opened(path: Path, name: str) -> Image.Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(path, formats=FORMATS)
-    except BROKEN as error:
-        raise InputError(
-            f"{name}: this is no PNG, JPEG or WebP picture that can be read: {error!s:.200}; save it anew and drop it again"
-        ) from error
-
-
-def _pixels(image: Image.Image, name: str) -> tuple[Picture, tuple[str, ...]]:
-    notes: tuple[str, ...] = ()
-    try:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-            upright, notes = _on_white(upright), ("transparent parts were laid on white",)
-        if upright.mode in ("I;16", "I;16B", "I"):
-            gray = np.asarray(upright).astype(np.float32) / np.float32(65_535)
-            return np.repeat(gray[..., None], 3, axis=2), notes
-        return np.asarray(upright.convert("RGB")).astype(np.float32) / np.float32(255), notes
-    except BROKEN as error:
-        raise InputError(f"{name}: the picture breaks off or is damaged: {error!s:.200}; save it anew and drop it again") from error
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    layers = image.convert("RGBA")
-    white = Image.new("RGBA", layers.size, (255, 255, 255, 255))
-    return Image.alpha_composite(white, layers)
-
-
-def _check_pixels(width: int, height: int, name: str, limit: int) -> None:
-    if width * height > limit:
-        raise InputError(
-            f"{name}: {width}x{height} is more than {limit} pixels (limits.pixels in config.yaml); make the picture smaller"
-        )
 
 
 def _wanted(size: tuple[int | None, int | None], width: int, height: int) -> tuple[int, int]:

@@ -63,6 +63,13 @@ def test_a_picture_that_came_from_a_photo_says_so() -> None:
     assert any("came from another picture" in note for note in unrepeatable(RECIPE, [{"stage": "encode"}]))
 
 
+def test_what_was_edited_by_command_is_said_by_its_name() -> None:
+    history = [{"stage": "edit", "what": "crop 64x64+0+0", "painted": 9}, {"stage": "edit", "what": "set steps"}]
+    assert unrepeatable(RECIPE, history) == [
+        "this picture or its latents were edited (crop 64x64+0+0): the recipe does not repeat that"
+    ]
+
+
 def test_an_infotext_from_elsewhere_runs_without_the_model_it_names(tmp_path: Path) -> None:
     info = Image.new("RGB", (8, 8))
     path = tmp_path / "other.png"

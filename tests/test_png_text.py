@@ -1,0 +1,69 @@
+"""The texts of a PNG: as Pillow finds them, without its codecs, and within limits."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from daemon.png_text import LARGEST_TEXT_BYTES, PNG_BEGINNING, png_text
+
+
+def png(info: PngInfo | None = None) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def found(data: bytes) -> dict[str, str]:
+    return dict(png_text(io.BytesIO(data)))
+
+
+def with_chunk(kind: bytes, data: bytes) -> bytes:
+    whole = png()
+    return whole[:33] + chunk(kind, data) + whole[33:]  # behind the header
+
+
+@pytest.mark.parametrize("text", ["a cat", "ä cät", "猫 🐈", "a cat\nSteps: 4", "x" * 500_000])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_what_pillow_writes_is_found(text: str, compressed: bool) -> None:
+    info = PngInfo()
+    info.add_text("parameters", text, zip=compressed)
+    info.add_itxt("tiffsd", text, lang="en", tkey="rezept", zip=compressed)
+
+    data = png(info)
+
+    with Image.open(io.BytesIO(data)) as image:
+        assert found(data) == image.info == {"parameters": text, "tiffsd": text}
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (b"zTXt", b"parameters\0\0" + zlib.compress(bytes(LARGEST_TEXT_BYTES + 1))),
+        (b"iTXt", b"parameters\0\1\0\0\0" + zlib.compress(bytes(100 * LARGEST_TEXT_BYTES))),
+        (b"zTXt", b"parameters\0\0no stream"),
+        (b"zTXt", b"parameters"),
+        (b"iTXt", b"parameters\0\0\0"),
+        (b"tEXt", bytes(LARGEST_TEXT_BYTES + 1)),
+    ],
+)
+def test_texts_that_are_damaged_or_would_be_too_large_are_passed_over(kind: bytes, data: bytes) -> None:
+    assert found(with_chunk(kind, data)) == {}
+
+
+def test_only_what_stands_before_the_pixels_is_read() -> None:
+    whole = png()
+    assert found(whole[:-12] + chunk(b"tEXt", b"parameters\0a cat") + whole[-12:]) == {}
+
+
+@pytest.mark.parametrize("data", [PNG_BEGINNING, PNG_BEGINNING + b"\0\0", PNG_BEGINNING + b"\xff\xff\xff\xfftEXt", png()[:40]])
+def test_a_png_that_breaks_off_has_no_texts(data: bytes) -> None:
+    assert found(data) == {}
