@@ -28,6 +28,7 @@ Facts = Mapping[str, Any]
 Result = tuple[Arrays, Facts]
 
 GIB = 1 << 30
+WORKER = "daemon.worker"
 
 
 class StageError(Exception):
@@ -160,7 +161,7 @@ class Local:
         self._thread.shutdown()
 
     def _on_device(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {**settings, "model": {**settings["model"], "device": self._device}}
+        return {**settings, "model": {**settings["model"], "device": settings["model"].get("device") or self._device}}
 
     def _serve(self, call: Call) -> Result:
         if not self._begin(call):
@@ -230,7 +231,7 @@ class _Process:
         # A plain child instead of multiprocessing's: that one would import the command line's main module again.
         arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes))
         self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "daemon.worker", *arguments],
+            [sys.executable, "-P", "-m", WORKER, *arguments],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=2,

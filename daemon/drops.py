@@ -2,12 +2,12 @@
 
 A drop is what becomes one job: a principal, the half it needs (`cat_latent.tiff` + `cat_prompt.tiff`), and the companions that
 lie beside it (`cat.yaml`, `cat_neg.txt`). Companions are matched by the stem as it was dropped first, then with the id of
-STEM.ID stripped; where two files could claim one companion, the first to arrive has it. Pure functions: no folder is looked at
-here.
+STEM.ID stripped; where two files could claim one companion, the first to arrive has it. Most files stand alone, and of a hundred
+thousand only those that may belong to others are sorted. Pure functions: no folder is looked at here.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.names import base_of, stem_of, without_id
@@ -43,12 +43,19 @@ class Drop:
 
 @dataclass(slots=True)
 class Group:
-    """Names that belong together, by role, the principal first; `missing` is the name of the half that is not there yet."""
+    """Names that belong together, by role, the principal first; `missing` is the name of the half that is not there yet.
+
+    `opener` is the first name of the group that could not be a companion: it gives the group its place in the order of arrival.
+    """
 
     stem: str
     roles: dict[str, str]
     keys: tuple[str, ...]  # under which companions find the group: as dropped first, without the id last
     missing: str | None = None
+    opener: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.opener = self.roles[PRINCIPAL]
 
     @property
     def principal(self) -> str:
@@ -70,8 +77,28 @@ def group(stage: Stage, names: Sequence[str]) -> tuple[list[Group], list[str]]:
         elif half := _half(stage, name):
             groups += _pair(stage, name, half, waiting)
         else:
-            groups.append(_single(stage, name))
+            groups.append(single(stage, name))
     return groups, _attach(stage, companions, groups)
+
+
+def is_tied(stage: Stage, name: str) -> bool:
+    """Whether a name is that of a companion or of a half: of a file that belongs to others."""
+    return _half(stage, name) is not None or next(_companion_of(stage, name), None) is not None
+
+
+def related(stage: Stage, names: Iterable[str], tied: Iterable[str]) -> list[str]:
+    """Those of all the names, in their order, that must be grouped: the tied ones, and files that these may belong to."""
+    tied = set(tied)
+    keys = {key for name in tied for _ending, key in _companion_of(stage, name)}
+    stems = keys | {without_id(key) for key in keys}
+    return [name for name in names if name in tied or stem_of(name) in stems or _own_stem(stage, name) in stems] if tied else []
+
+
+def single(stage: Stage, name: str) -> Group:
+    """The group of a file that stands alone."""
+    base = base_of(name)
+    stem, own = without_id(base), _own_stem(stage, name)
+    return Group(own, {PRINCIPAL: name}, (base, stem) if own == stem else (base, stem.removesuffix(PROMPT), own))
 
 
 def expected(stage: Stage, companion: str) -> str:
@@ -80,13 +107,12 @@ def expected(stage: Stage, companion: str) -> str:
     return key + stage.extensions[0]
 
 
-def _single(stage: Stage, name: str) -> Group:
-    base = base_of(name)
-    stem = without_id(base)
+def _own_stem(stage: Stage, name: str) -> str:
+    """The stem of a file that stands alone: NAME also of NAME_prompt.txt, where NAME_neg.txt is its companion."""
+    stem = stem_of(name)
     if "_neg.txt" in stage.companions and name.lower().endswith(".txt") and stem.removesuffix(PROMPT) not in {stem, ""}:
-        key = stem.removesuffix(PROMPT)
-        return Group(without_id(key), {PRINCIPAL: name}, (base, key, without_id(key)))
-    return Group(stem, {PRINCIPAL: name}, (base, stem))
+        return without_id(stem.removesuffix(PROMPT))
+    return stem
 
 
 def _half(stage: Stage, name: str) -> tuple[str, str] | None:

@@ -1,15 +1,21 @@
 """Is somebody still writing this file? A read lease (fcntl F_SETLEASE) is the one local test that knows.
 
 The kernel refuses a read lease while any process has the file open for writing, or mapped shared and writable. It cannot say
-for files of other users (without CAP_LEASE), and not on most network filesystems. A writer that opens the file in the instant
-the lease is held makes the kernel send SIGIO, whose default is to end the process: the daemon ignores SIGIO first thing
-(`signal.signal(SIGIO, SIG_IGN)`), and a process that does not is never given a lease here.
+for files of other users (without CAP_LEASE), and it is not to be believed on a filesystem whose writers may sit on another
+machine: FUSE grants the lease whatever the other side does. A writer that opens the file in the instant the lease is held makes
+the kernel send SIGIO, whose default is to end the process: the daemon ignores SIGIO first thing (`signal.signal(SIGIO,
+SIG_IGN)`), and a process that does not is never given a lease here.
 """
 
 import fcntl
 import os
 import signal
+from functools import lru_cache
 from pathlib import Path
+
+MOUNTS = Path("/proc/self/mountinfo")
+# Filesystems that answer for their local users only.
+_SHARED = ("fuse", "nfs", "cifs", "smb", "9p", "virtiofs", "vboxsf", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2", "afs")
 
 
 def is_being_written(path: Path) -> bool | None:
@@ -24,10 +30,21 @@ def is_being_written(path: Path) -> bool | None:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         # At once: while the lease is held, a writer's open() waits.
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return None if _is_shared(os.fstat(fd).st_dev) else False
     except BlockingIOError:
         return True
     except OSError:
         return None
     finally:
         os.close(fd)
+
+
+@lru_cache(maxsize=64)
+def _is_shared(device: int) -> bool:
+    """Whether a device is a filesystem whose writers may be elsewhere; one that the list of mounts does not name is local."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        mount, _, source = line.partition(" - ")
+        if mount.split()[2] == number:
+            return source.startswith(_SHARED)
     return False

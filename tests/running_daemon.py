@@ -1,8 +1,10 @@
 """A real daemon process on a spool of its own, for the tests that need one."""
 
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -29,11 +31,18 @@ class RunningDaemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.command("init", str(folder), "")
 
-    def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run `tiffsd WORDS` and wait for it."""
-        arguments = [word for word in words if word]
+    def command(
+        self, *words: str, check: bool = True, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `tiffsd WORDS` and wait for it; `environment` is what it has beside ours."""
         return subprocess.run(
-            [sys.executable, "-m", "daemon", *arguments], cwd=self.folder, capture_output=True, text=True, check=check, timeout=100
+            [sys.executable, "-m", "daemon", *filter(None, words)],
+            cwd=self.folder,
+            env={**os.environ, **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=100,
         )
 
     def start(self) -> int:
@@ -68,7 +77,7 @@ class RunningDaemon:
     def drop(self, place: str, name: str, content: str | bytes) -> Path:
         """Put a file into a folder of the spool as careful programs do: whole, by a rename."""
         data = content.encode() if isinstance(content, str) else content
-        part = self.folder / ".drop.part"
+        part = self.spool.parent / ".drop.part"
         part.write_bytes(data)
         path = self.spool / place / name
         part.rename(path)

@@ -12,10 +12,10 @@ import pytest
 
 from daemon import lease
 from daemon.drops import PRINCIPAL, group
-from daemon.inbox import Drop, Inbox, Scan, is_temporary
+from daemon.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
 
-SETTLE, UNLEASED, GRACE = 1.0, 5.0, 10.0
+SETTLE, UNLEASED, GRACE, PATIENCE = 1.0, 5.0, 10.0, 36_000.0
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +37,7 @@ def inbox_of(tmp_path: Path) -> MakeInbox:
             settle_seconds=SETTLE,
             settle_unleased_seconds=UNLEASED,
             empty_grace_seconds=GRACE,
+            pair_patience_seconds=PATIENCE,
         )
 
     return make
@@ -372,6 +373,16 @@ def test_halves_wait_for_each_other_visibly(tmp_path: Path, inbox_of: MakeInbox)
     assert roles(found) == {PRINCIPAL: "cat_latent.tiff", "_prompt": "cat_prompt.tiff"}
 
 
+def test_half_that_waited_too_long_is_refused_with_what_lies_beside_it(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat_latent.tiff", "cat.yaml")
+    inbox = inbox_of("diffuse")
+    inbox.scan(100.0)
+    assert waiting(inbox.scan(99.0 + PATIENCE)) == {"cat_latent.tiff": "waits for cat_prompt.tiff"}
+    (refusal,) = inbox.scan(100.0 + PATIENCE).refused
+    assert roles(refusal.drop) == {PRINCIPAL: "cat_latent.tiff", ".yaml": "cat.yaml"}
+    assert refusal.sentence == "cat_latent.tiff waited 10 hours for cat_prompt.tiff, which did not come; drop both to try again."
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_halves_come_in_any_order(order: int) -> None:
     names = ["cat_state1.tif", "cat_textstate1.tif"][::order]
@@ -464,12 +475,50 @@ def test_companion_is_given_once() -> None:
 # -- many files -------------------------------------------------------------------------------------------------------------------
 
 
-def test_ten_thousand_waiting_files_are_cheap(tmp_path: Path, inbox_of: MakeInbox) -> None:
-    for i in range(10_000):
-        (tmp_path / f"{i:05}.3f9a1c2e.txt").write_bytes(b"x")
+def test_claims_are_served_from_the_scan_a_part_at_a_time(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, *(f"{i:04}.txt" for i in range(AT_ONCE + 3)))
     inbox = inbox_of("text")
-    assert len(settled(inbox).ready) == 10_000
-    before = time.process_time()
+    scan = settled(inbox)
+    assert [found.stem for found in scan.ready] == [f"{i:04}" for i in range(AT_ONCE)]
+    assert scan.more
+    for found in scan.ready:
+        found.principal.path.unlink()
+    rest = inbox.scan(102.0)
+    assert [found.stem for found in rest.ready] == [f"{i:04}" for i in range(AT_ONCE, AT_ONCE + 3)]
+    assert not rest.more
+
+
+def test_waiting_files_are_not_examined_again_until_they_are_offered(
+    tmp_path: Path, inbox_of: MakeInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(tmp_path, *(f"{i:04}.txt" for i in range(3 * AT_ONCE)))
+    inbox = inbox_of("text")
+    settled(inbox)
+    examined: list[object] = []
+    lstat = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: (examined.append(path), lstat(path))[1])
+    monkeypatch.setattr(lease, "is_being_written", lambda _path: pytest.fail("what is known to be free needs no second lease"))
+    inbox.scan(200.0)
+    assert len(examined) == AT_ONCE
+
+
+def test_file_that_changed_while_it_waited_settles_again_before_it_is_offered(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt")
+    inbox = inbox_of("text")
+    assert settled(inbox).ready
+    (tmp_path / "cat.txt").write_bytes(b"painted")
     scan = inbox.scan(200.0)
+    assert scan.ready == []
+    assert scan.due == 200.0 + SETTLE
+    (found,) = inbox.scan(200.0 + SETTLE).ready
+    assert found.principal.mark[2] == len(b"painted")
+
+
+def test_ten_thousand_waiting_files_are_cheap(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, *(f"{i:05}.3f9a1c2e.txt" for i in range(10_000)))
+    inbox = inbox_of("text")
+    settled(inbox)
+    before = time.process_time()
+    for now in range(10):
+        inbox.scan(200.0 + now)
     assert time.process_time() - before < 1.0
-    assert len(scan.ready) == 10_000

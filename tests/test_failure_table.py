@@ -1,0 +1,21 @@
+"""The table of tests/README.md: each failure case has a test, and each test that it names exists."""
+
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TABLE = (HERE / "README.md").read_text(encoding="utf-8")
+NUMBERS = (*range(1, 19), *range(20, 27), *range(30, 42), *range(50, 59), *range(60, 65), *range(70, 73))
+CASES = [f"T{number:02}" for number in NUMBERS]
+
+
+def test_every_case_has_a_row_and_every_row_a_test() -> None:
+    rows = re.findall(r"^\| (T\d\d) \| .+ \| (`tests/.+`) \|$", TABLE, re.MULTILINE)
+    assert [case for case, _tests in rows] == CASES
+
+
+def test_every_test_that_the_table_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", TABLE)
+    assert len(named) > len(CASES)
+    missing = [f"{path}::{name}" for path, name in named if f"def {name}(" not in (HERE.parent / path).read_text(encoding="utf-8")]
+    assert missing == []
