@@ -1,4 +1,4 @@
-"""config.yaml -> validated, frozen settings; the only place that reads YAML, here and in the files people drop.
+"""config.yaml -> validated, frozen settings.
 
 The defaults below and the file `config.yaml` of this repository say the same; a test holds them together.
 """
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.errors import ConfigError, InputError
+from daemon.plain_yaml import folder_beside, read_yaml
 from daemon.resources import resource
 from daemon.settings import PlainName, StageName, checked, sentence_of
 from daemon.stages import STAGES
@@ -18,17 +18,37 @@ from daemon.stages import STAGES
 BUILTIN = "builtin"
 
 
+Command = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+def _checked_settings(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return checked(value, "defaults").given()
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
 class Model(_Section):
     path: str
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    dtype: Dtype = "float32"
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    defaults: Annotated[dict[str, Any], BeforeValidator(_checked_settings)] = Field(default_factory=dict)
 
 
 class StageOptions(_Section):
     hold: bool = False
+    device: Device | None = None
+    dtype: Dtype | None = None
 
 
 class Limits(_Section):
@@ -44,13 +64,16 @@ class Watch(_Section):
     settle_seconds: float = Field(default=0.3, ge=0, le=3600)
     settle_unleased_seconds: float = Field(default=5.0, ge=0, le=3600)
     empty_grace_seconds: float = Field(default=30.0, ge=0)
+    pair_patience_hours: float = Field(default=168.0, gt=0)
 
 
 class Compute(_Section):
-    device: str = Field(default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$")
+    device: Device = "cpu"
     threads: int | None = Field(default=None, ge=1, le=1024)
     idle_seconds: float = Field(default=600.0, gt=0)
     memory_gb: float = Field(default=16.0, gt=0)
+    picture_memory_gb: float = Field(default=8.0, gt=0)
+    scratch: str = "/var/tmp"
     ahead: int = Field(default=2, ge=0, le=64)
     network: bool = False
 
@@ -66,6 +89,39 @@ class Pictures(_Section):
         return self
 
 
+class Hooks(_Section):
+    done: Command | None = None
+    failed: Command | None = None
+    review: Command | None = None
+    seconds: float = Field(default=60.0, gt=0, le=3600)
+
+    def command(self, event: str) -> list[str] | None:
+        """The program and its arguments for an event, or None where nobody asked for one."""
+        command: list[str] | None = getattr(self, event)
+        return command
+
+
+class Shelf(_Section):
+    days: float | None = Field(default=None, gt=0)
+    gb: float | None = Field(default=None, gt=0)
+
+
+class Retention(_Section):
+    done: Shelf = Shelf(days=90, gb=20)
+    failed: Shelf = Shelf(days=180)
+    previews: Shelf = Shelf(days=30, gb=2)
+    steps: Shelf = Shelf(days=30, gb=20)
+    originals: Shelf = Shelf(days=90)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_that_are_left_out_stay(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        defaults = {name: field.default.model_dump() for name, field in cls.model_fields.items()}
+        return {name: {**defaults.get(name, {}), **shelf} if isinstance(shelf, Mapping) else shelf for name, shelf in given.items()}
+
+
 def _default_settings() -> dict[str, Any]:
     return {
         "model": "demo",
@@ -79,12 +135,8 @@ def _default_settings() -> dict[str, Any]:
 
 
 def _checked_defaults(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    try:
-        return {**_default_settings(), **checked(value, "defaults").given()}
-    except InputError as error:
-        raise ValueError(str(error)) from error
+    checked_value = _checked_settings(value)
+    return {**_default_settings(), **checked_value} if isinstance(value, Mapping) else checked_value
 
 
 Defaults = Annotated[dict[str, Any], BeforeValidator(_checked_defaults)]
@@ -103,15 +155,26 @@ class Config(_Section):
     watch: Watch = Watch()
     compute: Compute = Compute()
     pictures: Pictures = Pictures()
+    hooks: Hooks = Hooks()
+    retention: Retention = Retention()
     previews: bool = True
 
     @property
     def spool_folder(self) -> Path:
-        return (self.folder / self.spool.expanduser()).resolve()
+        return folder_beside(self.folder, self.spool)
+
+    def options(self, stage: str) -> StageOptions:
+        """What the configuration says of a stage."""
+        return self.stages.get(stage, StageOptions())
 
     def holds(self, stage: str) -> bool:
         """Whether the configuration turns the review gate of a stage on."""
-        return self.stages.get(stage, StageOptions()).hold
+        return self.options(stage).hold
+
+    def defaults_for(self, model: str | None) -> dict[str, Any]:
+        """What counts where a file says nothing: the defaults, and over them those of the model that is meant."""
+        known = self.models.get(model or self.defaults["model"])
+        return {**self.defaults, **(known.defaults if known else {})}
 
     def model(self, name: str) -> Model:
         """The model of that name. Raises InputError where the configuration has none."""
@@ -142,36 +205,6 @@ def _chosen(name: str, known: Mapping[str, Any], what: str) -> str:
 def read_config(path: Path) -> Config:
     """Read and validate a configuration. Raises ConfigError with one sentence that names the file, the key and the way out."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file; write one with `tiffsd init`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text: {error}") from error
-    try:
-        values = parse_yaml(text, str(path))
-        return Config.model_validate({"folder": path.absolute().parent, **values})
-    except InputError as error:
-        raise ConfigError(str(error)) from error
+        return Config.model_validate({"folder": path.absolute().parent, **read_yaml(path)})
     except ValidationError as error:
         raise ConfigError(f"{path}: {sentence_of(error)}") from error
-
-
-def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """A YAML mapping with text keys, as plain values. Raises InputError; tags and aliases (bombs) are refused."""
-    try:
-        values = yaml.load(text, Loader=_PlainLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        problem = " ".join(str(error).split())
-        raise InputError(f"{where}: this is not valid YAML: {problem:.300} (text with a colon needs quotes)") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{where}: expected lines of the form 'key: value', found {type(values).__name__}")
-    return values
-
-
-class _PlainLoader(yaml.SafeLoader):
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed here")
-        return super().compose_node(parent, index)

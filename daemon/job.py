@@ -10,12 +10,12 @@ import logging
 import time
 import traceback
 from datetime import datetime
-from enum import StrEnum
 from functools import partial
 
 from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, WorkerDied
-from daemon.intake import Files, Shelves, read_request
+from daemon.intake import Files, read_request
 from daemon.names import output_name, shown
+from daemon.outcome import Ended, Outcome
 from daemon.previews import write_previews
 from daemon.request import computed
 from daemon.results import Bench, results
@@ -27,40 +27,30 @@ from tiffsd import TiffsdError
 log = logging.getLogger(__name__)
 
 
-class Outcome(StrEnum):
-    """How a job ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    RETURNED = "returned"  # the daemon stops
-    KEPT = "kept"  # the machine was at fault: the file waits for another try
-    UNFINISHED = "unfinished"  # committed, and the spool's recovery has to publish the rest
-
-
 class _Unfinished(Exception):
     """The machine failed after the commit: there is no way back, only forward, later."""
 
 
-def run(claim: Claim, rooms: Rooms) -> Outcome:
+def run(claim: Claim, rooms: Rooms) -> Ended:
     """Run a claimed job to its end, whatever the end is."""
     running = RunningFile(rooms.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
         running.start()
         _run_until_decided(claim, rooms, running, label)
-        return Outcome.DONE
+        return Ended(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied) as error:
         return _fail(claim, rooms, str(error), label)
     except Stopped:
         rooms.spool.give_back(claim)
-        return Outcome.RETURNED
+        return Ended(Outcome.RETURNED)
     except _Unfinished as error:
         log.error("%s: made, but not yet published: %s", label, error)
-        return Outcome.UNFINISHED
+        return Ended(Outcome.UNFINISHED, str(error))
     except (OSError, OutOfMemory) as error:
         log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, error)
         rooms.spool.give_back(claim)
-        return Outcome.KEPT
+        return Ended(Outcome.KEPT, str(error))
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
         log.exception("%s: a fault in tiffsd", label)
@@ -89,8 +79,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
         # A program that had the file open when it was claimed goes on writing into it.
         rooms.check_going_on()
         time.sleep(LOOK_SECONDS)
-    shelves = Shelves(rooms.config, rooms.spool.root / "embeddings", rooms.spool.root / ".keep")
-    request = read_request(claim.stage, Files(claim.members, claim.names), shelves)
+    request = read_request(claim.stage, Files(claim.members, claim.names), rooms.shelves)
     rooms.spool.entrust(claim)
     tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
     rooms.spool.take_back(claim)
@@ -104,6 +93,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
         published = rooms.spool.finish(claim)
     except OSError as error:
         raise _Unfinished(error) from error
+    rooms.hooks.published(claim.stage, claim.names["principal"], published)
     places = ", ".join(f"{path.parent.name}/{shown(path.name)}" for path in published if path.parent.name != ".keep")
     log.info("%s -> %s %.1f s", label, places, bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
@@ -112,8 +102,9 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
         write_previews(rooms.spool.root, [output.artifact for output in outputs if output.artifact], stem=claim.stem)
 
 
-def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Outcome:
+def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Ended:
     log.error("%s: failed: %s", label, sentence)
     facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
-    rooms.spool.fail(claim, sentence, facts)
-    return Outcome.FAILED
+    folder = rooms.spool.fail(claim, sentence, facts)
+    rooms.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)
+    return Ended(Outcome.FAILED)

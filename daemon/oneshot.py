@@ -66,12 +66,6 @@ def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Con
         return run("text", {"principal": path}, given, target, config=config, on_progress=on_progress)
 
 
-def describe(path: Path) -> str:
-    """What a TIFFSD file is, in lines of plain text. Raises InputError for what cannot be read as one."""
-    with _sentences():
-        return tiffsd.describe(tiffsd.read(path, name=path.name))
-
-
 @contextmanager
 def _sentences() -> Iterator[None]:
     """For the command line a file at fault is one kind of error, whoever found it."""

@@ -1,7 +1,6 @@
 """An artifact -> a PNG to glance at in `previews/`, and `index.html` to look at the newest of them; losing any of it costs nothing.
 
-Latents are shown by a linear map of their channels to colours where the family's factors are known, otherwise as the canvas people
-paint on.
+What an artifact looks like is `tiffsd/preview.py`; here are its size and its place.
 """
 
 import html
@@ -12,13 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
 from daemon.names import new_id, output_name, shown
-from tiffsd.canvas import canvas_tensor, paint
 
 log = logging.getLogger(__name__)
 
@@ -26,23 +22,15 @@ FOLDER = "previews"
 NEWEST = 200
 SIDE_PIXELS = 256
 
-# (4, 3): latent channels to RGB in -1..1 for Stable Diffusion 1.x and 2.x, a fit published by keturn on the Hugging Face forum
-# (2022).
-RGB_FACTORS = np.array([[0.298, 0.207, 0.208], [0.187, 0.286, 0.173], [-0.158, 0.189, 0.264], [-0.184, -0.271, -0.473]])
-
 
 def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
-    """The artifact as an 8-bit RGB picture, enlarged without smoothing where it is small."""
+    """The artifact as an 8-bit RGB picture, made smaller where it is large, and enlarged without smoothing where it is small."""
+    levels = tiffsd.preview.preview(artifact)
     if artifact.header.kind is tiffsd.Kind.PICTURE:
-        image = Image.fromarray(_levels(artifact.tensors["picture"]))
+        image = Image.fromarray(levels)
         image.thumbnail((SIDE_PIXELS, SIDE_PIXELS))
         return image
-    if artifact.header.kind is tiffsd.Kind.LATENTS and artifact.tensors["latents"].shape[0] == len(RGB_FACTORS):
-        latents = np.moveaxis(artifact.tensors["latents"], 0, -1)
-        return _enlarged(Image.fromarray(_levels(latents @ RGB_FACTORS / 2 + 0.5)))
-    tensor = canvas_tensor(artifact.tensors, artifact.header.kind)
-    assert tensor is not None, "an artifact has what its kind paints"
-    return _enlarged(Image.fromarray(_levels(paint(tensor, artifact.header)[0])).convert("RGB"))
+    return Image.fromarray(tiffsd.preview.enlarged(levels, max(1, SIDE_PIXELS // max(levels.shape[:2]))))
 
 
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
@@ -85,16 +73,6 @@ figcaption{{max-width:256px;overflow-wrap:anywhere}}</style></head><body>
 
 def _figure(name: str) -> str:
     return f'<figure><img src="{quote(os.fsencode(name))}" alt=""><figcaption>{html.escape(shown(name))}</figcaption></figure>'
-
-
-def _levels(values: NDArray[np.floating]) -> NDArray[np.uint8]:
-    levels: NDArray[np.uint8] = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
-    return levels
-
-
-def _enlarged(image: Image.Image) -> Image.Image:
-    factor = max(1, SIDE_PIXELS // max(image.size))
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def _replace(path: Path, data: bytes) -> None:

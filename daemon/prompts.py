@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.config import parse_yaml
 from daemon.errors import InputError
+from daemon.plain_yaml import parse_yaml
 from daemon.settings import layered
 from daemon.stages.schedulers import canonical, display
 

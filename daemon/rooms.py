@@ -7,6 +7,8 @@ from typing import Any
 from daemon.compute import Local
 from daemon.config import Config
 from daemon.errors import Cancelled, Stopped
+from daemon.hooks import Hooks
+from daemon.intake import Shelves
 from daemon.request import Facts, Tensors
 from daemon.running import RunningFile
 from daemon.spool import Spool
@@ -21,8 +23,14 @@ class Rooms:
     config: Config
     spool: Spool
     compute: Local
+    hooks: Hooks
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
+
+    @property
+    def shelves(self) -> Shelves:
+        """Where a job may look besides its own files."""
+        return Shelves(self.config, self.spool.root / "embeddings", self.spool.root / ".keep")
 
     def check_going_on(self) -> None:
         """Raise Stopped where the daemon is about to end."""

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.names import shown
+
 FOLDER = "running"
 
 
@@ -61,5 +63,5 @@ def read_running(root: Path) -> list[Running]:
         stage, _, doing = first.partition(": ")
         numbers = re.fullmatch(r"step (\d+) of (\d+)", doing)
         steps = (int(numbers[1]), int(numbers[2])) if numbers else (0, None)
-        found.append(Running(path.stem, stage, doing, *steps))
+        found.append(Running(shown(path.stem), stage, doing, *steps))
     return found

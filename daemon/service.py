@@ -12,23 +12,29 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from daemon.compute import Local
-from daemon.config import Config, read_config
+from daemon.config import Config
 from daemon.errors import ConfigError
+from daemon.hooks import Hooks
 from daemon.inbox import Drop, Inbox, Scan
-from daemon.job import Outcome, run
+from daemon.job import run
 from daemon.names import shown
+from daemon.ops import Ops
+from daemon.outcome import Ended, Outcome
+from daemon.peek import stated_ids, stated_priority
 from daemon.previews import write_index
+from daemon.retention import Retention
 from daemon.rooms import Rooms
 from daemon.spool import Claim, Spool
 from daemon.stages import STAGES
 from daemon.status import Status, has_sign, notify, read_status, write_status
+from daemon.troubles import Troubles
+from daemon.trust import read_trusted
 from daemon.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -39,21 +45,14 @@ COALESCE_SECONDS = 0.05
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
 UNREADABLE = "its inbox cannot be read"
-REST_PER_SCAN = 4.0
+FAILED_BY_MACHINE = "the machine failed a job"
+STUCK = "a job cannot be put away"
+REST_PER_LOOK = 20.0
+LEARNING_SECONDS = 1.0  # until the next look, while there are files whose priority is not known
 STATUS_SECONDS = 1.0
+NEEDS_RESTART = ("spool", "watch", "compute")
 # How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
 DRAIN_SECONDS = 20.0
-FIRST_BACKOFF_SECONDS = 5.0
-LONGEST_BACKOFF_SECONDS = 300.0
-
-
-@dataclass
-class Trouble:
-    """A stage whose machine side fails: why, and when it is tried again."""
-
-    reason: str
-    until: float
-    backoff_seconds: float
 
 
 class Service:
@@ -71,23 +70,26 @@ class Service:
             idle_seconds=config.compute.idle_seconds,
             budget_bytes=int(config.compute.memory_gb * 1e9),
         )
+        self.retention = Retention(root, Ops(), limits=lambda: self.config.retention, ids=stated_ids)
         self.slots = 1 + config.compute.ahead
         self._wake = threading.Event()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan
         self._stopping = threading.Event()
         self._reload = False
+        self.hooks = Hooks(root, lambda: self.config.hooks, self._wake.set)
         self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
         self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
-        self._jobs: dict[Future[Outcome], Claim] = {}
+        self._jobs: dict[Future[Ended], Claim] = {}
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
-        self._troubles: dict[str, Trouble] = {}
+        self._troubles = Troubles()
         self._unfinished = False
         self._new_previews = config.previews
         self._next_scan = 0.0
         self._rest_until = 0.0
         self._last_status: Status | None = None
         self._status_due = 0.0
+        self._config_complaint: tuple[str, ...] = ()
 
     def _inbox(self, name: str, root: Path) -> Inbox:
         watch = self.config.watch
@@ -97,6 +99,8 @@ class Service:
             settle_seconds=watch.settle_seconds,
             settle_unleased_seconds=watch.settle_unleased_seconds,
             empty_grace_seconds=watch.empty_grace_seconds,
+            pair_patience_seconds=watch.pair_patience_hours * 3600,
+            stated=stated_priority,
         )
 
     def start(self) -> None:
@@ -142,12 +146,13 @@ class Service:
             self._read_config_again()
         self._wake.clear()
         self._reap(now)
-        if self._unfinished and all(now >= trouble.until for trouble in self._troubles.values()):
+        if self._unfinished and self._troubles.due(now):
             self._recover()
         if now >= self._next_scan or (self._look.is_set() and now >= self._rest_until):
             self._scan(now)
         self._claim(now)
         self.compute.tick(now)
+        self.retention.tick(now)
         if now >= self._status_due:
             self._tell(now)
         if self._watcher.healthy():
@@ -174,6 +179,8 @@ class Service:
         self.compute.close()
         self._threads.shutdown(wait=True)
         self._reap(time.monotonic())
+        self.hooks.close()
+        self.retention.close()
         self._watcher.stop()
         self._tell(time.monotonic(), alive=False)
         self.spool.release()
@@ -190,9 +197,9 @@ class Service:
         self._wake.wait(max(0.0, due - time.monotonic()))
 
     def _idle(self) -> bool:
-        settling = any(scan.due is not None for scan in self._scans.values())
+        settling = any(scan.due is not None or scan.unranked for scan in self._scans.values())
         ready = any(self._ready.values())
-        return not (self._jobs or ready or settling or self._look.is_set())
+        return not (self._jobs or ready or settling or self._look.is_set() or self.hooks.busy())
 
     def _scan(self, now: float) -> None:
         self._look.clear()
@@ -203,49 +210,53 @@ class Service:
             except OSError as error:
                 self._scans.pop(name, None)
                 self._ready[name].clear()
-                self._trouble(name, f"{UNREADABLE}: {error}", now)
+                self._troubles.note(name, f"{UNREADABLE}: {error}", now)
                 continue
-            if name in self._troubles and self._troubles[name].reason.startswith(UNREADABLE):
-                del self._troubles[name]
+            self._troubles.end(name, UNREADABLE)
             for refusal in scan.refused:
                 self._refuse(name, refusal.drop, refusal.sentence)
             self._scans[name] = scan
             self._ready[name] = deque(scan.ready)
-        dues = [scan.due for scan in self._scans.values() if scan.due is not None]
-        self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
+            if not (scan.ready or scan.waiting or name in {claim.stage for claim in self._jobs.values()}):
+                self._troubles.end(name, FAILED_BY_MACHINE)  # nothing is left that could be tried again
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
-        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_SCAN * (time.monotonic() - started))
+        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
+        dues = [scan.due for scan in self._scans.values() if scan.due is not None]
+        dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unranked for scan in self._scans.values())
+        self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
 
     def _refuse(self, stage: str, drop: Drop, sentence: str) -> None:
         try:
             claim = self.spool.claim(stage, drop)
             if claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
-                self.spool.fail(claim, sentence, {"stage": stage})
+                folder = self.spool.fail(claim, sentence, {"stage": stage})
+                self.hooks.failed(stage, claim.names["principal"], folder, sentence)
         except OSError as error:
             self._unfinished = True
-            self._trouble(stage, f"a file cannot be put into failed/: {error}", time.monotonic())
+            self._troubles.note(stage, f"a file cannot be put into failed/: {error}", time.monotonic())
 
     def _claim(self, now: float) -> None:
         for name in ORDER:
-            trouble = self._troubles.get(name)
-            if trouble and now < trouble.until:
+            if self._troubles.rests(name, now):
                 continue
             ready = self._ready[name]
             while ready and len(self._jobs) < self.slots and not self._stopping.is_set():
                 self._claim_one(name, ready.popleft(), now)
+            if not ready and name in self._scans and self._scans[name].more:
+                self._next_scan = now
 
     def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
         try:
             claim = self.spool.claim(stage, drop)
         except OSError as error:
-            self._trouble(stage, f"a file cannot be claimed: {error}", now)
+            self._troubles.note(stage, f"a file cannot be claimed: {error}", now)
             return
         if claim:
             self._launch(claim)
 
     def _launch(self, claim: Claim) -> None:
-        rooms = Rooms(self.config, self.spool, self.compute, self.gated, self._stopping.is_set)
+        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, self._stopping.is_set)
         future = self._threads.submit(run, claim, rooms)
         self._jobs[future] = claim
         future.add_done_callback(lambda _: self._wake.set())
@@ -254,49 +265,50 @@ class Service:
         for future in [future for future in self._jobs if future.done()]:
             claim = self._jobs.pop(future)
             error = future.exception()
-            if error is not None or future.result() is Outcome.UNFINISHED:
-                self._trouble(claim.stage, f"a job could not be put away: {error or 'see the log'}", now)
+            ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
+            if ended.outcome is Outcome.UNFINISHED:
+                self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
                 self._unfinished = True
-            elif future.result() is Outcome.KEPT:
-                self._trouble(claim.stage, "the machine failed a job, see the log", now)
-            elif future.result() is Outcome.DONE:
-                self._troubles.pop(claim.stage, None)
+            elif ended.outcome is Outcome.KEPT:
+                self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
+            elif ended.outcome is Outcome.DONE:
+                self._troubles.end(claim.stage)
                 # Its result is in the next inbox, which must be seen also without inotify.
                 self._look.set()
                 self._new_previews = self.config.previews
 
-    def _trouble(self, stage: str, reason: str, now: float) -> None:
-        before = self._troubles.get(stage)
-        if before and before.reason == reason and now < before.until:
-            return
-        if before is None or before.reason != reason:
-            log.error("%s: %s", stage, reason)
-        backoff = min(before.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS
-        self._troubles[stage] = Trouble(reason, now + backoff, backoff)
-
     def _recover(self) -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
-        self._unfinished = False
-        for claim in self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()]):
+        recovery = self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()])
+        self._unfinished = bool(recovery.stuck)
+        for name in ORDER:
+            if recovery.stuck:
+                # What keeps one job from its end, a full disk say, would keep the next one too.
+                self._troubles.note(name, f"{STUCK}: {next(iter(recovery.stuck.values()))}", time.monotonic())
+            else:
+                self._troubles.end(name, STUCK)
+        for claim in recovery.claims:
             log.info("%s %s: taken up again", claim.stage, shown(claim.names["principal"]))
             self._launch(claim)
 
     def _tell(self, now: float, *, alive: bool = True) -> None:
         """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
-        self._status_due = now + STATUS_SECONDS
+        started = time.monotonic()
         waits = {
             name: [f"{shown(waiting.name)}: {waiting.reason}" for waiting in scan.waiting] for name, scan in self._scans.items()
         }
-        troubles = {name: trouble.reason for name, trouble in self._troubles.items()}
         status = read_status(
             self.spool.root,
             now=datetime.now().astimezone(),
             alive=alive,
-            troubles=troubles,
+            troubles=self._troubles.reasons(),
             waits=waits,
             worker=self.compute.describe(),
             gates=[name for name in STAGES if self.gated(name)],
+            complaints=[*self._config_complaint, *self.hooks.complaints(), *self.retention.complaints()],
         )
+        # Counting very many files is dear, and most time is kept for work.
+        self._status_due = now + max(STATUS_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
         before = self._last_status
         if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
             return
@@ -314,10 +326,15 @@ class Service:
             return
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self.config = read_config(self.config_path)
-            log.info("read %s again; spool, watch and compute change with a restart only", self.config_path)
+            before, self.config = self.config, read_trusted(self.config_path)
         except ConfigError as error:
-            log.error("the configuration stays as it was: %s", error)
+            self._config_complaint = (f"the configuration stays as it was: {error}",)
+            log.error("%s", *self._config_complaint)
+        else:
+            self._config_complaint = ()
+            late = [name for name in NEEDS_RESTART if getattr(before, name) != getattr(self.config, name)]
+            log.info("read %s again%s", self.config_path, f"; {', '.join(late)} will change with the next start" if late else "")
+        self._status_due = 0.0
         notify("READY=1")
 
     @contextmanager

@@ -17,6 +17,7 @@ from daemon.stages import STAGES
 from daemon.stages.schedulers import canonical
 
 PIXELS_PER_LATENT = 8
+MOST_URGENT = 100
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 
 
@@ -74,6 +75,7 @@ class Settings(BaseModel):
     scheduler: SchedulerName | None = None
     eta: float | None = Field(default=None, ge=0, le=1)
     strength: float | None = Field(default=None, gt=0, le=1)
+    aesthetic_score: float | None = Field(default=None, ge=0, le=10)
     clip_skip: int | None = Field(default=None, ge=1, le=24)
     embedding: PlainName | None = None
     save_embedding: PlainName | None = None
@@ -84,6 +86,7 @@ class Settings(BaseModel):
     end_at: int | None = Field(default=None, ge=1)
     hold: StageName | None = None
     then: StageName | None = None
+    priority: int | None = Field(default=None, ge=-MOST_URGENT, le=MOST_URGENT)
     layout: str | None = Field(default=None, pattern="^(mosaic|pages|rgba)$")
 
     def given(self) -> dict[str, Any]:
@@ -92,7 +95,7 @@ class Settings(BaseModel):
 
 
 # Words of the vocabulary whose part of the house is not built yet: refused, because ignoring them would make another picture.
-LATER = frozenset({"mask", "loras", "dump_every", "priority", "fast"})
+LATER = frozenset({"mask", "loras", "dump_every", "fast"})
 
 
 def checked(values: Mapping[str, Any], where: str) -> Settings:

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.inbox import SIGNS
-from daemon.names import shown
-from daemon.running import read_running
+from daemon.running import Running, read_running
 from daemon.stages import STAGES
 
 FILE = "status.json"
@@ -38,15 +37,16 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole of a spool at one moment; `worker` is empty where no daemon runs."""
+    """The whole of a spool at one moment; `worker` is empty where no daemon runs, `complaints` are what people should see to."""
 
     alive: bool
     at: str
     stages: Mapping[str, StageStatus]
-    running: tuple[str, ...]
+    running: tuple[Running, ...]
     done_today: int
     pictures: int
     worker: Mapping[str, Any] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
 
     def line(self) -> str:
         """One line for systemd and the log."""
@@ -55,7 +55,11 @@ class Status:
         failed = sum(stage.failed for stage in self.stages.values())
         text = f"{len(self.running)} running, {waiting} waiting, {held} on hold, {self.done_today} done today, {failed} failed"
         troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
-        return "; ".join([text, *troubles])
+        return "; ".join([text, *troubles, *self.complaints])
+
+    def well(self) -> bool:
+        """Whether nothing asks for a person: no stage in trouble, and no complaint."""
+        return not self.complaints and not any(stage.degraded for stage in self.stages.values())
 
 
 def read_status(
@@ -67,6 +71,7 @@ def read_status(
     waits: Mapping[str, Sequence[str]] | None = None,
     worker: Mapping[str, Any] | None = None,
     gates: Collection[str] = (),
+    complaints: Sequence[str] = (),
 ) -> Status:
     """Count the folders of a spool. With `alive` None the lock says whether a daemon runs."""
     stages = {}
@@ -85,10 +90,11 @@ def read_status(
         alive=_is_locked(root) if alive is None else alive,
         at=now.isoformat(timespec="seconds"),
         stages=stages,
-        running=tuple(f"{shown(job.name)} {job.stage}: {job.doing}" for job in read_running(root))[:SHOWN],
+        running=tuple(read_running(root)),
         done_today=_count(root / "done" / now.date().isoformat()),
         pictures=_count(root / "pictures"),
         worker=dict(worker or {}),
+        complaints=tuple(complaints),
     )
 
 

@@ -23,11 +23,17 @@ def log_to_stderr(verbose: bool) -> None:
         handler.setFormatter(logging.Formatter("%(message)s", datefmt="[%X]"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(_PriorityFormatter() if "JOURNAL_STREAM" in os.environ else logging.Formatter("%(message)s"))
+        handler.setFormatter(_PriorityFormatter() if journal_listens() else logging.Formatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
     logging.getLogger("watchdog").setLevel(logging.INFO)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+def journal_listens() -> bool:
+    """Whether stderr goes to journald; the variable is inherited by programs that write elsewhere, and then names another file."""
+    stderr = os.fstat(2)
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
 class _PriorityFormatter(logging.Formatter):

@@ -55,6 +55,43 @@ def embedding(*, seed: int = 0, **header: Any) -> tiffsd.Artifact:
     return tiffsd.Artifact(tiffsd.Header(kind=kind, id=tiffsd.new_id(), layout=layout, size=(77, 77, WIDTH), **fields), tensors)
 
 
+def picture(height: int = 24, width: int = 32, *, seed: int = 3, dtype: type = np.float32) -> tiffsd.Artifact:
+    """A picture of random colours."""
+    pixels = np.random.default_rng(seed).random((height, width, 3)).astype(dtype)
+    recipe = {"prompt": "a red house", "width": width, "height": height}
+    header = tiffsd.Header(tiffsd.Kind.PICTURE, tiffsd.new_id(), tiffsd.Layout.RGB, pixels.shape, recipe=recipe)
+    return tiffsd.Artifact(header, {"picture": pixels})
+
+
+def embedding_of(prompt: str | None, *, seed: int = 4, rows: int = 77) -> tiffsd.Artifact:
+    """The embedding of a prompt, `rows` of it negative; None for one whose words are not known."""
+    rng = np.random.default_rng(seed)
+    halves = {
+        "prompt_embeds": rng.standard_normal((77, WIDTH)).astype(np.float32),
+        "negative_prompt_embeds": rng.standard_normal((rows, WIDTH)).astype(np.float32),
+    }
+    recipe = {} if prompt is None else {"prompt": prompt, "negative_prompt": "rain", "model": "demo"}
+    kind, layout, size = tiffsd.Kind.EMBEDDING, tiffsd.Layout.STRIP, (77, rows, WIDTH)
+    return tiffsd.Artifact(tiffsd.Header(kind, tiffsd.new_id(), layout, size, recipe=recipe), halves)
+
+
+def half_done(**changes: Any) -> tiffsd.Artifact:
+    """Married latents in the middle of the loop, with all that may lie beside them."""
+    made = latents(
+        state=tiffsd.State.PARTIAL,
+        recipe={"prompt": "a red house", "seed": 1, "width": 128, "height": 128, "steps": 20, "model": "demo", "unheard": [1]},
+        **{"sigma": 3.0, "step": 12, "steps": 20, "extra": {"colour": "red"}, "history": ({"stage": "text", "id": "0a0b0c0d"},)}
+        | changes,
+    )
+    beside = {
+        "scheduler.derivative": np.ones((4, 16, 16), np.float32),
+        "generator_state": np.arange(50, dtype=np.uint8),
+        "mask": np.random.default_rng(1).random((16, 16)).astype(np.float32),
+        "somebody.else": np.arange(7),
+    }
+    return replace(made, tensors={**made.tensors, **beside})
+
+
 def file_of(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) -> bytes:
     """The bytes of an artifact's file."""
     file = io.BytesIO()

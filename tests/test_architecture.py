@@ -26,12 +26,16 @@ ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
 TORCH_FREE_STAGES = ("daemon.stages", "daemon.stages.schedulers")
 MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors.torch")
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
-ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.watch", "yaml": "daemon.config"}
+ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.watch", "yaml": "daemon.plain_yaml"}
 MAY_PRINT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
 MAY_EXIT = (*MAY_PRINT, "daemon.worker")  # the worker is a process of its own, which ends itself when its parent is gone
 # A broad except swallows what nobody thought of. Beside the job's, two borders need one, each with its reason there:
 # what a worker process raises must reach the front as an answer, and a handler that raises kills watchdog's thread.
 MAY_CATCH_ALL = ("daemon.worker", "daemon.watch")
+# The child that decodes what people drop, and the room that starts it: a codec that crashes must not crash the daemon.
+DECODER, DECODES_ELSEWHERE = "daemon.decoder", "daemon.decoding"
+DECODING_LIBRARIES = (DECODER, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
+DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
 IMPORTING_CALLS = ("import_module", "importlib.import_module", "__import__")
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
@@ -191,6 +195,19 @@ def the_front_process_never_imports_torch(house: House) -> list[str]:
     return sentences + [f"{name} is of the front process and names {library}" for name, library in lazily]
 
 
+def the_daemon_decodes_nothing_itself(house: House) -> list[str]:
+    rooms = [house.modules[name] for name in sorted(house.reached(["daemon.service", "daemon.job"], lambda module: module.imports))]
+    rooms = [room for room in rooms if within(room.name, ("daemon",)) and not on_model_side(room.name)]
+    libraries = [(room.name, library) for room in rooms for library in DECODING_LIBRARIES if room.names(library)]
+    calls = [
+        (room.name, called(node))
+        for room in rooms
+        for node in ast.walk(room.tree)
+        if isinstance(node, ast.Call) and called(node) in DECODING_CALLS and room.name != DECODES_ELSEWHERE
+    ]
+    return [f"{name} imports {library}" for name, library in libraries] + [f"{name} calls {call}" for name, call in calls]
+
+
 def only_the_job_knows_both_the_folders_and_the_format(house: House) -> list[str]:
     folders = (spool_side(house) | set(SPOOL_SIDE)) - set(KNOWN_TO_ALL)
     strangers = [module for module in house.under("daemon") if module.name not in JOB_AND_ITS_HANDS]
@@ -305,6 +322,10 @@ def test_the_front_process_has_no_torch_after_importing_all_of_it(house: House) 
     assert sorted(loaded & set(MODEL_LIBRARIES)) == []
 
 
+def test_the_daemon_decodes_nothing_itself(house: House) -> None:
+    assert the_daemon_decodes_nothing_itself(house) == []
+
+
 def test_only_the_job_knows_both_the_folders_and_the_format(house: House) -> None:
     assert only_the_job_knows_both_the_folders_and_the_format(house) == []
 
@@ -334,7 +355,7 @@ def test_every_module_says_what_lives_in_it(house: House) -> None:
 
 
 def test_the_rooms_that_the_laws_name_are_there(house: House) -> None:
-    rooms = {*SPOOL_SIDE, *JOB_AND_ITS_HANDS, *TORCH_FREE_STAGES, *ONE_DOOR.values(), *MAY_CATCH_ALL}
+    rooms = {*SPOOL_SIDE, *JOB_AND_ITS_HANDS, *TORCH_FREE_STAGES, *ONE_DOOR.values(), *MAY_CATCH_ALL, DECODER, DECODES_ELSEWHERE}
 
     assert sorted(rooms - house.modules.keys()) == []
 
@@ -382,6 +403,13 @@ BROKEN_HOUSES = [
             "daemon/models/sizes.py": "",
         },
     ),
+    (
+        the_daemon_decodes_nothing_itself,
+        {"daemon/job.py": "from daemon import intake", "daemon/intake.py": "import tiffsd\ntiffsd.read(path)"},
+    ),
+    (the_daemon_decodes_nothing_itself, {"daemon/service.py": "from PIL import Image\nImage.open(path)"}),
+    (the_daemon_decodes_nothing_itself, {"daemon/job.py": "from daemon.decoder import main", "daemon/decoder.py": ""}),
+    (the_daemon_decodes_nothing_itself, {"daemon/job.py": "from tiffsd.file import decode_pages"}),
     (
         only_the_job_knows_both_the_folders_and_the_format,
         {"daemon/service.py": "import tiffsd\nfrom daemon.inbox import Drop"},

@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from daemon.config import Config, read_config
 from daemon.errors import ConfigError
+from daemon.request import model_settings
 from daemon.resources import resource
+from daemon.settings import Settings
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -51,6 +53,12 @@ def test_every_key_stands_in_the_shipped_file_under_a_comment(key: str) -> None:
         ("a: [", ["config.yaml", "YAML"]),
         ("- a", ["config.yaml", "key: value"]),
         ("stages:\n  paint:\n    hold: true", ["config.yaml", "paint"]),
+        ("hooks:\n  done: rm -rf /", ["config.yaml", "'hooks.done'", "list"]),
+        ("hooks:\n  done: []", ["config.yaml", "'hooks.done'", "at least 1"]),
+        ("hooks:\n  seconds: 0", ["config.yaml", "'hooks.seconds'", "greater than 0"]),
+        ("hooks:\n  started: [x]", ["config.yaml", "'hooks.started'", "not permitted"]),
+        ("retention:\n  done:\n    days: -1", ["config.yaml", "'retention.done.days'", "greater than 0"]),
+        ("retention:\n  pictures:\n    days: 3", ["config.yaml", "'retention.pictures'", "not permitted"]),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_file_key_and_value(tmp_path: Path, text: str, words: list[str]) -> None:
@@ -79,3 +87,26 @@ def test_a_stage_holds_where_the_configuration_says_so(tmp_path: Path) -> None:
     config = read_config(written(tmp_path, "stages:\n  diffuse:\n    hold: true\n"))
     assert config.holds("diffuse")
     assert not config.holds("decode")
+
+
+def test_limits_of_a_shelf_that_are_left_out_stay_and_null_takes_one_away(tmp_path: Path) -> None:
+    retention = read_config(written(tmp_path, "retention:\n  done:\n    days: 3\n  previews:\n    gb: null\n")).retention
+    assert (retention.done.days, retention.done.gb) == (3, 20)
+    assert (retention.previews.days, retention.previews.gb) == (30, None)
+    assert retention.failed.days == 180
+
+
+def test_a_model_has_defaults_of_its_own_over_the_common_ones(tmp_path: Path) -> None:
+    config = read_config(written(tmp_path, "models:\n  flux: {path: x, defaults: {scheduler: Flow Euler, width: 1024}}\n"))
+    assert (config.defaults_for("flux")["scheduler"], config.defaults_for("flux")["width"]) == ("flow_euler", 1024)
+    assert config.defaults_for("flux")["steps"] == config.defaults_for(None)["steps"] == config.defaults["steps"]
+    with pytest.raises(ConfigError, match=r"models.flux.defaults.*'widht' is no setting"):
+        read_config(written(tmp_path, "models:\n  flux: {path: x, defaults: {widht: 1024}}\n"))
+
+
+def test_a_stage_has_a_device_and_a_precision_of_its_own(tmp_path: Path) -> None:
+    lines = "models: {m: {path: x, dtype: float16}}\nstages: {text: {device: cpu, dtype: float32}}\ncompute: {device: cuda}\n"
+    config = read_config(written(tmp_path, lines))
+    text, diffuse = (model_settings(Settings(model="m"), config, stage) for stage in ("text", "diffuse"))
+    assert (text["device"], text["dtype"]) == ("cpu", "float32")
+    assert (diffuse["device"], diffuse["dtype"]) == (None, "float16")

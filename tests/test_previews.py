@@ -1,13 +1,17 @@
 """Previews: a glance at each kind of artifact, and the page over them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import tiffsd
 from daemon.previews import preview_image, write_index, write_preview
+from daemon.resources import resource
 from tests.artifacts import latents
+from training.scenes import draw, random_scene
 
 
 def picture() -> tiffsd.Artifact:
@@ -27,6 +31,50 @@ def test_latents_are_shown_in_colours_one_block_a_latent() -> None:
     image = preview_image(latents(height=16, width=32))
     assert image.mode == "RGB"
     assert image.size == (256, 128)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_latents_of_the_embedded_model_are_shown_in_the_colours_of_its_pictures() -> None:
+    import torch
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(resource("models/demo") / "vae", torch_dtype=torch.float32)
+    scene = np.asarray(draw(random_scene(10_000_001)))  # none that the map was fitted to
+    pixels = torch.tensor(scene).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        mean = vae.encode(pixels).latent_dist.mean[0].numpy()
+    made = latents()
+    shown = tiffsd.preview.preview(replace(made, tensors={"latents": mean}))
+    blocks = scene.reshape(16, 8, 16, 8, 3).mean(axis=(1, 3))
+    assert np.abs(shown - blocks).mean() < 2
+    elsewhere = replace(made, header=replace(made.header, recipe={}), tensors={"latents": mean})
+    assert np.abs(tiffsd.preview.preview(elsewhere) - blocks).mean() > 20
+
+
+def test_the_map_of_colours_is_chosen_by_the_model_then_by_the_embeddings_width() -> None:
+    made = latents()
+    unnamed = replace(made, header=replace(made.header, recipe={}))
+    wide = replace(unnamed, tensors={**made.tensors, "prompt_embeds": np.zeros((77, 2048), np.float32)})
+    alone = replace(unnamed, tensors={"latents": made.tensors["latents"]})
+    chosen = [tiffsd.preview.colours_of(artifact) for artifact in (made, unnamed, wide, alone, latents(channels=16), picture())]
+    assert chosen == [*(getattr(tiffsd.preview, name) for name in ("DEMO", "SD1", "SDXL", "SD1")), None, None]
+
+
+def test_half_done_latents_are_shown_as_bright_as_they_are_painted() -> None:
+    unit = latents(state=tiffsd.State.PARTIAL)
+    noisy = latents(state=tiffsd.State.PARTIAL, sigma=3.0)
+    noisy = replace(noisy, tensors={"latents": unit.tensors["latents"] * np.float32(np.sqrt(10))})
+    assert np.abs(tiffsd.preview.preview(noisy).astype(int) - tiffsd.preview.preview(unit)).max() <= 1
+
+
+def test_latents_of_channels_without_colours_are_shown_as_their_canvas() -> None:
+    made = latents(channels=16)
+    assert preview_image(made).size == (256, 256)
+    shown = tiffsd.preview.canvas(replace(made, header=replace(made.header, layout=tiffsd.Layout.PAGES)))
+    assert shown.shape == (16 * 16, 16, 3)
+    level = np.clip(0.5 + made.tensors["latents"][15, 0, 0] / 8, 0, 1) * 255
+    assert shown[15 * 16, 0, 0] == round(float(level))
 
 
 def test_an_embedding_is_shown_as_its_canvas() -> None:

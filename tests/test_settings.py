@@ -29,6 +29,8 @@ def test_a_whole_number_may_stand_for_a_float() -> None:
         ({"hold": "paint"}, ["cat.txt", "'hold'", "text, diffuse, decode, encode"]),
         ({"mask": "m.png"}, ["cat.txt", "'mask'", "cannot do it yet"]),
         ({"then": "pictures"}, ["cat.txt", "'then'"]),
+        ({"priority": 101}, ["cat.txt", "'priority'", "100"]),
+        ({"priority": "high"}, ["cat.txt", "'priority'", "integer"]),
     ],
 )
 def test_a_wrong_setting_is_refused_with_file_key_and_way_out(values: dict[str, object], words: list[str]) -> None:

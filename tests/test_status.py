@@ -69,3 +69,31 @@ def test_a_running_file_tells_the_step_and_stays_deleted(root: Path) -> None:
     file.update(4, 30)
     assert file.deleted()
     file.end()
+
+
+def test_what_people_should_see_to_stands_in_every_form_of_the_status(root: Path) -> None:
+    status = read_status(root, now=NOON, troubles={"text": "no disk"}, complaints=["the hook 'done' ended with code 1"])
+    assert not status.well()
+    write_status(root, status)
+    assert json.loads((root / "status.json").read_text())["complaints"] == ["the hook 'done' ended with code 1"]
+    assert status.line().endswith("text: no disk; the hook 'done' ended with code 1")
+    assert status.line() in (root / "status.txt").read_text()
+    assert read_status(root, now=NOON).well()
+
+
+def test_programs_read_the_step_of_each_running_job(root: Path) -> None:
+    file = RunningFile(root, "diffuse", name="cat\n.0a1b2c3d.txt")
+    file.start()
+    file.update(3, 30)
+    write_status(root, read_status(root, now=NOON))
+    (job,) = json.loads((root / "status.json").read_text())["running"]
+    assert job == {"name": "cat\\n.0a1b2c3d", "stage": "diffuse", "doing": "step 3 of 30", "step": 3, "steps": 30}
+
+
+def test_done_counts_what_lies_in_the_folder_of_this_day_and_nothing_else(root: Path) -> None:
+    for place in ("done/2026-11-22/a.txt", "done/2026-11-22/b.txt", "done/2026-11-21/c.txt", "failed/1-text/d.0a1b2c3d/d.txt"):
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        (root / place).touch()
+    (root / "pictures/e.0a1b2c3d.png").touch()
+    status = read_status(root, now=NOON)
+    assert (status.done_today, status.pictures) == (2, 1)

@@ -1,0 +1,31 @@
+"""What the daemon adds to the commands on files (`tiffsd/commands.py`): the vocabulary of settings, and the fate of a file."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from daemon.commands import USUAL_CONFIGS
+from daemon.resources import resource
+
+
+class Knowledge:
+    """Handed to those commands as their context's `obj`."""
+
+    def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
+        """Settings as the vocabulary has them. Raises InputError."""
+        from daemon.settings import checked
+
+        return checked(settings, where).given()
+
+    def fate(self, path: Path) -> list[str]:
+        """What the daemon would do with a file, by the usual configuration, else by the one that the program brings."""
+        from daemon.config import read_config
+        from daemon.fate import fate
+
+        return fate(path, read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml"))))
+
+
+def hand_over(context: typer.Context) -> None:
+    """Let the commands on files know what the daemon knows."""
+    context.obj = Knowledge()

@@ -1,0 +1,84 @@
+"""The command that says which models there are: configured, on disk, of what family, how large, and what is wrong with them."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Column, Table
+from rich.text import Text
+
+from daemon.commands import ConfigOption, config_path, out
+
+if TYPE_CHECKING:
+    from daemon.config import Config
+    from daemon.models.on_disk import OnDisk
+
+GB = 1e9
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One model or VAE of the configuration; `runs_in` is the precision it is configured to run in."""
+
+    name: str
+    kind: str
+    path: str
+    on_disk: bool
+    family: str | None
+    size_bytes: int
+    dtypes: tuple[str, ...]
+    runs_in: str | None
+    faults: tuple[str, ...]
+
+
+def models(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
+) -> None:
+    """List the models and VAEs of the configuration, what lies on disk of them, and what is wrong.
+
+    Example: tiffsd models
+    """
+    from daemon.config import read_config
+
+    listed = list_models(read_config(config_path(config)))
+    if as_json:
+        out.print_json(json.dumps([asdict(entry) for entry in listed]))
+        return
+    out.print(_table(listed))
+    for entry in listed:
+        for fault in entry.faults:
+            out.print(f"{entry.name}: {fault}", markup=False)
+
+
+def list_models(config: "Config") -> list[Listed]:
+    """Look at each model and VAE that the configuration names."""
+    from daemon.models.on_disk import examined, examined_vae
+
+    network = config.compute.network
+    models = [
+        _listed(name, "model", config.model_path(name), model.dtype, examined, network=network)
+        for name, model in config.models.items()
+    ]
+    return models + [_listed(name, "vae", config.vae(name), None, examined_vae, network=network) for name in config.vaes]
+
+
+def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callable[[Path], OnDisk]", *, network: bool) -> Listed:
+    """What is said of one of them; a hub id is no fault where the network is allowed."""
+    on_disk = Path(path).exists()
+    if not on_disk and network:
+        return Listed(name, kind, path, False, None, 0, (), runs_in, ())
+    found = look(Path(path))
+    return Listed(name, kind, path, on_disk, found.family, found.size_bytes, found.dtypes, runs_in, found.faults)
+
+
+def _table(listed: list[Listed]) -> Table:
+    table = Table("name", "family", "on disk", "runs in", "state", Column("path", overflow="fold"))
+    for entry in listed:
+        size = f"{entry.size_bytes / GB:.2f} GB {', '.join(entry.dtypes)}" if entry.on_disk else ""
+        state = "something is wrong" if entry.faults else "ready" if entry.on_disk else "fetched when first used"
+        table.add_row(*map(Text, (entry.name, entry.family or entry.kind, size, entry.runs_in or "", state, entry.path)))
+    return table

@@ -1,0 +1,80 @@
+"""The command that says how things stand: status, once or as a live table."""
+
+import json
+import time
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from daemon.commands import ConfigOption, out, spool_root
+from daemon.status import Status, read_status
+
+WATCH_SECONDS = 1.0
+
+
+def status(
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live, until Ctrl-C.")] = False,
+) -> None:
+    """Say what waits, runs, is held, is done and has failed; works with the daemon down.
+
+    Example: tiffsd status --json
+    """
+    root = spool_root(config)
+    if as_json:
+        out.print_json(json.dumps(asdict(_current(root))))
+    elif watch:
+        _watch(root)
+    else:
+        out.print(_page(_current(root)))
+
+
+def _watch(root: Path) -> None:
+    with Live(_page(_current(root)), console=out, screen=out.is_terminal, auto_refresh=False) as live:
+        try:
+            while True:
+                live.update(_page(_current(root)), refresh=True)
+                time.sleep(WATCH_SECONDS)
+        except KeyboardInterrupt:
+            return
+
+
+def _current(root: Path) -> Status:
+    """The folders counted, with what only the living daemon knows, from its status.json."""
+    now = datetime.now().astimezone()
+    counted = read_status(root, now=now)
+    if not counted.alive:
+        return counted
+    try:
+        said = json.loads((root / "status.json").read_text(encoding="utf-8"))
+        return read_status(
+            root,
+            now=now,
+            alive=True,
+            troubles={name: stage["degraded"] for name, stage in said["stages"].items() if stage["degraded"]},
+            waits={name: stage["waits"] for name, stage in said["stages"].items()},
+            gates=[name for name, stage in said["stages"].items() if stage["gated"]],
+            worker=said["worker"],
+            complaints=said["complaints"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return counted
+
+
+def _page(counted: Status) -> Group:
+    table = Table("stage", "waiting", "on hold", "running", "failed", "state")
+    for name, stage in counted.stages.items():
+        state = ["paused"] * stage.paused + ["gate on"] * stage.gated + [stage.degraded or "", *stage.waits]
+        running = [f"{job.name}: {job.doing}" for job in counted.running if job.stage == name]
+        numbers = [str(stage.waiting), str(stage.held), "\n".join(running), str(stage.failed)]
+        table.add_row(*map(Text, [name, *numbers, "\n".join(filter(None, state))]))
+    daemon = f"daemon: {'running' if counted.alive else 'not running'}; {counted.line()}"
+    return Group(table, Text(daemon, style="" if counted.well() else "red"))

@@ -1,0 +1,114 @@
+"""Commands that set up a spool and run the daemon on it: init, run, once, demo."""
+
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from daemon.commands import ConfigOption, config_path, out, spool_at
+from daemon.errors import DaemonError
+from daemon.resources import resource
+
+DEMO_PROMPTS = {
+    "house": "a red house in a meadow at sunset",
+    "tree": "a blue tree in the snow at night",
+    "balloon": "a yellow balloon by the sea at noon",
+}
+DEMO_SEED = 1
+
+
+def init(folder: Annotated[Path, typer.Argument(help="Where the configuration and the folders go.")] = Path()) -> None:
+    """Write config.yaml and the folders.
+
+    Example: tiffsd init ~/pictures
+    """
+    from daemon.config import read_config
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.yaml"
+    if path.exists():
+        out.print(f"{path} exists and stays as it is", markup=False)
+    else:
+        shutil.copyfile(resource("config.yaml"), path)
+    config = read_config(path)
+    spool_at(config.spool_folder).create()
+    out.print(f"configuration: {path}\nfolders:       {config.spool_folder}", markup=False)
+    out.print(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}", markup=False)
+
+
+def run(
+    config: ConfigOption = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
+) -> None:
+    """Watch the folders until told to stop (Ctrl-C or SIGTERM).
+
+    Example: tiffsd run --config ~/pictures/config.yaml
+    """
+    # Until the configuration is read for the first time there is none to read again: the signal must not end the process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from daemon.service import Service
+    from daemon.terminal import log_to_stderr, progress
+    from daemon.trust import read_trusted
+
+    log_to_stderr(verbose)
+    path = config_path(config)
+    service = Service(read_trusted(path), config_path=path)
+    with progress(service.spool.root):
+        service.run()
+
+
+def once(
+    config: ConfigOption = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
+) -> None:
+    """Work off what lies in the inboxes, and what comes of it, then end.
+
+    Example: tiffsd once
+    """
+    from daemon.service import Service
+    from daemon.terminal import log_to_stderr, progress
+    from daemon.trust import read_trusted
+
+    log_to_stderr(verbose)
+    path = config_path(config)
+    service = Service(read_trusted(path), config_path=path)
+    with progress(service.spool.root):
+        service.run_once()
+
+
+def demo(
+    out_folder: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("demo-pictures"),
+) -> None:
+    """Make three pictures with the embedded model, through a spool of its own.
+
+    Example: tiffsd demo --out /tmp/pictures
+    """
+    from daemon.config import read_config
+    from daemon.service import Service
+    from daemon.terminal import log_to_stderr, progress
+
+    log_to_stderr(False)
+    out_folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="tiffsd-demo-") as scratch:
+        config = read_config(resource("config.yaml")).model_copy(update={"folder": Path(scratch)})
+        spool_at(config.spool_folder).create()
+        for name, prompt in DEMO_PROMPTS.items():
+            (config.spool_folder / "inbox/1-text" / f"{name}.txt").write_text(
+                f"---\nseed: {DEMO_SEED}\n---\n{prompt}\n", encoding="utf-8"
+            )
+        service = Service(config)
+        with progress(config.spool_folder):
+            service.run_once()
+        made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / "pictures").glob("*.png"))]
+        reasons = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob("failed/*/*/error.txt"))]
+    for path in made:
+        out.print(f"picture: {path}", markup=False)
+    if len(made) < len(DEMO_PROMPTS):
+        raise DaemonError(f"only {len(made)} of {len(DEMO_PROMPTS)} pictures were made: {' '.join(reasons)}")
+
+
+def _copy_new(path: Path, folder: Path) -> Path:
+    return Path(shutil.copyfile(path, folder / path.name))
