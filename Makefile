@@ -1,15 +1,15 @@
 # What a developer does here; `make` alone lists it. Needs Python 3.11 or later and the package index, nothing else.
-# Another Python: make test PYTHON=python3.13      Some tests only: make test ARGS="tests/test_spool.py -k claim"
+# Another Python: make test PYTHON=python3.13      Some tests only: make test ARGS="tests/spool -k claim"
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test format lint types check clean
+.PHONY: help demo test test-editors test-system prove format lint types check clean
 
 help: ## list these targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
 		while IFS='#' read -r target words; do printf '%-14s %s\n' "$$target" "$$words"; done
 
 demo: $(VENV)/.installed ## install, then make three pictures with the embedded model
@@ -17,6 +17,21 @@ demo: $(VENV)/.installed ## install, then make three pictures with the embedded 
 
 test: $(VENV)/.installed-dev ## install with the developers' tools, then run the tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+# Debian's names; --no-install-recommends leaves out half a desktop.
+EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 graphicsmagick libvips-tools openimageio-tools gmic \
+	libtiff-tools imagej xvfb xauth
+
+test-editors: $(VENV)/.installed-dev ## install the image editors of Debian, edit with each of them, compare with the README's table
+	@become=$$([ "$$(id -u)" = 0 ] || echo sudo); $$become apt-get update -qq && \
+		$$become env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(EDITORS)
+	@TIFFSD_EDITORS=all $(BIN)/python -m pytest tests/editors $(ARGS)
+
+test-system: $(VENV)/.installed-dev ## test the service in a real systemd, booted in a container (as root)
+	@$(BIN)/python -m pytest -m system -rs tests/system $(ARGS)
+
+prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error and power cut, with the figures
+	@$(BIN)/python -m tests.spool.prove
 
 format: $(VENV)/.installed-dev ## format the code and repair what the linter can
 	@$(BIN)/ruff check --fix --quiet .
@@ -29,7 +44,7 @@ lint: $(VENV)/.installed-dev ## look for mistakes and unformatted code
 types: $(VENV)/.installed-dev ## check the types
 	@$(BIN)/mypy
 
-check: test lint types ## everything that CI runs
+check: test test-system lint types ## everything that CI runs
 
 clean: ## remove what make made: environment, caches, builds, the demo's pictures
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures
