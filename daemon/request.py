@@ -38,7 +38,8 @@ def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Fac
     settings = stage_settings(request, config)
     if not request.encodes_text:
         return call(request.stage, request.tensors, settings)
-    words, said = call("text", {}, {**settings, "seeds": [settings["seed"]]})
+    model = model_settings(request.settings, config, "text")
+    words, said = call("text", {}, {**settings, "seeds": [settings["seed"]], "model": model})
     embedding = {name: words[name] for name in EMBEDDING_TENSORS if name in words}
     tensors, facts = call(request.stage, {**request.tensors, **embedding}, settings)
     return {**embedding, **tensors}, {**facts, "notes": [*said.get("notes", []), *facts.get("notes", [])]}
@@ -58,18 +59,22 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "state": header.state.value if header and header.state else None,
         "step": header.step if header else None,
         "painted": request.source.painted if request.source else 0,
-        "model": model_settings(settings, config),
+        "model": model_settings(settings, config, request.stage),
+        "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
     }
 
 
-def model_settings(settings: Settings, config: Config) -> dict[str, Any]:
-    """Which model, and where: the configuration's names become paths here. Raises InputError for a name it does not have."""
-    name = settings.model or ""
+def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, Any]:
+    """Which model, and where: the configuration's names become paths here. Raises InputError for a name it does not have.
+
+    The device is None where the stage runs on that of the worker."""
+    name, options = settings.model or "", config.options(stage)
     return {
         "name": name,
         "path": config.model_path(name),
-        "dtype": config.model(name).dtype,
+        "dtype": options.dtype or config.model(name).dtype,
+        "prediction_type": config.model(name).prediction_type,
         "vae": config.vae(settings.vae) if settings.vae else None,
-        "device": config.compute.device,
+        "device": options.device,
         "network": config.compute.network,
     }

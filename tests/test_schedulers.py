@@ -1,36 +1,42 @@
 """The scheduler names: every name builds, the spellings of A1111 are understood, the spacings are where the classes offer them."""
 
 import inspect
+import math
 import subprocess
 import sys
 
 import diffusers
 import pytest
+import torch
 
 from daemon.errors import InputError
-from daemon.models.scheduling import build
+from daemon.models.families import FAMILIES
+from daemon.models.scheduling import Segment, build, scheduled
 from daemon.stages.schedulers import NAMES, RECIPES, SPACINGS, canonical, display
 from tests import tiny
 
+FAMILY, FLOW_FAMILY = FAMILIES["StableDiffusionPipeline"], FAMILIES["FluxPipeline"]
+NOISE = [name for name, recipe in RECIPES.items() if not recipe.flow]
 CONFIG = {"_class_name": "DDIMScheduler", "prediction_type": "epsilon", "clip_sample": True, **tiny.SCHEDULE}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("flow_")])
+@pytest.mark.parametrize("name", NOISE)
 def test_every_name_builds_a_scheduler_that_takes_the_models_configuration(name: str) -> None:
-    scheduler = build(name, CONFIG)
+    scheduler = build(name, CONFIG, FAMILY)
     scheduler.set_timesteps(8)
     assert type(scheduler).__name__ == RECIPES[name].class_name
     assert scheduler.config.beta_schedule == "scaled_linear"
     assert not scheduler.config.get("clip_sample", False)
-    for spacing, key in SPACINGS.items():
-        assert bool(scheduler.config.get(key, False)) == name.endswith(f"_{spacing}")
+    for spacing, (_, options) in SPACINGS.items():
+        taken = all(scheduler.config.get(key) == value for key, value in options.items())
+        assert taken == (RECIPES[name].spacing == spacing), spacing
 
 
 def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
-    for name in (name for name in NAMES if not name.startswith("flow_") and name.rpartition("_")[2] not in SPACINGS):
-        parameters = inspect.signature(getattr(diffusers, RECIPES[name].class_name)).parameters
-        for spacing, key in SPACINGS.items():
-            assert (f"{name}_{spacing}" in NAMES) == (key in parameters), (name, spacing)
+    for recipe in (RECIPES[name] for name in NOISE if RECIPES[name].spacing is None):
+        parameters = inspect.signature(getattr(diffusers, recipe.class_name)).parameters
+        for spacing, (_, options) in SPACINGS.items():
+            assert (f"{recipe.name}_{spacing}" in NAMES) == (options.keys() <= parameters.keys()), (recipe.name, spacing)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,8 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("UniPC", "unipc"),
         ("LMS Karras", "lms_karras"),
         ("Heun Beta", "heun_beta"),
+        ("DPM++ 2M SGM Uniform", "dpmpp_2m_sgm_uniform"),
+        ("Euler a SGM Uniform", "euler_a_sgm_uniform"),
     ],
 )
 def test_usual_spellings_are_understood(spelling: str, name: str) -> None:
@@ -64,19 +72,48 @@ def test_unknown_scheduler_is_refused_with_the_nearest() -> None:
         canonical("eular_a")
 
 
+@pytest.mark.parametrize("name", ["ddim", "euler", "dpmpp_2m_karras", "flow_euler", "flow_unipc", "flow_heun"])
+def test_noise_that_starts_in_the_middle_has_the_variance_of_latents_there(name: str) -> None:
+    flow = RECIPES[name].flow
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0} if flow else CONFIG
+    family = FLOW_FAMILY if flow else FAMILY
+    scheduler = scheduled(name, config, 8, family=family, denoiser={"in_channels": 64}, size=(8, 8), device="cpu")
+    segment = Segment(scheduler, 8, flow=flow, first=4)
+    latents, noise = torch.randn((2, 1, 4, 200, 200), generator=torch.Generator().manual_seed(0))
+    assert float(segment.scaled(noise).std()) == pytest.approx(float(segment.noised(latents, noise).std()), rel=0.01)
+
+
+def test_the_lean_of_a_flow_schedule_is_the_same_for_every_scheduler() -> None:
+    config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True, "shift": 3.0}
+    size, denoiser = (64, 96), {"in_channels": 64}
+    built = {
+        name: scheduled(name, config, 8, family=FLOW_FAMILY, denoiser=denoiser, size=size, device="cpu")
+        for name in ("flow_euler", "flow_heun", "flow_dpmpp_2m", "flow_unipc")
+    }
+    lean = FLOW_FAMILY.lean(config, denoiser, size)
+    assert lean == pytest.approx(0.5 + (1.15 - 0.5) * (32 * 48 - 256) / (4096 - 256))
+    assert [built["flow_heun"].config.shift, built["flow_dpmpp_2m"].config.flow_shift, built["flow_unipc"].config.flow_shift] == [
+        pytest.approx(math.exp(lean))
+    ] * 3
+    middle = {name: float(scheduler.sigmas[scheduler.sigmas > 0].median()) for name, scheduler in built.items()}
+    assert max(middle.values()) - min(middle.values()) < 0.12, middle
+
+
 def test_scheduler_of_flow_matching_is_refused_for_a_model_of_noise_prediction() -> None:
     with pytest.raises(InputError, match="flow_euler"):
-        build("flow_euler", CONFIG)
+        build("flow_euler", CONFIG, FAMILY)
 
 
 def test_without_a_name_the_models_own_scheduler_is_built() -> None:
-    assert type(build(None, CONFIG)) is diffusers.DDIMScheduler
+    assert type(build(None, CONFIG, FAMILY)) is diffusers.DDIMScheduler
 
 
 def test_display_gives_the_names_of_a1111() -> None:
     assert display("dpmpp_2m_karras") == ("DPM++ 2M", "Karras")
     assert display("euler_a") == ("Euler a", None)
     assert display("sa_solver") == ("sa_solver", None)
+    assert display("euler_sgm_uniform") == ("Euler", "SGM Uniform")
+    assert [canonical(" ".join(filter(None, display(name)))) for name in NAMES] == list(NAMES)
 
 
 def test_the_names_are_known_without_torch() -> None:

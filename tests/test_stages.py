@@ -1,31 +1,18 @@
-"""The stages by parts against diffusers in one piece: bit-equal, also stopped and resumed; and what they refuse."""
+"""The stages on tiny Stable Diffusion models: the knobs, image-to-image, and what they refuse."""
 
 import shutil
-import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import numpy as np
 import pytest
 import torch
 
 from daemon.errors import InputError, ModelMissing, Stopped
 from daemon.models.registry import Model, Models
-from daemon.stages import decode, diffuse, encode, schedulers, text
+from daemon.stages import decode, diffuse, encode, text
 from tests import tiny
-
-Tensors = dict[str, torch.Tensor]
-STEPS, SEED, SIZE = 7, 42, 64
-NAMES = ["ddim", "euler", "euler_a", "dpmpp_2m_karras", "unipc", "pndm"]
-PLAIN = [*NAMES, *(name for name in schedulers.NAMES if name.rpartition("_")[2] not in schedulers.SPACINGS)]
-# The schedulers of flow matching need models of another family.
-ALL_NAMES = [
-    name if name in PLAIN else pytest.param(name, marks=pytest.mark.slow)
-    for name in schedulers.NAMES
-    if not name.startswith("flow_")
-]
+from tests.parts import NEGATIVE, PROMPT, SEED, SIZE, STEPS, generator, one_piece, quiet, settings, start
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -46,52 +33,9 @@ def models() -> Models:
     return Models(budget_bytes=1 << 30)
 
 
-def settings(folder: Path, **more: Any) -> dict[str, Any]:
-    model = {"name": "tiny", "path": str(folder), "dtype": "float32", "vae": None, "device": "cpu", "network": False}
-    common = {"prompt": "a red cat", "negative_prompt": "a blue dog", "seed": SEED, "seeds": [SEED]}
-    size = {"width": SIZE, "height": SIZE, "steps": STEPS, "guidance_scale": 5.0, "state": "noise"}
-    return {**common, **size, "model": model, **more}
-
-
-def quiet(step: int, steps: int) -> None:
-    del step, steps
-
-
-def start(models: Models, chosen: Mapping[str, Any]) -> Tensors:
-    out, _ = text.run(models, {}, chosen, quiet)
-    return {key: tensor[0] if key in ("latents", "generator_state") else tensor for key, tensor in out.items()}
-
-
-def one_piece(folder: Path, name: str | None, cls: Any = diffusers.StableDiffusionPipeline) -> Any:
-    pipe = cls.from_pretrained(folder, local_files_only=True, safety_checker=None, requires_safety_checker=False)
-    if name is not None:
-        recipe = schedulers.RECIPES[name]
-        scheduler = getattr(diffusers, recipe.class_name).from_config(pipe.scheduler.config, **recipe.options)
-        # Built anew and not only assigned, so that the pipeline corrects the configuration, and says so.
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            pipe = cls(**{**pipe.components, "scheduler": scheduler}, requires_safety_checker=False)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 def call(pipe: Any, **more: Any) -> Any:
-    generator = torch.Generator("cpu").manual_seed(SEED)
-    prompts = {"prompt": "a red cat", "negative_prompt": "a blue dog"}
-    return pipe(**prompts, num_inference_steps=STEPS, guidance_scale=5.0, generator=generator, **more)
-
-
-@pytest.mark.parametrize("version", [1, 2])
-@pytest.mark.parametrize("name", [None, *NAMES])
-def test_by_parts_is_bit_equal_to_one_piece(models: Models, folders: dict[int, Path], version: int, name: str) -> None:
-    chosen = settings(folders[version], scheduler=name)
-    denoised, facts = diffuse.run(models, start(models, chosen), chosen, quiet)
-    picture, _ = decode.run(models, denoised, chosen, quiet)
-    pipe = one_piece(folders[version], name)
-    latents = call(pipe, width=SIZE, height=SIZE, output_type="latent").images[0]
-    whole = call(pipe, width=SIZE, height=SIZE, output_type="pt").images[0]
-    assert torch.equal(denoised["latents"], latents)
-    assert torch.equal(picture["picture"].clamp(0, 1), whole.permute(1, 2, 0))
-    assert facts == {"state": "final", "sigma": None, "step": STEPS, "steps": STEPS, "notes": []}
+    prompts = {"prompt": PROMPT, "negative_prompt": NEGATIVE}
+    return pipe(**{**prompts, "num_inference_steps": STEPS, "guidance_scale": 5.0, "generator": generator(), **more})
 
 
 def test_guidance_rescale_eta_and_no_guidance_are_those_of_the_pipeline(models: Models, folders: dict[int, Path]) -> None:
@@ -101,72 +45,8 @@ def test_guidance_rescale_eta_and_no_guidance_are_those_of_the_pipeline(models: 
         del tensors["generator_state"]
         denoised, _ = diffuse.run(models, tensors, chosen, quiet)
         pipe = one_piece(folders[2], "ddim")
-        latents = pipe(
-            "a red cat",
-            negative_prompt="a blue dog",
-            num_inference_steps=STEPS,
-            generator=torch.Generator("cpu").manual_seed(SEED),
-            width=SIZE,
-            height=SIZE,
-            output_type="latent",
-            **{"guidance_scale": 5.0, **more},
-        ).images[0]
+        latents = call(pipe, width=SIZE, height=SIZE, output_type="latent", **more).images[0]
         assert torch.equal(denoised["latents"], latents)
-
-
-@pytest.mark.parametrize("name", ALL_NAMES)
-def test_stopped_and_resumed_is_bit_equal_for_every_scheduler(models: Models, folders: dict[int, Path], name: str) -> None:
-    chosen = settings(folders[1], scheduler=name, eta=0.5)
-    tensors = start(models, chosen)
-    whole, _ = diffuse.run(models, tensors, chosen, quiet)
-    for cut in (1, 4, STEPS - 1) if name in NAMES else (4,):
-        half, facts = diffuse.run(models, tensors, {**chosen, "stop_at": cut}, quiet)
-        half = through_numpy(half) | {key: tensors[key] for key in tensors if key.endswith("_embeds")}
-        resumed = {**chosen, "stop_at": cut, "state": facts["state"], "step": facts["step"]}
-        rest, ended = diffuse.run(models, half, resumed, quiet)
-        assert (facts["state"], facts["step"]) == ("partial", cut)
-        assert torch.equal(rest["latents"], whole["latents"]), cut
-        assert ended["state"] == "final"
-        assert not facts["notes"] + ended["notes"]
-
-
-def through_numpy(tensors: Mapping[str, torch.Tensor]) -> Tensors:
-    arrays = {key: tensor.numpy().copy() for key, tensor in tensors.items()}
-    return {key: torch.from_numpy(array) for key, array in arrays.items()}
-
-
-@pytest.mark.parametrize("name", [*NAMES, "heun", "lms"])
-def test_stopped_twice_is_still_bit_equal(models: Models, folders: dict[int, Path], name: str) -> None:
-    chosen = settings(folders[2], scheduler=name)
-    tensors = start(models, chosen)
-    whole, _ = diffuse.run(models, tensors, chosen, quiet)
-    embeddings = {key: tensor for key, tensor in tensors.items() if key.endswith("_embeds")}
-    for stop_at, state, step in ((2, "noise", None), (5, "partial", 2), (None, "partial", 5)):
-        out, _ = diffuse.run(models, tensors, {**chosen, "stop_at": stop_at, "state": state, "step": step}, quiet)
-        tensors = out | embeddings
-    assert torch.equal(out["latents"], whole["latents"])
-
-
-def test_half_done_latents_of_a_sigma_scaled_scheduler_say_their_sigma(models: Models, folders: dict[int, Path]) -> None:
-    for name, scaled in (("euler", True), ("heun", True), ("lms_karras", True), ("dpmpp_2m", False), ("ddim", False)):
-        chosen = settings(folders[1], scheduler=name, stop_at=1)
-        out, facts = diffuse.run(models, start(models, chosen), chosen, quiet)
-        assert (facts["sigma"] is not None) == scaled, name
-        unit = out["latents"] / ((facts["sigma"] or 0) ** 2 + 1) ** 0.5
-        assert 0.2 < float(unit.std()) < 3, name
-
-
-@pytest.mark.parametrize("name", ["ddim", "euler", "euler_a", "heun", "dpmpp_2m_karras", "unipc", "pndm", "dpmpp_2m_sde"])
-def test_image_to_image_is_bit_equal_to_the_pipeline(models: Models, folders: dict[int, Path], name: str) -> None:
-    chosen = settings(folders[1], scheduler=name, strength=0.6, state="final")
-    picture = torch.rand((SIZE, SIZE, 3), generator=torch.Generator("cpu").manual_seed(1))
-    encoded, _ = encode.run(models, {"picture": picture}, chosen, quiet)
-    embeddings = {key: tensor for key, tensor in start(models, chosen).items() if key.endswith("_embeds")}
-    denoised, _ = diffuse.run(models, encoded | embeddings, chosen, quiet)
-    pipe = one_piece(folders[1], name, diffusers.StableDiffusionImg2ImgPipeline)
-    image = picture.permute(2, 0, 1)[None]
-    latents = call(pipe, image=image, strength=0.6, output_type="latent").images[0]
-    assert torch.equal(denoised["latents"], latents)
 
 
 def test_full_strength_starts_at_the_head_of_the_schedule(models: Models, folders: dict[int, Path]) -> None:
@@ -174,56 +54,6 @@ def test_full_strength_starts_at_the_head_of_the_schedule(models: Models, folder
     chosen = settings(folders[1], scheduler="euler", strength=1.0, state="final")
     diffuse.run(models, start(models, chosen), chosen, lambda step, _: steps.append(step))
     assert steps == list(range(1, STEPS + 1))
-
-
-def test_a_restart_without_history_ends_near_the_exact_result(models: Models, folders: dict[int, Path]) -> None:
-    for name in ("dpmpp_2m", "pndm", "lms", "unipc", "deis", "dpmpp_2s", "heun", "euler"):
-        chosen = settings(folders[1], scheduler=name, steps=20)
-        tensors = start(models, chosen)
-        whole, _ = diffuse.run(models, tensors, chosen, quiet)
-        half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 10}, quiet)
-        bare = tensors | {"latents": half["latents"]}
-        rest, facts = diffuse.run(models, bare, {**chosen, "state": "partial", "step": 10}, quiet)
-        assert "starts afresh at step 10" in facts["notes"][0]
-        error = (rest["latents"] - whole["latents"]).std() / whole["latents"].std()
-        assert float(error) < 0.05, name
-
-
-def test_painted_latents_drop_the_history_and_say_so(models: Models, folders: dict[int, Path]) -> None:
-    chosen = settings(folders[1], scheduler="dpmpp_2m")
-    tensors = start(models, chosen)
-    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
-    _, facts = diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "painted": 12}, quiet)
-    assert facts["notes"] == ["the latents were painted on, so the solver starts afresh at step 4"]
-
-
-def test_end_at_gives_the_estimate_of_the_finished_latents(models: Models, folders: dict[int, Path]) -> None:
-    for name in ("euler", "heun", "dpmpp_2m"):
-        for version in (1, 2):
-            chosen = settings(folders[version], scheduler=name, steps=20)
-            tensors = start(models, chosen)
-            whole, _ = diffuse.run(models, tensors, chosen, quiet)
-            early, facts = diffuse.run(models, tensors, {**chosen, "end_at": 19}, quiet)
-            assert (facts["state"], facts["step"]) == ("final", 19)
-            error = (early["latents"] - whole["latents"]).std() / whole["latents"].std()
-            assert float(error) < 0.25, (name, version)
-
-
-def test_end_at_takes_ddims_own_estimate(models: Models, folders: dict[int, Path]) -> None:
-    chosen = settings(folders[2], scheduler="ddim")
-    tensors = start(models, chosen)
-    early, _ = diffuse.run(models, tensors, {**chosen, "end_at": STEPS - 1}, quiet)
-    seen: list[torch.Tensor] = []
-    pipe = one_piece(folders[2], "ddim")
-    step = pipe.scheduler.step
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        seen.append(step(*args, **{**kwargs, "return_dict": True}).pred_original_sample)
-        return step(*args, **kwargs)
-
-    pipe.scheduler.step = watched
-    call(pipe, width=SIZE, height=SIZE, output_type="latent")
-    assert torch.allclose(early["latents"], seen[STEPS - 2][0], atol=1e-4)
 
 
 def test_each_seed_of_a_prompt_has_noise_of_its_own_and_the_same_as_alone(models: Models, folders: dict[int, Path]) -> None:
@@ -323,18 +153,6 @@ def test_finished_latents_need_strength(models: Models, folders: dict[int, Path]
         diffuse.run(models, start(models, chosen), {**chosen, "strength": 0.01}, quiet)
 
 
-def test_half_done_latents_go_on_with_their_own_scheduler_only(models: Models, folders: dict[int, Path]) -> None:
-    chosen = settings(folders[1], scheduler="dpmpp_2m")
-    tensors = start(models, chosen)
-    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
-    with pytest.raises(InputError, match="made by dpmpp_2m in 7 steps and cannot go on with euler in 7"):
-        diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "scheduler": "euler"}, quiet)
-    del half["scheduler.model_outputs.0"], half["scheduler.record"]
-    diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4}, quiet)
-    with pytest.raises(InputError, match="at which step"):
-        diffuse.run(models, tensors | half, {**chosen, "state": "partial"}, quiet)
-
-
 def test_impossible_sizes_are_refused(models: Models, folders: dict[int, Path]) -> None:
     with pytest.raises(InputError, match=r"100 x 64 pixels.*multiples of 8"):
         text.run(models, {}, settings(folders[1], width=100), quiet)
@@ -408,14 +226,3 @@ def test_another_vae_replaces_the_models_own(models: Models, folders: dict[int, 
         replaced = {**chosen, "model": {**chosen["model"], "vae": str(vae)}}
         picture, _ = decode.run(models, latents, replaced, quiet)
         assert np.array_equal(picture["picture"].numpy(), own["picture"].numpy())
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_precision_resumes_bit_equal_too(models: Models, folders: dict[int, Path], dtype: str) -> None:
-    chosen = settings(folders[1], scheduler="dpmpp_2m")
-    chosen["model"] = {**chosen["model"], "dtype": dtype}
-    tensors = start(models, chosen)
-    whole, _ = diffuse.run(models, tensors, chosen, quiet)
-    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
-    rest, _ = diffuse.run(models, tensors | through_numpy(half), {**chosen, "state": "partial", "step": 4}, quiet)
-    assert torch.equal(rest["latents"], whole["latents"])

@@ -9,9 +9,9 @@ import importlib
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import diffusers
 import torch
@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 from daemon.errors import InputError, ModelMissing
 from daemon.models.families import FAMILIES, Family
+from daemon.models.on_disk import INDEX, left_out, variant_of, weights_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Model:
     """One model of the configuration, and how it is to be run.
 
     `path` is a folder or a Hub id, `vae` a folder or id that replaces the model's own VAE, `dtype` one of DTYPES.
+    `prediction_type` is what the denoiser was trained to predict ("epsilon", "v_prediction"), where the model says it wrong.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Model:
     vae: str | None = None
     device: str = "cpu"
     network: bool = False
+    prediction_type: str | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -61,6 +64,16 @@ class Model:
         if self.dtype not in DTYPES:
             raise ModelMissing(f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}")
         return DTYPES[self.dtype]
+
+    def check_device(self) -> None:
+        """Raise ModelMissing where torch does not find the device."""
+        kind, _, number = self.device.partition(":")
+        count = torch.cuda.device_count() if kind == "cuda" else int(kind == "cpu" or torch.backends.mps.is_available())
+        if int(number or 0) >= count:
+            raise ModelMissing(
+                f"the model {self.name!r} is to run on {self.device!r}, and torch finds no such device; set `device` in "
+                "config.yaml to one that is there (cpu always is), or install torch for yours"
+            )
 
     def finite(self, result: torch.Tensor) -> torch.Tensor:
         """Return what the model gave if all of it is finite; raise InputError otherwise."""
@@ -78,50 +91,89 @@ class Model:
         return self.vae, None if (Path(self.vae) / "config.json").is_file() else component
 
 
+class _Key(NamedTuple):
+    """What makes two loaded components the same one."""
+
+    path: str
+    subfolder: str | None
+    name: str
+    device: str
+    dtype: torch.dtype
+
+
 class Models:
     """Components of models by demand; `budget_bytes` bounds the weights that stay loaded while others come in."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
-        self._warm: OrderedDict[tuple[Model, str], tuple[Any, int]] = OrderedDict()
+        self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
+        self._from_hub: dict[tuple[str, str | None], Mapping[str, Any]] = {}
 
     def component(self, model: Model, name: str) -> Any:
-        """Return a component ("tokenizer", "text_encoder", "unet" or "vae"), loaded into the model's device and dtype.
+        """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
 
         Raises ModelMissing where it is not there or cannot be read.
         """
-        key = (model, name)
+        key = _Key(*model.source(name), name, model.device, model.torch_dtype)
         if key not in self._warm:
-            self._make_room(_stored_bytes(model, name))
+            self._make_room(weights_bytes(Path(key.path) / (key.subfolder or "")))
             part = self._load(model, name)
             self._warm[key] = (part, _loaded_bytes(part))
             self._make_room(0, keep=key)
         self._warm.move_to_end(key)
         return self._warm[key][0]
 
+    def text_parts(self, model: Model) -> dict[str, Any]:
+        """Return the tokenizers and text encoders that the model has, by name."""
+        family, index = self.family(model), self.index(model)
+        return {
+            name: self.component(model, name) for name in family.text_parts if not left_out(Path(model.path), name, index, family)
+        }
+
+    def vae(self, model: Model) -> Any:
+        """Return the VAE, in float32 where it does not stand the half precision of the model."""
+        upcast = self.family(model).overflows and self.config(model, "vae").get("force_upcast", True)
+        half = model.torch_dtype is torch.float16
+        return self.component(replace(model, dtype="float32") if half and upcast else model, "vae")
+
     def pipeline(self, model: Model, **parts: Any) -> Any:
         """Return the model's diffusers pipeline with only these parts in it, all others None."""
         family = self.family(model)
-        empty = dict.fromkeys([*family.components, "scheduler", "safety_checker", "feature_extractor"])
-        return getattr(diffusers, family.pipeline)(**{**empty, **parts}, requires_safety_checker=False)
+        options = {**dict.fromkeys([*family.components, "scheduler"]), **family.options(self.index(model)), **parts}
+        pipe = getattr(diffusers, family.pipeline)(**options)
+        pipe.set_progress_bar_config(disable=True)
+        return pipe
 
     def family(self, model: Model) -> Family:
         """Return the family of a model, as its `model_index.json` says."""
-        name = self._config(model, diffusers.DiffusionPipeline, model.path, None)["_class_name"]
+        name = self.index(model)["_class_name"]
         if name not in FAMILIES:
             raise ModelMissing(f"the model {model.name!r} is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
         return FAMILIES[name]
 
+    def index(self, model: Model) -> Mapping[str, Any]:
+        """Return the model's `model_index.json`."""
+        return self._config(model, diffusers.DiffusionPipeline, model.path, None)
+
     def config(self, model: Model, name: str) -> Mapping[str, Any]:
         """Return the configuration of a component, or of the "scheduler", without loading any weights."""
         if name == "scheduler":
-            return self._config(model, diffusers.DDIMScheduler, model.path, "scheduler")
+            said = {} if model.prediction_type is None else {"prediction_type": model.prediction_type}
+            return {**self._config(model, diffusers.DDIMScheduler, model.path, "scheduler"), **said}
         return self._config(model, self._class(model, name), *model.source(name))
+
+    def denoiser_config(self, model: Model) -> Mapping[str, Any]:
+        """Return the configuration of what runs in the loop: the UNet or the transformer."""
+        return self.config(model, self.family(model).denoiser)
 
     def scale_factor(self, model: Model) -> int:
         """Return how many pixels wide a latent pixel of this model is."""
         levels = self.config(model, "vae").get("block_out_channels", (64, 64, 64, 64))
         return 1 << (len(levels) - 1)
+
+    def grid(self, model: Model) -> int:
+        """Return what width and height of a picture must be multiples of, in pixels."""
+        return self.scale_factor(model) * self.family(model).patch(self.denoiser_config(model))
 
     def clear(self) -> None:
         """Let go of everything that is loaded."""
@@ -133,23 +185,29 @@ class Models:
         return getattr(importlib.import_module(library), class_name)
 
     def _config(self, model: Model, cls: Any, path: str, subfolder: str | None) -> Mapping[str, Any]:
-        with _Reading(model, subfolder or "model_index.json"):
+        # Folders are read again for each job, because people change them; the hub is asked once.
+        if (path, subfolder) in self._from_hub:
+            return self._from_hub[path, subfolder]
+        with _Reading(model, subfolder or INDEX):
             config: Mapping[str, Any] = cls.load_config(path, subfolder=subfolder, local_files_only=not model.network)
-            return config
+        if not Path(path).exists():
+            self._from_hub[path, subfolder] = config
+        return config
 
     def _load(self, model: Model, name: str) -> Any:
-        cls = self._class(model, name)
+        cls, is_tokenizer = self._class(model, name), name.startswith("tokenizer")
         path, subfolder = model.source(name)
         options: dict[str, Any] = {"local_files_only": not model.network, "subfolder": subfolder or ""}
-        if name != "tokenizer":
+        if not is_tokenizer:
             options["dtype" if cls.__module__.startswith("transformers") else "torch_dtype"] = model.torch_dtype
-            options["variant"] = _variant(Path(path) / (subfolder or ""))
+            options["variant"] = variant_of(Path(path) / (subfolder or ""))
+        model.check_device()
         logger.info("loading the %s of %s", name, model.name)
         with _Reading(model, name):
             part = cls.from_pretrained(path, **options)
-        return part if name == "tokenizer" else part.to(model.device).eval()
+        return part if is_tokenizer else part.to(model.device).eval()
 
-    def _make_room(self, needed_bytes: int, *, keep: tuple[Model, str] | None = None) -> None:
+    def _make_room(self, needed_bytes: int, *, keep: _Key | None = None) -> None:
         dropped = False
         while self._warm and self._used_bytes() + needed_bytes > self._budget_bytes and next(iter(self._warm)) != keep:
             self._warm.popitem(last=False)
@@ -183,18 +241,6 @@ class _Reading:
         if not Path(path).exists() and not self._model.network:
             return f"{start}, where there is no such folder; correct the path in config.yaml, or allow the network for a hub id"
         return f"{start} ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})"
-
-
-def _variant(folder: Path) -> str | None:
-    """Many folders hold half-precision weights only, under names that must be asked for."""
-    names = [path.name for pattern in ("*.safetensors", "*.bin") for path in folder.glob(pattern)]
-    return "fp16" if names and all(".fp16." in name for name in names) else None
-
-
-def _stored_bytes(model: Model, name: str) -> int:
-    path, subfolder = model.source(name)
-    files = (Path(path) / (subfolder or "")).glob("*.safetensors")
-    return max((file.stat().st_size for file in files), default=0)
 
 
 def _loaded_bytes(part: Any) -> int:

@@ -8,30 +8,36 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from daemon.errors import InputError
 from daemon.models import Progress
+from daemon.models.autoencoder import from_vae, precise
 from daemon.models.registry import Model, Models
+from daemon.models.strips import Room, encode
 
 
 @torch.no_grad()
 def run(
     models: Models, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], progress: Progress
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Encode a picture (H, W, 3), 0..1, with the `seed` into latents (C, h, w), scaled as the UNet sees them.
+    """Encode a picture (H, W, 3), 0..1, with the `seed` into latents (C, h, w), scaled as the denoiser sees them.
 
     Also gives generator_state (n,) uint8 as it is after the draw. Raises InputError for a size that is off the model's
     grid."""
-    model = Model.of(settings)
-    picture = _checked(tensors["picture"], models.scale_factor(model))
-    vae = models.component(model, "vae")
-    generator = torch.Generator("cpu").manual_seed(settings["seed"])
+    model, notes = Model.of(settings), list[str]()
+    picture = _checked(tensors["picture"], models.grid(model))
     pixels = picture.permute(2, 0, 1)[None].float() * 2 - 1  # (1, 3, H, W)
-    distribution = vae.encode(pixels.to(vae.device, vae.dtype)).latent_dist
-    latents = vae.config.scaling_factor * distribution.sample(generator)  # (1, C, h, w)
-    progress(1, 1)
-    out = {"latents": model.finite(latents[0].float().cpu()), "generator_state": generator.get_state()}
-    return out, {"notes": []}
+
+    def moments(vae: Any) -> torch.Tensor:
+        made: torch.Tensor = encode(vae, pixels.to(vae.device, vae.dtype), Room.of(settings), progress).parameters
+        return made
+
+    distribution = DiagonalGaussianDistribution(precise(models, model, moments, notes))
+    generator = torch.Generator("cpu").manual_seed(settings["seed"])
+    drawn = distribution.sample(generator)
+    latents = from_vae(drawn, models.vae(model).config)  # (1, C, h, w)
+    return {"latents": latents[0].float().cpu(), "generator_state": generator.get_state()}, {"notes": notes}
 
 
 def _checked(picture: torch.Tensor, factor: int) -> torch.Tensor:

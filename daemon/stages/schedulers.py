@@ -1,9 +1,9 @@
 """The schedulers by the names people know, each with the diffusers class and the options behind it.
 
-Torch-free, because the front process checks names against this table (law 4). The names are those of DESIGN section 2,
-with `_karras`, `_exponential` or `_beta` appended where the class can space its noise levels so; `canonical` also
-understands A1111's ("DPM++ 2M Karras", "Euler a"). Building the scheduler itself is the business of
-`daemon/models/scheduling.py`."""
+Torch-free, because the front process checks names against this table (law 4). A name may end in the spacing of the noise levels,
+where the class offers it: `_karras`, `_exponential`, `_beta`, `_sgm_uniform`. Those that begin with `flow_` are for models of flow
+matching (Stable Diffusion 3, Flux). `canonical` also understands A1111's names ("DPM++ 2M Karras", "Euler a"). Building the
+scheduler itself is the business of `daemon/models/scheduling.py`."""
 
 import difflib
 import re
@@ -13,80 +13,102 @@ from typing import Any
 
 from daemon.errors import InputError
 
-SPACINGS: Mapping[str, str] = {
-    "karras": "use_karras_sigmas",
-    "exponential": "use_exponential_sigmas",
-    "beta": "use_beta_sigmas",
+SPACINGS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "karras": ("Karras", {"use_karras_sigmas": True}),
+    "exponential": ("Exponential", {"use_exponential_sigmas": True}),
+    "beta": ("Beta", {"use_beta_sigmas": True}),
+    "sgm_uniform": ("SGM Uniform", {"timestep_spacing": "trailing"}),
 }
+"""Of each spacing A1111's "Schedule type", and the options of diffusers' classes."""
+
+_NONE: tuple[str, ...] = ()
+_TRAILING = ("sgm_uniform",)
+_SIGMAS = ("karras", "exponential", "beta")
+_ALL = tuple(SPACINGS)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to build one scheduler: the diffusers class, and what differs from the configuration of the model."""
+    """How to build one scheduler: the diffusers class, and what differs from the configuration of the model.
+
+    `plain` is the name without the spacing.
+    """
 
     name: str
     class_name: str
+    plain: str
+    spacing: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def flow(self) -> bool:
+        """Whether it is for models of flow matching, and for these only."""
+        return self.name.startswith("flow_")
 
 
 # Without it the single-step class ends at a noise level above zero.
 _LOWER_ORDER_FINAL = {"lower_order_final": True}
+# The lean of the schedule is decided when the scheduler is built.
+_FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "use_dynamic_shifting": False}
 
-# The second column is A1111's name of the sampler, the third says whether the class offers the spacings.
-_TABLE: tuple[tuple[str, str | None, bool, str, dict[str, Any]], ...] = (
-    ("ddim", "DDIM", False, "DDIMScheduler", {}),
-    ("ddpm", "DDPM", False, "DDPMScheduler", {}),
-    ("pndm", "PLMS", False, "PNDMScheduler", {"skip_prk_steps": True}),
-    ("lms", "LMS", True, "LMSDiscreteScheduler", {}),
-    ("euler", "Euler", True, "EulerDiscreteScheduler", {}),
-    ("euler_a", "Euler a", False, "EulerAncestralDiscreteScheduler", {}),
-    ("heun", "Heun", True, "HeunDiscreteScheduler", {}),
-    ("dpm2", "DPM2", True, "KDPM2DiscreteScheduler", {}),
-    ("dpm2_a", "DPM2 a", True, "KDPM2AncestralDiscreteScheduler", {}),
-    ("dpmpp_2s", None, True, "DPMSolverSinglestepScheduler", {"algorithm_type": "dpmsolver++", **_LOWER_ORDER_FINAL}),
+# The second column is A1111's name of the sampler, the third the spacings that the class offers.
+_TABLE: tuple[tuple[str, str | None, tuple[str, ...], str, dict[str, Any]], ...] = (
+    ("ddim", "DDIM", _TRAILING, "DDIMScheduler", {}),
+    ("ddpm", "DDPM", _TRAILING, "DDPMScheduler", {}),
+    ("pndm", "PLMS", _TRAILING, "PNDMScheduler", {"skip_prk_steps": True}),
+    ("lms", "LMS", _ALL, "LMSDiscreteScheduler", {}),
+    ("euler", "Euler", _ALL, "EulerDiscreteScheduler", {}),
+    ("euler_a", "Euler a", _TRAILING, "EulerAncestralDiscreteScheduler", {}),
+    ("heun", "Heun", _ALL, "HeunDiscreteScheduler", {}),
+    ("dpm2", "DPM2", _ALL, "KDPM2DiscreteScheduler", {}),
+    ("dpm2_a", "DPM2 a", _ALL, "KDPM2AncestralDiscreteScheduler", {}),
+    ("dpmpp_2s", None, _SIGMAS, "DPMSolverSinglestepScheduler", {"algorithm_type": "dpmsolver++", **_LOWER_ORDER_FINAL}),
     (
         "dpmpp_sde",
         "DPM++ SDE",
-        True,
+        _SIGMAS,
         "DPMSolverSinglestepScheduler",
         {"algorithm_type": "sde-dpmsolver++", **_LOWER_ORDER_FINAL},
     ),
-    ("dpmpp_2m", "DPM++ 2M", True, "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
+    ("dpmpp_2m", "DPM++ 2M", _ALL, "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2}),
     (
         "dpmpp_2m_sde",
         "DPM++ 2M SDE",
-        True,
+        _ALL,
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 2},
     ),
-    ("dpmpp_3m", None, True, "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 3}),
+    ("dpmpp_3m", None, _ALL, "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 3}),
     (
         "dpmpp_3m_sde",
         "DPM++ 3M SDE",
-        True,
+        _ALL,
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "sde-dpmsolver++", "solver_order": 3},
     ),
-    ("deis", "DEIS", True, "DEISMultistepScheduler", {}),
-    ("unipc", "UniPC", True, "UniPCMultistepScheduler", {}),
-    ("sa_solver", None, True, "SASolverScheduler", {}),
-    ("lcm", "LCM", False, "LCMScheduler", {}),
-    ("tcd", "TCD", False, "TCDScheduler", {}),
-    ("flow_euler", None, False, "FlowMatchEulerDiscreteScheduler", {}),
-    ("flow_heun", None, False, "FlowMatchHeunDiscreteScheduler", {}),
+    ("deis", "DEIS", _ALL, "DEISMultistepScheduler", {}),
+    ("unipc", "UniPC", _ALL, "UniPCMultistepScheduler", {}),
+    ("sa_solver", None, _ALL, "SASolverScheduler", {}),
+    ("lcm", "LCM", _TRAILING, "LCMScheduler", {}),
+    ("tcd", "TCD", _TRAILING, "TCDScheduler", {}),
+    ("flow_euler", None, _SIGMAS, "FlowMatchEulerDiscreteScheduler", {}),
+    ("flow_heun", None, _NONE, "FlowMatchHeunDiscreteScheduler", {}),
+    ("flow_dpmpp_2m", None, _NONE, "DPMSolverMultistepScheduler", {"algorithm_type": "dpmsolver++", "solver_order": 2, **_FLOW}),
+    ("flow_unipc", None, _NONE, "UniPCMultistepScheduler", _FLOW),
 )
 
 
-def _variants(name: str, spaced: bool, class_name: str, options: dict[str, Any]) -> list[Recipe]:
-    plain = [Recipe(name, class_name, {**options, **dict.fromkeys(SPACINGS.values(), False)} if spaced else options)]
-    keys = SPACINGS.items() if spaced else ()
-    return plain + [Recipe(f"{name}_{spacing}", class_name, {**plain[0].options, key: True}) for spacing, key in keys]
+def _variants(name: str, spacings: tuple[str, ...], class_name: str, options: dict[str, Any]) -> list[Recipe]:
+    # What the model's own configuration says of a spacing must not come through.
+    own = {key: False for spacing in spacings for key in SPACINGS[spacing][1] if key.startswith("use_")} | options
+    plain = Recipe(name, class_name, name, options=own)
+    return [plain, *(Recipe(f"{name}_{s}", class_name, name, s, {**own, **SPACINGS[s][1]}) for s in spacings)]
 
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.name: recipe
-    for name, _, spaced, class_name, options in _TABLE
-    for recipe in _variants(name, spaced, class_name, options)
+    for name, _, spacings, class_name, options in _TABLE
+    for recipe in _variants(name, spacings, class_name, options)
 }
 NAMES: tuple[str, ...] = tuple(RECIPES)
 
@@ -95,14 +117,16 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9+]", "", name.lower().replace("++", "pp"))
 
 
+_SAMPLERS = {row[0]: row[1] for row in _TABLE}
+
+
+def _displayed(recipe: Recipe) -> tuple[str, str | None]:
+    return _SAMPLERS[recipe.plain] or recipe.plain, SPACINGS[recipe.spacing][0] if recipe.spacing else None
+
+
 def _spellings() -> dict[str, str]:
-    spellings = {_plain(name): name for name in NAMES}
-    for name, a1111, *_ in _TABLE:
-        for spacing in ("", *SPACINGS):
-            full = f"{name}_{spacing}" if spacing else name
-            if a1111 and full in RECIPES:
-                spellings[_plain(f"{a1111} {spacing}")] = full
-    return spellings
+    theirs = {_plain(f"{sampler} {schedule or ''}"): r.name for r in RECIPES.values() for sampler, schedule in [_displayed(r)]}
+    return {_plain(name): name for name in NAMES} | theirs
 
 
 _SPELLINGS = _spellings()
@@ -118,7 +142,8 @@ def canonical(name: str) -> str:
         return _SPELLINGS[plain]
     near = difflib.get_close_matches(plain, _SPELLINGS, n=1, cutoff=0)
     raise InputError(
-        f"the scheduler {name!r} is not known; the nearest is {_SPELLINGS[near[0]]!r} (all of them: {', '.join(NAMES)})"
+        f"the scheduler {name!r} is not known; the nearest is {_SPELLINGS[near[0]]!r} (all of them: {', '.join(_SAMPLERS)}; "
+        f"most can end in _{', _'.join(SPACINGS)})"
     )
 
 
@@ -127,9 +152,4 @@ def display(name: str) -> tuple[str, str | None]:
 
     A scheduler that A1111 does not have keeps our name. Raises InputError for an unknown name.
     """
-    name = canonical(name)
-    base, _, spacing = name.rpartition("_")
-    if spacing not in SPACINGS:
-        base, spacing = name, ""
-    a1111 = next((row[1] for row in _TABLE if row[0] == base), None)
-    return a1111 or base, spacing.capitalize() or None
+    return _displayed(RECIPES[canonical(name)])

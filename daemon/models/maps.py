@@ -1,0 +1,113 @@
+"""Feature maps that are read and written in row strips: in memory, or in scratch files where it must not grow with the picture.
+
+Rows lie one after the other as (width, channels), so that a strip is one run of bytes, and as a tensor has the memory format
+channels_last. Scratch files have no name: whatever happens to the process, nothing is left of them.
+"""
+
+import os
+import tempfile
+import weakref
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+
+class Storage(Protocol):
+    """Rows of values, all of one length."""
+
+    def read(self, start: int, stop: int, length: int) -> torch.Tensor:
+        """The first `length` values of the rows from start to stop: (rows, length)."""
+
+    def write(self, start: int, rows: torch.Tensor) -> None:
+        """Overwrite the beginnings of the rows from `start` on with (rows, length)."""
+
+
+class Memory:
+    """Rows in main memory."""
+
+    def __init__(self, height: int, length: int, dtype: torch.dtype) -> None:
+        self._rows = torch.empty(height, length, dtype=dtype)
+
+    def read(self, start: int, stop: int, length: int) -> torch.Tensor:
+        return self._rows[start:stop, :length]
+
+    def write(self, start: int, rows: torch.Tensor) -> None:
+        self._rows[start : start + len(rows), : rows.shape[1]].copy_(rows)
+
+
+class Scratch:
+    """Rows in a file of `folder` whose space is taken at once. Raises OSError where there is too little of it."""
+
+    def __init__(self, folder: Path, height: int, length: int, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+        self._row_bytes = length * dtype.itemsize
+        self._file, name = tempfile.mkstemp(dir=folder)
+        Path(name).unlink()
+        weakref.finalize(self, os.close, self._file)
+        os.posix_fallocate(self._file, 0, height * self._row_bytes)
+
+    def read(self, start: int, stop: int, length: int) -> torch.Tensor:
+        rows = torch.empty(stop - start, length, dtype=self._dtype)
+        for offset, buffer in self._runs(start, rows):
+            while buffer:
+                got = os.preadv(self._file, [buffer], offset)
+                offset, buffer = offset + got, buffer[got:]
+        return rows
+
+    def write(self, start: int, rows: torch.Tensor) -> None:
+        for offset, buffer in self._runs(start, rows.contiguous()):
+            while buffer:
+                put = os.pwrite(self._file, buffer, offset)
+                offset, buffer = offset + put, buffer[put:]
+
+    def _runs(self, start: int, rows: torch.Tensor) -> list[tuple[int, memoryview]]:
+        """(offset, bytes) of each run of rows in the file: all at once, or row by row where rows do not fill their places."""
+        data: Any = rows.view(torch.uint8).numpy()
+        offset = start * self._row_bytes
+        if data.shape[1] == self._row_bytes:
+            return [(offset, memoryview(data.reshape(-1)))]
+        return [(offset + number * self._row_bytes, memoryview(row)) for number, row in enumerate(data)]
+
+
+class FeatureMap:
+    """A map (height, width, channels) on a storage, and what a group normalisation needs to know of all of it.
+
+    The statistics grow while it is written, each row once; they are merged in float64, so that they do not depend on the strips.
+    """
+
+    def __init__(self, storage: Storage, height: int, width: int, channels: int) -> None:
+        self.height, self.width, self.channels = height, width, channels
+        self.storage = storage
+        self._count = 0
+        self._mean = torch.zeros(channels, dtype=torch.float64)
+        self._squares = torch.zeros(channels, dtype=torch.float64)
+
+    def read(self, start: int, stop: int) -> torch.Tensor:
+        """Rows (rows, width, channels)."""
+        return self.storage.read(start, stop, self.width * self.channels).view(-1, self.width, self.channels)
+
+    def write(self, start: int, strip: torch.Tensor) -> None:
+        """Put rows (rows, width, channels) in their place."""
+        self.storage.write(start, strip.reshape(len(strip), -1))
+        self._merge(strip)
+
+    def _merge(self, strip: torch.Tensor) -> None:
+        """Chan's parallel form of the variance (Chan, Golub, LeVeque 1979)."""
+        count = strip.shape[0] * strip.shape[1]
+        variance, mean = torch.var_mean(strip.reshape(count, -1).float(), dim=0, correction=0)
+        variance, mean = variance.double().cpu(), mean.double().cpu()
+        total = self._count + count
+        apart = mean - self._mean
+        self._squares += variance * count + apart.square() * (self._count * count / total)
+        self._mean += apart * (count / total)
+        self._count = total
+
+    def normalisation(self, norm: torch.nn.GroupNorm) -> tuple[torch.Tensor, torch.Tensor]:
+        """The group normalisation of the whole map as a factor and a shift of each channel, (channels,) each, float32."""
+        means = self._mean.view(norm.num_groups, -1)
+        mean = means.mean(dim=1, keepdim=True)
+        variance = (self._squares.view_as(means) / self._count + (means - mean).square()).mean(dim=1, keepdim=True)
+        scale = (norm.weight.double().cpu().view_as(means) / (variance + norm.eps).sqrt()).flatten()
+        shift = norm.bias.double().cpu() - mean.expand_as(means).flatten() * scale
+        return scale.float(), shift.float()

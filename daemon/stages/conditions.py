@@ -1,0 +1,84 @@
+"""What goes into the loop, checked to belong together: the latents, the embedding, and the model.
+
+C latent channels   h, w latent height and width   T tokens   D width of a token   P width of the pooled embedding
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from daemon.errors import InputError
+from daemon.models.registry import Model, Models
+
+PROMPT, NEGATIVE = ("prompt_embeds", "pooled_prompt_embeds"), ("negative_prompt_embeds", "negative_pooled_prompt_embeds")
+
+
+def latents_for(models: Models, model: Model, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> torch.Tensor:
+    """Return the latents as (1, C, h, w) in the device and dtype of the denoiser. Raises InputError where they do not fit it."""
+    latents, family, config = tensors["latents"], models.family(model), models.denoiser_config(model)
+    channels, patch = family.channels(config), family.patch(config)
+    if latents.ndim != 3 or latents.shape[0] != channels:
+        raise InputError(
+            f"the latents are {tuple(latents.shape)}, and the model {model.name!r} ({family.name}) takes {channels} channels; "
+            "use the model they were made with"
+        )
+    if latents.shape[1] % patch or latents.shape[2] % patch:
+        raise InputError(
+            f"the latents are {tuple(latents.shape)}, and the model {model.name!r} ({family.name}) takes heights and widths that "
+            f"are multiples of {patch}; crop them to one"
+        )
+    scaled = latents.float() * _influence(settings, "latent_influence")
+    return scaled[None].to(model.device, model.torch_dtype)
+
+
+def embeddings_for(
+    models: Models, model: Model, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+) -> dict[str, torch.Tensor]:
+    """Return the embeddings that the loop needs, (1, T, D) and pooled (1, P), in the device and dtype of the denoiser.
+
+    Raises InputError where one is missing or was made with another kind of model."""
+    family, config = models.family(model), models.denoiser_config(model)
+    pooled_width = family.pooled_width(config, models.index(model))
+    wanted = [*PROMPT, *NEGATIVE] if family.guided(settings["guidance_scale"]) else list(PROMPT)
+    found = {name: _found(tensors, name) for name in wanted if pooled_width is not None or "pooled" not in name}
+    _check_widths(found, {name: pooled_width if "pooled" in name else family.token_width(config) for name in found}, model)
+    found["prompt_embeds"] = found["prompt_embeds"] * _influence(settings, "prompt_influence")
+    return {name: embedding[None].to(model.device, model.torch_dtype) for name, embedding in found.items()}
+
+
+def _found(tensors: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+    if name in tensors:
+        return tensors[name].float()
+    if "pooled" in name:
+        raise InputError(
+            f"the embedding comes without its pooled part ({name}), which this model needs; "
+            "it was made with another kind of model: make it anew from the prompt"
+        )
+    if name == "prompt_embeds":
+        raise InputError("the latents come without the embedding; add the prompt they are to follow")
+    raise InputError(
+        "the latents come without the negative half of an embedding; add the prompt they are to follow, or guidance_scale: 1, "
+        "which needs none"
+    )
+
+
+def _check_widths(found: Mapping[str, torch.Tensor], widths: Mapping[str, int | None], model: Model) -> None:
+    for name, embedding in found.items():
+        if embedding.ndim != 1 + ("pooled" not in name) or embedding.shape[-1] != widths[name]:
+            what = "a pooled part" if "pooled" in name else "tokens"
+            raise InputError(
+                f"the embedding's {name} is {tuple(embedding.shape)}, and the model {model.name!r} takes {what} of width "
+                f"{widths[name]}; make the embedding with the same model"
+            )
+    lengths = {len(embedding) for name, embedding in found.items() if "pooled" not in name}
+    if len(lengths) > 1:
+        raise InputError(
+            f"the two halves of the embedding have {' and '.join(map(str, sorted(lengths)))} tokens, and must have the same "
+            "number; make both with the same model"
+        )
+
+
+def _influence(settings: Mapping[str, Any], name: str) -> float:
+    factor = settings.get(name)
+    return 1.0 if factor is None else float(factor)

@@ -1,0 +1,63 @@
+"""Which of the steps of a schedule run: where the loop starts and where it ends, from what the settings and the latents say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.errors import InputError
+from daemon.models.families import Family
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Of the `steps` of a schedule run `start` up to `end`; `finish` takes the last one all the way."""
+
+    start: int
+    end: int
+    steps: int
+    finish: bool
+
+    @property
+    def partial(self) -> bool:
+        """Whether the latents are half-done where it ends."""
+        return self.end < self.steps and not self.finish
+
+
+def loop_of(settings: Mapping[str, Any], family: Family, notes: list[str]) -> Loop:
+    """Return the steps that `state`, `step`, `steps`, `strength`, `start_at`, `stop_at` and `end_at` ask for.
+
+    Raises InputError where nothing is left to do, and where the latents do not say how far they are."""
+    steps = int(settings["steps"])
+    start = _start(settings, steps, family)
+    if not 0 <= start < steps:
+        raise InputError(f"nothing is left to do: the loop would start at step {start} of {steps}; {_way_out(settings)}")
+    ends = {name: settings.get(name) for name in ("stop_at", "end_at")}
+    # A file that was stopped at step 12 still carries stop_at: 12 when it goes on from there.
+    ahead = {name: int(end) for name, end in ends.items() if end is not None and end > start}
+    if ends["end_at"] is not None and "end_at" not in ahead:
+        notes.append(f"end_at {ends['end_at']} is not ahead of step {start}, where the loop starts, and was passed over")
+    end = min([steps, *ahead.values()])
+    return Loop(start, end, steps, finish=end < steps and ahead.get("end_at") == end)
+
+
+def _way_out(settings: Mapping[str, Any]) -> str:
+    return "raise strength or steps" if settings["state"] == "final" else "lower start_at or raise steps"
+
+
+def _start(settings: Mapping[str, Any], steps: int, family: Family) -> int:
+    state, start_at, strength = settings["state"], settings.get("start_at"), settings.get("strength")
+    if state == "partial":
+        step = start_at if settings.get("step") is None else settings["step"]
+        if step is None:
+            raise InputError("the half-done latents do not say at which step they are; give it as start_at")
+        return int(step)
+    if state == "noise":
+        return int(start_at or 0)
+    if strength is not None:
+        return family.first_step(steps, strength)
+    if start_at is None:
+        raise InputError(
+            "these latents are finished: to change them (image-to-image) they need strength, from 0 (hardly) to 1 "
+            "(all new), in NAME.yaml beside the file; to see them, put them into inbox/3-decode"
+        )
+    return int(start_at)

@@ -1,0 +1,172 @@
+"""A loop that is stopped and taken up again gives the bits of one that is not; and what happens where it cannot.
+
+Every scheduler offered on each family that takes it: four cuts in one loop, after the first step, at an odd and an even one, and
+before the last. The spacings of the noise levels are tried on Stable Diffusion 1 and the flow families, and on all of them, with
+those of DPM2 (which are slow to build), where TIFFSD_SCHEDULERS=all.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from daemon.errors import InputError
+from daemon.models.registry import Models
+from daemon.stages import diffuse, schedulers
+from tests import tiny
+from tests.parts import NEGATIVE, PROMPT, SIZE, STEPS, embeddings, generator, one_piece, quiet, settings, start, through_numpy
+
+CUTS = (1, 3, 4, STEPS - 1)
+MAKERS = {
+    "sd1": tiny.stable_diffusion,
+    "sd2": lambda path: tiny.stable_diffusion(path, version=2),
+    "sdxl": tiny.stable_diffusion_xl,
+    "sd3": tiny.stable_diffusion_3,
+    "flux": tiny.flux,
+}
+ALL = os.environ.get("TIFFSD_SCHEDULERS") == "all"
+PAIRS = [
+    pytest.param(family, recipe.name, marks=[pytest.mark.slow] * (recipe.spacing is not None))
+    for family in ("sd1", "sdxl", "sd3", "flux")
+    for recipe in schedulers.RECIPES.values()
+    if recipe.flow == (family in ("sd3", "flux"))
+    if ALL or recipe.spacing is None or (family != "sdxl" and "KDPM2" not in recipe.class_name)
+]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Any:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("models")
+    return {name: make(root / name) for name, make in MAKERS.items()}
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    return Models(budget_bytes=1 << 30)
+
+
+@pytest.mark.parametrize(("family", "name"), PAIRS)
+def test_stopped_and_resumed_is_bit_equal_for_every_scheduler(
+    models: Models, folders: dict[str, Path], family: str, name: str
+) -> None:
+    chosen = settings(folders[family], scheduler=name, eta=0.5)
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    step: dict[str, Any] = {"state": "noise", "step": None}
+    for cut in (*CUTS, STEPS):
+        # Half-done latents still carry the stop_at of before.
+        out, facts = diffuse.run(models, tensors, {**chosen, **step, "stop_at": cut}, quiet)
+        assert (facts["state"], facts["step"], facts["notes"]) == ("partial" if cut < STEPS else "final", cut, [])
+        step = {"state": facts["state"], "step": cut}
+        tensors = through_numpy(out) | embeddings(tensors)
+    assert torch.equal(out["latents"], whole["latents"])
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("name", ["euler_a", "unipc", "pndm", "heun"])
+def test_each_cut_alone_is_bit_equal_too(models: Models, folders: dict[str, Path], name: str, cut: int) -> None:
+    chosen = settings(folders["sd2"], scheduler=name)
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": cut}, quiet)
+    resumed = {**chosen, "stop_at": cut, "state": "partial", "step": cut}
+    rest, _ = diffuse.run(models, through_numpy(half) | embeddings(tensors), resumed, quiet)
+    assert torch.equal(rest["latents"], whole["latents"])
+
+
+def test_half_done_latents_of_a_sigma_scaled_scheduler_say_their_sigma(models: Models, folders: dict[str, Path]) -> None:
+    for name, scaled in (("euler", True), ("heun", True), ("lms_karras", True), ("dpmpp_2m", False), ("ddim", False)):
+        chosen = settings(folders["sd1"], scheduler=name, stop_at=1)
+        out, facts = diffuse.run(models, start(models, chosen), chosen, quiet)
+        assert (facts["sigma"] is not None) == scaled, name
+        unit = out["latents"] / ((facts["sigma"] or 0) ** 2 + 1) ** 0.5
+        assert 0.2 < float(unit.std()) < 3, name
+
+
+def test_a_restart_without_history_ends_near_the_exact_result(models: Models, folders: dict[str, Path]) -> None:
+    for name in ("dpmpp_2m", "pndm", "lms", "unipc", "dpmpp_2s", "heun"):
+        chosen = settings(folders["sd1"], scheduler=name, steps=20)
+        tensors = start(models, chosen)
+        whole, _ = diffuse.run(models, tensors, chosen, quiet)
+        half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 10}, quiet)
+        bare = tensors | {"latents": half["latents"]}
+        rest, facts = diffuse.run(models, bare, {**chosen, "state": "partial", "step": 10}, quiet)
+        assert "starts afresh at step 10" in facts["notes"][0]
+        error = (rest["latents"] - whole["latents"]).std() / whole["latents"].std()
+        assert float(error) < 0.05, name
+
+
+def test_painted_latents_drop_the_history_and_say_so(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpmpp_2m")
+    tensors = start(models, chosen)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    _, facts = diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "painted": 12}, quiet)
+    assert facts["notes"] == ["the latents were painted on, so the solver starts afresh at step 4"]
+
+
+def test_end_at_gives_the_estimate_of_the_finished_latents(models: Models, folders: dict[str, Path]) -> None:
+    noise = [("sd1", "euler"), ("sd1", "heun"), ("sd2", "heun"), ("sd2", "dpmpp_2m")]
+    flow = [("sd3", "flow_euler"), ("sd3", "flow_dpmpp_2m"), ("flux", "flow_heun")]
+    for family, name in noise + flow:
+        chosen = settings(folders[family], scheduler=name, steps=20)
+        tensors = start(models, chosen)
+        whole, _ = diffuse.run(models, tensors, chosen, quiet)
+        early, facts = diffuse.run(models, tensors, {**chosen, "end_at": 19}, quiet)
+        assert (facts["state"], facts["step"]) == ("final", 19)
+        error = (early["latents"] - whole["latents"]).std() / whole["latents"].std()
+        assert float(error) < 0.25, (family, name)
+
+
+def test_end_at_takes_ddims_own_estimate(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd2"], scheduler="ddim")
+    tensors = start(models, chosen)
+    early, _ = diffuse.run(models, tensors, {**chosen, "end_at": STEPS - 1}, quiet)
+    seen: list[torch.Tensor] = []
+    pipe = one_piece(folders["sd2"], "ddim")
+    step = pipe.scheduler.step
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        seen.append(step(*args, **{**kwargs, "return_dict": True}).pred_original_sample)
+        return step(*args, **kwargs)
+
+    pipe.scheduler.step = watched
+    size = {"width": SIZE, "height": SIZE}
+    words = {"prompt": PROMPT, "negative_prompt": NEGATIVE}
+    pipe(**words, **size, num_inference_steps=STEPS, guidance_scale=5.0, generator=generator(), output_type="latent")
+    assert torch.allclose(early["latents"], seen[STEPS - 2][0], atol=1e-4)
+
+
+def test_half_done_latents_go_on_with_their_own_scheduler_only(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpmpp_2m")
+    tensors = start(models, chosen)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    with pytest.raises(InputError, match="made by dpmpp_2m in 7 steps and cannot go on with euler in 7"):
+        diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "scheduler": "euler"}, quiet)
+    torn = {key: tensor for key, tensor in half.items() if key != "scheduler.model_outputs.0"}
+    with pytest.raises(InputError, match=r"history of these half-done latents lacks model_outputs\.0"):
+        diffuse.run(models, embeddings(tensors) | torn, {**chosen, "state": "partial", "step": 4}, quiet)
+    del half["scheduler.model_outputs.0"], half["scheduler.record"]
+    diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4}, quiet)
+    with pytest.raises(InputError, match="at which step"):
+        diffuse.run(models, tensors | half, {**chosen, "state": "partial"}, quiet)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_resumes_bit_equal_too(models: Models, folders: dict[str, Path], dtype: str) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpmpp_2m")
+    chosen["model"] = {**chosen["model"], "dtype": dtype}
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    rest, _ = diffuse.run(models, tensors | through_numpy(half), {**chosen, "state": "partial", "step": 4}, quiet)
+    assert torch.equal(rest["latents"], whole["latents"])
