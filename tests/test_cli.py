@@ -120,7 +120,8 @@ def test_status_loads_no_more_than_it_needs(home: Path) -> None:
 
 def test_status_watch_shows_what_changes_until_it_is_interrupted(home: Path) -> None:
     ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "daemon", "status", "--watch"]
+    # A shell that starts the tests in the background has them ignore Ctrl-C, and their children inherit that.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "daemon", "status", "--watch"]
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm", "COLUMNS": "100"}) as watching:
         os.close(theirs)
         seen = b""
