@@ -198,8 +198,6 @@ class Soak:
     def restart(self) -> None:
         wait_until(self.daemon.is_watching, what="the daemon is up")
         assert self.daemon.stop() == 0, self.daemon.log()[-3000:]
-        # On a full disk its last word could not be written, and the one before must not be taken for the next one's first.
-        (self.daemon.spool / "status.json").unlink(missing_ok=True)
         self.daemon.launch()
 
     # -- what must be -------------------------------------------------------------------------------------------------------------

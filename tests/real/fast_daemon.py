@@ -49,8 +49,17 @@ class FastDaemon(RunningDaemon):
         """Start the daemon without waiting for it; its process id."""
         command = [*self.before, sys.executable, "-m", "tests.real.fast_program", "run"]
         with (self.folder / "log.txt").open("ab") as log:
+            self._log_before = log.tell()
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=log, stdout=log)
         return self.process.pid
+
+    def is_watching(self) -> bool:
+        """Whether it says so in its log; on a full disk there is no status to tell."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()[-3000:]
+        with (self.folder / "log.txt").open("rb") as log:
+            log.seek(self._log_before)
+            return f"watching {self.spool}".encode() in log.read()
 
     def start(self) -> int:
         pid = self.launch()
