@@ -1,7 +1,7 @@
 """A VAE in row strips gives what it gives in one piece, in memory and in scratch files, and knows when it has no room."""
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,11 @@ from diffusers import AutoencoderKL
 
 from daemon.errors import InputError
 from daemon.models import strips
+from daemon.models.registry import Models
 from daemon.models.strips import Room, decode, encode
+from daemon.stages import decode as decode_stage
+from daemon.stages import encode as encode_stage
+from tests import parts, tiny
 
 TOLERANCE = 1e-5
 PLENTY = 2**40
@@ -106,3 +110,18 @@ def test_without_room_for_the_scratch_files_a_sentence_gives_the_figure(tmp_path
             decode(a_vae(), torch.randn(1, 4, 64, 64), Room(0, tmp_path), silent)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("family", [tiny.stable_diffusion, tiny.stable_diffusion_3], ids=["sd1", "sd3"])
+def test_the_stages_decode_and_encode_in_strips_where_there_is_no_room_for_the_whole(
+    family: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    whole = parts.settings(family(tmp_path / "model"))
+    in_strips = {**whole, "room": {"memory_bytes": 0, "scratch": str(tmp_path)}}
+    models = Models(PLENTY)
+    latents = {"latents": parts.start(models, whole)["latents"]}
+    pictures = [decode_stage.run(models, latents, settings, silent)[0]["picture"] for settings in (whole, in_strips)]
+    assert 0 < (pictures[0] - pictures[1]).abs().max() < TOLERANCE
+    encoded = [encode_stage.run(models, {"picture": pictures[0]}, settings, silent)[0] for settings in (whole, in_strips)]
+    assert (encoded[0]["latents"] - encoded[1]["latents"]).abs().max() < TOLERANCE
+    assert torch.equal(encoded[0]["generator_state"], encoded[1]["generator_state"])
