@@ -97,14 +97,21 @@ def _opened(file: IO[bytes], name: str) -> Image.Image:
 
 
 def _pixels(image: Image.Image) -> tuple[NDArray[np.float32], list[str]]:
-    notes = []
     upright = ImageOps.exif_transpose(image)
-    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-        upright, notes = _on_white(upright), ["transparent parts were laid on white"]
+    transparent = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
+    notes = ["transparent parts were laid on white"] if transparent else []
     if upright.mode in ("I;16", "I;16B", "I"):
-        gray = np.asarray(upright).astype(np.float32) / np.float32(65_535)
-        return np.repeat(gray[..., None], 3, axis=2), notes
+        return _deep_gray(upright), notes
+    upright = _on_white(upright) if transparent else upright
     return np.asarray(upright.convert("RGB")).astype(np.float32) / np.float32(255), notes
+
+
+def _deep_gray(image: Image.Image) -> NDArray[np.float32]:
+    """16 bits of gray, which Pillow would clip to 8 on the way to RGBA; one level of them may stand for transparent."""
+    levels = np.asarray(image)
+    gray = levels.astype(np.float32) / np.float32(65_535)
+    gray[levels == image.info.get("transparency", -1)] = 1
+    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -101,6 +101,13 @@ def single(stage: Stage, name: str) -> Group:
     return Group(own, {PRINCIPAL: name}, (base, stem) if own == stem else (base, stem.removesuffix(PROMPT), own))
 
 
+def companions(stage: Stage, name: str, beside: Iterable[str]) -> list[str]:
+    """Those of the names beside a file that go with it, but for the half that it needs."""
+    tied = [other for other in beside if other != name and is_tied(stage, other)]
+    mine = [found.roles for found in group(stage, [name, *tied])[0] if name in found.roles.values()]
+    return [other for roles in mine for role, other in roles.items() if role in stage.companions]
+
+
 def expected(stage: Stage, companion: str) -> str:
     """The name of a file that the companion could belong to, for a sentence."""
     _ending, key = next(_companion_of(stage, companion))

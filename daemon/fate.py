@@ -8,7 +8,8 @@ from daemon.config import Config
 from daemon.decoding import read_artifact
 from daemon.errors import DaemonError
 from daemon.intake import TAKERS, Files, Shelves, read_request
-from daemon.names import base_of, stem_of
+from daemon.names import shown
+from daemon.neighbours import expected, group_of, is_tied
 from daemon.request import Request, stage_settings
 from daemon.results import KEEP
 from daemon.stages import STAGES, Stage
@@ -21,6 +22,8 @@ def fate(path: Path, config: Config) -> list[str]:
     stages = [STAGES[name] for name in _takers(path)]
     if stages:
         return [f"inbox/{stage.folder}: {_told(stage, path, config)}" for stage in stages]
+    if any(is_tied(stage, path.name) for stage in STAGES.values()):
+        return ["goes with the file of its name, into any inbox"]
     if path.suffix.lower() in TIFF:
         return [f"goes to {TAKERS[tiffsd.Kind.EMBEDDING]}"]
     return ["no inbox takes such a file; prompts are .txt, pictures .png .jpg .webp .tiff, latents .tiff"]
@@ -34,6 +37,8 @@ def _takers(path: Path) -> Iterator[str]:
     header = tiffsd.inspect(path, name=path.name)
     if header.kind is tiffsd.Kind.PICTURE:
         yield "encode"
+    if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):
+        yield "diffuse"
     if header.kind is tiffsd.Kind.LATENTS:
         # Only reading tells the state of files without metadata.
         state = header.state or read_artifact(path, name=path.name).header.state
@@ -41,27 +46,22 @@ def _takers(path: Path) -> Iterator[str]:
 
 
 def _told(stage: Stage, path: Path, config: Config) -> str:
-    members = {"principal": path, **_companions(stage, path)}
+    """What would happen to the file in this inbox, with what lies beside it."""
+    found = group_of(stage, path)
+    if found is None:
+        return f"goes with {shown(expected(stage, path.name))}"
+    if found.missing:
+        return f"waits for {shown(found.missing)}"
     keep = config.spool_folder / KEEP
     shelves = Shelves(config, config.spool_folder / "embeddings", keep if keep.is_dir() else None)
     try:
-        request = read_request(stage.name, Files(members, {role: member.name for role, member in members.items()}), shelves)
+        request = read_request(stage.name, Files({r: path.with_name(n) for r, n in found.roles.items()}, found.roles), shelves)
         stage_settings(request, config)
     except (DaemonError, tiffsd.TiffsdError) as error:
         return f"refused: {error}"
-    beside = [f"with {member.name}" for role, member in members.items() if role != "principal"]
+    beside = [f"with {name}" for name in found.roles.values() if name != path.name]
     notes = [note for note in request.notes if request.source is None or note not in request.source.notes]
     return "; ".join([", ".join([_work(request), *beside]), *notes])
-
-
-def _companions(stage: Stage, path: Path) -> dict[str, Path]:
-    """What lies beside the file and would go with it: its other half, and companions."""
-    stem = stem_of(path.name)
-    beside = {ending: [f"{base}{ending}" for base in (base_of(path.name), stem)] for ending in stage.companions}
-    halves = [(own, other) for own, other in stage.halves.items() if stem.endswith(own)]
-    beside |= {other: [f"{stem.removesuffix(own)}{other}{suffix}" for suffix in TIFF] for own, other in halves}
-    places = {role: [path.with_name(name) for name in names] for role, names in beside.items()}
-    return {role: found for role, paths in places.items() if (found := next((p for p in paths if p.is_file()), None))}
 
 
 def _work(request: Request) -> str:

@@ -140,13 +140,14 @@ def _read_text(files: Files, shelves: Shelves) -> Request:
 def _read_diffuse(files: Files, shelves: Shelves) -> Request:
     artifact = _read_latents(files, shelves)
     beside = _spoken_beside(files, shelves.config)
-    settings = _settle(layered(_said_by(artifact), beside, _size_of(artifact)), files.name, shelves.config)
+    late = _too_late(artifact, beside)
+    settings = _settle(layered(_said_by_now(artifact), beside, _size_of(artifact)), files.name, shelves.config)
     half, found = _embedding_half(files, shelves)
     saved, found_saved = _saved_embedding(beside.get("embedding"), shelves)
     tensors = {**artifact.tensors, **half, **saved}
     encodes_text = _must_encode_text(tensors, beside, files, artifact)
     _check_startable(artifact, settings, files.name)
-    notes = artifact.notes + found + found_saved
+    notes = artifact.notes + found + found_saved + late
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
         notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)
@@ -154,6 +155,8 @@ def _read_diffuse(files: Files, shelves: Shelves) -> Request:
         settings = _with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
     recipe = _recipe("diffuse", settings, {**artifact.header.recipe, **beside})
+    if encodes_text:
+        recipe.pop("embedding", None)
     return Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
 
 
@@ -336,6 +339,21 @@ def _described(artifact: tiffsd.Artifact) -> str:
 def _said_by(artifact: tiffsd.Artifact) -> dict[str, Any]:
     """The settings in an artifact's record that this version knows; the others are carried on in its recipe."""
     return {key: value for key, value in artifact.header.recipe.items() if key in Settings.model_fields}
+
+
+def _said_by_now(artifact: tiffsd.Artifact) -> dict[str, Any]:
+    """The same for the next loop: where one has finished, the factor of the latents is used up and counts only if said anew."""
+    said = _said_by(artifact)
+    if artifact.header.state is tiffsd.State.FINAL and any(entry.get("stage") == "diffuse" for entry in artifact.header.history):
+        said.pop("latent_influence", None)
+    return said
+
+
+def _too_late(artifact: tiffsd.Artifact, beside: dict[str, Any]) -> Notes:
+    """Take out, in place, what counts only where a loop begins; and say so."""
+    if artifact.header.state is tiffsd.State.PARTIAL and beside.pop("latent_influence", None) is not None:
+        return ("latent_influence counts where the loop begins, and these latents are half-done; it is passed over",)
+    return ()
 
 
 def _recipe(stage: str, settings: Settings, said: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from daemon.outcome import Ended, Outcome
 from daemon.previews import write_previews
 from daemon.request import computed
 from daemon.results import Bench, results
-from daemon.rooms import LOOK_SECONDS, Rooms
+from daemon.rooms import Rooms
 from daemon.running import RunningFile
 from daemon.spool import Claim
 from tiffsd import TiffsdError
@@ -67,7 +67,7 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
         try:
             return _attempt(claim, rooms, running, label)
         except WorkerDied as error:
-            rooms.check_going_on()
+            rooms.check_going_on(running)
             if attempt >= rooms.spool.max_attempts:
                 raise WorkerDied(f"{error}. It was tried {attempt} times; use smaller settings or a larger machine") from error
             log.warning("%s: %s; trying again", label, error)
@@ -75,10 +75,7 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
 
 def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
     started = time.monotonic()
-    while not rooms.spool.settled(claim):
-        # A program that had the file open when it was claimed goes on writing into it.
-        rooms.check_going_on()
-        time.sleep(LOOK_SECONDS)
+    rooms.await_settled(claim, running)
     request = read_request(claim.stage, Files(claim.members, claim.names), rooms.shelves)
     rooms.spool.entrust(claim)
     tensors, facts = computed(request, rooms.config, partial(rooms.call, running))

@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
-# Filesystems that answer for their local users only.
-_SHARED = ("fuse", "nfs", "cifs", "smb", "9p", "virtiofs", "vboxsf", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2", "afs")
+# Filesystems that answer for their local users only: those of the network, and FUSE.
+_REMOTE = ("nfs", "cifs", "smb", "9p", "virtiofs", "vboxsf", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2", "afs")
+_SHARED = ("fuse", *_REMOTE)
 
 
 def is_being_written(path: Path) -> bool | None:
@@ -30,9 +31,10 @@ def is_being_written(path: Path) -> bool | None:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         # At once: while the lease is held, a writer's open() waits.
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return None if _is_shared(os.fstat(fd).st_dev) else False
+        return None if _type_of(os.fstat(fd).st_dev).startswith(_SHARED) else False
     except BlockingIOError:
-        return True
+        # NFSv4 and CIFS answer so too where their server has not left the file to this machine: that says nothing of writers.
+        return None if _type_of(os.fstat(fd).st_dev).startswith(_REMOTE) else True
     except OSError:
         return None
     finally:
@@ -40,11 +42,11 @@ def is_being_written(path: Path) -> bool | None:
 
 
 @lru_cache(maxsize=64)
-def _is_shared(device: int) -> bool:
-    """Whether a device is a filesystem whose writers may be elsewhere; one that the list of mounts does not name is local."""
+def _type_of(device: int) -> str:
+    """The type of the filesystem on a device, such as "ext4"; empty, as of a local one, where the list of mounts has it not."""
     number = f"{os.major(device)}:{os.minor(device)}"
     for line in MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         mount, _, source = line.partition(" - ")
         if mount.split()[2] == number:
-            return source.startswith(_SHARED)
-    return False
+            return source
+    return ""

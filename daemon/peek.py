@@ -4,16 +4,14 @@ A look never waits: neither a link, nor a FIFO, nor a file that another program 
 says nothing.
 """
 
-import os
 import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import tiffsd
-from daemon.names import id_of
+from daemon.names import id_of, stem_of
+from daemon.plain_files import opened
 from daemon.settings import MOST_URGENT
 
 TEXTS = (".txt", ".yaml", ".yml")
@@ -32,7 +30,7 @@ def stated_priority(path: Path) -> int:
     if extension not in TEXTS + TIFFS:
         return 0
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             found = _in_text(file, extension) if extension in TEXTS else _in_record(file, path.name)
     except (OSError, tiffsd.TiffsdError):
         return 0
@@ -40,15 +38,14 @@ def stated_priority(path: Path) -> int:
 
 
 def stated_ids(path: Path) -> set[str]:
-    """The ids by which a kept original may be looked for when this file is used: the one in its name and the one in it."""
+    """By what a kept original may be looked for when this file is used: the ids in its name and in it, else its stem."""
+    is_tiff = path.suffix.lower() in TIFFS
     found = {id_of(path.name)}
-    if path.suffix.lower() in TIFFS:
-        try:
-            with _opened(path) as file:
-                found.add(tiffsd.find_id(file, path.name))
-        except OSError:
-            pass
-    return {identity for identity in found if identity}
+    if is_tiff:
+        with suppress(OSError), opened(path) as file:
+            found.add(tiffsd.find_id(file, path.name))
+    ids = {identity for identity in found if identity}
+    return ids or ({stem_of(path.name)} if is_tiff else set())
 
 
 def _in_text(file: BinaryIO, extension: str) -> int:
@@ -63,12 +60,3 @@ def _in_text(file: BinaryIO, extension: str) -> int:
 def _in_record(file: BinaryIO, name: str) -> int:
     stated = tiffsd.inspect(file, name=name).recipe.get("priority")
     return stated if isinstance(stated, int) else 0
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, if it is one. Raises OSError."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no file")
-        yield file

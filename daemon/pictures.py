@@ -17,9 +17,10 @@ import tiffsd
 from daemon.config import Config
 from daemon.decoding import check_size, decode_photo, read_artifact
 from daemon.errors import InputError
+from daemon.names import shown
 from daemon.png_text import PNG_BEGINNING, png_text
 from daemon.prompts import Prompt, parse_prompt, render_infotext
-from daemon.settings import PIXELS_PER_LATENT, checked
+from daemon.settings import LATER, PIXELS_PER_LATENT, Settings, checked
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 EXACT_RECIPE = "tiffsd"
@@ -77,8 +78,11 @@ def _exact_recipe(text: str, name: str) -> Prompt:
 
 
 def _recipe(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], name: str) -> Prompt:
-    settings = checked({key: value for key, value in recipe.items() if key not in ("hold", "strength")}, name).given()
-    return Prompt(settings, tuple(unrepeatable(recipe, history)))
+    said = {key: value for key, value in recipe.items() if key not in ("hold", "strength")}
+    unknown = sorted(key for key in said if key not in Settings.model_fields and key not in LATER)
+    settings = checked({key: value for key, value in said.items() if key not in unknown}, name).given()
+    notes = [f"the recipe says {shown(key)[:40]}, which this version does not know; it is passed over" for key in unknown]
+    return Prompt(settings, (*notes, *unrepeatable(recipe, history)))
 
 
 def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -87,7 +91,7 @@ def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     edits = [str(entry.get("what")) for entry in history if entry.get("painted") and entry.get("stage") == "edit"]
     if edits:
         notes.append(f"this picture or its latents were edited ({', '.join(edits)}): the recipe does not repeat that")
-    painted = [str(entry["stage"]) for entry in history if entry.get("painted") and entry.get("stage") != "edit"]
+    painted = [str(entry.get("stage", "a stage")) for entry in history if entry.get("painted") and entry.get("stage") != "edit"]
     if painted:
         notes.append(f"latents of this picture were edited by hand before {' and '.join(painted)}: the recipe does not repeat that")
     if any(entry.get("stage") == "encode" for entry in history):

@@ -38,8 +38,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def folder_beside(folder: Path, path: Path) -> Path:
-    """A folder that a configuration in `folder` names: a relative path starts there."""
-    return (folder / path.expanduser()).resolve()
+    """A folder that a configuration in `folder` names: a relative path starts there. Raises ConfigError where it cannot be one."""
+    try:
+        return (folder / path.expanduser()).resolve()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ConfigError(f"{str(path)!r} cannot be a folder ({error}); write the path of one") from error
 
 
 class _PlainLoader(yaml.SafeLoader):

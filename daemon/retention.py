@@ -19,14 +19,14 @@ from pathlib import Path
 
 from daemon.config import Retention as Limits
 from daemon.config import Shelf
-from daemon.names import id_of, shown
+from daemon.names import id_of, shown, stem_of
 from daemon.ops import Ops
 
 SWEEP_SECONDS = 3600.0
 FIRST_SWEEP_SECONDS = 60.0  # after a start, which has better things to do
 DAY_SECONDS = 86400.0
 # In the order in which artifacts wander on, so that one that moves during a look is met again further on.
-WAITING = {"hold": 2, "inbox": 2, ".work": 3, "failed": 3}  # folders, and how far below them files lie
+WAITING = ("hold", "inbox", ".work", "failed", "embeddings")
 LOOKS_AT_MOST = 5
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Kept:
 
 
 class Retention:
-    """The sweeps over one spool. `limits` gives the configuration in force, `ids` those by which a waiting file is known."""
+    """The sweeps over one spool. `limits` gives the configuration in force, `ids` by what a waiting file is known."""
 
     def __init__(self, root: Path, ops: Ops, *, limits: Callable[[], Limits], ids: Callable[[Path], set[str]]) -> None:
         self._root, self._ops, self._limits, self._ids = root, ops, limits, ids
@@ -82,6 +82,8 @@ class Retention:
                 try:
                     self._delete(kept)
                     deleted += 1
+                except FileNotFoundError:
+                    continue  # somebody was quicker
                 except OSError as error:
                     complaint = f"{shown(str(kept.path))} is over its time and cannot be deleted: {error.strerror}"
         except OSError as error:
@@ -103,20 +105,21 @@ class Retention:
         yield from self._originals(limits.originals, now)
 
     def _originals(self, limit: Shelf, now: float) -> list[Kept]:
-        overdue = _over(self._kept(self._root / ".keep"), limit, now)
-        waiting = self._ids_that_wait() if overdue else set()
-        return [] if waiting is None else [kept for kept in overdue if id_of(kept.path.name) not in waiting]
+        kept = list(self._kept(self._root / ".keep"))
+        waiting = self._ids_that_wait() if _over(kept, limit, now) else None
+        if waiting is None:
+            return []
+        return _over(kept, limit, now, needed=lambda name: not waiting.isdisjoint({id_of(name), stem_of(name)}))
 
     def _ids_that_wait(self) -> set[str] | None:
         """The ids of all artifacts that wait, looked for until a second look finds nothing new; None where one always does."""
         known: dict[tuple[int, str], set[str]] = {}
         for look in range(LOOKS_AT_MOST):
             before = len(known)
-            for path in chain.from_iterable(self._entries(self._root / name, depth) for name, depth in WAITING.items()):
-                with suppress(FileNotFoundError):  # it moved on
-                    key = self._ops.lstat(path).st_ino, path.name
-                    if key not in known:
-                        known[key] = self._ids(path)
+            for inode, path in chain.from_iterable(self._files_below(self._root / name) for name in WAITING):
+                key = inode, path.name
+                if key not in known:
+                    known[key] = self._ids(path)
             if look and len(known) == before:
                 return set().union(*known.values())
         return None
@@ -142,17 +145,22 @@ class Retention:
                 size = sum(kept.size for kept in self._kept(path)) if is_folder else st.st_size
                 yield Kept(path, st.st_mtime, size, is_folder)
 
-    def _entries(self, folder: Path, depth: int = 1) -> Iterator[Path]:
-        """What lies `depth` folders below a folder; symbolic links are not followed."""
+    def _files_below(self, folder: Path) -> Iterator[tuple[int, Path]]:
+        """All files below a folder, however deep, each with its inode."""
+        for path in self._entries(folder):
+            with suppress(FileNotFoundError):  # it moved on
+                st = self._ops.lstat(path)
+                if stat.S_ISDIR(st.st_mode):
+                    yield from self._files_below(path)
+                else:
+                    yield st.st_ino, path
+
+    def _entries(self, folder: Path) -> list[Path]:
+        """What lies in a folder; symbolic links are not followed."""
         try:
-            names = self._ops.list(folder) if stat.S_ISDIR(self._ops.lstat(folder).st_mode) else []
+            return [folder / name for name in self._ops.list(folder)] if stat.S_ISDIR(self._ops.lstat(folder).st_mode) else []
         except FileNotFoundError:
-            return
-        for name in names:
-            if depth == 1:
-                yield folder / name
-            else:
-                yield from self._entries(folder / name, depth - 1)
+            return []
 
     def _delete(self, kept: Kept) -> None:
         if not kept.is_folder:
@@ -171,8 +179,8 @@ class Retention:
         self._ops.rmdir(trash)
 
 
-def _over(kept: Iterable[Kept], limit: Shelf, now: float) -> list[Kept]:
-    """Those that are over the time or, from the oldest on, over the size; the oldest first."""
+def _over(kept: Iterable[Kept], limit: Shelf, now: float, *, needed: Callable[[str], bool] = lambda _: False) -> list[Kept]:
+    """Those that are over the time or, from the oldest on, over the size, but none whose name is needed; the oldest first."""
     if limit.days is None and limit.gb is None:
         return []
     oldest_first = sorted(kept, key=lambda one: one.since)
@@ -183,8 +191,9 @@ def _over(kept: Iterable[Kept], limit: Shelf, now: float) -> list[Kept]:
     for one in oldest_first:
         if left <= most and now - one.since <= longest:
             break
-        left -= one.size
-        over.append(one)
+        if not needed(one.path.name):
+            left -= one.size
+            over.append(one)
     return over
 
 

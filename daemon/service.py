@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from daemon.bell import Bell
 from daemon.compute import Local
 from daemon.config import Config
 from daemon.errors import ConfigError
@@ -30,10 +32,10 @@ from daemon.peek import stated_ids, stated_priority
 from daemon.previews import write_index
 from daemon.retention import Retention
 from daemon.rooms import Rooms
-from daemon.spool import Claim, Spool
+from daemon.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES
 from daemon.status import Status, has_sign, notify, read_status, write_status
-from daemon.troubles import Troubles
+from daemon.troubles import Retry, Troubles
 from daemon.trust import read_trusted
 from daemon.watch import Watcher
 
@@ -46,11 +48,18 @@ COALESCE_SECONDS = 0.05
 PING_SECONDS = 10.0
 UNREADABLE = "its inbox cannot be read"
 FAILED_BY_MACHINE = "the machine failed a job"
+UNCLAIMED = "a file cannot be claimed"
+UNREFUSED = "a file cannot be put into failed/"
+OF_A_FILE = (FAILED_BY_MACHINE, UNCLAIMED, UNREFUSED)
 STUCK = "a job cannot be put away"
 REST_PER_LOOK = 20.0
+REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files whose priority is not known
 STATUS_SECONDS = 1.0
-NEEDS_RESTART = ("spool", "watch", "compute")
+NEEDS_RESTART = (
+    *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
+    *("compute.device", "compute.threads", "compute.idle_seconds", "compute.memory_gb", "compute.ahead"),
+)
 # How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
 DRAIN_SECONDS = 20.0
 
@@ -72,18 +81,18 @@ class Service:
         )
         self.retention = Retention(root, Ops(), limits=lambda: self.config.retention, ids=stated_ids)
         self.slots = 1 + config.compute.ahead
-        self._wake = threading.Event()  # something happened: tick
+        self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan
-        self._stopping = threading.Event()
+        self._stopping = False
         self._reload = False
-        self.hooks = Hooks(root, lambda: self.config.hooks, self._wake.set)
+        self.hooks = Hooks(root, lambda: self.config.hooks, self._bell.ring)
         self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
         self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
         self._jobs: dict[Future[Ended], Claim] = {}
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
         self._troubles = Troubles()
-        self._unfinished = False
+        self._recovery = Retry()
         self._new_previews = config.previews
         self._next_scan = 0.0
         self._rest_until = 0.0
@@ -110,8 +119,9 @@ class Service:
         self.spool.create()
         self.spool.check()
         for left_over in (self.spool.root / "running").glob("*.txt"):
-            left_over.unlink()
-        self._recover()
+            with suppress(OSError):
+                left_over.unlink()
+        self._recover(time.monotonic())
         self._watcher.start()
         self._tell(time.monotonic())
         notify("READY=1")
@@ -122,7 +132,7 @@ class Service:
         with self._signals():
             self.start()
             try:
-                while not self._stopping.is_set():
+                while not self._stopping:
                     self._sleep(self.tick(time.monotonic()))
             finally:
                 self.stop()
@@ -132,7 +142,7 @@ class Service:
         with self._signals():
             self.start()
             try:
-                while not self._stopping.is_set():
+                while not self._stopping:
                     due = self.tick(time.monotonic())
                     if self._idle():
                         break
@@ -142,14 +152,15 @@ class Service:
 
     def tick(self, now: float) -> float:
         """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
+        self._bell.hush()
         if self._reload:
             self._read_config_again()
-        self._wake.clear()
         self._reap(now)
-        if self._unfinished and self._troubles.due(now):
-            self._recover()
+        if self._recovery.due(now):
+            self._recover(now)
         if now >= self._next_scan or (self._look.is_set() and now >= self._rest_until):
             self._scan(now)
+            self._refuse_all(now)
         self._claim(now)
         self.compute.tick(now)
         self.retention.tick(now)
@@ -163,18 +174,18 @@ class Service:
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
-        self._stopping.set()
-        self._wake.set()
+        self._stopping = True
+        self._bell.ring()
 
     def request_reload(self) -> None:
         """Ask the loop to read the configuration again."""
         self._reload = True
-        self._wake.set()
+        self._bell.ring()
 
     def stop(self) -> None:
         """Give running jobs back at their next step, end the worker, and release the spool."""
         notify("STOPPING=1")
-        self._stopping.set()
+        self._stopping = True
         wait(self._jobs, timeout=DRAIN_SECONDS)
         self.compute.close()
         self._threads.shutdown(wait=True)
@@ -191,14 +202,17 @@ class Service:
 
     def _look_again(self) -> None:
         self._look.set()
-        self._wake.set()
+        self._bell.ring()
 
     def _sleep(self, due: float) -> None:
-        self._wake.wait(max(0.0, due - time.monotonic()))
+        if not self._stopping:
+            self._bell.sleep_until(due)
 
     def _idle(self) -> bool:
-        settling = any(scan.due is not None or scan.unranked for scan in self._scans.values())
-        ready = any(self._ready.values())
+        # What waits for a stage in trouble may wait for ever.
+        able = {name: scan for name, scan in self._scans.items() if name not in self._troubles.reasons()}
+        settling = any(scan.due is not None or scan.unranked or scan.refused or scan.more for scan in able.values())
+        ready = any(self._ready[name] for name in able)
         return not (self._jobs or ready or settling or self._look.is_set() or self.hooks.busy())
 
     def _scan(self, now: float) -> None:
@@ -213,53 +227,62 @@ class Service:
                 self._troubles.note(name, f"{UNREADABLE}: {error}", now)
                 continue
             self._troubles.end(name, UNREADABLE)
-            for refusal in scan.refused:
-                self._refuse(name, refusal.drop, refusal.sentence)
             self._scans[name] = scan
             self._ready[name] = deque(scan.ready)
-            if not (scan.ready or scan.waiting or name in {claim.stage for claim in self._jobs.values()}):
-                self._troubles.end(name, FAILED_BY_MACHINE)  # nothing is left that could be tried again
+            if not (scan.ready or scan.refused or scan.waiting or name in {claim.stage for claim in self._jobs.values()}):
+                self._troubles.end(name, OF_A_FILE)  # nothing is left that could be tried again
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
         self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
         dues = [scan.due for scan in self._scans.values() if scan.due is not None]
         dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unranked for scan in self._scans.values())
         self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
 
-    def _refuse(self, stage: str, drop: Drop, sentence: str) -> None:
+    def _refuse_all(self, now: float) -> None:
+        """Put away what the stages cannot take, as much of it as there is time for."""
+        until = time.monotonic() + REFUSING_SECONDS
+        for name, scan in self._scans.items():
+            while scan.refused and not self._stopping and not self._troubles.rests(name, now):
+                if time.monotonic() >= until:
+                    self._next_scan = now
+                    return
+                refusal = scan.refused.pop(0)
+                self._refuse(name, refusal.drop, refusal.sentence, now)
+
+    def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
         try:
             claim = self.spool.claim(stage, drop)
             if claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 folder = self.spool.fail(claim, sentence, {"stage": stage})
                 self.hooks.failed(stage, claim.names["principal"], folder, sentence)
+                self._troubles.end(stage, UNREFUSED)
         except OSError as error:
-            self._unfinished = True
-            self._troubles.note(stage, f"a file cannot be put into failed/: {error}", time.monotonic())
+            self._recovery.failed(now)
+            self._troubles.note(stage, f"{UNREFUSED}: {error}", now)
 
     def _claim(self, now: float) -> None:
         for name in ORDER:
-            if self._troubles.rests(name, now):
-                continue
             ready = self._ready[name]
-            while ready and len(self._jobs) < self.slots and not self._stopping.is_set():
+            while ready and len(self._jobs) < self.slots and not self._stopping and not self._troubles.rests(name, now):
                 self._claim_one(name, ready.popleft(), now)
-            if not ready and name in self._scans and self._scans[name].more:
+            if not ready and not self._troubles.rests(name, now) and name in self._scans and self._scans[name].more:
                 self._next_scan = now
 
     def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
         try:
             claim = self.spool.claim(stage, drop)
         except OSError as error:
-            self._troubles.note(stage, f"a file cannot be claimed: {error}", now)
+            self._troubles.note(stage, f"{UNCLAIMED}: {error}", now)
             return
         if claim:
+            self._troubles.end(stage, UNCLAIMED)
             self._launch(claim)
 
     def _launch(self, claim: Claim) -> None:
-        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, self._stopping.is_set)
+        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
         future = self._threads.submit(run, claim, rooms)
         self._jobs[future] = claim
-        future.add_done_callback(lambda _: self._wake.set())
+        future.add_done_callback(lambda _: self._bell.ring())
 
     def _reap(self, now: float) -> None:
         for future in [future for future in self._jobs if future.done()]:
@@ -268,7 +291,7 @@ class Service:
             ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
             if ended.outcome is Outcome.UNFINISHED:
                 self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
-                self._unfinished = True
+                self._recovery.failed(now)
             elif ended.outcome is Outcome.KEPT:
                 self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
             elif ended.outcome is Outcome.DONE:
@@ -277,14 +300,20 @@ class Service:
                 self._look.set()
                 self._new_previews = self.config.previews
 
-    def _recover(self) -> None:
+    def _recover(self, now: float) -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
-        recovery = self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()])
-        self._unfinished = bool(recovery.stuck)
+        try:
+            recovery = self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()])
+        except OSError as error:
+            recovery = Recovery([], {".work": error})
+        if recovery.stuck:
+            self._recovery.failed(now)
+        else:
+            self._recovery.succeeded()
         for name in ORDER:
             if recovery.stuck:
                 # What keeps one job from its end, a full disk say, would keep the next one too.
-                self._troubles.note(name, f"{STUCK}: {next(iter(recovery.stuck.values()))}", time.monotonic())
+                self._troubles.note(name, f"{STUCK}: {next(iter(recovery.stuck.values()))}", now)
             else:
                 self._troubles.end(name, STUCK)
         for claim in recovery.claims:
@@ -332,7 +361,7 @@ class Service:
             log.error("%s", *self._config_complaint)
         else:
             self._config_complaint = ()
-            late = [name for name in NEEDS_RESTART if getattr(before, name) != getattr(self.config, name)]
+            late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(self.config)]
             log.info("read %s again%s", self.config_path, f"; {', '.join(late)} will change with the next start" if late else "")
         self._status_due = 0.0
         notify("READY=1")

@@ -141,21 +141,23 @@ class Spool:
         members = {role: job / IN / name for role, name in record.names.items()}
         return Claim(job.name, record.stage, record.stem, record.id, members, dict(record.names), attempts)
 
-    def settled(self, claim: Claim) -> bool:
+    def settled(self, claim: Claim) -> bool | None:
         """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.
 
-        A program that had a file open when it was claimed goes on writing into it here; ask again after the stage's settle
-        time.
+        None where none changed and the system cannot say whether a writer holds one. A program that had a file open when it was
+        claimed goes on writing into it here; ask again after the stage's settle time.
         """
         before = self._last_seen.get(claim.job, {})
         now: dict[str, Fingerprint] = {}
-        written = False
+        writers: list[bool | None] = []
         for role, path in claim.members.items():
             st = self._ops.lstat(path)
             now[role] = (st.st_ino, st.st_size, st.st_mtime_ns)
-            written = written or (stat.S_ISREG(st.st_mode) and self._ops.is_being_written(path) is True)
+            writers.append(self._ops.is_being_written(path) if stat.S_ISREG(st.st_mode) else False)
         self._last_seen[claim.job] = now
-        return now == before and not written
+        if now != before or True in writers:
+            return False
+        return None if None in writers else True
 
     def begin_attempt(self, claim: Claim) -> int:
         """Count the attempt, durably, and empty out/; the number of this attempt, from 1. Nothing may be computed before it."""
@@ -370,9 +372,9 @@ class Spool:
         return failures.retry(self._endings, self._ops, failed)
 
     def release_hold(self, path: Path) -> Path:
-        """Move a file from hold/ to the inbox of its stage, its settings file with it; the new path. Raises SpoolError."""
-        return holds.release(self._endings, self._ops, path, self._folders.values())
+        """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises SpoolError."""
+        return holds.release(self._endings, self._ops, path, self._folders)
 
     def put_on_hold(self, path: Path) -> Path:
-        """Move a file that waits in an inbox to hold/, its settings file with it; the new path. Raises SpoolError."""
-        return holds.put_on_hold(self._endings, self._ops, path, self._folders.values())
+        """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises SpoolError."""
+        return holds.put_on_hold(self._endings, self._ops, path, self._folders)

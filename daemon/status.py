@@ -9,6 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -37,7 +38,10 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """The whole of a spool at one moment; `worker` is empty where no daemon runs, `complaints` are what people should see to."""
+    """The whole of a spool at one moment; `worker` is empty where no daemon runs, `complaints` are what people should see to.
+
+    `interrupted` counts the jobs that a daemon left when it was killed.
+    """
 
     alive: bool
     at: str
@@ -47,6 +51,7 @@ class Status:
     pictures: int
     worker: Mapping[str, Any] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
+    interrupted: int = 0
 
     def line(self) -> str:
         """One line for systemd and the log."""
@@ -55,7 +60,8 @@ class Status:
         failed = sum(stage.failed for stage in self.stages.values())
         text = f"{len(self.running)} running, {waiting} waiting, {held} on hold, {self.done_today} done today, {failed} failed"
         troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
-        return "; ".join([text, *troubles, *self.complaints])
+        interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
+        return "; ".join([text, *interrupted, *troubles, *self.complaints])
 
     def well(self) -> bool:
         """Whether nothing asks for a person: no stage in trouble, and no complaint."""
@@ -86,15 +92,17 @@ def read_status(
             degraded=(troubles or {}).get(name),
             waits=tuple((waits or {}).get(name, ()))[:SHOWN],
         )
+    alive = _is_locked(root) if alive is None else alive
     return Status(
-        alive=_is_locked(root) if alive is None else alive,
+        alive=alive,
         at=now.isoformat(timespec="seconds"),
         stages=stages,
-        running=tuple(read_running(root)),
+        running=tuple(read_running(root)) if alive else (),
         done_today=_count(root / "done" / now.date().isoformat()),
         pictures=_count(root / "pictures"),
         worker=dict(worker or {}),
         complaints=tuple(complaints),
+        interrupted=0 if alive else _count(root / ".work"),
     )
 
 
@@ -106,7 +114,7 @@ def write_status(root: Path, status: Status) -> None:
 
 def has_sign(folder: Path, sign: str) -> bool:
     """Whether a person has put a file named PAUSE or HOLD into a folder, or PAUSE.txt, as some systems make of it."""
-    return (folder / sign).exists() or (folder / f"{sign}.txt").exists()
+    return any(os.path.lexists(folder / name) for name in (sign, f"{sign}.txt"))
 
 
 def notify(message: str) -> None:
@@ -114,7 +122,7 @@ def notify(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
         link.connect("\0" + address[1:] if address.startswith("@") else address)
         link.sendall(message.encode("utf-8", "replace"))
 
@@ -123,7 +131,7 @@ def _count(folder: Path) -> int:
     try:
         with os.scandir(folder) as entries:
             return sum(1 for entry in entries if not entry.name.startswith(".") and entry.name not in SIGNS)
-    except FileNotFoundError:
+    except OSError:  # gone, or not to be read: the stage's trouble says why
         return 0
 
 
@@ -140,5 +148,7 @@ def _is_locked(root: Path) -> bool:
 
 def _replace(path: Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", errors="replace")
+    part.unlink(missing_ok=True)
+    with part.open("x", encoding="utf-8", errors="replace") as file:  # never through a link that somebody has put there
+        file.write(text)
     part.replace(path)

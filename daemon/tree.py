@@ -4,8 +4,8 @@ import os
 import re
 import stat
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daemon import names
@@ -24,11 +24,22 @@ def all_folders(root: Path, inboxes: Mapping[str, str]) -> list[Path]:
 
 
 def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
-    """Make every folder that is missing."""
+    """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private."""
     for folder in all_folders(root, inboxes):
-        _make(ops, folder)
+        with _naming(folder):
+            _make(ops, folder)
     for private in _PRIVATE:
-        ops.make_private(root / private)
+        with _naming(root / private):
+            ops.make_private(root / private)
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        way_out = "give it to the daemon's user, `chown -R` the whole spool for example"
+        raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error
 
 
 def _make(ops: Ops, folder: Path) -> None:

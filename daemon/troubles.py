@@ -4,6 +4,7 @@ The file is kept and the stage rests, each time twice as long as the last, so th
 """
 
 import logging
+import math
 from dataclasses import dataclass, replace
 
 FIRST_BACKOFF_SECONDS = 5.0
@@ -17,6 +18,27 @@ class _Trouble:
     reason: str
     until: float
     backoff_seconds: float
+
+
+class Retry:
+    """When the one thing that failed is to be tried again; never, where it did not."""
+
+    def __init__(self) -> None:
+        self._due, self._backoff_seconds = math.inf, 0.0
+
+    def failed(self, now: float) -> None:
+        """Let it rest, each time twice as long as the last; while it rests anyway this changes nothing."""
+        if not now < self._due < math.inf:
+            self._backoff_seconds = min(self._backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
+            self._due = now + self._backoff_seconds
+
+    def succeeded(self) -> None:
+        """There is nothing to be tried again."""
+        self._due, self._backoff_seconds = math.inf, 0.0
+
+    def due(self, now: float) -> bool:
+        """Whether it is to be tried now."""
+        return now >= self._due
 
 
 class Troubles:
@@ -39,8 +61,8 @@ class Troubles:
         backoff = min(before.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS
         self._of[stage] = _Trouble(reason, now + backoff, backoff)
 
-    def end(self, stage: str, kind: str = "") -> None:
-        """The stage works again, as far as its trouble is of the kind with which the reason begins."""
+    def end(self, stage: str, kind: str | tuple[str, ...] = "") -> None:
+        """The stage works again, as far as its trouble is of the kind, or of one of those, with which the reason begins."""
         if stage in self._of and self._of[stage].reason.startswith(kind):
             log.info("%s: is in trouble no more", stage)
             del self._of[stage]
@@ -48,10 +70,6 @@ class Troubles:
     def rests(self, stage: str, now: float) -> bool:
         """Whether a stage is to be left alone for now."""
         return stage in self._of and now < self._of[stage].until
-
-    def due(self, now: float) -> bool:
-        """Whether no stage rests any more."""
-        return not any(self.rests(stage, now) for stage in self._of)
 
     def reasons(self) -> dict[str, str]:
         """Why each stage in trouble is in trouble."""

@@ -23,7 +23,10 @@ def read_trusted(path: Path) -> Config:
 
 
 def _refuse_open_to_everyone(place: Path, config: Path) -> None:
-    mode = place.stat().st_mode
+    try:
+        mode = place.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"{config}: {place} cannot be looked at ({error.strerror}); run the daemon as a user who may") from error
     # In a folder with the sticky bit, such as /tmp, nobody can replace what is another's.
     if mode & stat.S_IWOTH and not (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
         raise ConfigError(f"{config}: everybody can write to {place}, and the daemon would obey them; run `chmod o-w {place}`")

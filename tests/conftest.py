@@ -1,9 +1,12 @@
 """What every test gets: no network, no hub, and a way to wait for a condition instead of sleeping."""
 
 import os
+import resource
 import socket
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +23,24 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     connect = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+# What typer and rich take to load and to run the smallest program with an option.
+SMALLEST_PROGRAM = """
+import typer, rich.console, rich.table
+app = typer.Typer()
+@app.command()
+def greet(name: str = "you"): pass
+app()
+"""
+
+
+def processor_seconds(command: Sequence[str], *, folder: Path | None = None) -> float:
+    """Processor time of a command run to its end: what it costs, whatever else the machine is doing."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = 60.0, what: str = "the condition") -> Any:

@@ -78,16 +78,23 @@ def check(data: bytes, sample: Sample) -> str:
         tiffsd.inspect(io.BytesIO(data), name=sample.name)
         artifact = tiffsd.read(io.BytesIO(data), name=sample.name)
     except tiffsd.TiffsdError as error:
-        sentence = str(error)
-        assert len(sentence) < 1000, sentence
-        assert "\n" not in sentence, sentence
+        _check_sentence(str(error))
         return type(error).__name__
+    for note in artifact.notes:
+        _check_sentence(note)
     try:
         artifact = tiffsd.repair(artifact, sample.original, name=sample.name)
     except tiffsd.TiffsdError as error:
+        _check_sentence(str(error))
         return f"read, not repaired ({type(error).__name__})"
     assert artifact.header.size == _size(artifact), "the header's size is not that of the tensors"
     return "read" if not artifact.notes else "read, with notes"
+
+
+def _check_sentence(sentence: str) -> None:
+    assert len(sentence) < 1000, sentence
+    assert "\n" not in sentence, sentence
+    assert "\x1b" not in sentence, sentence
 
 
 def _size(artifact: tiffsd.Artifact) -> tuple[int, ...]:

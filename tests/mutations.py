@@ -12,8 +12,8 @@ CODES = (254, 256, 257, 258, 259, 262, 266, 270, 273, 274, 277, 278, 279, 284, 2
          339, 347, 512, 513, 514, 530, 32997, 32998, 34361, 34412, 34675, 42113, 50838, 65000, 65001, 65420)  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 16, 24, 32, 64, 128, 255, 256, 257, 4096, 32773, 34925, 50000, 65535, 65536, 2**20, 2**24,
            2**28, 2**31 - 1, 2**31, 2**32 - 1)  # fmt: skip
-WORDS = (b"NaN", b"null", b"-1", b"1e999", b"[]", b"{}", b'""', b"\\ud800", b"\xff\xfe", b"9" * 30, b"[" * 40, b'"id"', b"2",
-         b"true", b"\0", b"mosaic", b"pages", b"rgba", b"strip", b"picture", b"embedding", b"latents")  # fmt: skip
+WORDS = (b"NaN", b"null", b"-1", b"1e300", b"1e999", b"[]", b"{}", b'""', b"\\ud800", b"\xff\xfe", b"9" * 30, b"[" * 40, b'"id"',
+         b"2", b"true", b"\0", b"mosaic", b"pages", b"rgba", b"strip", b"picture", b"embedding", b"latents")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -110,3 +110,11 @@ def test_a_stage_has_a_device_and_a_precision_of_its_own(tmp_path: Path) -> None
     text, diffuse = (model_settings(Settings(model="m"), config, stage) for stage in ("text", "diffuse"))
     assert (text["device"], text["dtype"]) == ("cpu", "float32")
     assert (diffuse["device"], diffuse["dtype"]) == (None, "float16")
+
+
+@pytest.mark.parametrize("spool", ["~nosuchuser/x", '"a\\0b"'])
+def test_a_spool_that_can_be_no_folder_is_said_in_a_sentence(tmp_path: Path, spool: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"spool: {spool}\n")
+    with pytest.raises(ConfigError, match="cannot be a folder"):
+        _ = read_config(path).spool_folder

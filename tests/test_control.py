@@ -1,6 +1,7 @@
 """Control of a real daemon, each time by moving files as people do, and by the commands that only move files."""
 
 import json
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,7 +199,8 @@ def test_a_reload_changes_what_can_change_and_a_broken_one_nothing(daemon: Runni
     daemon.process.send_signal(signal.SIGHUP)
     says(daemon, "diffuse", "gated", True)
     assert status_of(daemon)["complaints"] == []
-    assert "watch will change with the next start" in daemon.log()
+    assert re.search(r"watch\.settle_seconds.* will change with the next start", daemon.log())
+    assert "rescan_seconds" not in daemon.log(), "it has changed at once"
     daemon.drop("inbox/1-text", "new rules.txt", "---\nseed: 1\n---\na red house")
     daemon.found("hold/2-diffuse/new rules.*.tiff")
 
@@ -231,3 +233,10 @@ def test_the_signs_and_commands_work_with_the_daemon_down(tmp_path: Path) -> Non
     tiffsd(daemon, "release", "decode")
     assert not list(daemon.spool.glob("inbox/*/PAUSE"))
     assert not list(daemon.spool.glob("hold/*/HOLD"))
+
+
+def test_a_file_is_found_by_its_name_whatever_signs_are_in_it(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    daemon.drop("hold/2-diffuse", "cat[1].0a1b2c3d.tiff", b"")
+    tiffsd(daemon, "release", "cat[1].0a1b2c3d.tiff")
+    assert (daemon.spool / "inbox/2-diffuse/cat[1].0a1b2c3d.tiff").exists()

@@ -63,7 +63,8 @@ def test_the_schedulers_memory_goes_exactly_where_latents_change(name: str) -> N
     after = EDITS[name](half_done())
     assert ("scheduler.derivative" in after.tensors) == (name not in REPAINTING)
     assert ("memory" in str(after.header.history[-1].get("notes"))) == (name in REPAINTING)
-    assert bool(after.header.history[-1].get("painted")) == (name in REPAINTING)
+    # Half-done latents began with other words: no recipe tells that.
+    assert bool(after.header.history[-1].get("painted")) == (name in (*REPAINTING, "marry"))
 
 
 @edits()
@@ -130,6 +131,9 @@ def test_crop_cuts_a_picture_to_the_pixel() -> None:
         (Region(0, 64), "does not lie within"),
         (Region(60, 64, 12, 0), "use 56x64+8+0"),
         (Region(4, 8), "use 8x8+0+0"),
+        (Region(8, 8, -16, 0), "does not lie within"),
+        (Region(8, 8, 0, -8), "does not lie within"),
+        (Region(-16, 16, 32, 0), "does not lie within"),
     ],
 )
 def test_a_region_that_cannot_be_is_refused_with_one_that_can(region: Region, sentence: str) -> None:
@@ -197,6 +201,8 @@ def test_what_is_seldom_meant_is_done_and_noted() -> None:
 def test_what_does_not_fit_is_not_pasted(source: Artifact, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         edit.paste(source, latents(), left=0, top=0)
+    with pytest.raises(BadShape, match="does not lie within"):
+        edit.paste(latents(height=8, width=8), latents(), left=-8, top=0)
 
 
 # Blend

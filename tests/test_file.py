@@ -1,14 +1,17 @@
 """Files: what is written is read again, pictures of other programs too, and neither costs much."""
 
+import base64
 import io
 import os
 import timeit
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tifffile
 from PIL import Image, ImageOps
 
@@ -99,7 +102,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
         (lambda a: replace(a, tensors=a.tensors | {"latents": normal(4, 8, 13)}), tiffsd.BadShape),
         (lambda a: replace(a, tensors=a.tensors | {"latents": np.full((4, 8, 12), np.nan, np.float32)}), tiffsd.BadValues),
         (lambda a: replace(a, tensors=a.tensors | {"latents": np.zeros((4, 8, 12), np.int32)}), tiffsd.BadValues),
-        (lambda a: replace(a, tensors=a.tensors | {"mask": np.array(["yes"])}), tiffsd.BadValues),
+        (lambda a: replace(a, tensors=a.tensors | {"mask": np.array([["yes"]])}), tiffsd.BadValues),
         (lambda a: replace(a, tensors=a.tensors | {"prompt_embeds": normal(1, 77, 32)}), tiffsd.BadShape),
         (lambda a: replace(a, tensors=a.tensors | {"prompt_embeds": normal(77, 33)}), tiffsd.BadShape),
         (lambda a: replace(a, header=replace(a.header, id="cat")), tiffsd.BadHeader),
@@ -112,6 +115,69 @@ def test_what_could_not_be_read_again_is_not_written(
     with pytest.raises(error):
         tiffsd.write(tmp_path / "cat.tiff", change(married()))
     assert os.listdir(tmp_path) == []
+
+
+def zeros(kind: Kind, layout: Layout, *size: int) -> Artifact:
+    """An artifact that takes no memory."""
+    return Artifact(Header(kind, "3f9a1c2e", layout, size), {str(kind): np.broadcast_to(np.float32(0), size)})
+
+
+@pytest.mark.parametrize(
+    ("artifact", "sentence"),
+    [
+        (zeros(Kind.LATENTS, Layout.MOSAIC, 4, 1, 40_000), "a canvas of 80000x2"),
+        (zeros(Kind.PICTURE, Layout.RGB, 1, 70_000, 3), "a canvas of 70000x1"),
+        (zeros(Kind.LATENTS, Layout.PAGES, 4, 4096, 2049), "33,570,816 samples"),
+        (zeros(Kind.PICTURE, Layout.RGB, 16_384, 8192, 3), "402,653,184 samples"),
+    ],
+)
+def test_what_is_too_large_to_be_read_is_not_written(artifact: Artifact, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(tiffsd.TooLarge, match=sentence):
+        tiffsd.write(tmp_path / "cat.tiff", artifact)
+    assert os.listdir(tmp_path) == []
+
+
+def test_texts_that_are_too_long_to_be_read_are_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    header = replace(married().header, recipe={"prompt": "x" * 17_000_000})
+    with pytest.raises(tiffsd.TooLarge, match="in tag 65000, and at most 16777216 are read"):
+        tiffsd.write(tmp_path / "cat.tiff", replace(married(), header=header))
+    monkeypatch.setattr("tiffsd.content.LARGEST_TENSORS_BYTES", 5000)
+    with pytest.raises(tiffsd.TooLarge, match="in tag 65001, and at most 5000 are read"):
+        tiffsd.write(tmp_path / "cat.tiff", married())
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error"),
+    [
+        ({"prompt_embeds": normal(3, 5), "negative_prompt_embeds": normal(3, 6)}, tiffsd.BadShape),
+        ({"prompt_embeds": np.float32(1)[...]}, tiffsd.BadShape),
+        ({"prompt_embeds": normal(3, 5), "negative_prompt_embeds": normal(3, 5), "latents": normal(4, 8, 8)}, tiffsd.WrongKind),
+    ],
+)
+def test_an_embedding_that_is_none_is_not_written(tensors: dict[str, Any], error: type[Exception], tmp_path: Path) -> None:
+    header = Header(Kind.EMBEDDING, "3f9a1c2e", Layout.STRIP, (3, 3, 5))
+    with pytest.raises(error, match="artifact 3f9a1c2e"):
+        tiffsd.write(tmp_path / "cat.tiff", Artifact(header, tensors))
+
+
+def test_a_canvas_in_double_precision_is_stored_in_the_formats_own(tmp_path: Path) -> None:
+    double = replace(married(), tensors={**married().tensors, "latents": normal(4, 8, 12).astype(np.float64) / 3})
+    tiffsd.write(tmp_path / "cat.tiff", double)
+    with tifffile.TiffFile(tmp_path / "cat.tiff") as tiff:
+        stored = safetensors.numpy.load(base64.b64decode(tiff.pages[0].tags[65001].value))
+    assert stored["latents"].dtype == np.float32
+    found = tiffsd.read(tmp_path / "cat.tiff")
+    np.testing.assert_array_equal(found.tensors["latents"], double.tensors["latents"].astype(np.float32))
+    assert found.painted == 0
+
+
+def test_the_error_names_the_file_that_was_asked_for_and_not_the_temporary_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nowhere/cat\.tiff"):
+        tiffsd.write(tmp_path / "nowhere/cat.tiff", married())
+    for folder in (tmp_path, ".", "/"):
+        with pytest.raises(IsADirectoryError, match="is a folder, and a file is to be written"):
+            tiffsd.write(folder, married())
 
 
 def test_inspect_reads_the_header_alone(tmp_path: Path) -> None:
@@ -128,6 +194,22 @@ def test_inspect_reads_the_header_alone(tmp_path: Path) -> None:
 
 
 # Pictures
+
+
+@pytest.mark.parametrize("pages", [2, 5])
+def test_a_picture_of_several_pages_is_refused(pages: int, tmp_path: Path) -> None:
+    path = tmp_path / "layers.tiff"
+    tifffile.imwrite(path, np.zeros((pages, 16, 24, 3), np.uint8), photometric="rgb", metadata=None)
+    with pytest.raises(tiffsd.BadShape, match=rf"layers\.tiff has {pages} pages, and a picture has one; merge the layers"):
+        tiffsd.read(path, expect=Kind.PICTURE)
+
+
+def test_the_thumbnail_of_a_picture_is_no_page_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tiff"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(np.full((16, 24, 3), 255, np.uint8), photometric="rgb", metadata=None)
+        tiff.write(np.zeros((4, 6, 3), np.uint8), photometric="rgb", metadata=None, subfiletype=1)
+    assert tiffsd.read(path).tensors["picture"].shape == (16, 24, 3)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -82,6 +82,8 @@ def test_a_newer_version_is_refused_with_a_sentence_that_says_so() -> None:
         ("parent", "me"),
         ("state", "ready"),
         ("sigma", -1),
+        ("sigma", 1.234e222),
+        ("sigma", 10**400),
         ("sigma", "3"),
         ("step", 1.5),
         ("steps", -1),

@@ -472,6 +472,20 @@ def test_companion_is_given_once() -> None:
     )
 
 
+@pytest.mark.parametrize(("kind", "means"), [("nfs4", None), ("cifs", None), ("fuse.sshfs", True), ("ext4", True)])
+def test_a_refused_lease_says_nothing_where_the_server_gives_leases_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, means: bool | None
+) -> None:
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {tmp_path} rw - {kind} server:/spool rw\n")
+    monkeypatch.setattr(lease, "MOUNTS", mounts)
+    lease._type_of.cache_clear()
+    with (tmp_path / "cat.txt").open("wb"):
+        assert lease.is_being_written(tmp_path / "cat.txt") is means
+    lease._type_of.cache_clear()
+
+
 # -- many files -------------------------------------------------------------------------------------------------------------------
 
 

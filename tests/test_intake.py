@@ -188,3 +188,30 @@ def test_another_model_at_the_decoder_is_said_to_be_unrepeatable(read: Read) -> 
     config = Config.model_validate({"models": {"demo": {"path": "builtin"}, "other": {"path": "builtin"}}})
     request = read("decode", config, principal=("cat.tiff", latents()), yaml=("cat.yaml", "model: other"))
     assert any("cannot repeat" in note for note in request.notes)
+
+
+def test_the_influence_of_the_latents_is_used_up_by_a_loop_and_counts_where_it_is_said_anew(read: Read) -> None:
+    recipe = {"prompt": "a cat", "model": "demo", "seed": 1, "latent_influence": 1.2, "strength": 0.5}
+    encoded = latents(state=tiffsd.State.FINAL, recipe=recipe, history=({"stage": "encode"},))
+    assert read("diffuse", principal=("photo.tiff", encoded)).settings.latent_influence == 1.2
+    finished = latents(state=tiffsd.State.FINAL, recipe=recipe, history=({"stage": "text"}, {"stage": "diffuse"}))
+    assert read("diffuse", principal=("cat.tiff", finished)).settings.latent_influence is None
+    said = read("diffuse", principal=("cat.tiff", finished), yaml=("cat.yaml", "latent_influence: 1.1"))
+    assert (said.settings.latent_influence, said.recipe["latent_influence"]) == (1.1, 1.1)
+
+
+def test_half_done_latents_keep_the_influence_they_began_with(read: Read) -> None:
+    recipe = {"prompt": "a cat", "model": "demo", "seed": 1, "latent_influence": 1.2}
+    half = latents(state=tiffsd.State.PARTIAL, recipe=recipe, step=3, steps=20)
+    request = read("diffuse", principal=("half.tiff", half), yaml=("half.yaml", "latent_influence: 1.1"))
+    assert request.recipe["latent_influence"] == 1.2
+    assert any("latent_influence counts where the loop begins" in note for note in request.notes)
+
+
+def test_a_saved_embedding_is_forgotten_where_other_words_are_encoded(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "embedding": "cat", "model": "demo", "seed": 1})
+    assert read("diffuse", principal=("m.tiff", artifact)).recipe["embedding"] == "cat"
+    request = read("diffuse", principal=("m.tiff", artifact), txt=("m.txt", "a dog"))
+    assert request.encodes_text
+    assert request.recipe["prompt"] == "a dog"
+    assert "embedding" not in request.recipe

@@ -14,6 +14,7 @@ from daemon.errors import InputError
 from daemon.intake import Files, Shelves, read_request
 from daemon.originals import compared
 from tests.artifacts import embedding, latents, unmarried
+from tiffsd import edit
 
 DESCRIPTION, PROFILE, RECORD, TENSORS = 270, 34675, 65000, 65001
 
@@ -134,3 +135,41 @@ def _request(path: Path, keep: Path, settings: Path | None = None):
     if settings:
         members[".yaml"], names[".yaml"] = settings, settings.name
     return read_request("diffuse", Files(members, names), Shelves(Config(), keep.parent / "embeddings", keep))
+
+
+@pytest.mark.parametrize("name", ["cat.tiff", "renamed.tiff", "renamed.{id}.tiff"])
+def test_what_a_program_changed_is_noticed_under_any_name(name: str, tmp_path: Path) -> None:
+    original = latents()
+    keep = _kept(tmp_path, original)
+    changed = original.tensors["latents"].copy()
+    changed[0, :2, :2] += 1
+    path = tmp_path / name.format(id=original.header.id)
+    tiffsd.write(path, replace(original, tensors={**original.tensors, "latents": changed}))
+    found = compared(tiffsd.read(path), path, name=path.name, keep=keep.parent)
+    assert found.painted == 4
+    assert f"4 of 1024 values differ from the original {original.header.id}" in found.notes
+
+
+def test_an_edit_of_what_an_editor_had_stripped_finds_its_way_back_to_the_original(tmp_path: Path) -> None:
+    original = latents(history=({"stage": "text", "id": "0a0b0c0d"},))
+    keep = _kept(tmp_path, original)
+    stripped = saved_by_editor(keep, tmp_path / "cat.tiff", keeping=(DESCRIPTION,))
+    tiffsd.write(tmp_path / "scaled.tiff", edit.scale(tiffsd.read(stripped), latents=1.5))
+    found = compared(tiffsd.read(tmp_path / "scaled.tiff"), tmp_path / "scaled.tiff", name="scaled.tiff", keep=keep.parent)
+    assert found.header.recipe == original.header.recipe
+    assert [entry["stage"] for entry in found.header.history] == ["text", "edit"]
+    np.testing.assert_array_equal(found.tensors["prompt_embeds"], original.tensors["prompt_embeds"])
+    np.testing.assert_allclose(found.tensors["latents"], original.tensors["latents"] * 1.5, atol=1e-5)
+    lost = "the record, negative_prompt_embeds, prompt_embeds"
+    assert found.notes == (f"restored from the original {original.header.id}: {lost}",)
+
+
+def test_what_was_taken_out_on_purpose_is_not_brought_back(tmp_path: Path) -> None:
+    original = latents(history=({"stage": "text", "id": "0a0b0c0d"},))
+    keep = _kept(tmp_path, original)
+    stripped = tiffsd.read(saved_by_editor(keep, tmp_path / "cat.tiff", keeping=(DESCRIPTION,)))
+    for made in (edit.split(original)[0], edit.with_settings(stripped, {"prompt": "a dog"})):
+        tiffsd.write(tmp_path / "new.tiff", made)
+        found = compared(tiffsd.read(tmp_path / "new.tiff"), tmp_path / "new.tiff", name="new.tiff", keep=keep.parent)
+        assert "prompt_embeds" not in found.tensors
+        assert found.header.recipe["prompt"] == made.header.recipe["prompt"]

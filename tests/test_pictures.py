@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from daemon.config import Config
 from daemon.errors import InputError
-from daemon.pictures import read_photo, read_recipe, unrepeatable, write_png
+from daemon.pictures import read_photo, read_recipe, recipe_json, unrepeatable, write_png
 
 RECIPE = {
     "prompt": "a cat, 🐈",
@@ -164,3 +164,23 @@ def test_a_picture_smaller_than_one_latent_is_refused(tmp_path: Path) -> None:
     Image.new("RGB", (5, 5)).save(path)
     with pytest.raises(InputError, match=r"dot\.png: 5x5 is too small"):
         read_photo(path, "dot.png", size=(None, None), limit=NO_LIMIT)
+
+
+def test_a_recipe_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("tiffsd", recipe_json({**RECIPE, "wonder": 5}, [{"painted": 3}]))
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+    recipe = read_recipe(path, "cat.png", Config())
+    assert recipe.settings == RECIPE
+    assert any("the recipe says wonder, which this version does not know" in note for note in recipe.notes)
+    assert any("edited by hand before a stage" in note for note in recipe.notes)
+
+
+def test_deep_gray_keeps_its_levels_beside_a_transparent_one(tmp_path: Path) -> None:
+    levels = np.array([[0, 1000, 30_000, 65_535]], np.uint16).repeat(8, axis=0).repeat(2, axis=1)
+    path = tmp_path / "deep.png"
+    Image.fromarray(levels).save(path, transparency=1000)
+    picture, notes = read_photo(path, "deep.png", size=(None, None), limit=NO_LIMIT)
+    np.testing.assert_allclose(picture[0, ::2, 0], [0, 1, 30_000 / 65_535, 1], atol=1e-6)
+    assert notes == ("transparent parts were laid on white",)

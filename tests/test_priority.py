@@ -56,7 +56,8 @@ def test_what_is_no_file_states_nothing_and_blocks_nothing(tmp_path: Path, make:
     for name in ("x.txt", "x.tiff"):
         make(tmp_path / name)
         assert stated_priority(tmp_path / name) == 0
-        assert stated_ids(tmp_path / name) == set()
+    assert stated_ids(tmp_path / "x.txt") == set()
+    assert stated_ids(tmp_path / "x.tiff") == {"x"}, "its name is known without a look"
 
 
 def inbox_of(folder: Path, stage: str = "text", stated: Callable[[Path], int] = stated_priority) -> Inbox:

@@ -223,3 +223,23 @@ def test_bare_rgba_with_the_spread_of_a_raw_result_is_repaired_as_it_is_and_not_
     assert found.painted == 24
     assert (found.tensors["latents"][:, 0:2, 0:3] == 0.25).all()
     np.testing.assert_array_equal(found.tensors["latents"][:, 2:], latents[:, 2:])
+
+
+def test_little_noise_is_divided_by_the_sigma_it_was_multiplied_by(tmp_path: Path) -> None:
+    noise = normal(4, 8, 8)
+    noise *= np.float32(1.08) / noise.std()
+    found = tiffsd.read(raw_planes(tmp_path / "cat_latent.tiff", 14.6146 * noise))
+    np.testing.assert_allclose(found.tensors["latents"], noise, rtol=2**-10)
+    assert "the initial sigma 14.6146" in found.notes[0]
+
+
+@pytest.mark.parametrize(("deviation", "name", "rescaled"), [(0.295, "flat_unet.tiff", True), (0.295, "flat.tiff", False)])
+def test_a_flat_result_is_known_by_its_name(deviation: float, name: str, rescaled: bool, tmp_path: Path) -> None:
+    flat = deviation * smooth(4, 16, 24)
+    found = tiffsd.read(raw_planes(tmp_path / name, flat / 0.18215), expect=Kind.LATENTS)
+    np.testing.assert_allclose(found.tensors["latents"], flat if rescaled else flat / 0.18215, rtol=2**-9, atol=1e-4)
+
+
+def test_latents_that_happen_to_be_called_a_result_keep_their_units(tmp_path: Path) -> None:
+    found = tiffsd.read(raw_planes(tmp_path / "cat_unet.tiff", smooth(4, 16, 24), np.float32), expect=Kind.LATENTS)
+    np.testing.assert_array_equal(found.tensors["latents"], smooth(4, 16, 24))

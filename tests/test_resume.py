@@ -161,6 +161,19 @@ def test_half_done_latents_go_on_with_their_own_scheduler_only(models: Models, f
         diffuse.run(models, tensors | half, {**chosen, "state": "partial"}, quiet)
 
 
+def test_the_influence_of_the_latents_counts_once_however_often_the_loop_is_stopped(
+    models: Models, folders: dict[str, Path]
+) -> None:
+    chosen = settings(folders["sd1"], scheduler="euler_a", latent_influence=1.2)
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, chosen, quiet)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 3}, quiet)
+    rest, _ = diffuse.run(models, embeddings(tensors) | half, {**chosen, "state": "partial", "step": 3}, quiet)
+    plain, _ = diffuse.run(models, tensors, {**chosen, "latent_influence": None}, quiet)
+    assert torch.equal(rest["latents"], whole["latents"])
+    assert not torch.equal(whole["latents"], plain["latents"])
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_resumes_bit_equal_too(models: Models, folders: dict[str, Path], dtype: str) -> None:
     chosen = settings(folders["sd1"], scheduler="dpmpp_2m")

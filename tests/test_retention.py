@@ -149,6 +149,9 @@ WAITS_AS: list[tuple[str, Callable[[Path], None]]] = [
     (".work/20261122T000000Z-000001-ffffffff/in/cat.0a1b2c3d.tiff", Path.touch),
     (".work/20261122T000000Z-000001-ffffffff/back.1/cat.0a1b2c3d.tiff", Path.touch),
     ("failed/2-diffuse/cat.ffffffff/cat.0a1b2c3d.tiff", Path.touch),
+    ("hold/2-diffuse/later/cat.0a1b2c3d.tiff", Path.touch),
+    ("hold/2-diffuse/cat.tiff", Path.touch),  # an editor dropped the id, and a person the part of the name: the stem is left
+    ("embeddings/style.tiff", an_artifact),
 ]
 
 
@@ -168,6 +171,29 @@ def test_an_original_stays_while_its_artifact_waits_and_goes_afterwards(
     waiting.unlink()
     sweeping.sweep(NOW)
     assert not original.exists()
+
+
+def test_originals_that_are_needed_do_not_count_as_room_that_was_made(root: Path) -> None:
+    needed, old, new = (
+        aged(root / f".keep/{name}.tiff", days, b"x" * 1000)
+        for name, days in (("cat.0a1b2c3d", 30), ("dog.12345678", 20), ("fox.23456789", 10))
+    )
+    (root / "hold/2-diffuse/cat.0a1b2c3d.tiff").touch()
+    retention(root, originals=Shelf(gb=2000 / 1e9)).sweep(NOW)
+    assert [path.exists() for path in (needed, old, new)] == [True, False, True]
+
+
+def test_what_somebody_else_deletes_first_is_no_complaint(root: Path) -> None:
+    class Person(Ops):
+        def unlink(self, path: Path) -> None:
+            path.unlink()
+            super().unlink(path)
+
+    paths = [aged(root / "previews/a.png", 50), aged(root / "previews/b.png", 40)]
+    sweeping = retention(root, Person(), previews=Shelf(days=30))
+    sweeping.sweep(NOW)
+    assert not any(path.exists() for path in paths)
+    assert sweeping.complaints() == ()
 
 
 def test_an_artifact_that_moves_back_during_the_look_still_keeps_its_original(root: Path) -> None:

@@ -218,7 +218,7 @@ def test_a_record_of_another_artifact_is_ignored(tmp_path: Path) -> None:
     assert found.header.id == "3f9a1c2e"
     assert found.header.recipe == {}
     assert set(found.tensors) == {"latents"}
-    assert "the full record belongs to artifact 22222222" in found.notes[0]
+    assert "the full record belongs to artifact '22222222'" in found.notes[0]
     assert "the exact tensors were ignored" in found.notes[1]
     repaired = tiffsd.repair(found, married())
     equal(repaired, married())

@@ -1,8 +1,11 @@
 """The lifecycle, in this process and without a worker: what needs no maths is decided in the front."""
 
+import errno
 import json
 import logging
+import os
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +15,8 @@ import pytest
 
 from daemon.config import Config
 from daemon.errors import InputError, OutOfMemory, SpoolError
-from daemon.service import Service
+from daemon.service import UNCLAIMED, UNREFUSED, Service
+from daemon.spool import Recovery
 from daemon.troubles import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
 from tests.conftest import wait_until
 
@@ -143,6 +147,158 @@ def test_a_fault_of_the_machine_keeps_the_file_and_tries_it_again_later(tmp_path
         tried(3)
     assert json.loads((tmp_path / "spool/status.json").read_text())["stages"]["text"]["degraded"] is None
     service.stop()
+
+
+def test_once_does_not_wait_for_a_machine_that_keeps_failing(tmp_path: Path) -> None:
+    service = service_in(tmp_path, compute={"ahead": 0})
+    service.spool.create()
+    service.compute = compute = Fitful(OutOfMemory("3 GB are taken"))
+    prompts = [tmp_path / f"spool/inbox/1-text/{name}.txt" for name in ("cat", "dog")]
+    for prompt in prompts:
+        prompt.write_text("a cat")
+    service.run_once()
+    assert all(prompt.exists() for prompt in prompts)
+    assert compute.asked == 1
+
+
+def test_a_job_runs_though_a_person_deleted_the_folder_running(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    service.compute = Fitful(InputError("cat.txt: at fault"))
+    (tmp_path / "spool/running").rmdir()
+    (tmp_path / "spool/inbox/1-text/cat.txt").write_text("a cat")
+    (error,) = ticked(service, lambda: list(tmp_path.glob("spool/failed/1-text/cat.*/error.txt")))
+    assert "at fault" in error.read_text(), "it was not taken for cancelled"
+    service.stop()
+
+
+def test_an_inbox_that_is_none_any_more_degrades_its_stage_and_nothing_else(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    inbox = tmp_path / "spool/inbox/1-text"
+    inbox.rmdir()
+    inbox.touch()
+    (tmp_path / "spool/inbox/3-decode/words.txt").write_text("no latents")
+    ticked(service, lambda: list(tmp_path.glob("spool/failed/3-decode/words.*/error.txt")))
+    ticked(service, lambda: "cannot be read" in str(stages(tmp_path)["text"]["degraded"]))
+    inbox.unlink()
+    inbox.mkdir()
+    ticked(service, lambda: stages(tmp_path)["text"]["degraded"] is None)
+    service.stop()
+
+
+def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.service.REFUSING_SECONDS", 0.02)
+    service = service_in(tmp_path)
+    service.start()
+    inbox = tmp_path / "spool/inbox/3-decode"
+    for number in range(400):
+        (inbox / f"{number}.txt").touch()
+        (inbox / f"{number}.txt").write_text("no latents")
+    left = set()
+
+    def all_refused() -> bool:
+        due = service.tick(time.monotonic())
+        left.add(len(list(inbox.iterdir())))
+        assert not service._scans["decode"].refused or due <= time.monotonic(), "what is left is not forgotten"
+        return not list(inbox.iterdir())
+
+    wait_until(all_refused, what="all are refused")
+    assert len(left) > 3, "the loop had its turn in between"
+    service.stop()
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize(("name", "what"), [("bad.tiff.txt", UNREFUSED), ("good.tiff", UNCLAIMED)])
+def test_a_full_disk_is_tried_once_per_rest_and_the_trouble_ends_with_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str
+) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    tried: list[object] = []
+    monkeypatch.setattr(service.spool, "claim", lambda *drop: (tried.append(drop), full_disk()))
+    now = time.monotonic()
+    files = [tmp_path / "spool/inbox/3-decode" / f"{number}-{name}" for number in range(20)]
+    for file in files:
+        file.write_text("content")
+    for tick in range(20):
+        service.tick(now + tick * 0.1)
+    assert len(tried) == 1
+    service.tick(now + 2 * FIRST_BACKOFF_SECONDS)
+    assert len(tried) == 2
+    assert what in service._troubles.reasons()["decode"]
+    for file in files:
+        file.unlink()
+    service.tick(now + 2 * FIRST_BACKOFF_SECONDS + 1)
+    assert service._troubles.reasons() == {}
+    service.stop()
+
+
+def test_recovery_has_a_clock_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    now = time.monotonic()
+    asked: list[float] = []
+    stuck = [{"a job": OSError("no disk")}] * 2 + [{}]
+
+    def recover(**_: object) -> Recovery:
+        asked.append(tick)
+        return Recovery([], stuck.pop(0))
+
+    monkeypatch.setattr(service.spool, "recover", recover)
+    service._recovery.failed(now)
+    for tick in range(60):
+        service._troubles.note("encode", f"another trouble that never ends, number {tick}", now + tick)
+        service.tick(now + tick)
+    assert asked == [5, 15, 35]
+    service.stop()
+
+
+def test_a_stop_is_not_lost_in_the_instant_before_the_sleep(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.request_stop()
+    service._bell.hush()
+    started = time.monotonic()
+    service._sleep(started + 60)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("spool", ["~nosuchuser/x", '"a\\0b"'])
+def test_a_reload_with_a_spool_that_can_be_no_folder_ends_nothing(tmp_path: Path, spool: str) -> None:
+    service = service_in(tmp_path)
+    service.config_path = tmp_path / "config.yaml"
+    service.config_path.write_text(f"spool: {spool}\n")
+    service.start()
+    service.request_reload()
+    service.tick(time.monotonic())
+    service.tick(time.monotonic())
+    service.stop()
+
+
+def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    service = service_in(tmp_path)
+    service.config_path = tmp_path / "config.yaml"
+    watch = "watch: {settle_seconds: 0.01, settle_unleased_seconds: 0.05, empty_grace_seconds: 0.1, rescan_seconds: 0.3}"
+    service.config_path.write_text(f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\n")
+    service.start()
+    service.request_reload()
+    service.tick(time.monotonic())
+    assert f"read {service.config_path} again; compute.threads will change with the next start" in caplog.messages
+    service.stop()
+
+
+def stages(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "spool/status.json").read_text())["stages"]
+    return found
+
+
+def ticked(service: Service, condition: Callable[[], Any]) -> Any:
+    """Let the service go on until the condition is true."""
+    return wait_until(lambda: (service.tick(time.monotonic()), condition())[1])
 
 
 def test_a_stage_in_trouble_rests_longer_each_time_and_its_reason_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

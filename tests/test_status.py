@@ -1,7 +1,9 @@
 """What the daemon says of itself."""
 
 import json
+import os
 import socket
+import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -56,6 +58,8 @@ def test_systemd_is_told_where_it_listens(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         notify("READY=1")
         assert listener.recv(100) == b"READY=1"
+    (tmp_path / "notify").unlink()
+    notify("nobody listens any more")
 
 
 def test_a_running_file_tells_the_step_and_stays_deleted(root: Path) -> None:
@@ -85,7 +89,7 @@ def test_programs_read_the_step_of_each_running_job(root: Path) -> None:
     file = RunningFile(root, "diffuse", name="cat\n.0a1b2c3d.txt")
     file.start()
     file.update(3, 30)
-    write_status(root, read_status(root, now=NOON))
+    write_status(root, read_status(root, now=NOON, alive=True))
     (job,) = json.loads((root / "status.json").read_text())["running"]
     assert job == {"name": "cat\\n.0a1b2c3d", "stage": "diffuse", "doing": "step 3 of 30", "step": 3, "steps": 30}
 
@@ -97,3 +101,86 @@ def test_done_counts_what_lies_in_the_folder_of_this_day_and_nothing_else(root: 
     (root / "pictures/e.0a1b2c3d.png").touch()
     status = read_status(root, now=NOON)
     assert (status.done_today, status.pictures) == (2, 1)
+
+
+def test_a_folder_that_cannot_be_read_counts_nothing_and_hinders_nothing(root: Path) -> None:
+    (root / "inbox/1-text").rmdir()
+    (root / "inbox/1-text").touch()
+    (root / "running").rmdir()
+    (root / "running").touch()
+    status = read_status(root, now=NOON, alive=True)
+    assert (status.stages["text"].waiting, status.stages["text"].paused, status.running) == (0, False, ())
+
+
+def test_what_a_person_puts_into_running_is_neither_followed_nor_waited_for(root: Path) -> None:
+    (root / "secret").write_text("text: a secret")
+    (root / "running/link.txt").symlink_to(root / "secret")
+    os.mkfifo(root / "running/pipe.txt")
+    (root / "running/folder.txt").mkdir()
+    (root / "running/long.txt").write_text("text: " + "x" * 1_000_000)
+    (job,) = read_running(root)
+    assert job.name == "long"
+    assert len(job.doing) < 5000
+
+
+def test_a_link_in_the_way_of_the_status_is_not_written_through(root: Path) -> None:
+    (root / "mine").write_text("mine")
+    for name in (".status.json.part", ".status.txt.part"):
+        (root / name).symlink_to(root / "mine")
+    write_status(root, read_status(root, now=NOON))
+    assert (root / "mine").read_text() == "mine"
+    assert json.loads((root / "status.json").read_text())["alive"] is False
+
+
+def test_a_job_that_a_killed_daemon_left_is_not_running_but_interrupted(root: Path) -> None:
+    RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt").start()
+    (root / ".work/20261122T000000Z-000001-0a1b2c3d").mkdir()
+    dead = read_status(root, now=NOON, alive=False)
+    assert (dead.running, dead.interrupted) == ((), 1)
+    assert "0 running" in dead.line()
+    assert "1 interrupted, to go on at the next start" in dead.line()
+    living = read_status(root, now=NOON, alive=True)
+    assert (len(living.running), living.interrupted) == (1, 0)
+    assert "interrupted" not in living.line()
+
+
+def test_a_running_file_makes_its_folder_and_says_where_it_cannot(root: Path) -> None:
+    (root / "running").rmdir()
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
+    file.start()
+    assert not file.deleted()
+    file.end()
+    (root / "running").rmdir()
+    (root / "running").touch()
+    with pytest.raises(OSError, match="running"):
+        file.start()
+    file.update(1, 2)
+    file.end()
+
+
+def test_a_fifo_in_the_place_of_a_running_file_holds_no_job_up(root: Path) -> None:
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
+    os.mkfifo(file.path)
+    file.update(1, 2)
+    with pytest.raises(OSError, match=r"cat\.0a1b2c3d"):
+        file.start()
+
+
+def test_a_running_file_can_be_read_in_every_instant_of_its_job(root: Path) -> None:
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
+    file.start()
+    done = threading.Event()
+
+    def count() -> None:
+        for step in range(3000):
+            file.update(step, 3000)
+        done.set()
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    said = set()
+    while not done.is_set():
+        said |= {job.stage for job in read_running(root)}
+    counting.join()
+    assert said == {"diffuse"}
+    assert file.path.read_text() == "diffuse: step 2999 of 3000\nDelete this file to cancel the job.\n"

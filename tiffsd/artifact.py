@@ -3,6 +3,7 @@
 Sections 2 and 6 of `tiffsd/spec.py`; nothing here knows files.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,15 +11,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.canvas import EMBEDDING_ROWS, Canvas, canvas_tensor, check_pixels, fitted, named_tensors, read_canvas, to_pixels
+from tiffsd.canvas import (
+    EMBEDDING_ROWS,
+    Canvas,
+    canvas_tensor,
+    check_pixels,
+    fitted,
+    named_tensors,
+    page_size,
+    read_canvas,
+    to_pixels,
+)
 from tiffsd.header import Header
 from tiffsd.pixels import check_picture
-from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, Layout, WrongKind
+from tiffsd.spec import LARGEST_SIDE, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, Layout, TooLarge, WrongKind
 
 Tensors = Mapping[str, NDArray[Any]]
 
 CANVAS_TENSORS = {Kind.LATENTS: ("latents",), Kind.EMBEDDING: EMBEDDING_ROWS, Kind.PICTURE: ("picture",)}
+# What a file of a kind must not hold beside its own.
+FOREIGN = {Kind.LATENTS: {"picture"}, Kind.EMBEDDING: {"picture", "latents"}, Kind.PICTURE: set[str]()}
 HISTORY_PREFIX = "scheduler."
+RANKS = {
+    "latents": 3,
+    "prompt_embeds": 2,
+    "negative_prompt_embeds": 2,
+    "pooled_prompt_embeds": 1,
+    "negative_pooled_prompt_embeds": 1,
+    "mask": 2,
+}
 
 
 @dataclass(frozen=True)
@@ -93,8 +114,13 @@ def _settled(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Ar
 
 
 def check(artifact: Artifact) -> None:
-    """Refuse to write what could not be read again: BadShape for a missing or other canvas tensor, BadValues for its content."""
+    """Refuse to write what could not be read again.
+
+    BadShape for a missing or other canvas tensor and for shapes that contradict each other, WrongKind for tensors of another kind,
+    TooLarge beyond the limits, BadValues for the content of the canvas.
+    """
     header, label = artifact.header, f"artifact {artifact.header.id}"
+    _check_kept_together(artifact, label)
     if header.kind is Kind.PICTURE:
         found = artifact.tensors.get("picture")
         shape = () if found is None else found.shape
@@ -106,12 +132,46 @@ def check(artifact: Artifact) -> None:
             f"{label} has {' + '.join(CANVAS_TENSORS[header.kind])} of shape {list(shape)}, and its header says "
             f"{list(header.size)}; the two must be equal to be written"
         )
+    _check_limits(header, label)
     if found.dtype.kind != "f":
         raise BadValues(f"{label} holds {found.dtype} on its canvas, and a canvas is made of floats; convert it to float32")
     if header.kind is Kind.PICTURE:
         check_picture(found, name=label)
     else:
         check_pixels(to_pixels(found, header), header, name=label)
+
+
+def _check_kept_together(artifact: Artifact, label: str) -> None:
+    """Refuse tensors that no file of this kind may hold, or that are of other ranks or widths than they should be."""
+    kind, tensors = artifact.header.kind, artifact.tensors
+    strangers = sorted(FOREIGN[kind] & tensors.keys())
+    if strangers:
+        raise WrongKind(
+            f"{label} is {NOUNS[kind]} and holds {' and '.join(strangers)}, which a file of its own should; take it out"
+        )
+    if not consistent(tensors):
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items() if name in RANKS)
+        raise BadShape(
+            f"{label} has tensors whose shapes contradict each other or have a batch axis: {shapes}; "
+            f"give it those of section 2 of the specification"
+        )
+
+
+def _check_limits(header: Header, label: str) -> None:
+    height, width = page_size(header)
+    if max(height, width) > LARGEST_SIDE:
+        raise TooLarge(f"{label} would be a canvas of {width}x{height}, and sides of 1 to {LARGEST_SIDE} are read; make it smaller")
+    samples = height * width if header.kind is Kind.EMBEDDING else math.prod(header.size)
+    if samples > MOST_SAMPLES[header.kind]:
+        raise TooLarge(
+            f"{label} has {samples:,} samples, and {header.kind} of at most {MOST_SAMPLES[header.kind]:,} are read; make it smaller"
+        )
+
+
+def consistent(tensors: Tensors) -> bool:
+    """Whether the tensors that section 2 knows are of its ranks, and the halves of an embedding of one width."""
+    ranks = all(tensors[name].ndim == rank for name, rank in RANKS.items() if name in tensors)
+    return ranks and len({tensors[name].shape[1] for name in EMBEDDING_ROWS if name in tensors}) <= 1
 
 
 def size_of(tensors: Tensors, kind: Kind) -> tuple[int, ...]:

@@ -63,6 +63,16 @@ def grid(channels: int) -> tuple[int, int]:
     return channels // columns, columns
 
 
+def page_size(header: Header) -> tuple[int, int]:
+    """Height and width in pixels of each page that this header asks for."""
+    if header.kind is Kind.PICTURE:
+        return header.size[0], header.size[1]
+    if header.kind is Kind.EMBEDDING:
+        return header.size[0] + header.size[1], header.size[2]
+    rows, columns = grid(header.size[0]) if header.layout is Layout.MOSAIC else (1, 1)
+    return rows * header.size[1], columns * header.size[2]
+
+
 def canvas_tensor(tensors: Mapping[str, NDArray[Any]], kind: Kind) -> Floats | None:
     """The tensor that is painted: latents (C, h, w), or the rows of an embedding (1, T + U, D); None if it is not there."""
     if kind is Kind.LATENTS:

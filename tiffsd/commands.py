@@ -143,7 +143,11 @@ def convert(
 
     if dtype not in (None, "float16", "float32"):
         raise typer.BadParameter(f"{dtype} is neither float16 nor float32", param_hint="--dtype")
+    if prototype and (layout or dtype):
+        raise typer.BadParameter("the prototype's files have one layout and one precision; say no others", param_hint="--prototype")
     artifact = _read(file)
+    if not (prototype or layout or dtype or _gains_by_writing(artifact)):
+        raise typer.BadParameter(f"{file.name} is TIFFSD already; say what is to change: --layout, --dtype or --prototype")
     if prototype:
         _write_prototype(artifact, file, output)
     else:
@@ -190,7 +194,9 @@ def paste(
 def blend(
     first: File,
     second: File,
-    weight: Annotated[float, typer.Option("--weight", min=0, max=1, help="0 is the first file, 1 the second.")] = 0.5,
+    weight: Annotated[
+        float | None, typer.Option("--weight", min=0, max=1, help="0 is the first file, 1 the second; 0.5 where it is left out.")
+    ] = None,
     mask: Annotated[Path | None, typer.Option("--mask", help="A picture: black is the first file, white the second.")] = None,
     output: Output = None,
 ) -> None:
@@ -200,7 +206,10 @@ def blend(
     """
     from tiffsd.edit import blend as blended
 
-    _write(blended(_read(first), _read(second), _read_mask(mask) if mask else weight), first, output)
+    if mask and weight is not None:
+        raise typer.BadParameter("a mask says the weight of each place; give one of the two", param_hint="--mask")
+    share = 0.5 if weight is None else weight
+    _write(blended(_read(first), _read(second), _read_mask(mask) if mask else share), first, output)
 
 
 @app.command()
@@ -216,6 +225,8 @@ def scale(
     """
     from tiffsd.edit import scale as scaled
 
+    if latents == prompt == 1:
+        raise typer.BadParameter("say a factor other than 1: --latents or --prompt")
     _write(scaled(_read(file), latents=latents, prompt=prompt), file, output)
 
 
@@ -247,7 +258,7 @@ def split(
     from tiffsd.edit import split as halves
 
     for ending, half in zip(("_latent", "_prompt"), halves(_read(file)), strict=True):
-        name = output.with_name(f"{output.name}{ending}.tiff") if output else None
+        name = _ending_in(output, f"{ending}.tiff") if output else None
         _write(half, file.with_name(f"{_stem(file)}{ending}.tiff"), name)
 
 
@@ -311,15 +322,24 @@ def _read_mask(path: Path) -> "NDArray[np.float64]":
     import numpy as np
     from PIL import Image
 
-    from tiffsd.spec import Kind
+    from tiffsd.spec import Kind, TooLarge
 
     if path.suffix.lower() in (".tif", ".tiff"):
         weights: NDArray[np.float64] = _read(path, Kind.PICTURE).tensors["picture"].mean(axis=2, dtype=np.float64).clip(0, 1)
         return weights
-    with Image.open(path) as image:
-        wide = image.mode.startswith("I")  # 16 bits, which convert("L") would clip instead of scale
-        levels = np.asarray(image if wide else image.convert("L"), np.float64)
+    try:
+        with Image.open(path) as image:
+            wide = image.mode.startswith("I")  # 16 bits, which convert("L") would clip instead of scale
+            levels = np.asarray(image if wide else image.convert("L"), np.float64)
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"{path.name} has more pixels than any picture; make a mask of the size of what is blended") from error
     return levels / (65535 if wide else 255)
+
+
+def _gains_by_writing(artifact: "Artifact") -> bool:
+    """Whether the file is not what TIFFSD would write: of another program, or saved by one."""
+    known = artifact.header.recipe or artifact.header.history
+    return bool(artifact.notes or artifact.painted or not known)
 
 
 def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
@@ -336,7 +356,7 @@ def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) ->
 
     stem = _stem(origin).removesuffix(ending(origin.name) or "")
     for name, planes in plain(artifact.tensors, artifact.header).items():
-        path = output.with_name(f"{output.name}{name}.tiff") if output else _unused(origin.with_name(f"{stem}{name}.tiff"))
+        path = _ending_in(output, f"{name}.tiff") if output else _unused(origin.with_name(f"{stem}{name}.tiff"))
         write_plain(path, planes)
         typer.echo(f"wrote {path}")
 
@@ -344,7 +364,7 @@ def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) ->
 def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:
     from PIL import Image
 
-    from tiffsd.file import replacing
+    from tiffsd.atomic import replacing
 
     with replacing(path) as file:
         Image.fromarray(levels).save(file, format="PNG")
@@ -355,6 +375,12 @@ def _stem(path: Path) -> str:
     """What a person called the file: its name without id and extension."""
     found = NAME.fullmatch(path.name)
     return found["stem"] if found else path.name
+
+
+def _ending_in(output: Path, ending: str) -> Path:
+    if not output.name:
+        raise IsADirectoryError(f"{output} is a folder; give the name that the files shall begin with")
+    return output.with_name(f"{output.name}{ending}")
 
 
 def _unused(path: Path) -> Path:

@@ -27,7 +27,7 @@ Values = NDArray[Any]
 POOLED = ("pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", *POOLED)
 CANVAS_NAMES = {Kind.LATENTS: ("latents",), Kind.EMBEDDING: EMBEDDING_TENSORS, Kind.PICTURE: ("picture",)}
-WORDS = ("prompt", "negative_prompt", "clip_skip")
+WORDS = ("prompt", "negative_prompt", "clip_skip", "embedding")  # the last is the name of a saved one
 ENCODED_BY = (*WORDS, "model")
 LARGEST_FACTOR = 100.0
 # Below this angle the two noises are one, and the circle through them is a line.
@@ -110,7 +110,8 @@ def scale(artifact: Artifact, *, latents: float = 1.0, prompt: float = 1.0) -> A
 def marry(latents: Artifact, embedding: Artifact) -> Artifact:
     """Latents with the embedding (of an embedding file, or of other married latents) in the place of their own, and its words.
 
-    Raises WrongKind where the first are no latents or the second holds no embedding.
+    Where the embedding was edited before, its words no longer tell it, and the history counts that as painted. Raises WrongKind
+    where the first are no latents or the second holds no embedding.
     """
     if latents.header.kind is not Kind.LATENTS or "prompt_embeds" not in embedding.tensors:
         raise WrongKind(
@@ -121,7 +122,17 @@ def marry(latents: Artifact, embedding: Artifact) -> Artifact:
     words = {key: embedding.header.recipe[key] for key in WORDS if key in embedding.header.recipe}
     header = replace(latents.header, recipe={**_wordless(latents.header.recipe), **words})
     notes = _oddities(embedding, latents, states=False)
-    return _edited(latents, "marry", {**_without_embedding(latents.tensors), **brought}, header, notes=notes, source=embedding)
+    return _edited(
+        latents,
+        "marry",
+        {**_without_embedding(latents.tensors), **brought},
+        header,
+        # Noise knows nothing of the words that follow it.
+        repaints=latents.header.state is not State.NOISE,
+        untold=_painted_so_far(embedding),
+        notes=notes,
+        source=embedding,
+    )
 
 
 def split(artifact: Artifact) -> tuple[Artifact, Artifact]:
@@ -141,8 +152,9 @@ def with_settings(artifact: Artifact, settings: Mapping[str, Any]) -> Artifact:
     """Change settings in the recipe; None removes one. Values are not checked here: the vocabulary is the daemon's.
 
     Words that change (prompt, negative_prompt, clip_skip, model) take the old embedding out of latents, so that the daemon encodes
-    the new ones; a new seed takes the generator's state out. Raises BadValues for what the artifact itself decides: the size of
-    latents, the words of an embedding, the steps of half-done latents.
+    the new ones, and the name of a saved embedding out of the recipe; a new seed takes the generator's state out, and the history
+    counts all latents as painted, because they begin with another. Raises BadValues for what the artifact itself decides: the size
+    and the saved embedding of latents, the words of an embedding, steps and scheduler of half-done latents.
     """
     old = artifact.header.recipe
     changed = {key for key, value in settings.items() if old.get(key) != value}
@@ -153,9 +165,15 @@ def with_settings(artifact: Artifact, settings: Mapping[str, Any]) -> Artifact:
         notes.append("the embedding of the old words was taken out; the daemon encodes the new ones")
     if "seed" in changed and tensors.pop("generator_state", None) is not None:
         notes.append("the state of the random numbers was taken out, so that the new seed counts for noise that is added")
-    recipe = {key: value for key, value in {**old, **settings}.items() if value is not None}
+    began_otherwise = "seed" in changed and old.get("seed") is not None and "latents" in tensors
+    if began_otherwise:
+        notes.append(f"the noise that these latents began with is that of seed {old['seed']}")
+    other_words = changed & set(ENCODED_BY) and "embedding" not in changed
+    kept = _without(old, "embedding") if other_words else old
+    recipe = {key: value for key, value in {**kept, **settings}.items() if value is not None}
     what = " ".join(["set", *sorted(changed)])
-    return _edited(artifact, what, tensors, replace(artifact.header, recipe=recipe), notes=notes)
+    untold = tensors["latents"].size if began_otherwise else 0
+    return _edited(artifact, what, tensors, replace(artifact.header, recipe=recipe), untold=untold, notes=notes)
 
 
 def convert(artifact: Artifact, *, layout: Layout | None = None, dtype: str | None = None) -> Artifact:
@@ -182,10 +200,14 @@ def _edited(
     header: Header | None = None,
     *,
     repaints: bool = False,
+    untold: int = 0,
     notes: tuple[str, ...] | list[str] = (),
     source: Artifact | None = None,
 ) -> Artifact:
-    """The artifact with other tensors, as one of its own; `repaints` says that its recipe no longer tells how it was made."""
+    """The artifact with other tensors, as one of its own; `repaints` says that its recipe no longer tells how it was made.
+
+    `untold` counts values that the recipe does not tell either, although they are those that were there.
+    """
     before, header = artifact.tensors, header or artifact.header
     moved = "latents" in tensors and not np.array_equal(before["latents"], tensors["latents"])
     kept = {name: tensor for name, tensor in tensors.items() if not (moved and name.startswith(HISTORY_PREFIX))}
@@ -193,7 +215,7 @@ def _edited(
     entry: dict[str, Any] = {"stage": "edit", "id": new_id(), "at": datetime.now(UTC).isoformat(timespec="seconds"), "what": what}
     if source is not None:
         entry["with"] = source.header.id
-    painted = artifact.painted + (_changed(before, kept) if repaints else 0)
+    painted = artifact.painted + untold + (_changed(before, kept) if repaints else 0)
     entry |= {"painted": painted} if painted else {}
     said = [*artifact.notes, *notes, *(forgotten if len(kept) < len(tensors) else [])]
     entry |= {"notes": said} if said else {}
@@ -205,6 +227,12 @@ def _changed(before: Tensors, after: Tensors) -> int:
     """How many values of what was there before are others now."""
     pairs = [(before[name], after[name]) for name in ("latents", "picture", *EMBEDDING_TENSORS) if name in before and name in after]
     return sum(b.size if a.shape != b.shape else int(np.count_nonzero(a != b)) for a, b in pairs)
+
+
+def _painted_so_far(artifact: Artifact) -> int:
+    """How many values were painted, now and in the history; what is no number there counts as none."""
+    counts = [entry.get("painted") for entry in artifact.header.history]
+    return artifact.painted + sum(count for count in counts if isinstance(count, int))
 
 
 def _crop_mask(tensors: dict[str, Values], region: Region, whole: Region) -> list[str]:
@@ -290,20 +318,27 @@ def _check_changeable(artifact: Artifact, changed: set[str], recipe: Mapping[str
         raise BadValues(f"artifact {header.id} is {extent(header)} by its latents; to change its size, crop it")
     if header.kind is Kind.EMBEDDING and changed & set(ENCODED_BY):
         raise BadValues(f"artifact {header.id} is an embedding, which is made of its words; encode other words instead")
-    if header.state is State.PARTIAL and "steps" in changed:
+    if header.kind is Kind.LATENTS and "embedding" in changed and recipe.get("embedding") is not None:
+        raise BadValues(f"artifact {header.id} holds its embedding itself; to put the saved one in, marry the two")
+    if header.state is State.PARTIAL and changed & {"steps", "scheduler"}:
         raise BadValues(
             f"artifact {header.id} stopped at step {header.step} of {header.steps}, and has a place on no other schedule; "
-            f"finish it with these steps"
+            f"finish it with these steps and this scheduler"
         )
     if artifact.married and changed & set(ENCODED_BY) and recipe.get("prompt") is None:
+        named = "it would no longer name" if artifact.header.recipe.get("prompt") is not None else "it does not name"
         raise BadValues(
-            f"artifact {header.id} holds the embedding of a prompt that it does not name, and all words are encoded together; "
+            f"artifact {header.id} holds the embedding of a prompt that {named}, and all words are encoded together; "
             f"set the prompt too"
         )
 
 
 def _wordless(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in recipe.items() if key not in WORDS}
+    return _without(recipe, *WORDS)
+
+
+def _without(recipe: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in recipe.items() if key not in keys}
 
 
 def _without_embedding(tensors: Tensors) -> dict[str, Values]:

@@ -13,30 +13,18 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from tiffsd.artifact import CANVAS_TENSORS, size_of
-from tiffsd.canvas import EMBEDDING_ROWS
+from tiffsd.artifact import CANVAS_TENSORS, consistent, size_of
 from tiffsd.header import Header
-from tiffsd.spec import BadShape, BadValues, Kind
+from tiffsd.spec import BadValues, Kind
 
 STORABLE = "biuf"
-RANKS = {
-    "latents": 3,
-    "prompt_embeds": 2,
-    "negative_prompt_embeds": 2,
-    "pooled_prompt_embeds": 1,
-    "negative_pooled_prompt_embeds": 1,
-    "mask": 2,
-}
 
 
 def encode_tensors(tensors: Mapping[str, NDArray[Any]], *, artifact_id: str) -> bytes:
-    """Named tensors -> ASCII; BadValues for a dtype that safetensors has no name for, BadShape for shapes that contradict."""
+    """Named tensors -> ASCII; BadValues for a dtype that safetensors has no name for."""
     for name, tensor in tensors.items():
         if tensor.dtype.kind not in STORABLE or tensor.dtype == np.longdouble:
             raise BadValues(f"the tensor {name} of artifact {artifact_id} is {tensor.dtype}, which a TIFFSD file cannot hold")
-    if not _consistent(tensors):
-        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items() if name in RANKS)
-        raise BadShape(f"artifact {artifact_id} has tensors whose shapes contradict each other or have a batch axis: {shapes}")
     stored = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
     return binascii.b2a_base64(save(stored, metadata={"id": artifact_id}), newline=False)
 
@@ -47,7 +35,7 @@ def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[
         blob = binascii.a2b_base64(text, strict_mode=True)
         owner = _metadata(blob).get("id")
         if owner != artifact_id:
-            return f"they belong to artifact {str(owner)[:20]}"
+            return f"they belong to artifact {str(owner)[:20]!r}"
         return {name: np.asarray(tensor) for name, tensor in load(blob).items()}
     except (binascii.Error, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"they are damaged ({type(error).__name__})"
@@ -60,7 +48,7 @@ def tensors_of(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str 
     tensors = decode_tensors(text, artifact_id=header.id)
     if isinstance(tensors, str):
         return {}, f"the exact tensors were ignored, {tensors}, so the canvas counts as it is"
-    if not _consistent(tensors):
+    if not consistent(tensors):
         return {}, "the exact tensors were ignored, their shapes contradict each other, so the canvas counts as it is"
     if header.kind is Kind.PICTURE:
         return tensors, None
@@ -70,11 +58,6 @@ def tensors_of(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str 
     if size_of(tensors, header.kind) != header.size:
         return {}, "the exact tensors were ignored, they have another size than the metadata says, so the canvas counts as it is"
     return tensors | {key: tensors[key].astype(np.float32, copy=False) for key in names}, None
-
-
-def _consistent(tensors: Mapping[str, NDArray[Any]]) -> bool:
-    ranks = all(tensors[name].ndim == rank for name, rank in RANKS.items() if name in tensors)
-    return ranks and len({tensors[name].shape[1] for name in EMBEDDING_ROWS if name in tensors}) <= 1
 
 
 def _metadata(blob: bytes) -> dict[str, Any]:

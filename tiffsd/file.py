@@ -16,29 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, check, settle
+from tiffsd.artifact import Artifact, settle
+from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
-from tiffsd.canvas import canvas_tensor, paint
-from tiffsd.exact import encode_tensors, tensors_of
-from tiffsd.header import Header, header_from, id_in_name, new_id, parse, render
+from tiffsd.content import Content, check_length, content_of
+from tiffsd.exact import tensors_of
+from tiffsd.header import Header, header_from, id_in_name, new_id, parse
 from tiffsd.outline import GRAY, Outline, check_outlines
 from tiffsd.pixels import Page, to_canvas, to_picture
 from tiffsd.profile import id_in_profile, profile
 from tiffsd.spec import (
     DESCRIPTION_TAG,
-    LARGEST_RECORD_BYTES,
-    LARGEST_TENSORS_BYTES,
     NOUNS,
     PAGE_NAME,
     PAGE_NAME_TAG,
     PROFILE_TAG,
     RECORD_TAG,
     TENSORS_TAG,
+    BadShape,
     Kind,
     Layout,
     NotTiffsd,
     TiffsdError,
-    TooLarge,
     Truncated,
     WrongKind,
 )
@@ -65,17 +64,14 @@ def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -
     """Write an artifact, in another layout than its header's if asked to.
 
     A path is replaced atomically (temporary file beside it, fsync, rename); a binary file object is written to as it is, and
-    neither synced nor closed. Raises BadShape, BadValues, BadHeader where the artifact could not be read again.
+    neither synced nor closed. Raises BadShape, BadValues, BadHeader, TooLarge where the artifact could not be read again.
     """
-    header = artifact.header if layout is None else replace(artifact.header, layout=layout)
-    artifact = replace(artifact, header=header)
-    texts = render(header)
-    check(artifact)
+    content = content_of(artifact if layout is None else replace(artifact, header=replace(artifact.header, layout=layout)))
     if not isinstance(target, str | os.PathLike):
-        _write_pages(target, artifact, texts)
+        _write_pages(target, content)
         return
     with replacing(Path(target)) as file:
-        _write_pages(file, artifact, texts)
+        _write_pages(file, content)
 
 
 def write_plain(path: Path, planes: NDArray[Any]) -> None:
@@ -86,20 +82,6 @@ def write_plain(path: Path, planes: NDArray[Any]) -> None:
         else:
             for plane in planes:
                 _write_page(tiff, file, plane, photometric="minisblack")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write to that takes the place of `path` at the end: whole, or not at all."""
-    part = path.with_name(f".{new_id()}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read(source: Source, *, expect: Kind | None = None, name: str | None = None, decode: Decode | None = None) -> Artifact:
@@ -117,11 +99,12 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None,
             raise WrongKind(
                 f"{label} holds {NOUNS[kind]}, and this place takes {NOUNS[expect]}; use it where {NOUNS[kind]} can be taken"
             )
-        pages = pages[:1] if kind is Kind.PICTURE else pages
+        if kind is Kind.PICTURE and len(pages) > 1:
+            raise BadShape(f"{label} has {len(pages)} pages, and a picture has one; merge the layers and save it again")
         outlines = [_outline(page) for page in pages]
         check_outlines(outlines, kind, label, length=opened.length)
         loaded = _loaded(opened.file, pages, outlines, decode)
-        text = _value(pages[0], TENSORS_TAG, LARGEST_TENSORS_BYTES, label) if header else None
+        text = _value(pages[0], TENSORS_TAG, label) if header else None
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
         artifact = _picture(loaded[0], header, text, artifact_id=artifact_id, label=label)
@@ -159,20 +142,15 @@ def same_tensors(one: Source, other: Source) -> bool:
     texts = []
     for source in (one, other):
         with _opened(source, None) as opened:
-            texts.append(_value(opened.pages()[0], TENSORS_TAG, LARGEST_TENSORS_BYTES, opened.label))
+            texts.append(_value(opened.pages()[0], TENSORS_TAG, opened.label))
     return texts[0] is not None and texts[0] == texts[1]
 
 
-def _write_pages(file: IO[bytes], artifact: Artifact, texts: tuple[str, str]) -> None:
-    header = artifact.header
-    pages = _painted(artifact)
-    stored = {key: tensor for key, tensor in artifact.tensors.items() if key != "picture"}
-    once: list[tuple[int, int, int, str | bytes, bool]] = [(RECORD_TAG, ASCII, 0, texts[1], True)]
-    if stored:
-        once.append((TENSORS_TAG, ASCII, 0, encode_tensors(stored, artifact_id=header.id), True))
-    length = sum(page.nbytes for page in pages) + 2 * sum(tensor.nbytes for tensor in stored.values())
-    with TiffWriter(file, bigtiff=length > MOST_CLASSIC_BYTES, byteorder="<") as tiff:
-        for index, page in enumerate(pages):
+def _write_pages(file: IO[bytes], content: Content) -> None:
+    header = content.header
+    once = [(code, ASCII, 0, text, True) for code, text in content.texts.items()]
+    with TiffWriter(file, bigtiff=content.nbytes > MOST_CLASSIC_BYTES, byteorder="<") as tiff:
+        for index, page in enumerate(content.pages):
             title = [(PAGE_NAME_TAG, ASCII, 0, PAGE_NAME.format(index), False)] if header.layout is Layout.PAGES else []
             _write_page(
                 tiff,
@@ -182,7 +160,7 @@ def _write_pages(file: IO[bytes], artifact: Artifact, texts: tuple[str, str]) ->
                 extrasamples=["unassalpha"] if header.layout is Layout.RGBA else None,
                 planarconfig="contig" if page.ndim == 3 else None,
                 rowsperstrip=page.shape[0],
-                description=texts[0],
+                description=content.essentials,
                 software="tiffsd",
                 iccprofile=profile(header.layout, header.id),
                 extratags=title + (once if index == 0 else []),
@@ -198,18 +176,6 @@ def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: A
     file.seek(position)
     if length < end:
         raise OSError(errno.ENOSPC, f"{end - length} bytes could not be written; {os.strerror(errno.ENOSPC)}")
-
-
-def _painted(artifact: Artifact) -> list[NDArray[Any]]:
-    """The pages of the canvas: gray (H, W), or colour (H, W, samples)."""
-    header = artifact.header
-    if header.kind is Kind.PICTURE:
-        picture = artifact.tensors["picture"]
-        return [picture if picture.dtype == np.float16 else picture.astype(np.float32, copy=False)]
-    tensor = canvas_tensor(artifact.tensors, header.kind)
-    assert tensor is not None  # check() has seen it
-    planes = paint(tensor, header)
-    return [np.moveaxis(planes, 0, -1)] if header.layout is Layout.RGBA else list(planes)
 
 
 def _with_metadata(pages: Sequence[Page], header: Header, text: Any, *, label: str) -> Artifact:
@@ -297,14 +263,14 @@ def _shapes(pages: Sequence[TiffPage]) -> list[Shape]:
 
 def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     """The header that the tags of the first page tell, and what was wrong with it."""
-    description = _value(page, DESCRIPTION_TAG, LARGEST_RECORD_BYTES, label)
+    description = _value(page, DESCRIPTION_TAG, label)
     essentials = parse(description)
-    record = parse(_value(page, RECORD_TAG, LARGEST_RECORD_BYTES, label))
+    record = parse(_value(page, RECORD_TAG, label))
     notes = []
     if essentials is None and isinstance(description, str) and '"tiffsd"' in description:
         notes.append("the ImageDescription is damaged and was ignored")
     if essentials and record and essentials.get("id") != record.get("id"):
-        notes.append(f"the full record belongs to artifact {record.get('id')} and was ignored")
+        notes.append(f"the full record belongs to artifact {str(record.get('id'))[:20]!r} and was ignored")
         record = None
     if not essentials and not record:
         return None, notes
@@ -319,19 +285,16 @@ def _id_inside(page: TiffPage, label: str) -> str | None:
     header, _ = _header(page, label)
     if header is not None:
         return header.id
-    icc = _value(page, PROFILE_TAG, LARGEST_RECORD_BYTES, label)
+    icc = _value(page, PROFILE_TAG, label)
     return id_in_profile(icc) if isinstance(icc, bytes) else None
 
 
-def _value(page: TiffPage, code: int, largest_bytes: int, label: str) -> Any:
+def _value(page: TiffPage, code: int, label: str) -> Any:
     """The text or the bytes of a tag; None where it is missing or of another type."""
     tag = page.tags.get(code)
     if tag is None:
         return None
-    if tag.count > largest_bytes:
-        raise TooLarge(
-            f"{label} has {tag.count} bytes in tag {code}, and at most {largest_bytes} are read; write it again with tiffsd"
-        )
+    check_length(tag.count, code, label)
     return tag.value if isinstance(tag.value, str | bytes) else None
 
 

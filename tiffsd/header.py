@@ -5,14 +5,13 @@ What may be in them, and what is refused, is section 4 of `tiffsd/spec.py`.
 """
 
 import json
-import math
 import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tiffsd.spec import ID_PATTERN, LAYOUTS, MOST_CHANNELS, VERSION, BadHeader, Kind, Layout, NewerFormat, State
+from tiffsd.spec import ID_PATTERN, LARGEST_SIGMA, LAYOUTS, MOST_CHANNELS, VERSION, BadHeader, Kind, Layout, NewerFormat, State
 
 ESSENTIALS = ("tiffsd", "kind", "id", "layout", "size", "state", "sigma", "step", "steps")
 REST = ("parent", "recipe", "history", "software")
@@ -174,8 +173,8 @@ def _sigma(record: Mapping[str, Any], name: str) -> float | None:
     value = record.get("sigma")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise _bad(name, "sigma", "a number from 0 on", value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LARGEST_SIGMA:
+        raise _bad(name, "sigma", f"a number from 0 to {LARGEST_SIGMA:g}", value)
     return float(value)
 
 

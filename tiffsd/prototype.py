@@ -7,6 +7,7 @@
 Its scheduler was LMS, whose sigmas begin at 14.6146 with linear spacing; 11.0706 is what 20 steps of leading spacing begin with.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +26,10 @@ EMBEDDING_ENDINGS = ("_textstate1", "_prompt")
 SCALING_FACTOR = 0.18215
 INITIAL_SIGMAS = (14.6146, 11.0706)
 NEAR = 0.05
+FEW_SIGMAS = 4.0  # the deviation of n numbers of unit noise is within this many times 1 / sqrt(2 n) of 1
 UNSCALED_DEVIATION = 2.0  # what a denoiser sees, and unit noise, is about 1; 1 / 0.18215 is 5.5
+# Flat results; below lie latents in the denoiser's units whose file happens to be called the same.
+UNSCALED_RESULT_DEVIATION = 1.5
 NOISE_DEVIATION = 8.0
 
 _EXTENSION = re.compile(r"(\.[0-9a-f]{8})?\.tiff?$", re.IGNORECASE)
@@ -47,12 +51,11 @@ def kind_by_ending(name: str) -> Kind | None:
 
 def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
     """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed."""
-    deviation = float(raw.std(dtype=np.float64))
-    if deviation <= UNSCALED_DEVIATION:
+    deviation, by_name = float(raw.std(dtype=np.float64)), ending(name)
+    if deviation <= (UNSCALED_RESULT_DEVIATION if by_name in RESULT_ENDINGS else UNSCALED_DEVIATION):
         return raw, None, "four raw channels were taken as latents in the denoiser's units"
-    by_name = ending(name)
     if by_name in NOISE_ENDINGS or (by_name not in RESULT_ENDINGS and deviation > NOISE_DEVIATION):
-        divisor, what = _initial_sigma(deviation)
+        divisor, what = _initial_sigma(deviation, raw.size)
         note = f"a file of the prototype: noise of standard deviation {deviation:.4g}, divided by {what}"
         return raw / np.float32(divisor), State.NOISE, note
     note = f"a file of the prototype: a result of standard deviation {deviation:.4g}, multiplied by {SCALING_FACTOR}"
@@ -95,8 +98,9 @@ def _unscaled(header: Header) -> tuple[str, float]:
     return ("_latent", INITIAL_SIGMAS[0]) if header.state is State.NOISE else ("_unet", 1 / SCALING_FACTOR)
 
 
-def _initial_sigma(deviation: float) -> tuple[float, str]:
+def _initial_sigma(deviation: float, count: int) -> tuple[float, str]:
+    near = max(NEAR, FEW_SIGMAS / math.sqrt(2 * count))
     nearest = min(INITIAL_SIGMAS, key=lambda sigma: abs(deviation / sigma - 1))
-    if abs(deviation / nearest - 1) <= NEAR:
+    if abs(deviation / nearest - 1) <= near:
         return nearest, f"the initial sigma {nearest} of its scheduler"
     return deviation, "that, as it fits no scheduler that is known here"

@@ -59,7 +59,11 @@ def window(region: Region, header: Header) -> tuple[slice, ...]:
     Raises BadShape where the region leaves the picture, is empty, or is off the grid of the latents.
     """
     whole, unit = extent(header), pixels_per_value(header)
-    if region.left + region.width > whole.width or region.top + region.height > whole.height or 0 in (region.width, region.height):
+    begins, beyond = (
+        region.left >= 0 <= region.top,
+        region.left + region.width > whole.width or region.top + region.height > whole.height,
+    )
+    if not begins or beyond or min(region.width, region.height) < 1:
         raise BadShape(
             f"the region {region} does not lie within artifact {header.id}, which is {whole.width}x{whole.height} pixels; "
             f"give one that does"

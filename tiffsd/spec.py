@@ -57,7 +57,8 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
     scheduler.NAME                  any         what a scheduler remembers between two steps, of any type
 
 A reader MUST keep tensors whose names it does not know. Canvas tensors are float32; others are of any type that
-safetensors and numpy share: bool, integers of 8 to 64 bits, float16, float32, float64.
+safetensors and numpy share: bool, integers of 8 to 64 bits, float16, float32, float64. A writer MUST refuse what section 8
+keeps readers from reading.
 
 Latents are stored as the denoiser sees them (multiplied by the scaling factor of the VAE, its shift applied). Initial
 noise is stored as unit noise, drawn in float32 on the CPU, not yet multiplied by a scheduler's sigma. Half-done
@@ -107,7 +108,7 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                 layout    as in section 3
                 size      latents [C, h, w]; embedding [T, U, D]; picture [H, W, 3]
                 state     latents: "noise" | "partial" | "final"
-                sigma     partial latents of a sigma-scaled scheduler: the sigma they have reached, >= 0
+                sigma     partial latents of a sigma-scaled scheduler: the sigma they have reached, 0..1000000
                 step      how many steps are done; steps: of how many
     the rest    parent    the id of the artifact that this one was made from
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
@@ -156,7 +157,7 @@ masks), and MUST take gray with a constant opaque alpha, and gray made RGB with 
 
     of latents and embeddings   8 bits, signed integers, integers in raw layouts (rgba); lossy coding; an Orientation but 1;
                                 an alpha beside gray, or a premultiplied alpha, that is not opaque
-    of all                      NaN, infinity, pixels beyond the limits; a wrong number of channels or pages
+    of all                      NaN, infinity, pixels beyond the limits; a wrong number of channels or pages (a picture has one)
     clipped canvases            floats all within 0..1, where at least 1 % (CLIPPED_SHARE) of the exact pixels lie beyond and
                                 all of these are at the bound; without exact tensors, rgba all within 0..1, with at least
                                 5 % (CUT_SHARE) of the pixels exactly 0 and as many exactly 1
@@ -183,14 +184,16 @@ _state2 _unet are latents, _textstate1 _prompt an embedding.
                         leave -0.5..1.5; four channels are raw, unless their standard deviation is below 0.3 and their mean
                         within 0.3..0.7 (pages that Python tools joined)
     raw four channels   of the prototype are rescaled: standard deviation above 8 (or above 2 and a name in _state1, _latent):
-                        noise times a scheduler's sigma, divided by 14.6146 or 11.0706 if that gives unit noise within 5 %,
-                        else by its standard deviation; above 2: a result, times 0.18215
+                        noise times a scheduler's sigma, divided by 14.6146 or 11.0706 if that gives unit noise within 5 %
+                        (within 4 / sqrt(2 n) of n values, if that is more), else by its standard deviation; above 2 (above 1.5
+                        and a name in _state2, _unet): a result, times 0.18215
     state               noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal neighbours
                         below 0.1; else final
 
 8. Limits, checked before anything is allocated
 -----------------------------------------------
     |pixel|                     1000 of latents and pictures, 100000 of embeddings
+    sigma                       1000000
     one side                    65536 pixels
     pages, channels             256 pages, 128 channels of latents
     samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
@@ -291,6 +294,7 @@ CUT_SHARE = 0.05
 
 LARGEST_PIXEL = 1000.0
 LARGEST_EMBEDDING_PIXEL = 100_000.0
+LARGEST_SIGMA = 1e6
 LARGEST_SIDE = 65_536
 LARGEST_RECORD_BYTES = 16 * 2**20
 LARGEST_TENSORS_BYTES = 2**30

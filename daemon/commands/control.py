@@ -1,6 +1,7 @@
 """Commands that do what people can do by hand: files moved between folders, and the signs PAUSE and HOLD put and taken away."""
 
 from collections.abc import Callable, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Annotated
 
@@ -118,7 +119,7 @@ def _located(path: Path, under: Path) -> Path:
     """A path as given, or the one entry of that name in the folders below `under`."""
     if path.exists():
         return path.parent.resolve() / path.name
-    found = list(under.glob(f"*/{path.name}"))
+    found = list(under.glob(f"*/{escape(path.name)}"))
     if len(found) != 1:
         raise DaemonError(f"{path}: there {'is no file' if not found else 'are several files'} of that name below {under}")
     return found[0]

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from daemon.commands import ConfigOption, out, spool_root
+from daemon.plain_files import opened
 from daemon.status import Status, read_status
 
 WATCH_SECONDS = 1.0
@@ -54,7 +55,8 @@ def _current(root: Path) -> Status:
     if not counted.alive:
         return counted
     try:
-        said = json.loads((root / "status.json").read_text(encoding="utf-8"))
+        with opened(root / "status.json") as file:
+            said = json.load(file)
         return read_status(
             root,
             now=now,

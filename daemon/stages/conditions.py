@@ -28,8 +28,9 @@ def latents_for(models: Models, model: Model, tensors: Mapping[str, torch.Tensor
             f"the latents are {tuple(latents.shape)}, and the model {model.name!r} ({family.name}) takes heights and widths that "
             f"are multiples of {patch}; crop them to one"
         )
-    scaled = latents.float() * _influence(settings, "latent_influence")
-    return scaled[None].to(model.device, model.torch_dtype)
+    # Half-done latents were multiplied when their loop began.
+    factor = 1.0 if settings["state"] == "partial" else _influence(settings, "latent_influence")
+    return (latents.float() * factor)[None].to(model.device, model.torch_dtype)
 
 
 def embeddings_for(

@@ -73,6 +73,26 @@ def test_release_moves_the_file_and_its_settings(root: Path, spool: Spool) -> No
     assert not list((root / "hold/2-diffuse").iterdir())
 
 
+@pytest.mark.parametrize("ways", [("hold", "inbox"), ("inbox", "hold")])
+def test_all_companions_go_with_the_file_and_nothing_else(root: Path, spool: Spool, ways: tuple[str, str]) -> None:
+    source, target = (root / way / "2-diffuse" for way in ways)
+    mine = {"fox.3f9a1c2e.tiff", "fox.txt", "fox_neg.txt", "fox_mask.png", "fox.3f9a1c2e.yaml", "fox.yml"}
+    others = {"fox2.txt", "dog.tiff", "dog_neg.txt", "fox.12345678.tiff"}
+    for name in mine | others:
+        (source / name).write_text(name)
+    move = spool.release_hold if source.parent.name == "hold" else spool.put_on_hold
+    assert move(source / "fox.3f9a1c2e.tiff") == target / "fox.3f9a1c2e.tiff"
+    assert {path.name for path in target.iterdir()} == mine
+    assert {path.name for path in source.iterdir()} == others
+
+
+def test_companions_of_a_half_go_with_it_and_the_other_half_stays(root: Path, spool: Spool) -> None:
+    for name in ("fox_latent.tiff", "fox_prompt.tiff", "fox.yaml"):
+        (root / "hold/2-diffuse" / name).write_text(name)
+    spool.release_hold(root / "hold/2-diffuse/fox_latent.tiff")
+    assert {path.name for path in (root / "inbox/2-diffuse").iterdir()} == {"fox_latent.tiff", "fox.yaml"}
+
+
 def test_release_of_something_else_is_refused(root: Path, spool: Spool) -> None:
     with pytest.raises(SpoolError, match="not in a hold folder"):
         spool.release_hold(root / "pictures/cat.png")

@@ -55,6 +55,17 @@ def test_check_refuses_what_is_missing_or_a_file(root: Path, spool: Spool) -> No
         spool.check()
 
 
+def test_a_folder_of_another_user_is_named_with_the_way_out(root: Path) -> None:
+    class OfRoot(Ops):
+        def make_private(self, folder: Path) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), folder)
+
+    with pytest.raises(
+        SpoolError, match=r"\.work cannot be made or used \(Operation not permitted\); give it to the daemon's user"
+    ):
+        Spool(root, FOLDERS, ops=OfRoot()).create()
+
+
 def _written(path: Path) -> Path:
     path.write_bytes(b"x")
     return path

@@ -1,0 +1,88 @@
+"""How a job waits for its files."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from daemon import lease
+from daemon.config import Config
+from daemon.errors import Cancelled, InputError
+from daemon.rooms import Rooms
+from daemon.running import RunningFile
+from daemon.spool import Claim, Spool
+from daemon.stages import STAGES
+from tests.spool.real import claim_one, drop, inbox_of
+
+UNLEASED = 0.6
+
+
+@pytest.fixture(autouse=True)
+def _ignored_sigio() -> Iterator[None]:
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@pytest.fixture
+def rooms(tmp_path: Path) -> Rooms:
+    config = Config.model_validate({"folder": tmp_path, "watch": {"settle_unleased_seconds": UNLEASED}})
+    spool = Spool(config.spool_folder, {stage.name: stage.folder for stage in STAGES.values()})
+    spool.create()
+    nobody = cast(Any, None)  # nothing is computed here, and nobody is told
+    return Rooms(config, spool, nobody, nobody, lambda _: False, lambda: False)
+
+
+def running_file(rooms: Rooms, claim: Claim) -> RunningFile:
+    running = RunningFile(rooms.spool.root, claim.stage, name=f"cat.{claim.id}.txt")
+    running.start()
+    return running
+
+
+def waited(rooms: Rooms, claim: Claim) -> float:
+    running = running_file(rooms, claim)
+    started = time.monotonic()
+    rooms.await_settled(claim, running)
+    return time.monotonic() - started
+
+
+def test_a_job_is_cancelled_also_while_a_program_still_writes_its_file(rooms: Rooms) -> None:
+    path = drop(rooms.spool.root, "cat.tiff")
+    found = inbox_of(rooms.spool.root, "diffuse").scan(0.0).ready[0]
+    with path.open("ab"):
+        claim = rooms.spool.claim("diffuse", found)
+        assert claim
+        running = running_file(rooms, claim)
+        running.path.unlink()
+        with pytest.raises(Cancelled, match="was deleted from running/"):
+            rooms.await_settled(claim, running)
+
+
+def test_a_change_after_the_claim_is_waited_out_where_the_system_cannot_tell_writers(
+    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "is_being_written", lambda _: None)
+    drop(rooms.spool.root, "cat.tiff")
+    claim = claim_one(rooms.spool)
+    claim.members["principal"].write_bytes(b"another content")
+    assert waited(rooms, claim) >= UNLEASED
+    drop(rooms.spool.root, "dog.tiff")
+    assert waited(rooms, claim_one(rooms.spool)) < UNLEASED, "one that stood still before the claim has stood still long enough"
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo], ids=["link", "FIFO"])
+def test_what_took_the_place_of_a_file_before_the_claim_is_neither_followed_nor_opened(
+    rooms: Rooms, make: Callable[[Path], None]
+) -> None:
+    path = drop(rooms.spool.root, "cat.tiff")
+    found = inbox_of(rooms.spool.root, "diffuse").scan(0.0).ready[0]
+    path.unlink()
+    make(path)
+    claim = rooms.spool.claim("diffuse", found)
+    assert claim
+    with pytest.raises(InputError, match=r"cat\.tiff is a .*only files can be used"):
+        rooms.await_settled(claim, running_file(rooms, claim))
