@@ -5,7 +5,7 @@ import resource
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,17 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     connect = socket.socket.connect
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Sums in one order, and tiny models without the cost of threads."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 # What typer and rich take to load and to run the smallest program with an option.

@@ -44,12 +44,7 @@ PAIRS = [(family, name) for family, names in SCHEDULERS.items() for name in (Non
 LEAN = {"flow_dpmpp_2m": {"flow_shift": 3.0}, "flow_unipc": {"flow_shift": 3.0}}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -14,13 +14,7 @@ from daemon.stages import decode, diffuse, encode, text
 from tests import tiny
 from tests.parts import NEGATIVE, PROMPT, SEED, SIZE, STEPS, generator, one_piece, quiet, settings, start
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
