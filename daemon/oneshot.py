@@ -1,6 +1,6 @@
 """One stage on one file, without a spool: the twins of the prototype's four scripts.
 
-The same hands as the daemon's (`intake.py`, `results.py`) and the same kind of worker process, so that both make the same tensors.
+The same hands as the daemon's (`intake/`, `results.py`) and the same kind of worker process, so that both make the same tensors.
 """
 
 import os

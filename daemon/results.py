@@ -1,6 +1,6 @@
 """The tensors of one job -> the files it publishes: married latents, pictures, saved embeddings, and the kept originals.
 
-One of the two hands of `job.py` (the other is `intake.py`). Names are STEM.ID.EXT with a new id for each output; the gate decides
+One of the two hands of `job.py` (the other is `intake/`). Names are STEM.ID.EXT with a new id for each output; the gate decides
 whether a result goes to the next inbox or waits in `hold/`.
 """
 

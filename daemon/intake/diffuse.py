@@ -1,0 +1,60 @@
+"""Latents with their embedding -> a request for the diffusion loop."""
+
+from typing import Any
+
+import tiffsd
+from daemon.errors import InputError
+from daemon.intake.embeddings import embedding_half, must_encode_text, saved_embedding
+from daemon.intake.files import Files, Notes, Shelves, read_latents, said_by, size_of, spoken_beside
+from daemon.intake.settled import recipe_of, settle, with_seed
+from daemon.names import shown, stem_of
+from daemon.request import Request
+from daemon.settings import Settings, layered
+
+
+def read_diffuse(files: Files, shelves: Shelves) -> Request:
+    """Read latents, their embedding, and what lies beside them."""
+    artifact = read_latents(files, shelves)
+    beside = spoken_beside(files, shelves.config)
+    late = _too_late(artifact, beside)
+    settings = settle(layered(said_by_now(artifact), beside, size_of(artifact)), files.name, shelves.config)
+    half, found = embedding_half(files, shelves)
+    saved, found_saved = saved_embedding(beside.get("embedding"), shelves)
+    tensors = {**artifact.tensors, **half, **saved}
+    encodes_text = must_encode_text(tensors, beside, files, artifact)
+    _check_startable(artifact, settings, files.name)
+    notes = artifact.notes + found + found_saved + late
+    said = artifact.header.recipe.get("model", settings.model)
+    if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
+        notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)
+    if settings.seed is None:
+        settings = with_seed(settings)
+        notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
+    recipe = recipe_of("diffuse", settings, {**artifact.header.recipe, **beside})
+    if encodes_text:
+        recipe.pop("embedding", None)
+    return Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
+
+
+def _check_startable(artifact: tiffsd.Artifact, settings: Settings, name: str) -> None:
+    if artifact.header.state is tiffsd.State.FINAL and settings.strength is None:
+        raise InputError(
+            f"{name}: these latents are finished, so there is nothing left to denoise; give a `strength` between 0 and 1 in the "
+            f"settings file {shown(stem_of(name))}.yaml to make them anew (image-to-image), "
+            "or drop them into inbox/3-decode to make a picture"
+        )
+
+
+def said_by_now(artifact: tiffsd.Artifact) -> dict[str, Any]:
+    """The same for the next loop: where one has finished, the factor of the latents is used up and counts only if said anew."""
+    said = said_by(artifact)
+    if artifact.header.state is tiffsd.State.FINAL and any(entry.get("stage") == "diffuse" for entry in artifact.header.history):
+        said.pop("latent_influence", None)
+    return said
+
+
+def _too_late(artifact: tiffsd.Artifact, beside: dict[str, Any]) -> Notes:
+    """Take out, in place, what counts only where a loop begins; and say so."""
+    if artifact.header.state is tiffsd.State.PARTIAL and beside.pop("latent_influence", None) is not None:
+        return ("latent_influence counts where the loop begins, and these latents are half-done; it is passed over",)
+    return ()
