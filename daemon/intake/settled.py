@@ -43,9 +43,9 @@ DEPENDS_ON = {
 }
 
 
-def settle(given: Mapping[str, Any], where: str, config: Config, *, defaults: Mapping[str, Any] | None = None) -> Settings:
-    """Lay what was given over the defaults. Raises InputError where `where`, the file it stands in, asks for more than the limits."""
-    settings = checked(layered(config.defaults_for(given.get("model")) if defaults is None else defaults, given), where)
+def settle(given: Mapping[str, Any], where: str, config: Config) -> Settings:
+    """Lay what was given over the defaults. Raises InputError where the file `where` asks for more than the limits."""
+    settings = checked(layered(config.defaults_for(given.get("model")), given), where)
     limits = config.limits
     for key, limit in (("steps", limits.steps), ("count", limits.count)):
         if (getattr(settings, key) or 0) > limit:
