@@ -38,6 +38,28 @@ def _checked_settings(value: Any) -> Any:
         raise ValueError(str(error)) from error
 
 
+def _form(*words: int | str, quality: bool = False) -> BeforeValidator:
+    """Accept true, false, one of the words and, where `quality` says so, a whole number from 1 to 100."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or value in words or (quality and isinstance(value, int) and 1 <= value <= 100):
+            return value
+        known = ["true", "false", *map(str, words), *["a quality from 1 to 100"] * quality]
+        raise ValueError(f"is none of {', '.join(known)}")
+
+    return BeforeValidator(check)
+
+
+PngForm = Annotated[bool | Literal[8, 16], _form(8, 16)]
+TiffForm = Annotated[bool | Literal["float32", "float16"], _form("float32", "float16")]
+JpegForm = Annotated[bool | int, _form(quality=True)]
+WebpForm = Annotated[bool | int | Literal["lossless"], _form("lossless", quality=True)]
+
+
+def _enabled(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
 class Model(_Section):
     path: str
     dtype: Dtype = "float32"
@@ -79,14 +101,25 @@ class Compute(_Section):
 
 
 class Pictures(_Section):
-    png: bool = True
-    tiff: bool = True
+    png: PngForm = True
+    tiff: TiffForm = True
+    jpeg: JpegForm = False
+    webp: WebpForm = False
 
     @model_validator(mode="after")
     def _at_least_one(self) -> Self:
-        if not (self.png or self.tiff):
-            raise ValueError("has neither png nor tiff, so that finished pictures would be lost: turn one of them on")
+        if not (self.png or self.tiff or self.jpeg or self.webp):
+            raise ValueError("has none of png, tiff, jpeg and webp, so that finished pictures would be lost: turn one of them on")
         return self
+
+    def all_on(self) -> "Pictures":
+        """Each form as it is configured, and where it is not, as it is by default."""
+        return Pictures(**{form: getattr(self, form) or True for form in type(self).model_fields})
+
+
+class Previews(_Section):
+    enabled: bool = True
+    every: int | None = Field(default=None, ge=1)
 
 
 class Hooks(_Section):
@@ -157,7 +190,7 @@ class Config(_Section):
     pictures: Pictures = Pictures()
     hooks: Hooks = Hooks()
     retention: Retention = Retention()
-    previews: bool = True
+    previews: Annotated[Previews, BeforeValidator(_enabled)] = Previews()
 
     @property
     def spool_folder(self) -> Path:

@@ -95,7 +95,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     log.info("%s -> %s %.1f s", label, places, bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)
-    if rooms.config.previews:
+    if rooms.config.previews.enabled:
         write_previews(rooms.spool.root, [output.artifact for output in outputs if output.artifact], stem=claim.stem)
 
 

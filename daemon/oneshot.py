@@ -14,7 +14,7 @@ from typing import Any
 
 import tiffsd
 from daemon.compute import Local
-from daemon.config import Config, Pictures
+from daemon.config import Config
 from daemon.errors import InputError
 from daemon.intake import Files, Shelves, read_request
 from daemon.request import Facts, Request, Tensors, computed
@@ -42,7 +42,7 @@ def run(
     started = time.monotonic()
     _check_not_an_input(target, members)
     # The name of the target says what is wanted, not the configuration of the daemon.
-    config = config.model_copy(update={"pictures": Pictures()})
+    config = config.model_copy(update={"pictures": config.pictures.all_on()})
     files = Files(
         members,
         {role: path.name for role, path in members.items()},
@@ -113,7 +113,7 @@ def _computed(request: Request, config: Config, on_progress: OnProgress) -> tupl
 
 def _wanted(outputs: list[Output], target: Path) -> Output:
     """The one output that was asked for, by its extension; the kept originals are the daemon's business."""
-    suffix = ".tiff" if target.suffix.lower() in (".tif", ".tiff") else target.suffix.lower()
+    suffix = {".tif": ".tiff", ".jpeg": ".jpg"}.get(target.suffix.lower(), target.suffix.lower())
     visible = [output for output in outputs if not output.publication.folder.startswith(".")]
     fitting = [output for output in visible if output.publication.name.endswith(suffix)]
     if not fitting:

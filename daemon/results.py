@@ -17,7 +17,7 @@ import tiffsd
 from daemon.books import Publication
 from daemon.config import Config
 from daemon.names import output_name
-from daemon.pictures import write_png
+from daemon.picture_files import picture_files
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
 from daemon.stages import STAGES
 
@@ -141,18 +141,9 @@ def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, 
     recipe = {key: value for key, value in request.recipe.items() if key != "hold"}
     header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, bench)
     artifact = tiffsd.Artifact(header, {"picture": picture})
-
-    def write_tiff(file: BinaryIO) -> None:
-        tiffsd.write(file, artifact)
-
-    def write_picture(file: BinaryIO) -> None:
-        write_png(file, picture, recipe=recipe, history=header.history, version=version("tiffsd"))
-
-    wanted = [(".tiff", write_tiff, bench.config.pictures.tiff), (".png", write_picture, bench.config.pictures.png)]
     outputs = [
         Output(Publication(f"picture{suffix}", "pictures", output_name(stem, header.id, suffix)), write)
-        for suffix, write, asked in wanted
-        if asked
+        for suffix, write in picture_files(artifact, bench.config.pictures)
     ]
     return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
 

@@ -93,7 +93,7 @@ class Service:
         self._scans: dict[str, Scan] = {}
         self._troubles = Troubles()
         self._recovery = Retry()
-        self._new_previews = config.previews
+        self._new_previews = config.previews.enabled
         self._next_scan = 0.0
         self._rest_until = 0.0
         self._last_status: Status | None = None
@@ -298,7 +298,7 @@ class Service:
                 self._troubles.end(claim.stage)
                 # Its result is in the next inbox, which must be seen also without inotify.
                 self._look.set()
-                self._new_previews = self.config.previews
+                self._new_previews = self.config.previews.enabled
 
     def _recover(self, now: float) -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""

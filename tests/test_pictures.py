@@ -9,7 +9,9 @@ from PIL import Image, PngImagePlugin
 
 from daemon.config import Config
 from daemon.errors import InputError
-from daemon.pictures import read_photo, read_recipe, recipe_json, unrepeatable, write_png
+from daemon.picture_forms import Story, recipe_json, write_png
+from daemon.pictures import read_photo
+from daemon.recipes import read_recipe, unrepeatable
 
 RECIPE = {
     "prompt": "a cat, 🐈",
@@ -31,7 +33,7 @@ def gradient(height: int = 8, width: int = 16) -> np.ndarray:
 
 def written(tmp_path: Path, picture: np.ndarray, history: tuple[dict[str, object], ...] = ()) -> Path:
     png = io.BytesIO()
-    write_png(png, picture, recipe=RECIPE, history=history, version="0.1.0")
+    write_png(png, picture, Story(RECIPE, history, "0.1.0"))
     path = tmp_path / "cat.png"
     path.write_bytes(png.getvalue())
     return path

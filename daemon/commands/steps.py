@@ -88,7 +88,7 @@ def diffuse(
 
 def decode(
     file: Annotated[Path, typer.Argument(help="Latents.")],
-    output: Annotated[str | None, typer.Option("-o", "--output", help="The picture to write, .png or .tiff.")] = None,
+    output: Annotated[str | None, typer.Option("-o", "--output", help="The picture to write: .png, .tiff, .jpg or .webp.")] = None,
     vae: Annotated[str | None, typer.Option("-v", "--vae", help="A VAE of the configuration.")] = None,
     model: Annotated[str | None, typer.Option("-m", "--model", help="A model of the configuration.")] = None,
     config: ConfigOption = None,

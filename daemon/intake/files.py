@@ -11,10 +11,12 @@ from daemon.config import Config
 from daemon.decoding import read_artifact
 from daemon.errors import InputError
 from daemon.originals import compared
-from daemon.pictures import read_recipe
 from daemon.plain_yaml import parse_yaml
 from daemon.prompts import Prompt, parse_prompt
+from daemon.recipes import read_recipe, saved_again
 from daemon.settings import PIXELS_PER_LATENT, Settings, checked
+from daemon.stages import LATENTS, PICTURES
+from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
 
@@ -79,14 +81,19 @@ def own_recipe(files: Files, config: Config, *, needed: bool) -> Prompt:
 
 
 def prompt_or_recipe(files: Files, config: Config) -> Prompt:
-    """What the principal of a text job says: a prompt file, or a PNG with a recipe."""
-    if Path(files.name).suffix.lower() != ".png":
+    """What the principal of a text job says: a prompt file, or a picture with a recipe."""
+    path, extension = files.members["principal"], Path(files.name).suffix.lower()
+    if extension not in PICTURES:
         return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
-    recipe = read_recipe(files.members["principal"], files.name, config)
+    if extension in LATENTS and (kind := tiffsd.inspect(path, name=files.name).kind) is not tiffsd.Kind.PICTURE:
+        raise InputError(
+            f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; move it to {TAKERS[kind]}"
+        )
+    recipe = read_recipe(path, files.name, config)
     if not {"prompt", "embedding"} & recipe.settings.keys():
         raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return Prompt({"count": 1, **recipe.settings}, recipe.notes)
+    return Prompt({"count": 1, **recipe.settings}, recipe.notes + saved_again(path, files.name, config))
 
 
 def spoken_beside(files: Files, config: Config) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The pipeline as a table: what each stage takes, what it gives, and where the result goes next.
 
-    text     prompt                              -> unit noise + embedding, married   -> diffuse
+    text     prompt, or a picture with a recipe  -> unit noise + embedding, married   -> diffuse
     diffuse  latents + embedding                 -> denoised latents                  -> decode
     decode   denoised latents                    -> picture                           -> pictures/
     encode   picture (and perhaps a prompt)      -> latents                           -> diffuse, or hold/3-decode
@@ -37,9 +37,8 @@ class Stage:
 TEXT = Stage(
     "text",
     "1-text",
-    extensions=(".txt", ".png"),
+    extensions=(".txt", *PICTURES),
     companions=(".yaml", ".yml", "_neg.txt"),
-    instead={".tif": "diffuse", ".tiff": "diffuse", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
     next="diffuse",
 )
 DIFFUSE = Stage(
