@@ -7,12 +7,13 @@ least three `Key: value` pairs. A plain prompt can look like that by accident, s
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from daemon.errors import InputError
+from daemon.models.prompt_grammar import check_syntax, render_loras
 from daemon.plain_yaml import parse_yaml
-from daemon.settings import layered
+from daemon.settings import layered, with_loras_cut_out
 from daemon.stages.schedulers import canonical, display
 
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
@@ -20,16 +21,6 @@ FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 NEGATIVE = "Negative prompt:"
 SOFTWARE = "tiffsd"
-
-# What each form looks like, for the sentence that refuses it: encoding it as words would make another picture than the writer
-# meant.
-UNSUPPORTED = (
-    (re.compile(r"<(lora|lyco|hypernet):[^>]*>"), "networks in angle brackets"),
-    (re.compile(r"(?<!\\)\([^()]*:\s*[+-]?[\d.]+\s*\)"), "attention weights (word:1.3)"),
-    (re.compile(r"(?<!\\)\[[^\[\]]*[:|][^\[\]]*\]"), "prompt schedules [a:b:0.5] and alternation [a|b]"),
-    (re.compile(r"\bBREAK\b"), "BREAK"),
-    (re.compile(r"\bAND\b"), "AND"),
-)
 
 
 @dataclass(frozen=True)
@@ -48,6 +39,7 @@ def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
             f"{where}: the prompt has {len(text)} characters, the limit is {characters} (limits.characters in config.yaml)"
         )
     prompt = _front_matter(text, where) if FENCE.match(text) else _infotext(text)
+    prompt = replace(prompt, settings=with_loras_cut_out(prompt.settings, where))
     words = str(prompt.settings.get("prompt", ""))
     if not words.strip() and "embedding" not in prompt.settings:
         raise InputError(f"{where}: there is no prompt in this file; write what the picture shall show and drop it again")
@@ -117,7 +109,12 @@ NUMBERS: Mapping[str, tuple[str, type]] = {
     "Denoising strength": ("strength", float),
 }
 # Keys that name the software or repeat what the picture itself shows.
-SILENT = frozenset({"Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"})
+SILENT = frozenset(
+    {
+        *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
+        *("Lora hashes", "TI hashes"),
+    }
+)
 
 
 def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -166,14 +163,11 @@ def _scheduler(sampler: str, schedule: str) -> str:
 
 
 def refuse_unsupported(prompt: str, where: str) -> None:
-    """Raise InputError where a prompt uses syntax that would otherwise be encoded as words."""
-    for pattern, what in UNSUPPORTED:
-        found = pattern.search(prompt)
-        if found:
-            raise InputError(
-                f"{where}: the prompt holds {found[0]!r:.60}; {what} cannot be done yet and would be read as words: "
-                "take it out (a backslash before a bracket makes it a plain bracket)"
-            )
+    """Raise InputError, naming the file `where`, for a prompt whose syntax is wrong or would be encoded as words."""
+    try:
+        check_syntax(prompt)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
@@ -196,7 +190,7 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "RNG": "CPU",
         "Version": f"{SOFTWARE} {version}",
     }
-    lines = [str(recipe.get("prompt", ""))]
+    lines = [" ".join(filter(None, (str(recipe.get("prompt", "")), render_loras(recipe.get("loras") or {}))))]
     if recipe.get("negative_prompt"):
         lines.append(f"{NEGATIVE} {recipe['negative_prompt']}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value is not None))

@@ -13,11 +13,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from daemon.errors import InputError
+from daemon.models.prompt_grammar import LoraWeight, cut_loras
 from daemon.stages import STAGES
 from daemon.stages.schedulers import canonical
 
 PIXELS_PER_LATENT = 8
 MOST_URGENT = 100
+MASK_ENDING = "_mask.png"
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 
 
@@ -31,6 +33,26 @@ def _on_the_grid(value: Any) -> Any:
 def _plain_name(value: Any) -> Any:
     if isinstance(value, str) and not NAME.fullmatch(value):
         raise ValueError("is not a plain name: use letters, digits, spaces, dots and dashes, never a path")
+    return value
+
+
+def _mask_name(value: Any) -> Any:
+    if isinstance(value, str) and not (NAME.fullmatch(value) and value.lower().endswith(MASK_ENDING)):
+        raise ValueError(f"is not the name of a mask: it must end in {MASK_ENDING}, which tells it from pictures of their own")
+    return value
+
+
+def _steps(value: Any) -> Any:
+    steps = value if isinstance(value, list) else [value]
+    if not steps or not all(type(step) is int and step >= 1 for step in steps):
+        raise ValueError("is not a step to stop at, from 1 up, or a list of them: use 12, or [6, 12]")
+    return sorted(set(steps)) if isinstance(value, list) else value
+
+
+def _lora_weight(value: Any) -> Any:
+    numbers = value if isinstance(value, list) and len(value) == 2 else [value]
+    if not all(type(number) in (int, float) and abs(number) <= 100 for number in numbers):
+        raise ValueError("is not the weight of a LoRA: use a number within -100 and 100, or [TEXT_WEIGHT, DENOISER_WEIGHT]")
     return value
 
 
@@ -53,6 +75,9 @@ Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
+MaskName = Annotated[str, BeforeValidator(_mask_name)]
+StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]
+Loras = dict[PlainName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]
 Influence = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
 
 
@@ -75,15 +100,21 @@ class Settings(BaseModel):
     scheduler: SchedulerName | None = None
     eta: float | None = Field(default=None, ge=0, le=1)
     strength: float | None = Field(default=None, gt=0, le=1)
+    mask: MaskName | None = None
+    upscale: float | None = Field(default=None, gt=1, le=8)
+    upscale_strength: float | None = Field(default=None, gt=0, le=1)
+    upscale_steps: int | None = Field(default=None, ge=1)
     aesthetic_score: float | None = Field(default=None, ge=0, le=10)
     clip_skip: int | None = Field(default=None, ge=1, le=24)
+    loras: Loras | None = None
     embedding: PlainName | None = None
     save_embedding: PlainName | None = None
     prompt_influence: Influence | None = None
     latent_influence: Influence | None = None
     start_at: int | None = Field(default=None, ge=0)
-    stop_at: int | None = Field(default=None, ge=1)
+    stop_at: StepOrSteps | None = None
     end_at: int | None = Field(default=None, ge=1)
+    dump_every: int | None = Field(default=None, ge=1)
     hold: StageName | None = None
     then: StageName | None = None
     priority: int | None = Field(default=None, ge=-MOST_URGENT, le=MOST_URGENT)
@@ -95,11 +126,12 @@ class Settings(BaseModel):
 
 
 # Words of the vocabulary whose part of the house is not built yet: refused, because ignoring them would make another picture.
-LATER = frozenset({"mask", "loras", "dump_every", "fast"})
+LATER = frozenset({"fast"})
 
 
 def checked(values: Mapping[str, Any], where: str) -> Settings:
     """Validate settings; `where` names the file they stand in. Raises InputError with one sentence about the first fault."""
+    values = with_loras_cut_out(values, where)
     for key in values:
         if key in LATER:
             raise InputError(f"{where}: the setting '{key}' is known, but this version of tiffsd cannot do it yet; remove the line")
@@ -111,6 +143,20 @@ def checked(values: Mapping[str, Any], where: str) -> Settings:
         raise InputError(f"{where}: {sentence_of(error)}") from error
 
 
+def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The settings with those LoRAs under `loras` that the prompt names, and the prompt without them; they win over those said.
+
+    Raises InputError, naming the file `where`, for one that is not named as A1111 does."""
+    prompt, said = values.get("prompt"), values.get("loras") or {}
+    if not isinstance(prompt, str) or not isinstance(said, Mapping):
+        return values
+    try:
+        words, named = cut_loras(prompt)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return {**values, "prompt": words, "loras": {**said, **named}} if named else values
+
+
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Lay settings over each other: a later layer wins, and None says nothing."""
     return {key: value for layer in layers for key, value in layer.items() if value is not None}
@@ -119,7 +165,7 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def sentence_of(error: ValidationError) -> str:
     """The first fault pydantic found, as a sentence with key, rule and value."""
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"] if part != "float")
+    key = ".".join(str(part) for part in fault["loc"] if part not in ("float", "[key]"))
     reason = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else _lower(fault["msg"])
     return f"'{key}' {reason} (found {fault['input']!r:.80})"
 

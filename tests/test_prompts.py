@@ -100,10 +100,12 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         (b"---\na: &x [1]\nb: *x\n---\na cat", ["cat.txt", "aliases"]),
         (b"---\n!!python/object/apply:os.system ['true']\n---\na cat", ["cat.txt", "YAML"]),
         (b"---\n- steps\n---\na cat", ["cat.txt", "key: value", "list"]),
-        (b"a cat (on a wall:1.3)", ["cat.txt", "attention weights", "(on a wall:1.3)"]),
-        (b"a cat <lora:fur:0.8>", ["cat.txt", "<lora:fur:0.8>"]),
-        (b"a [cat:dog:0.5]", ["cat.txt", "[cat:dog:0.5]"]),
-        (b"a cat BREAK a wall", ["cat.txt", "BREAK"]),
+        (b"a cat <lora:fur:much>", ["cat.txt", "<lora:fur:much>", "numbers"]),
+        (b"a cat <hypernet:fur:1>", ["cat.txt", "<hypernet:fur:1>", "hypernetworks"]),
+        (b"a [cat:dog:0.5]", ["cat.txt", "[cat:dog:0.5]", "schedules"]),
+        (b"a [cat|dog]", ["cat.txt", "[cat|dog]", "alternation"]),
+        (b"a cat AND a wall", ["cat.txt", "AND"]),
+        (b"(a cat:1.3.4)", ["cat.txt", "1.3.4", "number"]),
     ],
 )
 def test_a_bad_prompt_is_refused_with_one_sentence(data: bytes, words: list[str]) -> None:

@@ -66,9 +66,10 @@ def test_without_a_size_the_models_own_is_taken(models: Models, folders: dict[in
     assert (facts["width"], facts["height"]) == (64, 64)
 
 
-def test_words_that_the_model_did_not_see_are_named(models: Models, folders: dict[int, Path]) -> None:
-    _, facts = text.run(models, {}, settings(folders[1], prompt="cat " * 75 + "red dog"), quiet)
-    assert facts["notes"] == ["the prompt is too long for the model, which did not see the end of it: 'red dog'"]
+def test_a_long_prompt_is_seen_to_its_end_and_the_other_half_is_filled_up(models: Models, folders: dict[int, Path]) -> None:
+    out, facts = text.run(models, {}, settings(folders[1], prompt="cat " * 75 + "red dog"), quiet)
+    assert facts["notes"] == []
+    assert out["prompt_embeds"].shape == out["negative_prompt_embeds"].shape == (2 * 77, 16)
 
 
 def test_clip_skip_counts_as_a1111_does(models: Models, folders: dict[int, Path]) -> None:

@@ -15,11 +15,19 @@ from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.families import Family
 from daemon.models.history import changed, memory
+from daemon.models.masking import Inpainting
 from daemon.stages.schedulers import RECIPES, canonical
+
+Watch = Callable[[int, torch.Tensor], None]
+"""Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""
 
 
 def _silent(step: int, steps: int) -> None:
     del step, steps
+
+
+def _blind(step: int, latents: torch.Tensor) -> None:
+    del step, latents
 
 
 def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: float | None = None) -> Any:
@@ -82,7 +90,7 @@ class Segment:
     by flow matching. `history` is what `history()` gave where the segment before ended; without it a multistep solver starts again
     at first order, and with `warm_up` PNDM also takes its first step twice, as it does at the head of a schedule. With `finish` the
     last timestep gives the estimate of the finished latents instead of one step. `report(step, steps)` is called after each
-    step."""
+    step, and `watch`, which is set before the pipeline runs, after each whole one."""
 
     # The latents come scaled already.
     init_noise_sigma = 1.0
@@ -100,10 +108,13 @@ class Segment:
         finish: bool = False,
         report: Progress = _silent,
     ) -> None:
-        self._inner, self._steps, self._index = scheduler, steps, first
-        self._first, self._last = first, last
-        self._warm_up, self._finish, self._report = warm_up, finish, report
+        self._inner, self._steps = scheduler, steps
+        self._first, self._last, self._done = first, last, 0
+        self._finish, self._report = finish, report
+        self.watch: Watch = _blind
         self._flow = flow
+        self._warms_up = warm_up and first > 0 and hasattr(scheduler, "plms_timesteps")
+        self._inpainting: Inpainting | None = None
         self._fresh = memory(vars(scheduler))
         # The pipelines inspect its signature, and whether there is a set_begin_index.
         self.step = _alike(self._step, scheduler.step)
@@ -120,7 +131,7 @@ class Segment:
     def timesteps(self) -> torch.Tensor:
         """The timesteps that the pipeline is to run."""
         whole: torch.Tensor = self._inner.timesteps
-        if not (self._warm_up and self._first > 0 and hasattr(self._inner, "plms_timesteps")):
+        if not self._warms_up:
             return whole[self._first : self._last]
         # Timesteps 1 and 2 of PNDM are the same one: its doubled start. A start in the middle doubles the second timestep likewise.
         rest = whole[max(self._first, 2) : self._last]
@@ -148,13 +159,14 @@ class Segment:
 
     def noised(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Return finished latents with the noise of the segment's first timestep added (image-to-image)."""
-        add_noise = getattr(self._inner, "scale_noise", None)
-        noisy: torch.Tensor = (
-            add_noise(latents, self.timesteps[:1], noise)
-            if add_noise
-            else self._inner.add_noise(latents, noise, self.timesteps[:1])
-        )
-        return noisy
+        return self._noised(latents, noise, self.timesteps[:1])
+
+    def inpaint(self, inpainting: Inpainting) -> None:
+        """Let what the mask leaves out be kept after every step."""
+        self._inpainting = inpainting
+        if hasattr(self._inner, "set_begin_index"):
+            # Those that go by an index could otherwise not tell which of two equal timesteps the noise is of.
+            self._inner.set_begin_index(self._first)
 
     def history(self) -> dict[str, Any]:
         """Return what the solver remembers of the steps so far, by attribute name."""
@@ -164,27 +176,53 @@ class Segment:
         """Do nothing: the schedule is there already, and a pipeline would start it anew."""
         del num_inference_steps, device, sigmas, mu
 
+    def scale_model_input(self, sample: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return what the denoiser sees of a batch of latents."""
+        scaled: torch.Tensor = self._inner.scale_model_input(sample, *args, **kwargs)
+        return scaled if self._inpainting is None else self._inpainting.shown(scaled)
+
     def _set_begin_index(self, begin_index: int = 0) -> None:
         # SDXL and Flux set 0 themselves; in the middle of a schedule the index is already right.
         if self._first == 0:
             self._inner.set_begin_index(begin_index)
 
     def _step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, **kwargs: Any) -> Any:
-        if self._finish and self._index + 1 == self._last:
-            self._advance()
-            return (self._denoised(model_output, timestep, sample),)
+        if self._finish and self._done + 1 == len(self.timesteps):
+            return self._advanced((self._denoised(model_output, timestep, sample),))
         if hasattr(self._inner, "derivatives"):
             # LMS takes its order from the step, not from the derivatives it has, which is wrong after a start in the middle.
             kwargs["order"] = min(4, len(self._inner.derivatives) + 1)
-        stepped = self._inner.step(model_output, timestep, sample, **kwargs)
-        self._advance()
+        return self._advanced(self._inner.step(model_output, timestep, sample, **kwargs))
+
+    def _advanced(self, stepped: Any) -> Any:
+        """Return the result of a step, held to the mask, and tell of it."""
+        self._done += 1
+        if self._inpainting is not None:
+            stepped = (self._inpainting.blended(stepped[0], self._noised_for_next),)
+        whole, order = len(self._inner.timesteps), self._inner.order
+        step = min(self._steps if self._index >= whole else self._index // order, self._steps)
+        if self._index >= whole or (self._index % order == 0 and not (self._warms_up and self._done == 1)):
+            self.watch(step, stepped[0])
+        self._report(step, self._steps)
         return stepped
 
-    def _advance(self) -> None:
-        self._index += 1
-        whole = len(self._inner.timesteps)
-        step = self._steps if self._index >= whole else self._index // self._inner.order
-        self._report(min(step, self._steps), self._steps)
+    @property
+    def _index(self) -> int:
+        """The index of the next timestep in the whole schedule."""
+        return self._first + self._done - (self._warms_up and self._done > 1)
+
+    def _noised_for_next(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Finished latents with the noise of the timestep that comes next; as they are after the last."""
+        shown = self.timesteps[self._done :]
+        following = shown if len(shown) or self._finish or self._last is None else self._inner.timesteps[self._last :]
+        return self._noised(latents, noise, following[:1]) if len(following) else latents
+
+    def _noised(self, latents: torch.Tensor, noise: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+        scale_noise = getattr(self._inner, "scale_noise", None)
+        noisy: torch.Tensor = (
+            scale_noise(latents, timestep, noise) if scale_noise else self._inner.add_noise(latents, noise, timestep)
+        )
+        return noisy
 
     def _denoised(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor:
         """Return the estimate of the finished latents, x0, from one prediction (Salimans and Ho 2022, appendix D)."""

@@ -6,6 +6,7 @@ ends is the business of the Segment around the scheduler.
     C latent channels   h, w latent height and width   T tokens   D width of a token
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,10 +15,14 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.families import Family
-from daemon.models.history import PREFIX, pack, recorded, unpack
+from daemon.models.history import PREFIX, recorded, unpack
+from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Model, Models
 from daemon.models.scheduling import Segment, index_of, scheduled
+from daemon.models.upscaling import resized
 from daemon.stages.conditions import embeddings_for, latents_for
+from daemon.stages.halfway import Dumps, Halfway
+from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import Loop, loop_of
 from daemon.stages.schedulers import canonical
 
@@ -29,36 +34,71 @@ def run(
     """Denoise latents (C, h, w) under prompt_embeds and negative_prompt_embeds (T, D), and pooled ones where the model takes them.
 
     `state` says what the latents are: "noise" (unit noise), "partial" (half-done, at `step` of `steps`) or "final" (image-to-image:
-    `strength` 0..1 or `start_at` says where to start). `stop_at` leaves half-done latents, with the solver's memory and the
-    generator's state beside them; `end_at` finishes early. `painted` above 0 says that the memory no longer fits the latents.
-    Facts: state, sigma (half-done latents of a sigma-scaled scheduler), step, steps, notes. Raises InputError where model, latents,
-    embedding and settings do not belong together."""
+    `strength` 0..1 or `start_at` says where to start). With a `mask` (H, W), 1 where they are made anew, the loop keeps the rest of
+    them; an inpainting model needs masked_image_latents (C, h, w) too. `resized_to` (h, w) enlarges final latents first. `stop_at`
+    leaves half-done latents, with the solver's memory and the generator's state beside them, and so do the steps that `dump_every`
+    counts, as tensors "steps.K.NAME"; `end_at` finishes early. `painted` above 0 says that the memory no longer fits the latents.
+    Facts: state, sigma (half-done latents of a sigma-scaled scheduler), step, steps, dumps (step and sigma of each, where there are any), notes.
+    Raises
+    InputError where model, latents, embedding and settings do not belong together."""
     model = Model.of(settings)
     family = models.family(model)
     notes = family.notes_on({"guidance_rescale": settings.get("guidance_rescale")})
     embeddings = embeddings_for(models, model, tensors, settings)
-    latents = latents_for(models, model, tensors, settings)
+    latents = resized(latents_for(models, model, tensors, settings), settings.get("resized_to"))
+    size = (latents.shape[2], latents.shape[3])
     loop = loop_of(settings, family, notes)
-    segment = _segment(models, tensors, settings, loop, notes, progress)
+    segment = _segment(models, tensors, settings, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
-    if settings["state"] == "final":
-        noise = torch.randn(latents.shape, generator=generator)
-        latents = segment.noised(latents, noise.to(latents.device, latents.dtype))
-    elif settings["state"] == "noise":
-        latents = segment.scaled(latents)
+    latents, inpainting = _begun(models, tensors, settings, latents, segment, generator, notes)
     pipe = models.pipeline(model, **{family.denoiser: models.component(model, family.denoiser)}, scheduler=segment)
+    if inpainting is not None:
+        segment.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
+    halfway = Halfway(model, segment, _name(settings), loop.steps, generator, inpainting)
+    dumps = Dumps(settings.get("dump_every"), loop, halfway, functools.partial(family.unpacked, pipe, size=size))
+    segment.watch = dumps.take
     denoised = _denoise(pipe, family, latents, embeddings, generator, settings)
-    out = {"latents": model.finite(denoised[0].float().cpu())}
-    if loop.partial:
-        out |= pack(segment.history(), scheduler=_name(settings), steps=loop.steps, model=model.name)
-        out["generator_state"] = generator.get_state()
-    return out, {
+    out = halfway.tensors(denoised) if loop.partial else {"latents": model.finite(denoised[0].float().cpu())}
+    return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
         "sigma": segment.sigma() if loop.partial else None,
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
+        **({"dumps": dumps.facts} if dumps.facts else {}),
     }
+
+
+def _begun(
+    models: Models,
+    tensors: Mapping[str, torch.Tensor],
+    settings: Mapping[str, Any],
+    latents: torch.Tensor,
+    segment: Segment,
+    generator: torch.Generator,
+    notes: list[str],
+) -> tuple[torch.Tensor, Inpainting | None]:
+    """The latents as the loop begins with them, and what it keeps of them under a mask."""
+    model, state, begun = Model.of(settings), settings["state"], dict[str, torch.Tensor]()
+    masked = check_mask(models, model, tensors, settings)
+    picture = latents
+    if state == "noise":
+        latents = segment.scaled(latents)
+    elif state == "final":
+        noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
+        # Under a mask nothing is left of the picture where all of it is made anew.
+        anew = masked and settings.get("strength") == 1.0
+        latents = segment.scaled(noise) if anew else segment.noised(latents, noise)
+        begun = {PICTURE: picture, NOISE: noise}
+    if not masked:
+        return latents, None
+    if begun:
+        skip_masked_picture(generator, picture)
+    inpainting = inpainting_for(models, model, tensors, shape=picture.shape, begun=begun)
+    if settings.get("painted") and not begun:
+        notes.append("the latents were painted on under a mask: what was painted where it is black gives way to the picture")
+    notes.append(f"under the mask {inpainting.share:.0%} of the picture is made anew")
+    return latents, inpainting
 
 
 def _denoise(
@@ -94,6 +134,7 @@ def _segment(
     tensors: Mapping[str, torch.Tensor],
     settings: Mapping[str, Any],
     loop: Loop,
+    size: tuple[int, int],
     notes: list[str],
     progress: Progress,
 ) -> Segment:
@@ -105,7 +146,7 @@ def _segment(
         loop.steps,
         family=family,
         denoiser=models.denoiser_config(model),
-        size=(tensors["latents"].shape[-2], tensors["latents"].shape[-1]),
+        size=size,
         device=model.device,
     )
     if models.config(model, "scheduler").get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):

@@ -1,7 +1,7 @@
 """Text: a prompt becomes its embedding, and unit noise to start from.
 
-Source: `encode_prompt` of diffusers' pipeline with only the tokenizers and the text encoders in it. The noise is drawn in float32
-on the CPU, whatever the model runs in and on: the draws of smaller types are roundings of it.
+How words become an embedding stands in `daemon.models.conditioning`. The noise is drawn in float32 on the CPU, whatever the model
+runs in and on: the draws of smaller types are roundings of it.
 
     N pictures   C latent channels   h, w latent height and width   T tokens   D width of a token   P width of the pooled embedding
 """
@@ -13,7 +13,10 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
+from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
+from daemon.models.families.family import T5 as T5_COMPONENT
+from daemon.models.prompt_grammar import parse_weights
 from daemon.models.registry import Model, Models
 
 ONE_LAYER = 1
@@ -35,13 +38,13 @@ def run(
     model = Model.of(settings)
     family = models.family(model)
     width, height, shape = _size(models, model, settings)
-    pipe = models.pipeline(model, **models.text_parts(model), **family.text_context(models.denoiser_config(model)))
-    embeddings = _embeddings(pipe, family, settings)
+    encoders = _encoders(models, model)
+    embeddings = _embeddings(encoders, family, models.index(model), settings)
     latents, states = _noise(settings["seeds"], shape)
     progress(1, 1)
     skips = (settings.get("clip_skip") or ONE_LAYER) > ONE_LAYER
     passed_over = family.notes_on({"negative_prompt": settings.get("negative_prompt"), "clip_skip": skips})
-    facts = {"width": width, "height": height, "notes": [*_unseen_words(pipe, family, settings), *passed_over]}
+    facts = {"width": width, "height": height, "notes": [*_unseen_words(encoders, family, settings), *passed_over]}
     return {"latents": latents, "generator_state": states, **embeddings}, facts
 
 
@@ -60,40 +63,59 @@ def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[in
     return width, height, (family.channels(denoiser), height // factor, width // factor)
 
 
-def _embeddings(pipe: Any, family: Family, settings: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def _encoders(models: Models, model: Model) -> Encoders:
+    family, parts = models.family(model), models.text_parts(model)
+    names = [name for name in family.components if name.startswith("text_encoder")]
+    of_t5 = [name for name in names if family.components[name] == T5_COMPONENT]
+    clips = {name: Clip(parts[_tokenizer_of(name)], parts[name]) for name in names if name in parts and name not in of_t5}
+    if not of_t5:
+        return Encoders(clips, NoT5(0, 0))
+    name, words = of_t5[0], _tokenizer_of(of_t5[0])
+    if name not in parts:
+        return Encoders(clips, NoT5(family.tokens[words], family.token_width(models.denoiser_config(model))))
+    return Encoders(clips, T5(parts[words], parts[name], family.tokens[words]))
+
+
+def _tokenizer_of(encoder: str) -> str:
+    return encoder.replace("text_encoder", "tokenizer")
+
+
+def _embeddings(
+    encoders: Encoders, family: Family, index: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, torch.Tensor]:
     clip_skip = int(settings.get("clip_skip") or ONE_LAYER) if family.skippable else ONE_LAYER
-    _check_clip_skip(pipe, family, clip_skip)
-    prompt, negative = settings["prompt"], settings.get("negative_prompt") or ""
-    positive = family.encode(pipe, prompt, clip_skip)
-    embeddings = dict(positive)
-    if "negative_prompt" not in family.passed_over:
-        zeros = not negative and family.empty_negative(pipe)
-        encoded = (
-            {key: torch.zeros_like(half) for key, half in positive.items()} if zeros else family.encode(pipe, negative, clip_skip)
-        )
-        embeddings |= {f"negative_{key}": half for key, half in encoded.items()}
-    return {key: half.float().cpu() for key, half in embeddings.items()}
+    _check_clip_skip(encoders, family, clip_skip)
+    positive, negative = (parse_weights(settings.get(name) or "") for name in ("prompt", "negative_prompt"))
+    if "negative_prompt" in family.passed_over:
+        return family.encode(encoders, positive, clip_skip, 1)
+    # Both halves go through the loop side by side, so that the shorter one is filled up to the longer.
+    chunks = encoders.count_chunks(positive, negative)
+    embeddings = family.encode(encoders, positive, clip_skip, chunks)
+    zeros = not settings.get("negative_prompt") and family.empty_negative(index)
+    encoded = (
+        {key: torch.zeros_like(half) for key, half in embeddings.items()}
+        if zeros
+        else family.encode(encoders, negative, clip_skip, chunks)
+    )
+    return {**embeddings, **{f"negative_{key}": half for key, half in encoded.items()}}
 
 
-def _check_clip_skip(pipe: Any, family: Family, clip_skip: int) -> None:
-    encoders = [encoder for name in family.skippable if (encoder := getattr(pipe, name)) is not None]
-    layers = min((encoder.config.num_hidden_layers for encoder in encoders), default=clip_skip)
+def _check_clip_skip(encoders: Encoders, family: Family, clip_skip: int) -> None:
+    layers = min((clip.layers for name, clip in encoders.clips.items() if name in family.skippable), default=clip_skip)
     if clip_skip > layers:
         raise InputError(f"clip_skip {clip_skip} leaves nothing of the text encoder, which has {layers} layers; use a smaller one")
 
 
-def _unseen_words(pipe: Any, family: Family, settings: Mapping[str, Any]) -> list[str]:
-    """What even the tokenizer that takes the longest prompts leaves out, in sentences."""
-    names = [name for name in family.text_parts if name.startswith("tokenizer") and getattr(pipe, name) is not None]
-    longest = {name: family.tokens.get(name, getattr(pipe, name).model_max_length) for name in names}
-    name, most = max(longest.items(), key=lambda item: item[1])
-    tokenizer, notes = getattr(pipe, name), []
-    for setting in ("prompt", "negative_prompt"):
-        ids = tokenizer(settings.get(setting) or "").input_ids
-        if len(ids) > most:
-            what, unseen = setting.replace("_", " "), tokenizer.decode(ids[most - 1 : -1])
-            notes.append(f"the {what} is too long for the model, which did not see the end of it: {unseen!r}")
-    return notes
+def _unseen_words(encoders: Encoders, family: Family, settings: Mapping[str, Any]) -> list[str]:
+    """What the T5 leaves out, in sentences; the CLIPs whose words count see all of it."""
+    # Without such a CLIP there is nobody else.
+    whom = "model's T5" if family.skippable else "model"
+    unseen = {name: encoders.t5.unseen(parse_weights(settings.get(name) or "")) for name in ("prompt", "negative_prompt")}
+    return [
+        f"the {name.replace('_', ' ')} is too long for the {whom}, which did not see the end of it: {words!r}"
+        for name, words in unseen.items()
+        if words
+    ]
 
 
 def _noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from daemon.models.prompt_grammar import Sections
+
 if TYPE_CHECKING:
     import torch
+
+    from daemon.models.conditioning import Encoders
 
 Config = Mapping[str, Any]
 Component = tuple[str, str]
@@ -61,23 +65,24 @@ class Family(ABC):
         del index
         return {}
 
-    def text_context(self, denoiser: Config) -> dict[str, Any]:
-        """What the pipeline asks of the denoiser while it encodes text."""
-        del denoiser
-        return {}
-
     @abstractmethod
-    def encode(self, pipe: Any, text: str, clip_skip: int) -> "dict[str, torch.Tensor]":
-        """One prompt -> prompt_embeds (T, D) and, if the family has it, pooled_prompt_embeds (P,); `clip_skip` 1 skips no layer."""
+    def encode(self, encoders: "Encoders", prompt: Sections, clip_skip: int, chunks: int) -> "dict[str, torch.Tensor]":
+        """One prompt -> prompt_embeds (T, D) and, if the family has it, pooled_prompt_embeds (P,); `clip_skip` 1 skips no layer.
 
-    def empty_negative(self, pipe: Any) -> bool:
+        In a CLIP whose words count, a prompt of fewer than `chunks` chunks is filled up to that number."""
+
+    def empty_negative(self, index: Config) -> bool:
         """Whether an empty negative prompt is all zeros instead of the embedding of no words."""
-        del pipe
+        del index
         return False
 
     def channels(self, denoiser: Config) -> int:
         """C of the latents that the denoiser takes."""
         return int(denoiser.get("out_channels") or denoiser["in_channels"])
+
+    def channels_in(self, denoiser: Config) -> int:
+        """All channels that go into the denoiser: those of the latents, and in an inpainting model what it sees beside them."""
+        return int(denoiser["in_channels"])
 
     def patch(self, denoiser: Config) -> int:
         """How many latent pixels of a side the denoiser takes together: height and width must be multiples of it."""

@@ -10,9 +10,12 @@ import numpy as np
 
 from daemon.models.families.family import CLIP, CLIP_TOKENIZER, T5, T5_TOKENIZER, VAE, Config
 from daemon.models.families.flow import Flow
+from daemon.models.prompt_grammar import Sections
 
 if TYPE_CHECKING:
     import torch
+
+    from daemon.models.conditioning import Encoders
 
 PATCH = 2
 
@@ -20,13 +23,15 @@ PATCH = 2
 class Flux(Flow):
     """The ways of Flux."""
 
-    def encode(self, pipe: Any, text: str, clip_skip: int) -> "dict[str, torch.Tensor]":
-        del clip_skip
-        embeds, pooled, _ = pipe.encode_prompt(prompt=text, prompt_2=None, device=pipe.text_encoder.device)
-        return {"prompt_embeds": embeds[0], "pooled_prompt_embeds": pooled[0]}
+    def encode(self, encoders: "Encoders", prompt: Sections, clip_skip: int, chunks: int) -> "dict[str, torch.Tensor]":
+        del clip_skip, chunks
+        return {"prompt_embeds": encoders.t5.encode(prompt), "pooled_prompt_embeds": encoders.clips["text_encoder"].pooled(prompt)}
 
     def channels(self, denoiser: Config) -> int:
-        return int(denoiser["in_channels"]) // PATCH**2
+        return super().channels(denoiser) // PATCH**2
+
+    def channels_in(self, denoiser: Config) -> int:
+        return super().channels_in(denoiser) // PATCH**2
 
     def patch(self, denoiser: Config) -> int:
         del denoiser

@@ -1,35 +1,24 @@
 """Stable Diffusion 3 and 3.5: two CLIP text encoders and a T5, which may be missing; a transformer that was trained by flow
 matching; sixteen channels."""
 
-from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daemon.models.families.family import CLIP_TOKENIZER, CLIP_WITH_PROJECTION, T5, T5_TOKENIZER, VAE, Config
 from daemon.models.families.flow import Flow
+from daemon.models.prompt_grammar import Sections
 
 if TYPE_CHECKING:
     import torch
 
-
-@dataclass(frozen=True)
-class _Configured:
-    """A component of which there is nothing but its configuration."""
-
-    config: SimpleNamespace
+    from daemon.models.conditioning import Encoders
 
 
 class StableDiffusion3(Flow):
     """The ways of Stable Diffusion 3 and 3.5."""
 
-    def text_context(self, denoiser: Config) -> dict[str, Any]:
-        # Without a T5 the pipeline makes zeros in its place, of the width that the transformer's configuration names.
-        return {"transformer": _Configured(SimpleNamespace(**denoiser))}
-
-    def encode(self, pipe: Any, text: str, clip_skip: int) -> "dict[str, torch.Tensor]":
-        given = {"prompt_2": None, "prompt_3": None, "device": pipe.text_encoder.device, "clip_skip": clip_skip - 1 or None}
-        embeds, _, pooled, _ = pipe.encode_prompt(prompt=text, do_classifier_free_guidance=False, **given)
-        return {"prompt_embeds": embeds[0], "pooled_prompt_embeds": pooled[0]}
+    def encode(self, encoders: "Encoders", prompt: Sections, clip_skip: int, chunks: int) -> "dict[str, torch.Tensor]":
+        embeds, pooled = encoders.followed_by_t5(prompt, clip_skip + 1, chunks)
+        return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled}
 
     def patch(self, denoiser: Config) -> int:
         return int(denoiser["patch_size"])

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from daemon.models.families.family import CLIP, CLIP_TOKENIZER, CLIP_WITH_PROJECTION, UNET, VAE, Config
 from daemon.models.families.stable_diffusion import StableDiffusion
+from daemon.models.prompt_grammar import Sections
 
 if TYPE_CHECKING:
     import torch
+
+    from daemon.models.conditioning import Encoders
 
 
 class StableDiffusionXL(StableDiffusion):
@@ -18,14 +21,12 @@ class StableDiffusionXL(StableDiffusion):
         said = {key: index[key] for key in ("force_zeros_for_empty_prompt", "requires_aesthetics_score") if key in index}
         return {**said, "add_watermarker": False}
 
-    def encode(self, pipe: Any, text: str, clip_skip: int) -> "dict[str, torch.Tensor]":
-        device = pipe.text_encoder_2.device
-        skipped = {"clip_skip": clip_skip - 1 or None, "do_classifier_free_guidance": False}
-        embeds, _, pooled, _ = pipe.encode_prompt(prompt=text, device=device, num_images_per_prompt=1, **skipped)
-        return {"prompt_embeds": embeds[0], "pooled_prompt_embeds": pooled[0]}
+    def encode(self, encoders: "Encoders", prompt: Sections, clip_skip: int, chunks: int) -> "dict[str, torch.Tensor]":
+        embeds, pooled = encoders.side_by_side(prompt, clip_skip + 1, chunks)
+        return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled[-1]}
 
-    def empty_negative(self, pipe: Any) -> bool:
-        return bool(pipe.config.force_zeros_for_empty_prompt)
+    def empty_negative(self, index: Config) -> bool:
+        return bool(index.get("force_zeros_for_empty_prompt", True))
 
     def pooled_width(self, denoiser: Config, index: Config) -> int | None:
         # Height and width three times over, or twice and an aesthetic score.

@@ -1,0 +1,100 @@
+"""Which names the weights of a component may have in a single file, and the ones that a file has."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from daemon.models.checkpoints.diffusion_transformers import flux, stable_diffusion_3
+from daemon.models.checkpoints.latent_diffusion import old_vae, unet, vae
+from daemon.models.checkpoints.pieces import Config, Naming, Piece, same
+from daemon.models.checkpoints.tensors import Index
+from daemon.models.checkpoints.text_encoders import clip, open_clip, t5
+
+DENOISER, WHOLE = "model.diffusion_model.", ""
+CLIP_1, OPEN_CLIP_2 = "cond_stage_model.transformer.", "cond_stage_model.model."
+CLIP_XL, OPEN_CLIP_XL, OPEN_CLIP_REFINER = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model.", "conditioner.embedders.0.model."
+CLIP_L, CLIP_G, T5XXL = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer.", "text_encoders.t5xxl.transformer."
+VAES = ("first_stage_model.", "vae.")
+
+MOST_NAMED = 3
+"""How many of the weights that a file lacks are named."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The names behind one prefix; "" is a file that holds one component alone."""
+
+    prefix: str
+    naming: Naming
+
+
+LAYOUTS: Mapping[str, Sequence[Layout]] = {
+    "text_encoder": (
+        *(Layout(prefix, clip) for prefix in (CLIP_1, CLIP_XL, CLIP_L, WHOLE)),
+        *(Layout(prefix, open_clip) for prefix in (OPEN_CLIP_2, WHOLE)),
+    ),
+    "text_encoder_2": (
+        *(Layout(prefix, open_clip) for prefix in (OPEN_CLIP_XL, OPEN_CLIP_REFINER, WHOLE)),
+        *(Layout(prefix, clip) for prefix in (CLIP_G, WHOLE)),
+        *(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)),
+    ),
+    "text_encoder_3": tuple(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)),
+    "unet": (*(Layout(prefix, unet) for prefix in (DENOISER, WHOLE)), Layout(WHOLE, same)),
+    "transformer": (
+        *(Layout(prefix, naming) for naming in (stable_diffusion_3, flux) for prefix in (DENOISER, WHOLE)),
+        Layout(WHOLE, same),
+    ),
+    "vae": tuple(Layout(prefix, naming) for prefix in (*VAES, WHOLE) for naming in (vae, same, old_vae)),
+}
+
+
+class Incomplete(ValueError):
+    """A file lacks weights of a component, or has them in other shapes; the text is a sentence."""
+
+
+def pieces_of(component: str, weights: Mapping[str, Sequence[int]], config: Config, index: Index) -> dict[str, Piece]:
+    """Return where a file has each of the weights (name to shape) of a component of this configuration.
+
+    Raises Incomplete where it lacks some, or has them in other shapes."""
+    found = [_found(layout, weights, config, index) for layout in LAYOUTS[component]]
+    pieces, lacking = min(found, key=lambda answer: len(answer[1]))
+    if len(lacking) == len(weights):
+        raise Incomplete(f"it holds no {component}")
+    if lacking:
+        raise Incomplete(f"its {component} lacks {len(lacking)} of {len(weights)} weights ({_some(lacking)})")
+    other = [f"{name} is {index[piece.key].shape}, not {tuple(weights[name])}" for name, piece in pieces.items() if not _fits(piece, weights[name], index)]
+    if other:
+        raise Incomplete(f"its {component} is of another size than its configuration: {other[0]}")
+    return pieces
+
+
+def _found(layout: Layout, weights: Iterable[str], config: Config, index: Index) -> tuple[dict[str, Piece], list[str]]:
+    """The weights that stand under the names of a layout, and the names of those that do not."""
+    pieces: dict[str, Piece] = {}
+    lacking = []
+    for name in weights:
+        candidates = [replace(piece, key=layout.prefix + piece.key) for piece in layout.naming(name, config)]
+        present = [piece for piece in candidates if piece.key in index]
+        if present or candidates[-1].identity:
+            pieces[name] = (present or candidates)[0 if present else -1]
+        else:
+            lacking.append(candidates[0].key)
+    return pieces, lacking
+
+
+def _fits(piece: Piece, shape: Sequence[int], index: Index) -> bool:
+    """Whether the numbers make this shape; a linear layer may stand there as a convolution of one pixel."""
+    if piece.key not in index:
+        return piece.identity
+    stored, wanted = index[piece.key].shape, tuple(shape)
+    while len(stored) > len(wanted) and stored[-1] == 1:
+        stored = stored[:-1]
+    if piece.transposed:
+        stored = stored[::-1]
+    if piece.nth is None:
+        return stored == wanted
+    return stored[1:] == wanted[1:] and stored[0] >= wanted[0] * (max(piece.nth, 0) + 1)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,0 +1,97 @@
+"""Reading the weights of one component out of a single file: what it needs is read, and nothing else.
+
+Its numbers are read and not mapped: a model that somebody replaces on the disk while it is loaded must not change in memory."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from accelerate import init_empty_weights
+
+from daemon.models.checkpoints.layouts import Incomplete, pieces_of
+from daemon.models.checkpoints.pieces import Piece
+from daemon.models.checkpoints.tensors import SIZES, Index, Stored, index_of
+
+TYPES: Mapping[str, torch.dtype] = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return all tensors of a file by name, as they are stored. Raises ValueError with a sentence as `index_of` does."""
+    with path.open("rb") as stream:
+        return {name: _tensor(stream, stored) for name, stored in index_of(path).items()}
+
+
+def read_component(path: Path, component: str, cls: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    """Return a component of this class and configuration with its weights out of a single file, on the CPU in `dtype`.
+
+    Raises Incomplete where the file does not hold all of it, and ValueError where it cannot be read; both with a sentence."""
+    index = index_of(path)
+    # The weights only, not the tables that a model computes for itself.
+    with init_empty_weights(include_buffers=False):
+        part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
+    wanted = part.state_dict()
+    pieces = pieces_of(component, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, config, index)
+    kept = _kept_in_float32(part, dtype)
+    with path.open("rb") as stream:
+        weights = {
+            name: _weight(stream, index, pieces[name], tensor.shape, torch.float32 if kept & set(name.split(".")) else dtype)
+            for name, tensor in wanted.items()
+        }
+    part.load_state_dict(weights, assign=True)
+    return part.eval()
+
+
+def _kept_in_float32(part: Any, dtype: torch.dtype) -> set[str]:
+    """The layers that overflow in float16, as both libraries keep them apart when they read a folder."""
+    return set(getattr(part, "_keep_in_fp32_modules", None) or ()) if dtype is torch.float16 else set()
+
+
+def _weight(stream: IO[bytes], index: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+    if piece.key not in index:
+        return torch.eye(*shape, dtype=dtype)
+    weight = _tensor(stream, _rows(index[piece.key], piece, shape)).to(dtype)
+    if piece.transposed:
+        weight = weight.T.contiguous()
+    if piece.swapped:
+        weight = torch.cat([*reversed(weight.chunk(2))])
+    return weight.reshape(shape)
+
+
+def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
+    """Of several matrices below each other only the one that is meant, so that the others are not even read."""
+    if piece.nth is None:
+        return stored
+    if stored.strides is not None:
+        raise Incomplete(f"its {piece.key} is not stored row by row")
+    rows = shape[0]
+    first = stored.shape[0] - rows if piece.nth < 0 else piece.nth * rows
+    row_bytes = stored.size_bytes // stored.shape[0]
+    return Stored(stored.dtype, (rows, *stored.shape[1:]), stored.offset + first * row_bytes)
+
+
+def _tensor(stream: IO[bytes], stored: Stored) -> torch.Tensor:
+    if stored.dtype not in TYPES:
+        raise ValueError(f"its numbers are of the type {stored.dtype}, which cannot be read")
+    data = torch.empty(stored.end - stored.offset, dtype=torch.uint8)
+    stream.seek(stored.offset)
+    # A stream of bytes that ends early leaves the rest as it was.
+    if stream.readinto(memoryview(data.numpy())) != len(data):  # type: ignore[attr-defined]
+        raise ValueError(f"{stream.name} ended while it was read; fetch it again")
+    numbers = data.view(TYPES[stored.dtype])
+    if stored.strides is None:
+        return numbers.reshape(stored.shape)
+    return numbers.as_strided(stored.shape, stored.strides).contiguous()

@@ -1,0 +1,204 @@
+"""The grammar of a prompt, which is A1111's: weights in brackets, BREAK, LoRAs in angle brackets, names of textual inversions.
+
+    (words)         count 1.1 times           [words]   count 1 / 1.1 times        (words:1.3)   count as said
+    BREAK           begins a new chunk        brackets nest; one that is never closed runs to the end
+    \\( \\) \\[ \\] \\\\   are plain characters     <lora:NAME:WEIGHT>, <lora:NAME:TEXT_WEIGHT:DENOISER_WEIGHT> name a LoRA
+
+The grammar as A1111 documents it, in `modules/prompt_parser.py`. Torch-free, because the front process checks prompts with it.
+Sentences of errors begin with the fault; the reader of the file puts the file's name before them.
+"""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+
+from daemon.errors import InputError
+
+HEAVIER, LIGHTER = 1.1, 1 / 1.1
+LARGEST_WEIGHT = 100.0
+# With more of them open at once a weight is beyond all use, and a prompt of brackets alone would take its time.
+DEEPEST = 48
+
+_TOKEN = re.compile(
+    r"""\\(?P<escaped>[()\[\]\\])
+    | (?P<opening>[(\[])
+    | :\s*(?P<weight>[+-]?[\d.]+)\s*\)
+    | (?P<closing>[)\]])
+    | [^\\()\[\]:]+ | . """,
+    re.VERBOSE | re.DOTALL,
+)
+_OPENING_OF = {")": "(", "]": "["}
+_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_LORA = re.compile(r"[ \t]*<(?:lora|lyco):([^<>]*)>")
+_NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^>]*>")
+_AND = re.compile(r"\bAND\b")
+
+LoraWeight = float | list[float]
+"""The weight of a LoRA, or two: that in the text encoders and that in the denoiser."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words that count with one weight."""
+
+    text: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of a textual inversion, where it stands among words."""
+
+    name: str
+
+
+Sections = tuple[tuple[Words, ...], ...]
+"""A prompt: its words between one BREAK and the next."""
+
+
+def parse_weights(prompt: str) -> Sections:
+    """Read the weights of a prompt; at least one section. Raises InputError where a weight is no number or beyond all use."""
+    pieces: list[tuple[str, float, int]] = []
+    opened: dict[str, list[int]] = {"(": [], "[": []}
+    section = 0
+    for found in _TOKEN.finditer(prompt):
+        token, brackets = found[0], opened.get(_OPENING_OF.get(found[0][-1], ""))
+        if found["opening"]:
+            opened[token].append(len(pieces))
+            _check_depth(opened)
+        elif brackets and (found["weight"] or found["closing"]):
+            _multiply(pieces, brackets.pop(), _factor(found))
+        elif found["escaped"]:
+            pieces.append((found["escaped"], 1.0, section))
+        else:
+            for index, part in enumerate(_BREAK.split(token)):
+                section += index > 0
+                pieces.append((part, 1.0, section))
+    for bracket, factor in (("(", HEAVIER), ("[", LIGHTER)):
+        for start in opened[bracket]:
+            _multiply(pieces, start, factor)
+    return tuple(_merged([piece for piece in pieces if piece[2] == number]) for number in range(section + 1))
+
+
+def _check_depth(opened: Mapping[str, Collection[int]]) -> None:
+    if sum(map(len, opened.values())) > DEEPEST:
+        raise InputError(f"the prompt opens more than {DEEPEST} brackets in each other; write the weight as (words:1.5)")
+
+
+def _factor(found: re.Match[str]) -> float:
+    if found["closing"]:
+        return HEAVIER if found["closing"] == ")" else LIGHTER
+    try:
+        return float(found["weight"])
+    except ValueError:
+        raise InputError(
+            f"the prompt says the weight {found['weight']!r:.60}, expected a number as in (words:1.3); correct it"
+        ) from None
+
+
+def _multiply(pieces: list[tuple[str, float, int]], start: int, factor: float) -> None:
+    for index in range(start, len(pieces)):
+        text, weight, section = pieces[index]
+        pieces[index] = (text, weight * factor, section)
+
+
+def _merged(pieces: list[tuple[str, float, int]]) -> tuple[Words, ...]:
+    words = [
+        Words("".join(text for text, _, _ in same), weight)
+        for weight, same in ((weight, list(group)) for weight, group in groupby(pieces, key=lambda piece: piece[1]))
+    ]
+    for said in words:
+        if not math.isfinite(said.weight) or abs(said.weight) > LARGEST_WEIGHT:
+            raise InputError(
+                f"the prompt weighs {said.text!r:.60} by {said.weight:g}, and weights are within -{LARGEST_WEIGHT:g} and "
+                f"{LARGEST_WEIGHT:g}; use smaller ones"
+            )
+    return tuple(words)
+
+
+def check_syntax(prompt: str) -> None:
+    """Raise InputError where a prompt uses syntax that cannot be honoured, and would otherwise be encoded as words."""
+    parse_weights(prompt)
+    found = _NETWORK.search(prompt)
+    if found:
+        what = "hypernetworks cannot be used" if found[0].startswith("<hypernet") else "a LoRA is named in the prompt alone"
+        raise InputError(f"the prompt holds {found[0]!r:.60}; {what}: take it out")
+    found = _AND.search(prompt)
+    for text, what in ((schedule_in(prompt), "prompt schedules [a:b:0.5] and alternation [a|b]"), (found and found[0], "AND")):
+        if text:
+            raise InputError(
+                f"the prompt holds {text!r:.60}; {what} cannot be done and would be read as words: "
+                "take it out (a backslash before a bracket makes it a plain bracket)"
+            )
+
+
+def schedule_in(prompt: str) -> str | None:
+    """The first schedule or alternation in a prompt: square brackets that hold a colon or a bar of their own."""
+    opened: list[tuple[str, int]] = []
+    divided: set[int] = set()
+    for found in _TOKEN.finditer(prompt):
+        token, innermost = found[0], opened[-1] if opened else ("", -1)
+        closes = _OPENING_OF.get(token[-1]) if found["closing"] or found["weight"] else None
+        if found["opening"]:
+            opened.append((token, found.start()))
+        elif closes and innermost[0] == closes:
+            if innermost[1] in divided:
+                return prompt[innermost[1] : found.end()]
+            opened.pop()
+        elif innermost[0] == "[" and not found["escaped"] and (":" in token or "|" in token):
+            divided.add(innermost[1])
+    return None
+
+
+def cut_loras(prompt: str) -> tuple[str, dict[str, LoraWeight]]:
+    """The words of a prompt without the LoRAs it names, and these with their weights; one that is named twice counts twice.
+
+    Raises InputError where one is written otherwise."""
+    weights: dict[str, tuple[float, float]] = {}
+    for found in _LORA.finditer(prompt):
+        name, text, denoiser = _lora(found)
+        before = weights.get(name, (0.0, 0.0))
+        weights[name] = (before[0] + text, before[1] + denoiser)
+    words = _LORA.sub("", prompt).strip() if weights else prompt
+    return words, {name: text if text == denoiser else [text, denoiser] for name, (text, denoiser) in weights.items()}
+
+
+def _lora(found: re.Match[str]) -> tuple[str, float, float]:
+    """Name, weight in the text encoders, weight in the denoiser; A1111 also names the weights: te=0.5, unet=0.8."""
+    name, *said = (part.strip() for part in found[1].split(":"))
+    named = dict(part.split("=", 1) for part in said if "=" in part)
+    placed = [part for part in said if "=" not in part]
+    try:
+        if not name or len(placed) > 2 or named.keys() - {"te", "unet"}:
+            raise ValueError
+        text = float(named.get("te", placed[0] if placed else 1.0))
+        return name, text, float(named.get("unet", placed[1] if len(placed) == 2 else text))
+    except ValueError:
+        raise InputError(
+            f"the prompt holds {found[0].strip()!r:.60}; a LoRA is named as <lora:NAME:WEIGHT> or "
+            "<lora:NAME:TEXT_WEIGHT:DENOISER_WEIGHT>, with numbers"
+        ) from None
+
+
+def render_loras(loras: Mapping[str, LoraWeight]) -> str:
+    """LoRAs as A1111 writes them into a prompt: the inverse of `cut_loras`."""
+    weights = {name: weight if isinstance(weight, list) else [weight] for name, weight in loras.items()}
+    return " ".join(f"<lora:{name}:{':'.join(map(repr, said))}>" for name, said in weights.items())
+
+
+def split_names(text: str, names: Collection[str]) -> list[str | Name]:
+    """Words and, among them, those names that stand as words of their own: NAME, <NAME> or embedding:NAME, in any case."""
+    if not names:
+        return [text]
+    # Of two names that begin alike the longer one counts.
+    known = {name.lower(): name for name in names}
+    longest_first = "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True))
+    pattern = re.compile(rf"(?<![\w-])(?:embedding:)?(?:<({longest_first})>|({longest_first}))(?![\w-])", re.IGNORECASE)
+    pieces: list[str | Name] = []
+    end = 0
+    for found in pattern.finditer(text):
+        pieces += [text[end : found.start()], Name(known[(found[1] or found[2]).lower()])]
+        end = found.end()
+    return [piece for piece in (*pieces, text[end:]) if piece]

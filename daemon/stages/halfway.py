@@ -1,0 +1,50 @@
+"""Half-done latents as a file carries them, where the loop stops and at the steps that it dumps on its way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from daemon.models.history import pack
+from daemon.models.masking import Inpainting
+from daemon.models.registry import Model
+from daemon.models.scheduling import Segment
+from daemon.stages.loop import Loop
+
+
+@dataclass(frozen=True)
+class Halfway:
+    """A loop that can be left and taken up again after any whole step."""
+
+    model: Model
+    segment: Segment
+    scheduler: str | None
+    steps: int
+    generator: torch.Generator
+    inpainting: Inpainting | None
+
+    def tensors(self, latents: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return all that the rest of the loop needs, beside the latents (1, C, h, w) of this moment, as copies on the CPU."""
+        history = pack(self.segment.history(), scheduler=self.scheduler, steps=self.steps, model=self.model.name)
+        kept = {} if self.inpainting is None else self.inpainting.tensors()
+        beside = {**history, **kept, "generator_state": self.generator.get_state()}
+        found = {"latents": self.model.finite(latents[0].float().cpu()), **beside}
+        return {name: tensor.clone() for name, tensor in found.items()}
+
+
+class Dumps:
+    """The half-done latents of every so many steps: `tensors` by "steps.K.NAME", `facts` with step and sigma of each."""
+
+    def __init__(self, every: int | None, loop: Loop, halfway: Halfway, unpacked: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._every, self._loop, self._halfway, self._unpacked = every, loop, halfway, unpacked
+        self.tensors: dict[str, torch.Tensor] = {}
+        self.facts: list[dict[str, Any]] = []
+
+    def take(self, step: int, latents: torch.Tensor) -> None:
+        """Keep the latents of this step, as the loop takes them, if it is one of those asked for and not the last of all."""
+        if not self._every or step % self._every or (step == self._loop.end and not self._loop.partial):
+            return
+        halfway = self._halfway.tensors(self._unpacked(latents))
+        self.tensors |= {f"steps.{step}.{name}": tensor for name, tensor in halfway.items()}
+        self.facts.append({"step": step, "sigma": self._halfway.segment.sigma()})

@@ -1,0 +1,58 @@
+"""What a loop keeps of a picture under a mask, from what the latents bring and the model takes.
+
+C latent channels   h, w latent height and width
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from daemon.errors import InputError
+from daemon.models.masking import MASK, MASKED, NOISE, PICTURE, Inpainting, at_latent_size, sees_masks
+from daemon.models.registry import Model, Models
+
+HALF = 0.5
+Tensors = Mapping[str, torch.Tensor]
+
+
+def check_mask(models: Models, model: Model, tensors: Tensors, settings: Mapping[str, Any]) -> bool:
+    """Return whether there is a mask. Raises InputError where the model needs one, or where there is nothing to lay it on."""
+    sees = sees_masks(models.family(model), models.denoiser_config(model))
+    if MASK in tensors:
+        if settings["state"] == "noise":
+            raise InputError(
+                "a mask says what of a picture is made anew, and these latents are noise; drop the picture as NAME.png and the "
+                "mask as NAME_mask.png into inbox/encode"
+            )
+        return True
+    if sees:
+        raise InputError(
+            f"{model.name!r} is an inpainting model, and there is no mask; drop the picture as NAME.png and what is to be made "
+            "anew, white on black, as NAME_mask.png into inbox/encode, or use another model"
+        )
+    return False
+
+
+def inpainting_for(models: Models, model: Model, tensors: Tensors, *, shape: torch.Size, begun: Tensors) -> Inpainting:
+    """Return what the loop keeps of the picture, or shows to an inpainting model, for latents of `shape` (1, C, h, w).
+
+    `begun` are image_latents and noise (1, C, h, w) of a loop that begins here; half-done latents bring their own. Raises
+    InputError where the picture under the mask is missing or has another size."""
+    sees = sees_masks(models.family(model), models.denoiser_config(model))
+    wanted = [MASKED] if sees else [PICTURE, NOISE]
+    parts = {name: tensors[name][None] for name in wanted if name in tensors and name not in begun}
+    parts |= {name: begun[name] for name in wanted if name in begun}
+    wrong = [name for name in wanted if name not in parts or parts[name].shape != shape]
+    if wrong:
+        raise InputError(
+            f"the latents have a mask, but the picture that it lies on is missing or has another size ({', '.join(wrong)}); "
+            "drop the picture with its mask into inbox/encode"
+        )
+    mask = at_latent_size(tensors[MASK], (shape[2], shape[3])).expand(shape)
+    placed = {name: part.to(model.device, model.torch_dtype) for name, part in {**parts, MASK: mask}.items()}
+    if not sees:
+        return Inpainting(placed[MASK], placed[PICTURE], placed[NOISE])
+    # These models were trained with masks that are black or white.
+    hard = (placed[MASK] >= HALF).to(model.torch_dtype)
+    return Inpainting(hard, seen=torch.cat([hard[:, :1], placed[MASKED]], dim=1))
