@@ -1,1 +1,1 @@
-"""What things cost: one command each, one table each; `python -m benchmarks.NAME`."""
+"""What tiffsd costs, beside what people would use instead: `make bench` prints one table. See benchmarks/README.md."""
