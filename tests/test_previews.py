@@ -52,13 +52,39 @@ def test_latents_of_the_embedded_model_are_shown_in_the_colours_of_its_pictures(
     assert np.abs(tiffsd.preview.preview(elsewhere) - blocks).mean() > 20
 
 
+def married_to(channels: int, **widths: int) -> tiffsd.Artifact:
+    made = latents(channels=channels)
+    beside = {name: np.zeros((77, width) if name == "prompt_embeds" else width, np.float32) for name, width in widths.items()}
+    return replace(made, header=replace(made.header, recipe={}), tensors={"latents": made.tensors["latents"], **beside})
+
+
 def test_the_map_of_colours_is_chosen_by_the_model_then_by_the_embeddings_width() -> None:
-    made = latents()
-    unnamed = replace(made, header=replace(made.header, recipe={}))
-    wide = replace(unnamed, tensors={**made.tensors, "prompt_embeds": np.zeros((77, 2048), np.float32)})
-    alone = replace(unnamed, tensors={"latents": made.tensors["latents"]})
-    chosen = [tiffsd.preview.colours_of(artifact) for artifact in (made, unnamed, wide, alone, latents(channels=16), picture())]
-    assert chosen == [*(getattr(tiffsd.preview, name) for name in ("DEMO", "SD1", "SDXL", "SD1")), None, None]
+    preview = tiffsd.preview
+    chosen = {
+        "the embedded model": (latents(), preview.DEMO),
+        "SD 1": (married_to(4, prompt_embeds=768), preview.SD1),
+        "without an embedding": (married_to(4), preview.SD1),
+        "SDXL": (married_to(4, prompt_embeds=2048, pooled_prompt_embeds=1280), preview.SDXL),
+        "its refiner": (married_to(4, prompt_embeds=1280, pooled_prompt_embeds=1280), preview.SDXL),
+        "SD 3": (married_to(16, prompt_embeds=4096, pooled_prompt_embeds=2048), preview.SD3),
+        "Flux": (married_to(16, prompt_embeds=4096, pooled_prompt_embeds=768), preview.FLUX),
+        "sixteen channels of somebody": (married_to(16), None),
+        "a picture": (picture(), None),
+    }
+    assert {name: preview.colours_of(artifact) for name, (artifact, _) in chosen.items()} == {
+        name: colours for name, (_, colours) in chosen.items()
+    }
+
+
+@pytest.mark.parametrize(("name", "channels"), [("DEMO", 4), ("SD1", 4), ("SDXL", 4), ("SD3", 16), ("FLUX", 16)])
+def test_a_map_of_colours_has_a_row_for_each_channel_and_makes_no_latents_gray(name: str, channels: int) -> None:
+    colours = getattr(tiffsd.preview, name)
+    factors = np.array(colours.factors)
+    assert factors.shape == (channels, 3)
+    # Unit noise must neither saturate nor vanish: what is seen of it lies well within black and white.
+    spread = np.sqrt((factors**2).sum(axis=0))
+    assert ((spread > 0.1) & (spread < 1.2)).all()
+    assert (np.abs(colours.bias) < 0.5).all()
 
 
 def test_half_done_latents_are_shown_as_bright_as_they_are_painted() -> None:
