@@ -138,7 +138,8 @@ def check(artifact: Artifact) -> None:
     if header.kind is Kind.PICTURE:
         check_picture(found, name=label)
     else:
-        check_pixels(to_pixels(found, header), header, name=label)
+        extremes = np.stack([found.min(), found.max()])  # painting keeps the order, so theirs are those of all
+        check_pixels(to_pixels(extremes, header), header, name=label)
 
 
 def _check_kept_together(artifact: Artifact, label: str) -> None:

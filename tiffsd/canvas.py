@@ -108,19 +108,21 @@ def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
     """
     pixels = _unpaint(canvas.planes, header, name=name)
     check_pixels(pixels, header, name=name)
-    found = from_pixels(pixels, header)
     if exact is None:
         check_not_cut(pixels, header, name=name)
-        return Reading(found, 0, _coarse(canvas))
+        return Reading(from_pixels(pixels, header), 0, _coarse(canvas))
     if exact.shape != pixels.shape:
+        found = from_pixels(pixels, header)
         resized = f"the size is now {_size(pixels)} instead of {_size(exact)}, and all of it counts as painted"
         return Reading(found, found.size, (resized, *_coarse(canvas)))
     expected = to_pixels(exact, header)
+    if np.array_equal(pixels, expected):  # as it was written, which is neither clipped nor emptied
+        return Reading(exact, 0)
     _check_not_clipped(canvas, pixels, expected, name=name)
     _check_not_emptied(pixels, expected, header, name=name)
     untouched = _untouched(canvas, pixels, expected)
     painted = int(untouched.size - np.count_nonzero(untouched))
-    return Reading(np.where(untouched, exact, found), painted, _coarse(canvas) if painted else ())
+    return Reading(np.where(untouched, exact, from_pixels(pixels, header)), painted, _coarse(canvas) if painted else ())
 
 
 def fitted(header: Header, canvas: Canvas) -> Header:
@@ -138,13 +140,17 @@ def fitted(header: Header, canvas: Canvas) -> Header:
 def to_pixels(tensor: Floats, header: Header) -> Floats:
     """Values -> pixels of the layout, element by element."""
     zero, unit = _scale(header)
-    return (zero + tensor.astype(np.float64) / unit).astype(np.float32)
+    wide = np.divide(tensor, unit, dtype=np.float64)
+    wide += zero
+    return wide.astype(np.float32)
 
 
 def from_pixels(pixels: Floats, header: Header) -> Floats:
     """Pixels -> values, element by element."""
     zero, unit = _scale(header)
-    return ((pixels.astype(np.float64) - zero) * unit).astype(np.float32)
+    wide = np.subtract(pixels, zero, dtype=np.float64)
+    wide *= unit
+    return wide.astype(np.float32)
 
 
 def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:

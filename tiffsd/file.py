@@ -104,7 +104,7 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None,
         outlines = [_outline(page) for page in pages]
         check_outlines(outlines, kind, label, length=opened.length)
         loaded = _loaded(opened.file, pages, outlines, decode)
-        text = _value(pages[0], TENSORS_TAG, label) if header else None
+        text = _tensors_text(opened, pages[0]) if header else None
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
         artifact = _picture(loaded[0], header, text, artifact_id=artifact_id, label=label)
@@ -296,6 +296,17 @@ def _value(page: TiffPage, code: int, label: str) -> Any:
         return None
     check_length(tag.count, code, label)
     return tag.value if isinstance(tag.value, str | bytes) else None
+
+
+def _tensors_text(opened: _Opened, page: TiffPage) -> Any:
+    """The value of the tag of the exact tensors; where it is as we write it, its bytes at once, as it may be most of the file."""
+    tag = page.tags.get(TENSORS_TAG)
+    if tag is None or tag.dtype != ASCII or not 8 < tag.count <= opened.length - tag.valueoffset:
+        return _value(page, TENSORS_TAG, opened.label)
+    check_length(tag.count, TENSORS_TAG, opened.label)
+    opened.file.seek(tag.valueoffset)
+    text, last = opened.file.read(tag.count - 1), opened.file.read(1)
+    return (text if last == b"\0" else text + last).rstrip(b"\0").strip()
 
 
 def _outline(page: TiffPage) -> Outline:

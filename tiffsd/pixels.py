@@ -38,7 +38,7 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
     planes = [plane for page in pages for plane in _planes(page, kind, name=name, keep_four=raw)]
     if len({(plane.shape, plane.dtype) for plane in planes}) > 1:
         raise BadShape(f"{name} has pages of different sizes or types; save all pages of {kind} alike, without merging layers")
-    stack = np.stack(_in_order(planes, [page.title for page in pages]))
+    stack = planes[0][np.newaxis] if len(planes) == 1 else np.stack(_in_order(planes, [page.title for page in pages]))
     pixels = _to_float(stack)
     step = INTEGER_STEP if stack.dtype.kind == "u" or (not raw and _on_grid(pixels)) else 0.0
     return Canvas(pixels, step=step, half=stack.dtype == np.float16)
