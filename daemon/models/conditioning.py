@@ -19,7 +19,7 @@ from daemon.models.prompt_grammar import Name, Sections, Words, split_names
 
 COMMA = ",</w>"
 COMMA_REACH = 20
-# Where the mean is less than this part of the magnitudes the embedding is centred: to restore the mean would scale it by noise.
+# Where a mean is less than this part of the magnitudes the embedding is centred: to restore the mean would scale it by noise.
 CENTRED = 0.01
 
 
@@ -73,12 +73,12 @@ class Clip:
     def _cut(self, tokens: list[Token]) -> Iterator[list[Token]]:
         room, comma = self._length - 2, self._tokenizer.convert_tokens_to_ids(COMMA)
         while len(tokens) > room:
+            end = next(place for place in range(room, -1, -1) if not tokens[place].inner) or room
             commas = [place for place in range(room - COMMA_REACH, room + 1) if _is_word(tokens[place], comma)]
-            end = min(commas[-1] + 1, room) if commas else room
-            while end and tokens[end].inner:
-                end -= 1
-            yield tokens[: end or room]
-            tokens = tokens[end or room :]
+            if end == room and commas:
+                end = min(commas[-1] + 1, room)
+            yield tokens[:end]
+            tokens = tokens[end:]
         yield tokens
 
     def _tokens(self, section: Sequence[Words]) -> Iterator[Token]:
@@ -196,8 +196,8 @@ def _weighted(hidden: torch.Tensor, tokens: Sequence[Token]) -> torch.Tensor:
     hidden = hidden.float().cpu()
     if all(token.weight == 1 for token in tokens):
         return hidden
-    weights = torch.tensor([token.weight for token in tokens])
-    weighted, mean = hidden * weights[:, None], hidden.mean()
-    if mean.abs() < CENTRED * hidden.abs().mean():
-        return weighted
-    return weighted * (mean / weighted.mean())
+    weighted = hidden * torch.tensor([token.weight for token in tokens])[:, None]
+    mean, after = hidden.mean(), weighted.mean()
+    centred = any(found.abs() < CENTRED * of.abs().mean() for found, of in ((mean, hidden), (after, weighted)))
+    # Nor may it turn the sign of everything, where negative weights outweigh the others.
+    return weighted if centred or mean * after < 0 else weighted * (mean / after)

@@ -195,7 +195,7 @@ def split_names(text: str, names: Collection[str]) -> list[str | Name]:
     # Of two names that begin alike the longer one counts.
     known = {name.lower(): name for name in names}
     longest_first = "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True))
-    pattern = re.compile(rf"(?<![\w-])(?:embedding:)?(?:<({longest_first})>|({longest_first}))(?![\w-])", re.IGNORECASE)
+    pattern = re.compile(rf"<({longest_first})>|(?<![\w-])(?:embedding:)?({longest_first})(?![\w-])", re.IGNORECASE)
     pieces: list[str | Name] = []
     end = 0
     for found in pattern.finditer(text):
