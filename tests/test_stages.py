@@ -168,7 +168,7 @@ def test_values_that_are_not_finite_are_refused(models: Models, folders: dict[in
 
 
 def test_a_missing_model_is_named_with_its_path(models: Models, tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match=r"'tiny' cannot be used.*no such folder; correct the path in config.yaml"):
+    with pytest.raises(ModelMissing, match=r"'tiny' cannot be used.*no such folder or file as .*; correct the path in config.yaml"):
         text.run(models, {}, settings(tmp_path / "nothing"), quiet)
 
 

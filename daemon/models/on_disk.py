@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.models.checkpoints.tensors import index_of
 from daemon.models.families import FAMILIES, Family
+from daemon.models.unreadable import Unreadable
 
 WEIGHTS = ("*.safetensors", "*.bin")
 INDEX = "model_index.json"
 _PART = re.compile(r"-\d{5}-of-\d{5}")
-_LFS = b"version https://git-lfs"
-_LONGEST_HEADER_BYTES = 100 * 2**20
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def examined(path: Path) -> OnDisk:
     """Look at a model, a folder in diffusers layout."""
     try:
         index, family = _index(path)
-    except ValueError as fault:
+    except Unreadable as fault:
         return OnDisk(None, 0, (), (str(fault),))
     present = [name for name in family.components if not left_out(path, name, index, family)]
     parts = {name: _component(path / name, weights=not name.startswith("tokenizer")) for name in present}
@@ -74,11 +74,11 @@ def weights_bytes(folder: Path) -> int:
 def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
     """The model's index and family. Raises ValueError with the fault as a sentence."""
     if not path.exists():
-        raise ValueError(f"there is no folder {path}")
-    index = _json(path / INDEX)
+        raise Unreadable(f"there is no folder {path}")
+    index = read_json(path / INDEX)
     name = str(index.get("_class_name"))
     if name not in FAMILIES:
-        raise ValueError(f"it is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
+        raise Unreadable(f"it is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
     return index, FAMILIES[name]
 
 
@@ -92,8 +92,8 @@ def _component(folder: Path, *, weights: bool) -> OnDisk:
     dtypes: set[str] = set()
     for file in files:
         try:
-            dtypes |= _dtypes(file) if file.suffix == ".safetensors" else set()
-        except ValueError as fault:
+            dtypes |= {tensor.dtype for tensor in index_of(file).values()}
+        except Unreadable as fault:
             faults.append(str(fault))
     if not files:
         faults.append(f"there are no weights in {folder}")
@@ -103,40 +103,21 @@ def _component(folder: Path, *, weights: bool) -> OnDisk:
 def _faults_of(folder: Path) -> Iterator[str]:
     """What is wrong with the configuration of a component, and which parts of its weights are missing."""
     try:
-        _json(folder / "config.json")
-        parts = {part for index in folder.glob("*.safetensors.index.json") for part in _json(index)["weight_map"].values()}
+        read_json(folder / "config.json")
+        parts = {part for index in folder.glob("*.safetensors.index.json") for part in read_json(index)["weight_map"].values()}
     except (ValueError, KeyError, AttributeError) as error:
         yield str(error)
         return
     yield from (f"{part} is missing in {folder}" for part in sorted(parts) if not (folder / part).is_file())
 
 
-def _json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> Mapping[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ValueError(f"there is no {path.name} in {path.parent}") from None
+        raise Unreadable(f"there is no {path.name} in {path.parent}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} cannot be read ({error})") from error
+        raise Unreadable(f"{path} cannot be read ({error})") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} holds no settings")
+        raise Unreadable(f"{path} holds no settings")
     return values
-
-
-def _dtypes(file: Path) -> set[str]:
-    """The precisions in the header of a safetensors file. Raises ValueError where the file is not whole."""
-    with file.open("rb") as stream:
-        start = stream.read(8)
-        length = int.from_bytes(start, "little")
-        if _LFS.startswith(start):
-            raise ValueError(f"{file} is a pointer of git-lfs; fetch the weights themselves")
-        header = stream.read(length) if length <= _LONGEST_HEADER_BYTES else b""
-    try:
-        tensors = {name: tensor for name, tensor in json.loads(header).items() if name != "__metadata__"}
-        end = max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
-        dtypes = {str(tensor["dtype"]) for tensor in tensors.values()}
-    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
-        raise ValueError(f"{file} is damaged, or no safetensors file; fetch it again") from None
-    if file.stat().st_size < 8 + length + end:
-        raise ValueError(f"{file} is cut off: {file.stat().st_size} bytes, and should be {8 + length + end}; fetch it again")
-    return dtypes

@@ -1,16 +1,13 @@
 """The models that are loaded: one component at a time, kept warm within a budget, least recently used goes first.
 
-A model is a folder in diffusers layout, or the id of one on the Hugging Face Hub; the Hub is asked only if the model's
-`network` is true, otherwise an id is looked for in the local cache alone. Nothing is loaded that a stage did not ask
-for: text needs no UNet."""
+In which form a model lies there is the business of `sources`. Nothing is loaded that a stage did not ask for: text needs no
+UNet."""
 
 import gc
-import importlib
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import diffusers
@@ -20,8 +17,10 @@ from huggingface_hub import constants as hub
 from safetensors import SafetensorError
 
 from daemon.errors import InputError, ModelMissing
-from daemon.models.families import FAMILIES, Family
-from daemon.models.on_disk import INDEX, left_out, variant_of, weights_bytes
+from daemon.models.families import Family
+from daemon.models.on_disk import INDEX
+from daemon.models.sources import Part, Parts, Source, source_of
+from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +41,9 @@ transformers.utils.logging.disable_progress_bar()
 class Model:
     """One model of the configuration, and how it is to be run.
 
-    `path` is a folder or a Hub id, `vae` a folder or id that replaces the model's own VAE, `dtype` one of DTYPES.
-    `prediction_type` is what the denoiser was trained to predict ("epsilon", "v_prediction"), where the model says it wrong.
+    `path` is a folder, a single file or a hub id, `vae` one that replaces the model's own VAE, `parts` what else it is put together
+    from (`sources.source_of`), `dtype` one of DTYPES. `prediction_type` is what the denoiser was trained to predict ("epsilon",
+    "v_prediction"), where the model says it wrong.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Model:
     device: str = "cpu"
     network: bool = False
     prediction_type: str | None = None
+    parts: Parts | None = field(default=None, hash=False)
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -84,18 +85,15 @@ class Model:
             )
         return result
 
-    def source(self, component: str) -> tuple[str, str | None]:
-        """Return where a component lies: a folder or Hub id, and the subfolder in it."""
-        if component != "vae" or self.vae is None:
-            return self.path, component
-        return self.vae, None if (Path(self.vae) / "config.json").is_file() else component
+    def source(self) -> Source:
+        """Return what the model is made of. Raises Unreadable where there is nothing at its path."""
+        return source_of(self.path, parts=self.parts, vae=self.vae, network=self.network)
 
 
 class _Key(NamedTuple):
     """What makes two loaded components the same one."""
 
-    path: str
-    subfolder: str | None
+    identity: Hashable
     name: str
     device: str
     dtype: torch.dtype
@@ -107,28 +105,29 @@ class Models:
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
-        self._from_hub: dict[tuple[str, str | None], Mapping[str, Any]] = {}
 
     def component(self, model: Model, name: str) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
 
         Raises ModelMissing where it is not there or cannot be read.
         """
-        key = _Key(*model.source(name), name, model.device, model.torch_dtype)
-        if key not in self._warm:
-            self._make_room(weights_bytes(Path(key.path) / (key.subfolder or "")))
-            part = self._load(model, name)
-            self._warm[key] = (part, _loaded_bytes(part))
-            self._make_room(0, keep=key)
+        with _Reading(model, name):
+            part = model.source().part(name)
+            key = _Key(part.identity, name, model.device, model.torch_dtype)
+            if key not in self._warm:
+                self._make_room(part.weights_bytes)
+                loaded = self._load(model, part, name)
+                self._warm[key] = (loaded, _loaded_bytes(loaded))
+                self._make_room(0, keep=key)
         self._warm.move_to_end(key)
         return self._warm[key][0]
 
     def text_parts(self, model: Model) -> dict[str, Any]:
         """Return the tokenizers and text encoders that the model has, by name."""
-        family, index = self.family(model), self.index(model)
-        return {
-            name: self.component(model, name) for name in family.text_parts if not left_out(Path(model.path), name, index, family)
-        }
+        with _Reading(model, INDEX):
+            source = model.source()
+            present = [name for name in source.family().text_parts if source.has(name)]
+        return {name: self.component(model, name) for name in present}
 
     def vae(self, model: Model) -> Any:
         """Return the VAE, in float32 where it does not stand the half precision of the model."""
@@ -146,21 +145,20 @@ class Models:
 
     def family(self, model: Model) -> Family:
         """Return the family of a model, as its `model_index.json` says."""
-        name = self.index(model)["_class_name"]
-        if name not in FAMILIES:
-            raise ModelMissing(f"the model {model.name!r} is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
-        return FAMILIES[name]
+        with _Reading(model, INDEX):
+            return model.source().family()
 
     def index(self, model: Model) -> Mapping[str, Any]:
         """Return the model's `model_index.json`."""
-        return self._config(model, diffusers.DiffusionPipeline, model.path, None)
+        with _Reading(model, INDEX):
+            return model.source().index()
 
     def config(self, model: Model, name: str) -> Mapping[str, Any]:
         """Return the configuration of a component, or of the "scheduler", without loading any weights."""
-        if name == "scheduler":
-            said = {} if model.prediction_type is None else {"prediction_type": model.prediction_type}
-            return {**self._config(model, diffusers.DDIMScheduler, model.path, "scheduler"), **said}
-        return self._config(model, self._class(model, name), *model.source(name))
+        with _Reading(model, name):
+            config = model.source().part(name).config()
+        said = model.prediction_type if name == "scheduler" else None
+        return config if said is None else {**config, "prediction_type": said}
 
     def denoiser_config(self, model: Model) -> Mapping[str, Any]:
         """Return the configuration of what runs in the loop: the UNet or the transformer."""
@@ -180,32 +178,11 @@ class Models:
         self._warm.clear()
         _free_memory()
 
-    def _class(self, model: Model, name: str) -> Any:
-        library, class_name = self.family(model).components[name]
-        return getattr(importlib.import_module(library), class_name)
-
-    def _config(self, model: Model, cls: Any, path: str, subfolder: str | None) -> Mapping[str, Any]:
-        # Folders are read again for each job, because people change them; the hub is asked once.
-        if (path, subfolder) in self._from_hub:
-            return self._from_hub[path, subfolder]
-        with _Reading(model, subfolder or INDEX):
-            config: Mapping[str, Any] = cls.load_config(path, subfolder=subfolder, local_files_only=not model.network)
-        if not Path(path).exists():
-            self._from_hub[path, subfolder] = config
-        return config
-
-    def _load(self, model: Model, name: str) -> Any:
-        cls, is_tokenizer = self._class(model, name), name.startswith("tokenizer")
-        path, subfolder = model.source(name)
-        options: dict[str, Any] = {"local_files_only": not model.network, "subfolder": subfolder or ""}
-        if not is_tokenizer:
-            options["dtype" if cls.__module__.startswith("transformers") else "torch_dtype"] = model.torch_dtype
-            options["variant"] = variant_of(Path(path) / (subfolder or ""))
+    def _load(self, model: Model, part: Part, name: str) -> Any:
         model.check_device()
         logger.info("loading the %s of %s", name, model.name)
-        with _Reading(model, name):
-            part = cls.from_pretrained(path, **options)
-        return part if is_tokenizer else part.to(model.device).eval()
+        loaded = part.load(model.torch_dtype)
+        return loaded.to(model.device) if isinstance(loaded, torch.nn.Module) else loaded
 
     def _make_room(self, needed_bytes: int, *, keep: _Key | None = None) -> None:
         dropped = False
@@ -236,11 +213,10 @@ class _Reading:
             raise ModelMissing(self._sentence(error)) from error
 
     def _sentence(self, error: BaseException) -> str:
-        path, _ = self._model.source(self._what)
-        start = f"the model {self._model.name!r} cannot be used: its {self._what} is not readable at {path!r}"
-        if not Path(path).exists() and not self._model.network:
-            return f"{start}, where there is no such folder; correct the path in config.yaml, or allow the network for a hub id"
-        return f"{start} ({str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__})"
+        start = f"the model {self._model.name!r} cannot be used:"
+        if isinstance(error, Unreadable):
+            return f"{start} {error}"
+        return f"{start} its {self._what} is not readable ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
 
 
 def _loaded_bytes(part: Any) -> int:

@@ -1,6 +1,7 @@
 """What model a single file holds, told from the names and shapes of its tensors: the folder of shipped configurations that fits it,
 what in them the file says otherwise, and which of its parts it has."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ import numpy as np
 
 from daemon.models.checkpoints import layouts
 from daemon.models.checkpoints.layouts import DENOISER
-from daemon.models.checkpoints.tensors import Index, Stored
+from daemon.models.checkpoints.stored import Index, Stored
+from daemon.models.checkpoints.tensors import index_of
+from daemon.models.unreadable import Unreadable
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """Configurations in diffusers layout without weights, one folder for each kind of model."""
 
-INPAINTING_CHANNELS, INSTRUCTING_CHANNELS = 9, 8
+INPAINTING_CHANNELS = 9
 V_PREDICTION_DEVIATION = 0.09
 """Stable Diffusion 2 trained to predict v has a larger deviation in the bias below (ComfyUI's detection)."""
 
@@ -35,19 +38,42 @@ _OTHERS: Mapping[str, Sequence[str]] = {
     "a Chroma model, which is not supported": ("distilled_guidance_layer.in_proj.bias",),
     "a Flux 2 model, which is not supported": ("single_stream_modulation.lin.weight",),
 }
+# A component alone, and what to do with it.
+_ALONE: Mapping[str, Sequence[str]] = {
+    "a VAE alone: name it under `vaes` in config.yaml, or under a model's `parts`": tuple(
+        f"{prefix}decoder.conv_in.weight" for prefix in (layouts.WHOLE, *layouts.VAES)
+    ),
+    "a text encoder alone: name it under a model's `parts` in config.yaml": (
+        *("text_model.embeddings.token_embedding.weight", "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"),
+        *(prefix + "text_model.embeddings.token_embedding.weight" for prefix in (layouts.CLIP_1, layouts.CLIP_XL, layouts.CLIP_L)),
+    ),
+    "one component of a folder in diffusers layout: name the whole folder as the `path`": (
+        "down_blocks.0.resnets.0.conv1.weight",
+        "transformer_blocks.0.attn.to_q.weight",
+    ),
+    "a textual inversion, no model that can be run": ("emb_params", "clip_l", "clip_g", "string_to_param"),
+}
+_DENOISERS = ("double_blocks.0.img_attn.qkv.weight", "joint_blocks.0.x_block.attn.qkv.weight", "input_blocks.0.0.weight")
+_CHANNELS = {5: "depth", 7: "upscaling", 8: "InstructPix2Pix, which sees a picture beside the latents"}
+# The second text encoder of Flux is the third one of Stable Diffusion 3.
+_OF_FLUX = {"text_encoder": "text_encoder", "text_encoder_3": "text_encoder_2", "vae": "vae"}
 _QUANTIZED = ("scaled_fp8", ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".absmax", ".scale_weight")
 SUPPORTED = "Stable Diffusion 1, 2, XL (base and refiner), 3 and 3.5, and Flux (dev and schnell)"
 
 
+class _Unsupported(Exception):
+    """A model of a kind that cannot run; the text says why."""
+
+
 @dataclass(frozen=True)
 class Kind:
-    """`configs` is a folder in CONFIGS, `sizes` what the weights say of a component's configuration, `components` those with weights
-    in the file, and `predicts` the options of the scheduler that marks in the file ask for."""
+    """`configs` is a folder in CONFIGS, `sizes` what the weights say of a component's configuration, `components` those that are in
+    the file, and `marks` the options of the scheduler that marks in the file ask for."""
 
     configs: str
     sizes: Mapping[str, Mapping[str, Any]]
     components: frozenset[str]
-    predicts: Mapping[str, Any] = field(default_factory=dict)
+    marks: Mapping[str, Any] = field(default_factory=dict)
 
     def read(self, name: str) -> dict[str, Any]:
         """One of the shipped configurations, e.g. "unet/config.json", as it stands."""
@@ -55,49 +81,75 @@ class Kind:
         return shipped
 
 
-def kind_of(path: Path, index: Index) -> Kind:
-    """Return what model a file is. Raises ValueError with a sentence where it is none of those that can run."""
+def kind_of(path: Path) -> Kind:
+    """Return what model a file is. Raises Unreadable where it is none that can run, or cannot be read."""
+    return _kind(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=32)
+def _kind(path: Path, changed_ns: int) -> Kind:
+    del changed_ns
+    index = index_of(path)
+    if what := what_else(index):
+        raise Unreadable(f"{path} is {what}; supported are {SUPPORTED}")
     prefix = DENOISER if any(name.startswith(DENOISER) for name in index) else ""
     denoiser = {name.removeprefix(prefix): tensor for name, tensor in index.items() if name.startswith(prefix)}
-    _check(index)
     present = {name for name, prefixes in _PREFIXES.items() if any(key.startswith(tuple(prefixes)) for key in index)}
-    if "double_blocks.0.img_attn.qkv.weight" in denoiser:
-        kind = _flux(denoiser)
-        # Its second text encoder is the third one of Stable Diffusion 3.
-        present = present - {"text_encoder_2", "text_encoder_3"} | ({"text_encoder_2"} if "text_encoder_3" in present else set())
-    elif "joint_blocks.0.x_block.attn.qkv.weight" in denoiser:
-        kind = _stable_diffusion_3(denoiser)
-    elif "input_blocks.0.0.weight" in denoiser:
-        kind = _unet(path, denoiser)
-    else:
-        raise ValueError(f"it is no model that can be run; supported are {SUPPORTED}")
-    return Kind(kind.configs, {**kind.sizes, **_text_sizes(index)}, kind.components | present, _predicts(index))
+    try:
+        if "double_blocks.0.img_attn.qkv.weight" in denoiser:
+            kind = _flux(denoiser)
+            present = {_OF_FLUX[name] for name in present & _OF_FLUX.keys()}
+        elif "joint_blocks.0.x_block.attn.qkv.weight" in denoiser:
+            kind = _stable_diffusion_3(denoiser)
+        else:
+            kind = _unet(path, denoiser)
+    except _Unsupported as unsupported:
+        raise Unreadable(f"{path} is not supported: {unsupported}; supported are {SUPPORTED}") from None
+    sizes = {name: sizes_of(name, index) for name in present}
+    return Kind(kind.configs, {**kind.sizes, **sizes}, kind.components | present, _marks(index))
 
 
-def _predicts(index: Index) -> dict[str, Any]:
+def what_else(index: Index) -> str | None:
+    """What a file is, in a few words with what to do, where it is no model that can be run; None where it may be one."""
+    if any(name.endswith(_QUANTIZED) for name in index):
+        return "quantized with scales of its own, which is not supported: get it in float16 or bfloat16"
+    for what, tells in _OTHERS.items():
+        if any(name.endswith(tuple(tells)) for name in index):
+            return f"{what}, no model that can be run"
+    if any(name.startswith(DENOISER) or name in _DENOISERS for name in index):
+        return None
+    return next((what for what, tells in _ALONE.items() if any(tell in index for tell in tells)), "no model that can be run")
+
+
+def sizes_of(component: str, index: Index) -> dict[str, Any]:
+    """What the weights of a component say of its configuration, also where it is alone in a file."""
+    if component == "vae":
+        convolutions = ("quant_conv", "post_quant_conv")
+        prefixes = [prefix for prefix in layouts.VAES if any(name.startswith(prefix) for name in index)] or [layouts.WHOLE]
+        return {f"use_{name}": f"{prefixes[0]}{name}.weight" in index for name in convolutions}
+    if component == "text_encoder":
+        # A CLIP that was trained for longer prompts has more positions.
+        table = "text_model.embeddings.position_embedding.weight"
+        prefixes = [
+            prefix for prefix in (layouts.CLIP_1, layouts.CLIP_XL, layouts.CLIP_L, layouts.WHOLE) if prefix + table in index
+        ]
+        return {"max_position_embeddings": index[prefixes[0] + table].shape[0]} if prefixes else {}
+    return {}
+
+
+def _marks(index: Index) -> dict[str, Any]:
     """The marks that trainers put into files of Stable Diffusion XL, and ComfyUI reads."""
     v_prediction = {"prediction_type": "v_prediction"} if "v_pred" in index else {}
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in index else {}
     return v_prediction | zero_snr
 
 
-def _check(index: Index) -> None:
-    for what, tells in _OTHERS.items():
-        if any(name.endswith(tuple(tells)) for name in index):
-            raise ValueError(f"it is {what}, no model that can be run; supported are {SUPPORTED}")
-    if any(name.endswith(_QUANTIZED) for name in index):
-        raise ValueError("its weights are quantized with scales of their own, which is not supported; get it in float16 or bfloat16")
-
-
 def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
+    if "input_blocks.0.0.weight" not in denoiser:
+        raise _Unsupported("its denoiser is none that is known")
     channels = denoiser["input_blocks.0.0.weight"].shape[1]
-    if channels == INSTRUCTING_CHANNELS:
-        raise ValueError(
-            "it is an InstructPix2Pix model (a UNet of 8 channels), which needs a picture beside the latents and cannot be run; "
-            f"supported are {SUPPORTED}"
-        )
     if channels not in (4, INPAINTING_CHANNELS):
-        raise ValueError(f"its UNet takes {channels} channels (depth, upscaling), which is not supported; supported are {SUPPORTED}")
+        raise _Unsupported(f"its UNet takes {channels} channels ({_CHANNELS.get(channels, 'of what, is not known')})")
     sizes: dict[str, Any] = {"unet": {"in_channels": channels}}
     widths = [tensor.shape[1] for name, tensor in denoiser.items() if name.endswith("attn2.to_k.weight")]
     width = widths[0] if widths else 0
@@ -108,7 +160,7 @@ def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
         2048: "stable-diffusion-xl",
     }
     if width not in configs:
-        raise ValueError(f"its UNet takes embeddings of width {width}, which none of the supported models does: {SUPPORTED}")
+        raise _Unsupported(f"its UNet takes embeddings of width {width}")
     if width == 1024 and channels == 4 and _deviation(path, denoiser.get(_V_BIAS)) > V_PREDICTION_DEVIATION:
         return Kind("stable-diffusion-2-v", sizes, frozenset({"unet"}))
     return Kind(configs[width], sizes, frozenset({"unet"}))
@@ -145,7 +197,7 @@ def _flux(denoiser: Mapping[str, Stored]) -> Kind:
     guided = any(name.startswith("guidance_in.") for name in denoiser)
     channels = denoiser["img_in.weight"].shape[1] if "img_in.weight" in denoiser else 64
     if channels != 64:
-        raise ValueError(f"it is a Flux model of {channels} channels (Fill, Depth, Canny), which is not supported; supported are {SUPPORTED}")
+        raise _Unsupported(f"it is a Flux model of {channels} channels (Fill, Depth or Canny)")
     sizes = {
         "num_layers": _count(denoiser, "double_blocks."),
         "num_single_layers": _count(denoiser, "single_blocks."),
@@ -156,10 +208,3 @@ def _flux(denoiser: Mapping[str, Stored]) -> Kind:
 
 def _count(tensors: Mapping[str, Stored], prefix: str) -> int:
     return len({name.split(".")[1] for name in tensors if name.startswith(prefix)})
-
-
-def _text_sizes(index: Index) -> dict[str, dict[str, int]]:
-    """A CLIP that was trained for longer prompts has more positions."""
-    table = "text_model.embeddings.position_embedding.weight"
-    found = [index[prefix + table] for prefix in (layouts.CLIP_1, layouts.CLIP_XL, layouts.CLIP_L) if prefix + table in index]
-    return {"text_encoder": {"max_position_embeddings": found[0].shape[0]}} if found else {}

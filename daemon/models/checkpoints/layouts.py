@@ -6,12 +6,17 @@ from dataclasses import dataclass, replace
 from daemon.models.checkpoints.diffusion_transformers import flux, stable_diffusion_3
 from daemon.models.checkpoints.latent_diffusion import old_vae, unet, vae
 from daemon.models.checkpoints.pieces import Config, Naming, Piece, same
-from daemon.models.checkpoints.tensors import Index
+from daemon.models.checkpoints.stored import Index
 from daemon.models.checkpoints.text_encoders import clip, open_clip, t5
+from daemon.models.unreadable import Unreadable
 
 DENOISER, WHOLE = "model.diffusion_model.", ""
 CLIP_1, OPEN_CLIP_2 = "cond_stage_model.transformer.", "cond_stage_model.model."
-CLIP_XL, OPEN_CLIP_XL, OPEN_CLIP_REFINER = "conditioner.embedders.0.transformer.", "conditioner.embedders.1.model.", "conditioner.embedders.0.model."
+CLIP_XL, OPEN_CLIP_XL, OPEN_CLIP_REFINER = (
+    "conditioner.embedders.0.transformer.",
+    "conditioner.embedders.1.model.",
+    "conditioner.embedders.0.model.",
+)
 CLIP_L, CLIP_G, T5XXL = "text_encoders.clip_l.transformer.", "text_encoders.clip_g.transformer.", "text_encoders.t5xxl.transformer."
 VAES = ("first_stage_model.", "vae.")
 
@@ -47,7 +52,7 @@ LAYOUTS: Mapping[str, Sequence[Layout]] = {
 }
 
 
-class Incomplete(ValueError):
+class Incomplete(Unreadable):
     """A file lacks weights of a component, or has them in other shapes; the text is a sentence."""
 
 
@@ -61,10 +66,21 @@ def pieces_of(component: str, weights: Mapping[str, Sequence[int]], config: Conf
         raise Incomplete(f"it holds no {component}")
     if lacking:
         raise Incomplete(f"its {component} lacks {len(lacking)} of {len(weights)} weights ({_some(lacking)})")
-    other = [f"{name} is {index[piece.key].shape}, not {tuple(weights[name])}" for name, piece in pieces.items() if not _fits(piece, weights[name], index)]
+    other = [
+        f"{name} is {index[piece.key].shape}, not {tuple(weights[name])}"
+        for name, piece in pieces.items()
+        if not _fits(piece, weights[name], index)
+    ]
     if other:
         raise Incomplete(f"its {component} is of another size than its configuration: {other[0]}")
     return pieces
+
+
+def bytes_of(component: str, index: Index) -> int:
+    """How many bytes of weights a file has of a component; all, where it holds that component alone."""
+    prefixes = [layout.prefix for layout in LAYOUTS[component]]
+    prefix = next((prefix for prefix in prefixes if prefix and any(name.startswith(prefix) for name in index)), WHOLE)
+    return sum(tensor.size_bytes for name, tensor in index.items() if name.startswith(prefix))
 
 
 def _found(layout: Layout, weights: Iterable[str], config: Config, index: Index) -> tuple[dict[str, Piece], list[str]]:

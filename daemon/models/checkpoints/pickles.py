@@ -1,21 +1,27 @@
 """Where the tensors lie in a file that torch.save wrote (.ckpt, .pt, .bin), in its zip format and in the one before it.
 
 Such a file is a pickle, which is a program. It is run here with nothing in its reach: a tensor becomes a note of where its numbers
-are, what trainers leave behind becomes an empty stand-in, and a pickle that asks for anything else is refused by the name of what it
-asked for. Nothing of torch is needed, and no weight is loaded."""
+are, what trainers leave behind becomes an empty stand-in, and a pickle that asks for anything else is refused by the name of it.
+Nothing of torch is needed, and no weight is loaded."""
 
+import functools
 import pickle
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import SEEK_CUR
 from math import prod
 from pathlib import Path
 from typing import IO, Any
 
-from daemon.models.checkpoints.tensors import SIZES, Stored
+from daemon.models.checkpoints.stored import SIZES, Stored
+from daemon.models.unreadable import Unreadable
 
+ENCRYPTED = 0x1
+"""The flag of a member of a zip file."""
+BIG_ENDIAN = "numbers are big-endian"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 """The first two pickles of the older format (torch.serialization)."""
 
@@ -65,8 +71,12 @@ _BROKEN = (
 )
 
 
-class Refused(ValueError):
-    """A pickle that asks for more than weights."""
+class _Refused(Exception):
+    """The pickle asks for more than weights; the text is the name of what it asked for."""
+
+
+class _Foreign(Exception):
+    """The file is whole, and of a form that is not read; the text completes a sentence that begins with "its"."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +94,16 @@ class _Tensor:
     strides: tuple[int, ...]
     dtype: str
 
-    def stored(self, starts: Mapping[str, int]) -> Stored:
-        first = self.first + self.storage.first
-        if min((first, *self.shape, *self.strides), default=0) < 0:
-            raise ValueError("a tensor lies outside of its storage")
+    def stored(self, places: Mapping[str, range]) -> Stored:
+        first, place = self.first + self.storage.first, places[self.storage.key]
         # The offset counts numbers of the tensor's own type, also in a storage of plain bytes.
-        offset = starts[self.storage.key] + first * SIZES[self.dtype]
+        offset = place.start + first * SIZES[self.dtype]
         rows = tuple(prod(self.shape[axis + 1 :]) for axis in range(len(self.shape)))
         plain = all(side == 1 or stride == row for side, stride, row in zip(self.shape, self.strides, rows, strict=True))
-        return Stored(self.dtype, self.shape, offset, None if plain else self.strides)
+        stored = Stored(self.dtype, self.shape, offset, None if plain else self.strides)
+        if min(first, *self.shape, *self.strides, 0) < 0 or stored.end > place.stop:
+            raise ValueError("a tensor lies outside of its storage")
+        return stored
 
 
 class _LeftBehind:
@@ -127,13 +138,15 @@ def _parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
-_MAKERS: Mapping[str, Any] = {
-    "collections.OrderedDict": OrderedDict,
+_MAKERS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_of_type,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
+}
+# Types are named by what safetensors calls them.
+_WORDS: Mapping[str, str] = {
     **{f"torch.{name}": dtype for name, dtype in _DTYPES.items()},
     **{f"torch.{place}{name}": dtype for name, dtype in _STORAGES.items() for place in ("", "storage.", "cuda.")},
 }
@@ -163,11 +176,16 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         asked = f"{module}.{name}"
+        if asked == "collections.OrderedDict":
+            return OrderedDict
+        if asked in _WORDS:
+            return _WORDS[asked]
         if asked in _MAKERS:
-            return _MAKERS[asked]
+            # A pickle may change what it is given, so it gets one of its own.
+            return functools.partial(_MAKERS[asked])
         if asked in _HARMLESS or asked.startswith(_LEFT_BEHIND):
             return _LeftBehind
-        raise Refused(asked)
+        raise _Refused(asked)
 
     def persistent_load(self, pid: Any) -> _Storage:
         return self._storages.named(pid)
@@ -176,61 +194,75 @@ class _Unpickler(pickle.Unpickler):
 def index_of_pickle(path: Path) -> dict[str, Stored]:
     """Return the tensors of a file of torch.save by name, those in its "state_dict" where it has one.
 
-    Raises ValueError with a sentence where the file is damaged, and where it is more than weights."""
+    Raises Unreadable where the file is damaged, and where it is more than weights."""
     try:
         with path.open("rb") as stream:
-            found, starts = _zipped(stream) if zipfile.is_zipfile(stream) else _in_a_row(stream)
-        return {name: tensor.stored(starts) for name, tensor in _tensors(found).items()}
-    except Refused as refused:
-        raise ValueError(
+            found, places = _zipped(stream) if zipfile.is_zipfile(stream) else _in_a_row(stream)
+        return {name: tensor.stored(places) for name, tensor in _tensors(found).items()}
+    except _Refused as refused:
+        raise Unreadable(
             f"{path} is refused, because it holds more than weights: reading it would run {refused}; get the model as .safetensors "
             "from somebody you trust"
         ) from None
+    except _Foreign as foreign:
+        raise Unreadable(f"{path} cannot be read: its {foreign}; get the model as .safetensors") from None
     except _BROKEN as error:
-        raise ValueError(f"{path} is damaged, or no file of weights ({str(error) or type(error).__name__}); fetch it again") from error
+        raise Unreadable(f"{path} is damaged, or no file of weights ({_first_line(error)}); fetch it again") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _tensors(found: Any) -> dict[str, _Tensor]:
-    while isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
     if not isinstance(found, dict):
         raise ValueError("it holds no weights by name")
+    within = found.get("state_dict")
+    if isinstance(within, dict):
+        found = within
     return {name: tensor for name, tensor in found.items() if isinstance(name, str) and isinstance(tensor, _Tensor)}
 
 
-def _zipped(stream: IO[bytes]) -> tuple[Any, Mapping[str, int]]:
-    """The zip format: the pickle `data.pkl`, and each storage as a member `data/KEY` that is not compressed."""
+def _zipped(stream: IO[bytes]) -> tuple[Any, Mapping[str, range]]:
+    """The zip format: the pickle `data.pkl`, and each storage as a member `data/KEY`, none of them compressed."""
     stream.seek(0)
     with zipfile.ZipFile(stream) as archive:
-        (pickled,) = (member for member in archive.infolist() if member.filename.split("/")[1:] == ["data.pkl"])
-        root, storages = pickled.filename.removesuffix("data.pkl"), _Storages()
-        with archive.open(pickled) as file:
+        members = {member.filename: member for member in archive.infolist()}
+        if any(member.compress_type != zipfile.ZIP_STORED or member.flag_bits & ENCRYPTED for member in members.values()):
+            raise _Foreign("contents are compressed or encrypted, which torch never does")
+        roots = [name.removesuffix("data.pkl") for name in members if name.split("/")[1:] == ["data.pkl"]]
+        if len(roots) != 1:
+            raise ValueError("there is no data.pkl in it")
+        (root,) = roots
+        storages = _Storages()
+        with archive.open(f"{root}data.pkl") as file:
             found = _Unpickler(file, storages).load()
-        members = {key: archive.getinfo(f"{root}data/{key}") for key in storages.dtypes}
-        if f"{root}byteorder" in archive.namelist() and archive.read(f"{root}byteorder") != b"little":
-            raise ValueError("its numbers are big-endian")
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-        raise ValueError("its weights are compressed")
-    return found, {key: _start(stream, member.header_offset) for key, member in members.items()}
+        if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
+            raise _Foreign(BIG_ENDIAN)
+    return found, {key: _place(stream, members[f"{root}data/{key}"]) for key in storages.dtypes}
 
 
-def _start(stream: IO[bytes], header: int) -> int:
-    """Where the data of a member begin: behind a header of 30 bytes, its name and its extra field."""
-    stream.seek(header)
+def _place(stream: IO[bytes], member: zipfile.ZipInfo) -> range:
+    """Where the data of a member lie: behind a header of 30 bytes, its name and its extra field."""
+    stream.seek(member.header_offset)
     name, extra = struct.unpack("<26xHH", stream.read(30))
-    return header + 30 + int(name) + int(extra)
+    start = member.header_offset + 30 + int(name) + int(extra)
+    return range(start, start + member.file_size)
 
 
-def _in_a_row(stream: IO[bytes]) -> tuple[Any, Mapping[str, int]]:
-    """The older format: three pickles about the file, that of the weights, the keys of the storages, and the storages themselves."""
+def _in_a_row(stream: IO[bytes]) -> tuple[Any, Mapping[str, range]]:
+    """The older format: three pickles about the file, that of the weights, the keys of the storages, and then the storages."""
     stream.seek(0)
     storages = _Storages()
     magic, protocol, system, found, keys = (_Unpickler(stream, storages).load() for _ in range(5))
-    if (magic, protocol) != (MAGIC, PROTOCOL) or not system.get("little_endian", True):
+    if (magic, protocol) != (MAGIC, PROTOCOL):
         raise ValueError("it does not begin as torch writes it")
-    starts = {}
+    if not system["little_endian"]:
+        raise _Foreign(BIG_ENDIAN)
+    places = {}
     for key in keys:
         (count,) = struct.unpack("<q", stream.read(8))
-        starts[str(key)] = stream.tell()
-        stream.seek(count * SIZES[storages.dtypes[str(key)]], 1)
-    return found, starts
+        size = count * SIZES[storages.dtypes[str(key)]]
+        places[str(key)] = range(stream.tell(), stream.tell() + size)
+        stream.seek(size, SEEK_CUR)
+    return found, places

@@ -11,7 +11,9 @@ from accelerate import init_empty_weights
 
 from daemon.models.checkpoints.layouts import Incomplete, pieces_of
 from daemon.models.checkpoints.pieces import Piece
-from daemon.models.checkpoints.tensors import SIZES, Index, Stored, index_of
+from daemon.models.checkpoints.stored import Index, Stored
+from daemon.models.checkpoints.tensors import index_of
+from daemon.models.unreadable import Unreadable
 
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -30,7 +32,7 @@ TYPES: Mapping[str, torch.dtype] = {
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return all tensors of a file by name, as they are stored. Raises ValueError with a sentence as `index_of` does."""
+    """Return all tensors of a file by name, as they are stored. Raises Unreadable."""
     with path.open("rb") as stream:
         return {name: _tensor(stream, stored) for name, stored in index_of(path).items()}
 
@@ -38,7 +40,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 def read_component(path: Path, component: str, cls: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
     """Return a component of this class and configuration with its weights out of a single file, on the CPU in `dtype`.
 
-    Raises Incomplete where the file does not hold all of it, and ValueError where it cannot be read; both with a sentence."""
+    Raises Unreadable where the file does not hold all of it, or cannot be read."""
     index = index_of(path)
     # The weights only, not the tables that a model computes for itself.
     with init_empty_weights(include_buffers=False):
@@ -52,6 +54,9 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
             for name, tensor in wanted.items()
         }
     part.load_state_dict(weights, assign=True)
+    if hasattr(part, "tie_weights"):
+        # Weights that are one in the model must be one again, so that they are there once.
+        part.tie_weights()
     return part.eval()
 
 
@@ -85,12 +90,12 @@ def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
 
 def _tensor(stream: IO[bytes], stored: Stored) -> torch.Tensor:
     if stored.dtype not in TYPES:
-        raise ValueError(f"its numbers are of the type {stored.dtype}, which cannot be read")
+        raise Unreadable(f"its numbers are of the type {stored.dtype}, which cannot be read")
     data = torch.empty(stored.end - stored.offset, dtype=torch.uint8)
     stream.seek(stored.offset)
     # A stream of bytes that ends early leaves the rest as it was.
-    if stream.readinto(memoryview(data.numpy())) != len(data):  # type: ignore[attr-defined]
-        raise ValueError(f"{stream.name} ended while it was read; fetch it again")
+    if stream.readinto(memoryview(data.numpy())) != len(data):  # type: ignore[attr-defined, arg-type]
+        raise Unreadable(f"{stream.name} ended while it was read; fetch it again")
     numbers = data.view(TYPES[stored.dtype])
     if stored.strides is None:
         return numbers.reshape(stored.shape)

@@ -5,76 +5,47 @@ It is the same answer for safetensors, whose header says it, and for torch's own
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from types import MappingProxyType
 
-SIZES: Mapping[str, int] = {
-    **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
-    **dict.fromkeys(("F32", "I32", "U32"), 4),
-    **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
-    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "I8", "U8", "BOOL"), 1),
-}
-"""Bytes of one number of each type, under the names that safetensors gives them."""
+from daemon.models.checkpoints.pickles import index_of_pickle
+from daemon.models.checkpoints.stored import SIZES, Index, Stored
+from daemon.models.unreadable import Unreadable
 
-SAFETENSORS = ".safetensors"
-SUFFIXES = (SAFETENSORS, ".ckpt", ".pt", ".pth", ".bin")
+SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 """The names that files of weights have; what is in one is told from its first bytes."""
 
 _LFS = b"version https://git-lfs"
 _LONGEST_HEADER_BYTES = 100 * 2**20
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A tensor in a file: `offset` in bytes from the start of the file; `strides` in numbers, None where rows follow each other."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    strides: tuple[int, ...] | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        return prod(self.shape) * SIZES[self.dtype]
-
-    @property
-    def end(self) -> int:
-        """The offset behind its last byte."""
-        if self.strides is None or not prod(self.shape):
-            return self.offset + self.size_bytes
-        furthest = sum((side - 1) * stride for side, stride in zip(self.shape, self.strides, strict=True))
-        return self.offset + (furthest + 1) * SIZES[self.dtype]
-
-
-Index = Mapping[str, Stored]
-
-
 def index_of(path: Path) -> Index:
-    """Return the tensors of a file by name. Raises ValueError with a sentence where it holds none, is not whole, or is not safe."""
+    """Return the tensors of a file by name. Raises Unreadable where it holds none, is not whole, or is not safe."""
     try:
         status = path.stat()
         return _index(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
-        raise ValueError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise Unreadable(f"{path} cannot be read ({error.strerror or error})") from error
 
 
 # A job asks several times, and the pickle of a large file takes a while.
 @functools.lru_cache(maxsize=32)
 def _index(path: Path, changed_ns: int, size: int) -> Index:
-    from daemon.models.checkpoints.pickles import index_of_pickle
-
     del changed_ns
     with path.open("rb") as stream:
         start = stream.read(len(_LFS))
     if start == _LFS:
-        raise ValueError(f"{path} is a pointer of git-lfs; fetch the weights themselves")
-    pickled = path.suffix.lower() != SAFETENSORS and start.startswith((b"PK", b"\x80"))
+        raise Unreadable(f"{path} is a pointer of git-lfs; fetch the weights themselves")
+    if start.startswith(b"GGUF"):
+        raise Unreadable(f"{path} is a GGUF file, which is not supported; get the model as .safetensors")
+    # A safetensors file begins with a length, which may look like anything, and then its header.
+    pickled = start.startswith((b"PK", b"\x80")) and start[8:9] != b"{"
     tensors = index_of_pickle(path) if pickled else _safetensors(path)
     end = max((tensor.end for tensor in tensors.values()), default=0)
     if end > size:
-        raise ValueError(f"{path} is cut off: {size} bytes, and should be {end}; fetch it again")
+        raise Unreadable(f"{path} is cut off: {size} bytes, and should be {end}; fetch it again")
+    if not tensors:
+        raise Unreadable(f"{path} holds no weights")
     return MappingProxyType(tensors)
 
 
@@ -84,9 +55,16 @@ def _safetensors(path: Path) -> dict[str, Stored]:
         header = stream.read(length) if length <= _LONGEST_HEADER_BYTES else b""
     try:
         named = {name: tensor for name, tensor in json.loads(header).items() if name != "__metadata__"}
+        unknown = {str(tensor["dtype"]) for tensor in named.values()} - SIZES.keys()
+        if unknown:
+            raise Unreadable(
+                f"{path} holds numbers of the type {min(unknown)}, which cannot be read; get it in float16 or bfloat16"
+            )
         return {name: _stored(tensor, 8 + length) for name, tensor in named.items()}
-    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
-        raise ValueError(f"{path} is damaged, or no file of weights; fetch it again") from None
+    except Unreadable:
+        raise
+    except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
+        raise Unreadable(f"{path} is damaged, or no file of weights; fetch it again") from None
 
 
 def _stored(tensor: Mapping[str, list[int]], data: int) -> Stored:

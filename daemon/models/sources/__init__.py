@@ -1,0 +1,8 @@
+"""Where the components of a model come from: a folder in diffusers layout, a single file, the hub, or several of these together.
+
+Each answers the same few questions, so that nobody else has to ask in which form a model lies there."""
+
+from daemon.models.sources.assembled import Parts, source_of
+from daemon.models.sources.source import Part, Source
+
+__all__ = ["Part", "Parts", "Source", "source_of"]

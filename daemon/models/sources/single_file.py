@@ -1,0 +1,155 @@
+"""Single files under the names of an original release: of a whole model, or of one component.
+
+What such a file does not say, the configurations and the vocabulary of CLIP, is shipped with this package."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from daemon.models.checkpoints.kinds import Kind, kind_of, sizes_of
+from daemon.models.checkpoints.layouts import bytes_of
+from daemon.models.checkpoints.reading import read_component
+from daemon.models.checkpoints.tensors import index_of
+from daemon.models.checkpoints.vocabulary import clip_tokenizer
+from daemon.models.families import FAMILIES
+from daemon.models.families.family import T5, T5_TOKENIZER
+from daemon.models.on_disk import INDEX, read_json
+from daemon.models.sources.folder import Folder, FolderPart, describes
+from daemon.models.sources.source import SCHEDULER, Config, Part, Source, encoder_of, is_tokenizer
+from daemon.models.unreadable import Unreadable
+
+
+@dataclass(frozen=True)
+class SingleFile(Source):
+    """A file of a whole model, or of its denoiser at least; the configurations in the folder `configs` count before the shipped."""
+
+    path: Path
+    configs: Path | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What model the file is."""
+        return kind_of(self.path)
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    def index(self) -> Config:
+        shipped = self.kind.read(INDEX)
+        if self.configs is None or not (self.configs / INDEX).is_file():
+            return shipped
+        own, theirs = FAMILIES[shipped["_class_name"]], Folder(self.configs).family()
+        if own != theirs:
+            raise Unreadable(f"{self.path} is of {own.name}, and {self.configs}, which `parts` names, of {theirs.name}")
+        return read_json(self.configs / INDEX)
+
+    def has(self, name: str) -> bool:
+        if self.index().get(name, [None])[0] is None:
+            return False
+        # Stable Diffusion 3 can do without a T5; any other text encoder that is missing is missed.
+        spared = name in self.family().optional and self.family().components[name] in (T5, T5_TOKENIZER)
+        return not spared or encoder_of(name) in self.kind.components
+
+    def part(self, name: str) -> Part:
+        return PartOfFile(self, name)
+
+    def holds(self, name: str) -> bool:
+        """Whether the component is in the file, or in this package."""
+        if is_tokenizer(name):
+            return self.family().components[name] != T5_TOKENIZER
+        return name in self.kind.components
+
+
+@dataclass(frozen=True)
+class PartOfFile(Part):
+    """A component in the file of a whole model."""
+
+    model: SingleFile
+    name: str
+
+    def config(self) -> Config:
+        """What the weights say of their configuration counts before all."""
+        kind, configs = self.model.kind, self.model.configs
+        said = kind.marks if self.name == SCHEDULER else kind.sizes.get(self.name, {})
+        if configs is not None and describes(configs, self.name):
+            return {**FolderPart(configs / self.name, self.name, self.model).config(), **said}
+        return {**kind.read(f"{self.name}/{'scheduler_config' if self.name == SCHEDULER else 'config'}.json"), **said}
+
+    def load(self, dtype: torch.dtype) -> Any:
+        if is_tokenizer(self.name):
+            return self._tokenizer(dtype)
+        if not self.model.holds(self.name):
+            raise Unreadable(self._lacking())
+        return read_component(self.model.path, self.name, self.model.component_class(self.name), self.config(), dtype)
+
+    @property
+    def identity(self) -> Hashable:
+        return self.name, str(self.model.path), None if self.model.configs is None else str(self.model.configs)
+
+    @property
+    def place(self) -> str:
+        return self.model.place
+
+    @property
+    def weights_bytes(self) -> int:
+        return 0 if is_tokenizer(self.name) else bytes_of(self.name, index_of(self.model.path))
+
+    def _tokenizer(self, dtype: torch.dtype) -> Any:
+        configs = self.model.configs
+        if configs is not None and describes(configs, self.name):
+            return FolderPart(configs / self.name, self.name, self.model).load(dtype)
+        if not self.model.holds(self.name):
+            raise Unreadable(self._lacking_the_vocabulary_of_t5())
+        return clip_tokenizer(self.model.kind.read(f"{self.name}/tokenizer_config.json"))
+
+    def _lacking(self) -> str:
+        words = f", {_tokenizer_of(self.name)}: FOLDER" if self.model.family().components[self.name] == T5 else ""
+        return (
+            f"{self.model.path} holds no {self.name}: name the file or the folder that has it under the model's `parts` in "
+            f"config.yaml, e.g. `parts: {{{self.name}: PLACE{words}}}`"
+        )
+
+    def _lacking_the_vocabulary_of_t5(self) -> str:
+        spared = self.name in self.model.family().optional
+        without = f", or `{encoder_of(self.name)}: null`, which leaves the T5 out" if spared else ""
+        return (
+            f"the vocabulary of the T5 of {self.model.path} comes from you: name the folder of the {self.name} of a model in "
+            f"diffusers layout under the model's `parts` in config.yaml, e.g. `parts: {{{self.name}: FOLDER}}`{without}"
+        )
+
+
+@dataclass(frozen=True)
+class FilePart(Part):
+    """A file of one component, configured as `model` says."""
+
+    path: Path
+    name: str
+    model: Source
+
+    def config(self) -> Config:
+        return {**self.model.part(self.name).config(), **sizes_of(self.name, index_of(self.path))}
+
+    def load(self, dtype: torch.dtype) -> Any:
+        if is_tokenizer(self.name):
+            raise Unreadable(f"{self.path} is a file, and the {self.name} is to be a folder, with a tokenizer.json or spiece.model")
+        return read_component(self.path, self.name, self.model.component_class(self.name), self.config(), dtype)
+
+    @property
+    def identity(self) -> Hashable:
+        return self.name, str(self.path)
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    @property
+    def weights_bytes(self) -> int:
+        return bytes_of(self.name, index_of(self.path))
+
+
+def _tokenizer_of(name: str) -> str:
+    return name.replace("text_encoder", "tokenizer")
