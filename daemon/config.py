@@ -10,12 +10,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.errors import ConfigError, InputError
+from daemon.models.hub_ids import is_hub_id
 from daemon.plain_yaml import folder_beside, read_yaml
 from daemon.resources import resource
 from daemon.settings import PlainName, StageName, checked, sentence_of
 from daemon.stages import STAGES
 
 BUILTIN = "builtin"
+SPARED = "text_encoder_3"
+"""The one component that a model can be told to do without: the T5 of Stable Diffusion 3."""
 
 
 Command = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -36,6 +39,21 @@ def _checked_settings(value: Any) -> Any:
         return checked(value, "defaults").given()
     except InputError as error:
         raise ValueError(str(error)) from error
+
+
+def _known_components(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    # Only here, because it needs numpy, and all commands read a configuration.
+    from daemon.models.families import FAMILIES
+
+    known = sorted({name for family in FAMILIES.values() for name in family.components})
+    for name, place in value.items():
+        if name not in known:
+            raise ValueError(f"names {name!r}, which is no component of a model: use {', '.join(known)}")
+        if place is None and name != SPARED:
+            raise ValueError(f"leaves {name!r} out, which no model can do without; only {SPARED} may be null")
+    return value
 
 
 def _form(*words: int | str, quality: bool = False) -> BeforeValidator:
@@ -64,6 +82,7 @@ class Model(_Section):
     path: str
     dtype: Dtype = "float32"
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    parts: Annotated[str | dict[str, str | None] | None, BeforeValidator(_known_components)] = None
     defaults: Annotated[dict[str, Any], BeforeValidator(_checked_settings)] = Field(default_factory=dict)
 
 
@@ -218,14 +237,21 @@ class Config(_Section):
         return self._located(self.vaes[_chosen(name, self.vaes, "vae")])
 
     def model_path(self, name: str) -> str:
-        """Where a model lies: a folder that exists, or the hub id as it stands."""
+        """Where a model lies: a folder or a file, or the hub id as it stands."""
         return self._located(self.model(name).path)
+
+    def model_parts(self, name: str) -> str | dict[str, str | None] | None:
+        """Where that lies which a model does not have itself: one folder, or the place of each component."""
+        parts = self.model(name).parts
+        if parts is None or isinstance(parts, str):
+            return parts and self._located(parts)
+        return {component: place and self._located(place) for component, place in parts.items()}
 
     def _located(self, path: str) -> str:
         if path == BUILTIN:
             return str(resource("models/demo"))
         found = self.folder / Path(path).expanduser()
-        return str(found) if found.exists() or not self.compute.network else path
+        return path if is_hub_id(path) and not found.exists() else str(found)
 
 
 def _chosen(name: str, known: Mapping[str, Any], what: str) -> str:

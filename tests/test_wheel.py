@@ -87,6 +87,9 @@ def test_the_wheel_carries_what_lies_at_the_top_of_the_repository(wheel: Path) -
     assert carried == {"daemon/data/config.yaml", *units}
     assert config == (REPOSITORY / "config.yaml").read_bytes()
     assert {"tiffsd/py.typed", "daemon/py.typed", "daemon/models/demo/model_index.json"} <= names
+    configs = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "daemon/models/configs").rglob("*") if path.is_file()}
+    assert len(configs) > 50
+    assert configs <= names
 
 
 def test_the_wheel_has_the_two_packages_and_nothing_else(wheel: Path) -> None:

@@ -12,9 +12,6 @@ from daemon.models.checkpoints.pickles import index_of_pickle
 from daemon.models.checkpoints.stored import SIZES, Index, Stored
 from daemon.models.unreadable import Unreadable
 
-SUFFIXES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
-"""The names that files of weights have; what is in one is told from its first bytes."""
-
 _LFS = b"version https://git-lfs"
 _LONGEST_HEADER_BYTES = 100 * 2**20
 

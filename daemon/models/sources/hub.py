@@ -24,18 +24,12 @@ from daemon.models.unreadable import Unreadable
 logger = logging.getLogger(__name__)
 
 GB = 1e9
-_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # Weights in whole precision and as safetensors first; other variants than half precision are never asked for.
 _WEIGHTS = tuple(
     re.compile(rf"(diffusion_pytorch_model|pytorch_model|model){half}{part}{half_after}\.{form}(\.index\.json)?")
     for form in ("safetensors", "bin")
     for half, part, half_after in (("", r"(-\d{5}-of-\d{5})?", ""), (r"(\.fp16)?", r"(-\d{5}-of-\d{5})?", r"(\.fp16)?"))
 )
-
-
-def is_hub_id(path: str) -> bool:
-    """Whether a path could be the id of a model on the hub, OWNER/NAME."""
-    return _ID.fullmatch(path) is not None
 
 
 def nothing_at(path: str) -> str:
