@@ -18,6 +18,7 @@ from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from daemon import errors
@@ -26,6 +27,8 @@ from daemon.errors import DaemonError, Stopped, WorkerDied
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
 Result = tuple[Arrays, Facts]
+OnProgress = Callable[[int, int], None]
+OnEstimate = Callable[[NDArray[np.float32]], None]
 
 GIB = 1 << 30
 WORKER = "daemon.worker"
@@ -38,8 +41,11 @@ class StageError(Exception):
 class Call:
     """One submitted call; `future` gives (arrays, facts), or raises what the stage raised."""
 
-    def __init__(self, number: int, message: tuple[Any, ...], local: "Local", on_progress: Callable[[int, int], None]):
-        self.number, self.message, self.on_progress = number, message, on_progress
+    def __init__(
+        self, number: int, message: tuple[Any, ...], local: "Local", on_progress: OnProgress | None, on_estimate: OnEstimate | None
+    ):
+        self.number, self.message = number, message
+        self.on_progress, self.on_estimate = on_progress or _silent, on_estimate or _silent
         self.future: Future[Result] = Future()
         self.reason: Exception | None = None
         self.sent = False
@@ -97,12 +103,16 @@ class Local:
         arrays: Arrays,
         settings: Mapping[str, Any],
         *,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: OnProgress | None = None,
+        on_estimate: OnEstimate | None = None,
     ) -> Call:
-        """Queue one run of a stage; `on_progress(step, steps)` is called from another thread. Raises Stopped once closed."""
+        """Queue one run of a stage. Raises Stopped once closed.
+
+        Both are called from another thread: `on_progress(step, steps)`, and `on_estimate(latents)` with a loop's estimate of the
+        finished latents where the settings ask for it."""
         number = next(self._numbers)
         message = ("run", number, stage, dict(arrays), self._on_device(settings))
-        call = Call(number, message, self, on_progress or _silent)
+        call = Call(number, message, self, on_progress, on_estimate)
         with self._lock:
             if self._closed:
                 raise Stopped("no more work is taken, because the daemon is stopping")
@@ -202,9 +212,12 @@ class Local:
     def _listen(self, worker: "_Process", call: Call) -> tuple[Any, ...]:
         while True:
             answer: tuple[Any, ...] = worker.pipe.recv()
-            if answer[0] != "progress":
+            if answer[0] == "progress":
+                call.on_progress(*answer[2:])
+            elif answer[0] == "estimate":
+                call.on_estimate(answer[2])
+            else:
                 return answer
-            call.on_progress(*answer[2:])
 
     def _ask_to_cancel(self, call: Call) -> None:
         # Before it is sent, the thread that sends it does this itself: a pipe takes one sender at a time.
@@ -297,5 +310,5 @@ def _result(answer: tuple[Any, ...], reason: Exception | None) -> Result:
     raise error
 
 
-def _silent(step: int, steps: int) -> None:
-    del step, steps
+def _silent(*_: Any) -> None:
+    pass

@@ -7,10 +7,14 @@ import html
 import io
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
@@ -35,10 +39,8 @@ def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
 
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
-    png = io.BytesIO()
-    preview_image(artifact).save(png, format="PNG")
     path = root / FOLDER / output_name(stem, artifact.header.id, ".png")
-    _replace(path, png.getvalue())
+    _write(path, artifact)
     return path
 
 
@@ -49,6 +51,37 @@ def write_previews(root: Path, artifacts: Sequence[tiffsd.Artifact], *, stem: st
             write_preview(root, artifact, stem=stem)
     except (OSError, ValueError) as error:
         log.warning("no preview of %s: %s", shown(stem), error)
+
+
+class LivePreview:
+    """How the picture of a running job would be by now, in previews/STEM.ID.png as long as it runs."""
+
+    def __init__(self, root: Path, name: str, tensors: Mapping[str, NDArray[Any]], *, model: str) -> None:
+        self._path, self._model = root / FOLDER / f"{name}.png", model
+        self._beside = {key: tensor for key, tensor in tensors.items() if key.endswith("prompt_embeds")}
+        self._shown = False
+
+    def show(self, latents: NDArray[np.float32]) -> None:
+        """Show this estimate of the finished latents (C, h, w); what fails is said in the log and costs nothing else."""
+        header = tiffsd.Header(
+            kind=tiffsd.Kind.LATENTS,
+            id=new_id(),
+            layout=tiffsd.Layout.MOSAIC,
+            size=latents.shape,
+            state=tiffsd.State.FINAL,
+            recipe={"model": self._model},
+        )
+        try:
+            _write(self._path, tiffsd.Artifact(header, {"latents": latents, **self._beside}))
+            self._shown = True
+        except (OSError, ValueError) as error:
+            log.warning("no preview of %s: %s", shown(self._path.stem), error)
+
+    def end(self) -> None:
+        """Take it away again."""
+        if self._shown:
+            with suppress(OSError):
+                self._path.unlink()
 
 
 def write_index(root: Path) -> None:
@@ -73,6 +106,12 @@ figcaption{{max-width:256px;overflow-wrap:anywhere}}</style></head><body>
 
 def _figure(name: str) -> str:
     return f'<figure><img src="{quote(os.fsencode(name))}" alt=""><figcaption>{html.escape(shown(name))}</figcaption></figure>'
+
+
+def _write(path: Path, artifact: tiffsd.Artifact) -> None:
+    png = io.BytesIO()
+    preview_image(artifact).save(png, format="PNG")
+    _replace(path, png.getvalue())
 
 
 def _replace(path: Path, data: bytes) -> None:

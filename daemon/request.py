@@ -60,6 +60,7 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "step": header.step if header else None,
         "painted": request.source.painted if request.source else 0,
         "model": model_settings(settings, config, request.stage),
+        "preview_every": config.previews.every if config.previews.enabled else None,
         "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
     }
 

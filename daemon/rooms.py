@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from daemon.arrivals import kind_of
-from daemon.compute import Local
+from daemon.compute import Call, Local
 from daemon.config import Config
 from daemon.errors import Cancelled, InputError, Stopped
 from daemon.hooks import Hooks
 from daemon.intake import Shelves
 from daemon.names import shown
+from daemon.previews import LivePreview
 from daemon.request import Facts, Tensors
 from daemon.running import RunningFile
 from daemon.spool import Claim, Spool
@@ -64,7 +65,15 @@ class Rooms:
 
     def call(self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
-        call = self.compute.submit(stage, tensors, settings, on_progress=running.update)
+        live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
+        try:
+            return self._served(
+                running, self.compute.submit(stage, tensors, settings, on_progress=running.update, on_estimate=live.show)
+            )
+        finally:
+            live.end()
+
+    def _served(self, running: RunningFile, call: Call) -> tuple[Tensors, Facts]:
         while True:
             try:
                 self.check_going_on(running)

@@ -1,7 +1,8 @@
 """What runs inside a worker process: one call after the other comes in by a pipe, its progress and its outcome go out.
 
     in    ("run", id, stage, arrays, settings)   ("cancel", id)
-    out   ("progress", id, step, steps)   ("done", id, arrays, facts)   ("failed", id, kind, sentence, traceback)
+    out   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
+          ("failed", id, kind, sentence, traceback)
 
 Arrays are numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a
 terminal or systemd send to the whole group: the parent decides when a job stops.
@@ -17,12 +18,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from daemon.errors import Cancelled, DaemonError
+
+if TYPE_CHECKING:
+    import torch
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -52,7 +56,9 @@ class Worker:
     def _answer(self, call: int, stage: str, arrays: Arrays, settings: Mapping[str, Any]) -> tuple[Any, ...]:
         import torch
 
-        def progress(step: int, steps: int) -> None:
+        def progress(step: int, steps: int, estimate: "torch.Tensor | None" = None, /) -> None:
+            if estimate is not None:
+                self._pipe.send(("estimate", call, estimate.numpy()))
             self._pipe.send(("progress", call, step, steps))
             while self._pipe.poll():
                 self._take(self._pipe.recv())

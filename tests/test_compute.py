@@ -61,6 +61,15 @@ def gone(pid: int) -> bool:
         return True
 
 
+def test_who_asks_for_estimates_of_the_picture_gets_them_on_the_way(shared: Local, folder: Path) -> None:
+    estimates: list[np.ndarray] = []
+    chosen = settings(folder, steps=3, preview_every=1)
+    call = shared.submit("diffuse", noise(), chosen, on_estimate=estimates.append)
+    arrays, _ = call.future.result(timeout=SECONDS)
+    assert [estimate.shape for estimate in estimates] == [arrays["latents"].shape] * 2
+    assert not np.array_equal(estimates[0], estimates[1])
+
+
 def test_a_call_gives_what_the_stage_gives(shared: Local, folder: Path) -> None:
     chosen = settings(folder)
     arrays, facts = shared.submit("text", {}, chosen).future.result(SECONDS)

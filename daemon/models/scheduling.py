@@ -26,10 +26,6 @@ def _silent(step: int, steps: int) -> None:
     del step, steps
 
 
-def _blind(step: int, latents: torch.Tensor) -> None:
-    del step, latents
-
-
 def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: float | None = None) -> Any:
     """Build a scheduler by our name on the model's own scheduler configuration; None is the model's own scheduler.
 
@@ -90,7 +86,7 @@ class Segment:
     by flow matching. `history` is what `history()` gave where the segment before ended; without it a multistep solver starts again
     at first order, and with `warm_up` PNDM also takes its first step twice, as it does at the head of a schedule. With `finish` the
     last timestep gives the estimate of the finished latents instead of one step. `report(step, steps)` is called after each
-    step, and `watch`, which is set before the pipeline runs, after each whole one."""
+    step, and each of the `watchers`, which are set before the pipeline runs, after each whole one."""
 
     # The latents come scaled already.
     init_noise_sigma = 1.0
@@ -111,10 +107,11 @@ class Segment:
         self._inner, self._steps = scheduler, steps
         self._first, self._last, self._done = first, last, 0
         self._finish, self._report = finish, report
-        self.watch: Watch = _blind
+        self.watchers: list[Watch] = []
         self._flow = flow
         self._warms_up = warm_up and first > 0 and hasattr(scheduler, "plms_timesteps")
         self._inpainting: Inpainting | None = None
+        self._predicted: tuple[torch.Tensor, Any, torch.Tensor, int] | None = None
         self._fresh = memory(vars(scheduler))
         # The pipelines inspect its signature, and whether there is a set_begin_index.
         self.step = _alike(self._step, scheduler.step)
@@ -168,6 +165,12 @@ class Segment:
             # Those that go by an index could otherwise not tell which of two equal timesteps the noise is of.
             self._inner.set_begin_index(self._first)
 
+    def estimate(self) -> torch.Tensor:
+        """Return how the last step saw the finished latents, x0, as the loop takes latents; there must have been a step."""
+        assert self._predicted is not None, "there was no step yet"
+        denoised = self._denoised(*self._predicted)
+        return denoised if self._inpainting is None else self._inpainting.blended(denoised, lambda picture, _noise: picture)
+
     def history(self) -> dict[str, Any]:
         """Return what the solver remembers of the steps so far, by attribute name."""
         return changed(memory(vars(self._inner)), self._fresh)
@@ -187,8 +190,9 @@ class Segment:
             self._inner.set_begin_index(begin_index)
 
     def _step(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, **kwargs: Any) -> Any:
+        self._predicted = (model_output, timestep, sample, self._index)
         if self._finish and self._done + 1 == len(self.timesteps):
-            return self._advanced((self._denoised(model_output, timestep, sample),))
+            return self._advanced((self._denoised(*self._predicted),))
         if hasattr(self._inner, "derivatives"):
             # LMS takes its order from the step, not from the derivatives it has, which is wrong after a start in the middle.
             kwargs["order"] = min(4, len(self._inner.derivatives) + 1)
@@ -202,7 +206,8 @@ class Segment:
         whole, order = len(self._inner.timesteps), self._inner.order
         step = min(self._steps if self._index >= whole else self._index // order, self._steps)
         if self._index >= whole or (self._index % order == 0 and not (self._warms_up and self._done == 1)):
-            self.watch(step, stepped[0])
+            for watch in self.watchers:
+                watch(step, stepped[0])
         self._report(step, self._steps)
         return stepped
 
@@ -224,13 +229,13 @@ class Segment:
         )
         return noisy
 
-    def _denoised(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor:
+    def _denoised(self, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, index: int) -> torch.Tensor:
         """Return the estimate of the finished latents, x0, from one prediction (Salimans and Ho 2022, appendix D)."""
         if self._flow:
-            estimate: torch.Tensor = sample - self._sigma(self._index) * model_output
+            estimate: torch.Tensor = sample - self._sigma(index) * model_output
             return estimate
         if hasattr(self._inner, "sigmas"):
-            sigma = self._sigma(self._index)
+            sigma = self._sigma(index)
             alpha = 1 / math.sqrt(sigma**2 + 1)
         else:
             alpha = math.sqrt(float(self._inner.alphas_cumprod[int(timestep)]))

@@ -21,6 +21,7 @@ from daemon.models.registry import Model, Models
 from daemon.models.scheduling import Segment, index_of, scheduled
 from daemon.models.upscaling import resized
 from daemon.stages.conditions import embeddings_for, latents_for
+from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import Loop, loop_of
@@ -55,8 +56,10 @@ def run(
     if inpainting is not None:
         segment.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
     halfway = Halfway(model, segment, _name(settings), loop.steps, generator, inpainting)
-    dumps = Dumps(settings.get("dump_every"), loop, halfway, functools.partial(family.unpacked, pipe, size=size))
-    segment.watch = dumps.take
+    unpacked = functools.partial(family.unpacked, pipe, size=size)
+    dumps = Dumps(settings.get("dump_every"), loop, halfway, unpacked)
+    glimpses = Glimpses(settings.get("preview_every"), segment, loop.end, unpacked, progress)
+    segment.watchers = [dumps.take, glimpses.take]
     denoised = _denoise(pipe, family, latents, embeddings, generator, settings)
     out = halfway.tensors(denoised) if loop.partial else {"latents": model.finite(denoised[0].float().cpu())}
     return {**out, **dumps.tensors}, {
