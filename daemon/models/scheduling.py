@@ -22,8 +22,8 @@ Watch = Callable[[int, torch.Tensor], None]
 """Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""
 
 
-def _silent(step: int, steps: int) -> None:
-    del step, steps
+def _silent(step: int, steps: int, estimate: torch.Tensor | None = None, /) -> None:
+    del step, steps, estimate
 
 
 def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: float | None = None) -> Any:
