@@ -1,35 +1,46 @@
 """The command line: all commands in one place, and the only place that sets an exit code."""
 
 import sys
+from importlib import import_module
 
-import typer
+import click
 
 import tiffsd.commands
-from daemon.commands import complain, control, files, models, report, serve, steps
+from daemon.commands import complain
+from daemon.commands.files import hand_over
 from daemon.errors import ConfigError, DaemonError, SpoolError
 from tiffsd.spec import TiffsdError
 
-app = typer.Typer(
-    help="Stable Diffusion by parts, run by folders.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+# Which module of `daemon.commands` has a command: the others are not loaded for it.
+MODULES = {
+    **dict.fromkeys(("init", "run", "once", "demo"), "serve"),
+    "status": "report",
+    "models": "models",
+    **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "cancel"), "control"),
+    **dict.fromkeys(("text", "diffuse", "decode", "encode"), "steps"),
+}
 
-for command in (
-    *(serve.init, serve.run, serve.once, serve.demo),
-    *(report.status, models.models, control.hold, control.release, control.pause, control.resume, control.retry, control.cancel),
-    *(steps.text, steps.diffuse, steps.decode, steps.encode),
-):
-    app.command()(command)
-app.add_typer(tiffsd.commands.app)
-app.callback()(files.hand_over)
+
+class _Commands(tiffsd.commands.Commands):
+    """The daemon's commands, each found when it is asked for, then those on files."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*MODULES, *tiffsd.commands.app.list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in MODULES:
+            return tiffsd.commands.app.get_command(ctx, cmd_name)
+        command: click.Command = getattr(import_module(f"daemon.commands.{MODULES[cmd_name]}"), cmd_name)
+        return command
+
+
+app = _Commands("tiffsd", callback=hand_over, help="Stable Diffusion by parts, run by folders.")
 
 
 def main() -> None:
     """Run the command line: 0 for done, 1 for a file at fault, 2 for a set-up at fault."""
     try:
-        app(standalone_mode=True)
+        app()
     except (ConfigError, SpoolError) as error:
         complain(error)
         sys.exit(2)

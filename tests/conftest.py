@@ -36,14 +36,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-# What typer and rich take to load and to run the smallest program with an option.
-SMALLEST_PROGRAM = """
-import typer, rich.console, rich.table
-app = typer.Typer()
-@app.command()
-def greet(name: str = "you"): pass
-app()
-"""
+# What takes a third of the time that a command may take to answer.
+YARDSTICK = "import numpy"
 
 
 def processor_seconds(command: Sequence[str], *, folder: Path | None = None) -> float:

@@ -9,9 +9,9 @@ import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import typer
+import click
 
 from tiffsd.spec import Layout, NotTiffsd, TiffsdError
 
@@ -21,20 +21,32 @@ if TYPE_CHECKING:
 
     from tiffsd.artifact import Artifact
 
-app = typer.Typer(
-    help="Look at TIFFSD files, and edit them without an editor.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-
 SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
 NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?)?", re.IGNORECASE)
 PROSE = ("prompt", "negative_prompt")  # a prompt of "2024" is words
 
-File = Annotated[Path, typer.Argument(help="A TIFFSD file.")]
-Files = Annotated[list[Path], typer.Argument(help="TIFFSD files.")]
-Output = Annotated[Path | None, typer.Option("-o", "--output", help="The file to write; it is replaced where it exists.")]
+PATH = click.Path(path_type=Path)
+as_json_option = click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+output_option = click.option("-o", "--output", type=PATH, help="The file to write; it is replaced where it exists.")
+
+
+class Commands(click.Group):
+    """Commands whose list gives the whole first sentence of each."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Override click, which cuts sentences at the end of the line."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if command])
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click hands it over
+        """In the order in which they are defined."""
+        return list(self.commands)
+
+
+@click.group(cls=Commands)
+def app() -> None:
+    """Look at TIFFSD files, and edit them without an editor."""
 
 
 class Knowledge(Protocol):
@@ -48,7 +60,9 @@ class Knowledge(Protocol):
 
 
 @app.command()
-def show(files: Files, as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False) -> None:
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@as_json_option
+def show(files: tuple[Path, ...], as_json: bool) -> None:
     """Say what a file is: kind, size, recipe, history, statistics of each channel.
 
     Example: tiffsd show cat.tiff
@@ -57,33 +71,36 @@ def show(files: Files, as_json: Annotated[bool, typer.Option("--json", help="The
 
     for path in files:
         artifact = _read(path)
-        typer.echo(json.dumps({"file": str(path), **outline(artifact)}) if as_json else f"{path.name}: {describe(artifact)}")
+        click.echo(json.dumps({"file": str(path), **outline(artifact)}) if as_json else f"{path.name}: {describe(artifact)}")
 
 
 @app.command()
-def check(context: typer.Context, files: Annotated[list[Path], typer.Argument(help="Files, of any kind.")]) -> None:
+@click.argument("files", nargs=-1, required=True, type=PATH)
+@click.pass_obj
+def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
     """Say whether a file is valid, and what the daemon would do with it; exit with 1 where one is not.
+
+    FILES are files of any kind.
 
     Example: tiffsd check cat.tiff
     """
     faults = 0
     for path in files:
         try:
-            for line in _verdict(path, context.obj):
-                typer.echo(f"{path.name}: {line}")
+            for line in _verdict(path, knowledge):
+                click.echo(f"{path.name}: {line}")
         except (TiffsdError, OSError) as error:
-            typer.echo(f"{path.name}: not valid: {error}", err=True)
+            click.echo(f"{path.name}: not valid: {error}", err=True)
             faults += 1
     if faults:
-        raise typer.Exit(1)
+        raise click.exceptions.Exit(1)
 
 
 @app.command()
-def preview(
-    file: File,
-    canvas: Annotated[bool, typer.Option("--canvas", help="The canvas as an editor shows it, instead of colours.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The PNG to write; FILE.png where it is left out.")] = None,
-) -> None:
+@click.argument("file", type=PATH)
+@click.option("--canvas", is_flag=True, help="The canvas as an editor shows it, instead of colours.")
+@click.option("-o", "--output", type=PATH, help="The PNG to write; FILE.png where it is left out.")
+def preview(file: Path, canvas: bool, output: Path | None) -> None:
     """Write a PNG to glance at: latents in colours, without a VAE; one block for each value.
 
     Example: tiffsd preview cat.tiff -o cat.png
@@ -98,11 +115,10 @@ def preview(
 
 
 @app.command()
-def diff(
-    first: File,
-    second: File,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A PNG of where they differ: white is most.")] = None,
-) -> None:
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
+@click.option("-o", "--output", type=PATH, help="A PNG of where they differ: white is most.")
+def diff(first: Path, second: Path, output: Path | None) -> None:
     """Say where two artifacts differ: per channel, in other tensors, in the recipe.
 
     Example: tiffsd diff cat.tiff painted.tiff -o difference.png
@@ -115,26 +131,25 @@ def diff(
     found = compare(one, _read(second))
     for channel in found.channels:
         share = f"{channel.differ} of {channel.values} values differ"
-        typer.echo(f"{channel.name}: {share}, at most {channel.largest:.6g}, {channel.mean:.6g} in the mean")
+        click.echo(f"{channel.name}: {share}, at most {channel.largest:.6g}, {channel.mean:.6g} in the mean")
     for name in found.tensors:
-        typer.echo(f"{name}: differs")
+        click.echo(f"{name}: differs")
     for key, (here, there) in found.recipe.items():
-        typer.echo(f"{key}: {json.dumps(here, ensure_ascii=False)} and {json.dumps(there, ensure_ascii=False)}")
+        click.echo(f"{key}: {json.dumps(here, ensure_ascii=False)} and {json.dumps(there, ensure_ascii=False)}")
     if found.none:
-        typer.echo("no difference")
+        click.echo("no difference")
     if output:
         factor = SIDE_OF_A_PREVIEW if one.header.kind is Kind.LATENTS else 1
         _write_png(output, enlarged(heat(found.distance), factor))
 
 
 @app.command()
-def convert(
-    file: File,
-    layout: Annotated[Layout | None, typer.Option("--layout", help="How latents lie on the canvas: mosaic, pages or rgba.")] = None,
-    dtype: Annotated[str | None, typer.Option("--dtype", help="Of a picture: float16 or float32.")] = None,
-    prototype: Annotated[bool, typer.Option("--prototype", help="Write the files of the prototype of 2023.")] = False,
-    output: Output = None,
-) -> None:
+@click.argument("file", type=PATH)
+@click.option("--layout", type=click.Choice([*map(str, Layout)]), help="How latents lie on the canvas: mosaic, pages or rgba.")
+@click.option("--dtype", help="Of a picture: float16 or float32.")
+@click.option("--prototype", is_flag=True, help="Write the files of the prototype of 2023.")
+@output_option
+def convert(file: Path, layout: str | None, dtype: str | None, prototype: bool, output: Path | None) -> None:
     """Write the same in another layout, a picture in another precision, or the prototype's files as TIFFSD and back.
 
     Example: tiffsd convert cat.tiff --layout pages
@@ -142,25 +157,26 @@ def convert(
     from tiffsd.edit import convert as converted
 
     if dtype not in (None, "float16", "float32"):
-        raise typer.BadParameter(f"{dtype} is neither float16 nor float32", param_hint="--dtype")
+        raise click.BadParameter(f"{dtype} is neither float16 nor float32", param_hint="--dtype")
     if prototype and (layout or dtype):
-        raise typer.BadParameter("the prototype's files have one layout and one precision; say no others", param_hint="--prototype")
+        raise click.BadParameter("the prototype's files have one layout and one precision; say no others", param_hint="--prototype")
     artifact = _read(file)
     if not (prototype or layout or dtype or _gains_by_writing(artifact)):
-        raise typer.BadParameter(f"{file.name} is TIFFSD already; say what is to change: --layout, --dtype or --prototype")
+        raise click.BadParameter(f"{file.name} is TIFFSD already; say what is to change: --layout, --dtype or --prototype")
     if prototype:
         _write_prototype(artifact, file, output)
     else:
-        _write(converted(artifact, layout=layout, dtype=dtype), file, output)
+        _write(converted(artifact, layout=Layout(layout) if layout else None, dtype=dtype), file, output)
 
 
 @app.command()
-def crop(
-    file: File,
-    region: Annotated[str, typer.Argument(help="WIDTHxHEIGHT+LEFT+TOP in pixels of the picture.")],
-    output: Output = None,
-) -> None:
+@click.argument("file", type=PATH)
+@click.argument("region")
+@output_option
+def crop(file: Path, region: str, output: Path | None) -> None:
     """Cut a region out of latents or of a picture.
+
+    REGION is WIDTHxHEIGHT+LEFT+TOP in pixels of the picture.
 
     Example: tiffsd crop cat.tiff 64x64+32+0
     """
@@ -171,14 +187,15 @@ def crop(
 
 
 @app.command()
-def paste(
-    source: Annotated[Path, typer.Argument(help="What to paste.")],
-    into: Annotated[Path, typer.Argument(help="What to paste it into.")],
-    at: Annotated[str, typer.Option("--at", help="Where its upper left corner goes: +LEFT+TOP in pixels of the picture.")],
-    region: Annotated[str | None, typer.Option("--region", help="The part to paste, WIDTHxHEIGHT+LEFT+TOP; else all.")] = None,
-    output: Output = None,
-) -> None:
+@click.argument("source", type=PATH)
+@click.argument("into", type=PATH)
+@click.option("--at", required=True, help="Where its upper left corner goes: +LEFT+TOP in pixels of the picture.")
+@click.option("--region", help="The part to paste, WIDTHxHEIGHT+LEFT+TOP; else all.")
+@output_option
+def paste(source: Path, into: Path, at: str, region: str | None, output: Path | None) -> None:
     """Put a region of one artifact into another at a place.
+
+    SOURCE is what to paste, INTO what to paste it into.
 
     Example: tiffsd paste moon.tiff cat.tiff --at +64+16
     """
@@ -191,15 +208,12 @@ def paste(
 
 
 @app.command()
-def blend(
-    first: File,
-    second: File,
-    weight: Annotated[
-        float | None, typer.Option("--weight", min=0, max=1, help="0 is the first file, 1 the second; 0.5 where it is left out.")
-    ] = None,
-    mask: Annotated[Path | None, typer.Option("--mask", help="A picture: black is the first file, white the second.")] = None,
-    output: Output = None,
-) -> None:
+@click.argument("first", type=PATH)
+@click.argument("second", type=PATH)
+@click.option("--weight", type=click.FloatRange(0, 1), help="0 is the first file, 1 the second; 0.5 where it is left out.")
+@click.option("--mask", type=PATH, help="A picture: black is the first file, white the second.")
+@output_option
+def blend(first: Path, second: Path, weight: float | None, mask: Path | None, output: Path | None) -> None:
     """Mix two artifacts by a weight or by a mask; noise stays noise.
 
     Example: tiffsd blend cat.tiff dog.tiff --mask left-half.png
@@ -207,18 +221,17 @@ def blend(
     from tiffsd.edit import blend as blended
 
     if mask and weight is not None:
-        raise typer.BadParameter("a mask says the weight of each place; give one of the two", param_hint="--mask")
+        raise click.BadParameter("a mask says the weight of each place; give one of the two", param_hint="--mask")
     share = 0.5 if weight is None else weight
     _write(blended(_read(first), _read(second), _read_mask(mask) if mask else share), first, output)
 
 
 @app.command()
-def scale(
-    file: File,
-    latents: Annotated[float, typer.Option("--latents", help="The factor for latents, -100 to 100.")] = 1.0,
-    prompt: Annotated[float, typer.Option("--prompt", help="The factor for the prompt's embedding, -100 to 100.")] = 1.0,
-    output: Output = None,
-) -> None:
+@click.argument("file", type=PATH)
+@click.option("--latents", default=1.0, show_default=True, help="The factor for latents, -100 to 100.")
+@click.option("--prompt", default=1.0, show_default=True, help="The factor for the prompt's embedding, -100 to 100.")
+@output_option
+def scale(file: Path, latents: float, prompt: float, output: Path | None) -> None:
     """Multiply latents or the prompt's embedding by a factor, as `latent_influence` and `prompt_influence` do.
 
     Example: tiffsd scale cat.tiff --prompt 1.2
@@ -226,17 +239,18 @@ def scale(
     from tiffsd.edit import scale as scaled
 
     if latents == prompt == 1:
-        raise typer.BadParameter("say a factor other than 1: --latents or --prompt")
+        raise click.BadParameter("say a factor other than 1: --latents or --prompt")
     _write(scaled(_read(file), latents=latents, prompt=prompt), file, output)
 
 
 @app.command()
-def marry(
-    latents: Annotated[Path, typer.Argument(help="Latents.")],
-    embedding: Annotated[Path, typer.Argument(help="An embedding, or other latents with one.")],
-    output: Output = None,
-) -> None:
+@click.argument("latents", type=PATH)
+@click.argument("embedding", type=PATH)
+@output_option
+def marry(latents: Path, embedding: Path, output: Path | None) -> None:
     """Put a text embedding into the latents' file, in the place of the one there.
+
+    EMBEDDING is an embedding, or other latents with one.
 
     Example: tiffsd marry cat_latent.tiff cat_prompt.tiff -o cat.tiff
     """
@@ -247,10 +261,9 @@ def marry(
 
 
 @app.command()
-def split(
-    file: File,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="NAME for NAME_latent.tiff and NAME_prompt.tiff.")] = None,
-) -> None:
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", type=PATH, help="NAME for NAME_latent.tiff and NAME_prompt.tiff.")
+def split(file: Path, output: Path | None) -> None:
     """Take the text embedding out of the latents' file: two files, which the daemon takes as a pair.
 
     Example: tiffsd split cat.tiff -o cat
@@ -263,22 +276,23 @@ def split(
 
 
 @app.command("set")
-def set_(
-    context: typer.Context,
-    file: File,
-    settings: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...", help="Settings; KEY= takes one out.")],
-    output: Output = None,
-) -> None:
+@click.argument("file", type=PATH)
+@click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE...")
+@output_option
+@click.pass_obj
+def set_(knowledge: Knowledge | None, file: Path, settings: tuple[str, ...], output: Path | None) -> None:
     """Change settings in a file's recipe.
+
+    KEY= takes a setting out.
 
     Example: tiffsd set cat.tiff steps=30 "prompt=a black cat"
     """
     from tiffsd.edit import with_settings
 
     said = dict(_setting(word) for word in settings)
-    if context.obj:
+    if knowledge:
         given = {key: value for key, value in said.items() if value is not None}
-        said |= context.obj.checked(given, "the command line")
+        said |= knowledge.checked(given, "the command line")
     _write(with_settings(_read(file), said), file, output)
 
 
@@ -301,7 +315,7 @@ def _setting(word: str) -> tuple[str, Any]:
     """ "steps=30" -> ("steps", 30); a value is JSON where it is, else words; None for "steps="."""
     key, found, value = word.partition("=")
     if not found or not key:
-        raise typer.BadParameter(f"{word!r} is no setting; write KEY=VALUE, such as steps=30")
+        raise click.BadParameter(f"{word!r} is no setting; write KEY=VALUE, such as steps=30")
     if not value:
         return key, None
     try:
@@ -347,7 +361,7 @@ def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
 
     path = output or _unused(origin.with_name(f"{_stem(origin)}.{artifact.header.id}.tiff"))
     write(path, artifact)
-    typer.echo(f"wrote {path}")
+    click.echo(f"wrote {path}")
 
 
 def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) -> None:
@@ -358,7 +372,7 @@ def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) ->
     for name, planes in plain(artifact.tensors, artifact.header).items():
         path = _ending_in(output, f"{name}.tiff") if output else _unused(origin.with_name(f"{stem}{name}.tiff"))
         write_plain(path, planes)
-        typer.echo(f"wrote {path}")
+        click.echo(f"wrote {path}")
 
 
 def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:
@@ -368,7 +382,7 @@ def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:
 
     with replacing(path) as file:
         Image.fromarray(levels).save(file, format="PNG")
-    typer.echo(f"wrote {path}")
+    click.echo(f"wrote {path}")
 
 
 def _stem(path: Path) -> str:

@@ -1,42 +1,36 @@
-"""The commands of `tiffsd` on a spool and its stages; here what they share: the consoles, and which configuration is meant.
+"""The commands of `tiffsd` on a spool and its stages; here what they share: which configuration and which spool are meant.
 
 What a command does to the spool is a file operation that a person could do by hand, and works with the daemon down. Modules
 that cost time to load are imported by the commands that need them, because the others must answer at once.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.console import Console
+import click
 
 from daemon.errors import ConfigError
-from daemon.plain_yaml import folder_beside, read_yaml
-from daemon.stages import STAGES
 
 if TYPE_CHECKING:
     from daemon.spool import Spool
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
 USUAL_CONFIGS = (Path("config.yaml"), Path.home() / ".config/tiffsd/config.yaml", Path("/etc/tiffsd/config.yaml"))
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The configuration; otherwise config.yaml here, then in ~/.config/tiffsd, then in /etc/tiffsd.",
-    ),
-]
+PATH = click.Path(path_type=Path)
+as_json_option = click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+config_option = click.option(
+    "--config",
+    "-c",
+    type=PATH,
+    help="The configuration; otherwise config.yaml here, then in ~/.config/tiffsd, then in /etc/tiffsd.",
+)
 
 
 def complain(error: Exception) -> None:
     """Say in one line what went wrong; to journald with the priority of an error."""
     from daemon.terminal import journal_listens
 
-    err.print(f"{'<3>' * journal_listens()}tiffsd: {error}", style="red", markup=False, soft_wrap=True)
+    click.secho(f"{'<3>' * journal_listens()}tiffsd: {error}", fg="red", err=True)
 
 
 def config_path(given: Path | None) -> Path:
@@ -46,6 +40,8 @@ def config_path(given: Path | None) -> Path:
 
 def spool_root(given: Path | None) -> Path:
     """The spool's folder, and nothing else of the configuration: a wrong line elsewhere in it must not hide how things stand."""
+    from daemon.plain_yaml import folder_beside, read_yaml
+
     path = config_path(given)
     named = read_yaml(path).get("spool", "spool")
     if not isinstance(named, str):
@@ -56,5 +52,6 @@ def spool_root(given: Path | None) -> Path:
 def spool_at(root: Path) -> "Spool":
     """The spool in a folder."""
     from daemon.spool import Spool
+    from daemon.stages import STAGES
 
     return Spool(root, {stage.name: stage.folder for stage in STAGES.values()})

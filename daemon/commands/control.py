@@ -3,23 +3,22 @@
 from collections.abc import Callable, Sequence
 from glob import escape
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from daemon.commands import ConfigOption, out, spool_at, spool_root
+from daemon.commands import PATH, config_option, spool_at, spool_root
 from daemon.errors import DaemonError
 from daemon.running import read_running
 from daemon.stages import STAGES
 
-Stages = Annotated[list[str] | None, typer.Argument(help="Names of stages; all of them where none is named.")]
 
-
-def hold(
-    names: Annotated[list[str], typer.Argument(help="Stages, whose results shall wait; or files in an inbox, or names of them.")],
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@config_option
+def hold(names: tuple[str, ...], config: Path | None) -> None:
     """Let what comes for a stage wait in its hold folder, or put single files there that still wait in an inbox.
+
+    NAMES are stages, whose results shall wait; or files in an inbox, or names of them.
 
     Example: tiffsd hold decode
     """
@@ -27,16 +26,18 @@ def hold(
     for name in names:
         if name in STAGES:
             _put_sign(spool.hold(name), "HOLD")
-            out.print(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}", markup=False)
+            click.echo(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
         else:
-            out.print(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / 'inbox'))}", markup=False)
+            click.echo(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / 'inbox'))}")
 
 
-def release(
-    names: Annotated[list[str], typer.Argument(help="Stages, whose gates shall be off; or files in hold/, or names of them.")],
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@config_option
+def release(names: tuple[str, ...], config: Path | None) -> None:
     """Approve files that wait on hold: move them to their inbox; or turn the gate of a stage off, for what is still to come.
+
+    NAMES are stages, whose gates shall be off; or files in hold/, or names of them.
 
     Example: tiffsd release cat.3f9a1c2e.tiff
     """
@@ -44,46 +45,60 @@ def release(
     for name in names:
         if name in STAGES:
             _take_sign(spool.hold(name), "HOLD")
-            out.print(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits", markup=False)
+            click.echo(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits")
         else:
-            out.print(f"released to {spool.release_hold(_located(Path(name), spool.root / 'hold'))}", markup=False)
+            click.echo(f"released to {spool.release_hold(_located(Path(name), spool.root / 'hold'))}")
 
 
-def pause(stages: Stages = None, config: ConfigOption = None) -> None:
+@click.command()
+@click.argument("stages", nargs=-1)
+@config_option
+def pause(stages: tuple[str, ...], config: Path | None) -> None:
     """Let stages rest: nothing is taken from their inboxes; jobs that run go on.
+
+    STAGES are names of stages; all of them where none is named.
 
     Example: tiffsd pause diffuse
     """
     _sign_inboxes(stages, config, _put_sign, "paused")
 
 
-def resume(stages: Stages = None, config: ConfigOption = None) -> None:
+@click.command()
+@click.argument("stages", nargs=-1)
+@config_option
+def resume(stages: tuple[str, ...], config: Path | None) -> None:
     """Let paused stages go on.
+
+    STAGES are names of stages; all of them where none is named.
 
     Example: tiffsd resume diffuse
     """
     _sign_inboxes(stages, config, _take_sign, "goes on")
 
 
-def retry(
-    folders: Annotated[list[Path], typer.Argument(help="Folders in failed/, or names of them.")],
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("folders", nargs=-1, required=True, type=PATH)
+@config_option
+def retry(folders: tuple[Path, ...], config: Path | None) -> None:
     """Run failed jobs again: move their files back to their inbox.
+
+    FOLDERS are folders in failed/, or names of them.
 
     Example: tiffsd retry cat.3f9a1c2e
     """
     spool = spool_at(spool_root(config))
     for path in folders:
         for moved in spool.retry(_located(path, spool.root / "failed")):
-            out.print(f"tried again: {moved}", markup=False)
+            click.echo(f"tried again: {moved}")
 
 
-def cancel(
-    names: Annotated[list[str], typer.Argument(help="Names in running/, with or without .txt.")],
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@config_option
+def cancel(names: tuple[str, ...], config: Path | None) -> None:
     """Cancel running jobs; their files go to failed/, so that nothing is lost.
+
+    NAMES are names in running/, with or without .txt.
 
     Example: tiffsd cancel cat.3f9a1c2e
     """
@@ -94,16 +109,16 @@ def cancel(
             running = ", ".join(job.name for job in read_running(root)) or "none"
             raise DaemonError(f"{name} is not running; running are: {running}")
         path.unlink()
-        out.print(f"cancelled: {name}", markup=False)
+        click.echo(f"cancelled: {name}")
 
 
-def _sign_inboxes(stages: Sequence[str] | None, config: Path | None, sign: Callable[[Path, str], None], now: str) -> None:
+def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Path, str], None], now: str) -> None:
     spool = spool_at(spool_root(config))
     for name in stages or STAGES:
         if name not in STAGES:
             raise DaemonError(f"{name} is not a stage; stages are: {', '.join(STAGES)}")
         sign(spool.inbox(name), "PAUSE")
-        out.print(f"{name}: {now}", markup=False)
+        click.echo(f"{name}: {now}")
 
 
 def _put_sign(folder: Path, sign: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import typer
+import click
 
 from daemon.commands import USUAL_CONFIGS
 from daemon.resources import resource
@@ -26,6 +26,7 @@ class Knowledge:
         return fate(path, read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml"))))
 
 
-def hand_over(context: typer.Context) -> None:
+@click.pass_context
+def hand_over(context: click.Context) -> None:
     """Let the commands on files know what the daemon knows."""
     context.obj = Knowledge()

@@ -4,15 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-from rich.table import Column, Table
-from rich.text import Text
+import click
 
-from daemon.commands import ConfigOption, config_path, out
+from daemon.commands import as_json_option, config_option, config_path
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from daemon.config import Config
     from daemon.models.on_disk import OnDisk
 
@@ -34,24 +34,26 @@ class Listed:
     faults: tuple[str, ...]
 
 
-def models(
-    config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
-) -> None:
+@click.command()
+@config_option
+@as_json_option
+def models(config: Path | None, as_json: bool) -> None:
     """List the models and VAEs of the configuration, what lies on disk of them, and what is wrong.
 
     Example: tiffsd models
     """
+    from rich.console import Console
+
     from daemon.config import read_config
 
     listed = list_models(read_config(config_path(config)))
     if as_json:
-        out.print_json(json.dumps([asdict(entry) for entry in listed]))
+        click.echo(json.dumps([asdict(entry) for entry in listed], indent=2))
         return
-    out.print(_table(listed))
+    Console(highlight=False).print(_table(listed))
     for entry in listed:
         for fault in entry.faults:
-            out.print(f"{entry.name}: {fault}", markup=False)
+            click.echo(f"{entry.name}: {fault}")
 
 
 def list_models(config: "Config") -> list[Listed]:
@@ -75,7 +77,10 @@ def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callabl
     return Listed(name, kind, path, on_disk, found.family, found.size_bytes, found.dtypes, runs_in, found.faults)
 
 
-def _table(listed: list[Listed]) -> Table:
+def _table(listed: list[Listed]) -> "Table":
+    from rich.table import Column, Table
+    from rich.text import Text
+
     table = Table("name", "family", "on disk", "runs in", "state", Column("path", overflow="fold"))
     for entry in listed:
         size = f"{entry.size_bytes / GB:.2f} GB {', '.join(entry.dtypes)}" if entry.on_disk else ""

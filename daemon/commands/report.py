@@ -5,40 +5,41 @@ import time
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.console import Group
-from rich.live import Live
+import click
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from daemon.commands import ConfigOption, out, spool_root
+from daemon.commands import as_json_option, config_option, spool_root
 from daemon.plain_files import opened
 from daemon.status import Status, read_status
 
 WATCH_SECONDS = 1.0
 
 
-def status(
-    config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same for programs.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it live, until Ctrl-C.")] = False,
-) -> None:
+@click.command()
+@config_option
+@as_json_option
+@click.option("--watch", "-w", is_flag=True, help="Show it live, until Ctrl-C.")
+def status(config: Path | None, as_json: bool, watch: bool) -> None:
     """Say what waits, runs, is held, is done and has failed; works with the daemon down.
 
     Example: tiffsd status --json
     """
     root = spool_root(config)
     if as_json:
-        out.print_json(json.dumps(asdict(_current(root))))
+        click.echo(json.dumps(asdict(_current(root)), indent=2))
     elif watch:
         _watch(root)
     else:
-        out.print(_page(_current(root)))
+        Console(highlight=False).print(_page(_current(root)))
 
 
 def _watch(root: Path) -> None:
+    from rich.live import Live
+
+    out = Console(highlight=False)
     with Live(_page(_current(root)), console=out, screen=out.is_terminal, auto_refresh=False) as live:
         try:
             while True:

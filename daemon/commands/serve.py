@@ -4,11 +4,10 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from daemon.commands import ConfigOption, config_path, out, spool_at
+from daemon.commands import PATH, config_option, config_path, spool_at
 from daemon.errors import DaemonError
 from daemon.resources import resource
 
@@ -20,8 +19,15 @@ DEMO_PROMPTS = {
 DEMO_SEED = 1
 
 
-def init(folder: Annotated[Path, typer.Argument(help="Where the configuration and the folders go.")] = Path()) -> None:
+verbose_option = click.option("--verbose", "-v", is_flag=True, help="Say more in the log.")
+
+
+@click.command()
+@click.argument("folder", type=PATH, default=Path())
+def init(folder: Path) -> None:
     """Write config.yaml and the folders.
+
+    FOLDER is where they go; otherwise here.
 
     Example: tiffsd init ~/pictures
     """
@@ -30,19 +36,19 @@ def init(folder: Annotated[Path, typer.Argument(help="Where the configuration an
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yaml"
     if path.exists():
-        out.print(f"{path} exists and stays as it is", markup=False)
+        click.echo(f"{path} exists and stays as it is")
     else:
         shutil.copyfile(resource("config.yaml"), path)
     config = read_config(path)
     spool_at(config.spool_folder).create()
-    out.print(f"configuration: {path}\nfolders:       {config.spool_folder}", markup=False)
-    out.print(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}", markup=False)
+    click.echo(f"configuration: {path}\nfolders:       {config.spool_folder}")
+    click.echo(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}")
 
 
-def run(
-    config: ConfigOption = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
-) -> None:
+@click.command()
+@config_option
+@verbose_option
+def run(config: Path | None, verbose: bool) -> None:
     """Watch the folders until told to stop (Ctrl-C or SIGTERM).
 
     Example: tiffsd run --config ~/pictures/config.yaml
@@ -60,10 +66,10 @@ def run(
         service.run()
 
 
-def once(
-    config: ConfigOption = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more in the log.")] = False,
-) -> None:
+@click.command()
+@config_option
+@verbose_option
+def once(config: Path | None, verbose: bool) -> None:
     """Work off what lies in the inboxes, and what comes of it, then end.
 
     Example: tiffsd once
@@ -79,9 +85,9 @@ def once(
         service.run_once()
 
 
-def demo(
-    out_folder: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("demo-pictures"),
-) -> None:
+@click.command()
+@click.option("--out", "out_folder", type=PATH, default=Path("demo-pictures"), show_default=True, help="Where the pictures go.")
+def demo(out_folder: Path) -> None:
     """Make three pictures with the embedded model, through a spool of its own.
 
     Example: tiffsd demo --out /tmp/pictures
@@ -105,7 +111,7 @@ def demo(
         made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / "pictures").glob("*.png"))]
         reasons = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob("failed/*/*/error.txt"))]
     for path in made:
-        out.print(f"picture: {path}", markup=False)
+        click.echo(f"picture: {path}")
     if len(made) < len(DEMO_PROMPTS):
         raise DaemonError(f"only {len(made)} of {len(DEMO_PROMPTS)} pictures were made: {' '.join(reasons)}")
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
-from daemon.commands import USUAL_CONFIGS, ConfigOption, err, out
+from daemon.commands import PATH, USUAL_CONFIGS, config_option
 from daemon.resources import resource
 
 if TYPE_CHECKING:
@@ -15,29 +15,27 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int], None]
 
 
-def text(
-    prompt: Annotated[str, typer.Argument(help="What the picture shall show.")],
-    output: Annotated[str, typer.Option("-o", "--output", help="The name of the file to write, without .tiff.")],
-    negative_prompt: Annotated[str | None, typer.Option("-n", "--negative-prompt", help="What it shall not show.")] = None,
-    width: Annotated[int | None, typer.Option("-w", "--width", help="Pixels, a multiple of 8.")] = None,
-    height: Annotated[int | None, typer.Option("-he", "--height", help="Pixels, a multiple of 8.")] = None,
-    steps: Annotated[int | None, typer.Option("-i", "--steps", help="Steps of the diffusion loop, for the recipe.")] = None,
-    seed: Annotated[int | None, typer.Option("-s", "--seed", help="The seed of the noise; random where it is left out.")] = None,
-    model: Annotated[str | None, typer.Option("-m", "--model", help="A model of the configuration.")] = None,
-    config: ConfigOption = None,
-) -> None:
+model_option = click.option("-m", "--model", help="A model of the configuration.")
+vae_option = click.option("-v", "--vae", help="A VAE of the configuration.")
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("-o", "--output", required=True, help="The name of the file to write, without .tiff.")
+@click.option("-n", "--negative-prompt", help="What it shall not show.")
+@click.option("-w", "--width", type=int, help="Pixels, a multiple of 8.")
+@click.option("-he", "--height", type=int, help="Pixels, a multiple of 8.")
+@click.option("-i", "--steps", type=int, help="Steps of the diffusion loop, for the recipe.")
+@click.option("-s", "--seed", type=int, help="The seed of the noise; random where it is left out.")
+@model_option
+@config_option
+def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
     """Prompt -> latents and embedding in one file.
+
+    PROMPT is what the picture shall show.
 
     Example: tiffsd text "a cat" -o cat1 -w 768 -he 512 -i 30
     """
-    given = {
-        "negative_prompt": negative_prompt,
-        "width": width,
-        "height": height,
-        "steps": steps,
-        "seed": seed,
-        "model": model,
-    }
     from daemon import oneshot
 
     target = _with_suffix(output, ".tiff")
@@ -49,33 +47,25 @@ def text(
     )
 
 
-def diffuse(
-    name: Annotated[str, typer.Argument(help="NAME for NAME.tiff, or for the prototype's NAME_latent.tiff and NAME_prompt.tiff.")],
-    steps: Annotated[int | None, typer.Option("-i", "--steps", help="Steps of the diffusion loop.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option("-g", "--guidance-scale", help="How strongly the prompt counts.")] = None,
-    scheduler: Annotated[str | None, typer.Option("-sch", "--scheduler", help="euler, dpmpp_2m_karras, ...")] = None,
-    strength: Annotated[float | None, typer.Option("--strength", help="How much of finished latents is made anew, 0 to 1.")] = None,
-    seed: Annotated[int | None, typer.Option("-s", "--seed", help="The seed of the noise that a scheduler adds.")] = None,
-    model: Annotated[str | None, typer.Option("-m", "--model", help="A model of the configuration.")] = None,
-    output: Annotated[
-        str | None, typer.Option("-o", "--output", help="The file to write; NAME_unet.tiff where it is left out.")
-    ] = None,
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("name")
+@click.option("-i", "--steps", type=int, help="Steps of the diffusion loop.")
+@click.option("-g", "--guidance-scale", type=float, help="How strongly the prompt counts.")
+@click.option("-sch", "--scheduler", help="euler, dpmpp_2m_karras, ...")
+@click.option("--strength", type=float, help="How much of finished latents is made anew, 0 to 1.")
+@click.option("-s", "--seed", type=int, help="The seed of the noise that a scheduler adds.")
+@model_option
+@click.option("-o", "--output", help="The file to write; NAME_unet.tiff where it is left out.")
+@config_option
+def diffuse(name: str, output: str | None, config: Path | None, **given: Any) -> None:
     """Latents and embedding -> denoised latents.
+
+    NAME stands for NAME.tiff, or for the prototype's NAME_latent.tiff and NAME_prompt.tiff.
 
     Example: tiffsd diffuse cat1 -i 30 -g 7
     """
     from daemon import oneshot
 
-    given = {
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "scheduler": scheduler,
-        "strength": strength,
-        "seed": seed,
-        "model": model,
-    }
     target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_unet.tiff"))
     members = oneshot.find_latents(name)
     _one_shot(
@@ -86,13 +76,13 @@ def diffuse(
     )
 
 
-def decode(
-    file: Annotated[Path, typer.Argument(help="Latents.")],
-    output: Annotated[str | None, typer.Option("-o", "--output", help="The picture to write: .png, .tiff, .jpg or .webp.")] = None,
-    vae: Annotated[str | None, typer.Option("-v", "--vae", help="A VAE of the configuration.")] = None,
-    model: Annotated[str | None, typer.Option("-m", "--model", help="A model of the configuration.")] = None,
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", help="The picture to write: .png, .tiff, .jpg or .webp.")
+@vae_option
+@model_option
+@config_option
+def decode(file: Path, output: str | None, config: Path | None, **given: Any) -> None:
     """Denoised latents -> picture.
 
     Example: tiffsd decode cat1_unet.tiff -o cat.png
@@ -100,7 +90,6 @@ def decode(
     from daemon import oneshot
 
     target = Path(output) if output else oneshot.free_target(file.with_suffix(".png"))
-    given = {"vae": vae, "model": model}
     _one_shot(
         "decode",
         target,
@@ -109,22 +98,23 @@ def decode(
     )
 
 
-def encode(
-    file: Annotated[Path, typer.Argument(help="A picture: PNG, JPEG, WebP or TIFF.")],
-    output: Annotated[str | None, typer.Option("-o", "--output", help="The name of the file to write, without .tiff.")] = None,
-    vae: Annotated[str | None, typer.Option("-v", "--vae", help="A VAE of the configuration.")] = None,
-    model: Annotated[str | None, typer.Option("-m", "--model", help="A model of the configuration.")] = None,
-    seed: Annotated[int | None, typer.Option("-s", "--seed", help="The seed of the encoder's sample.")] = None,
-    config: ConfigOption = None,
-) -> None:
+@click.command()
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", help="The name of the file to write, without .tiff.")
+@vae_option
+@model_option
+@click.option("-s", "--seed", type=int, help="The seed of the encoder's sample.")
+@config_option
+def encode(file: Path, output: str | None, config: Path | None, **given: Any) -> None:
     """Picture -> latents.
+
+    FILE is a picture: PNG, JPEG, WebP or TIFF.
 
     Example: tiffsd encode photo.png -o photo
     """
     from daemon import oneshot
 
     target = _with_suffix(output, ".tiff") if output else oneshot.free_target(file.with_suffix(".tiff"))
-    given = {"vae": vae, "model": model, "seed": seed}
     _one_shot(
         "encode",
         target,
@@ -142,8 +132,8 @@ def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[["Co
         task = bars.add_task(stage, total=None)
         notes = work(read_config(found), lambda step, steps: bars.update(task, completed=step, total=steps))
     for note in notes:
-        err.print(note, markup=False)
-    out.print(f"wrote {target}", markup=False)
+        click.echo(note, err=True)
+    click.echo(f"wrote {target}")
 
 
 def _with_suffix(name: str, suffix: str) -> Path:
