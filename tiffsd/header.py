@@ -5,8 +5,8 @@ What may be in them, and what is refused, is section 4 of `tiffsd/spec.py`.
 """
 
 import json
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -46,7 +46,7 @@ class Header:
 
 def new_id() -> str:
     """An id for a new artifact: 8 hexadecimal digits."""
-    return secrets.token_hex(4)
+    return os.urandom(4).hex()
 
 
 def id_in_name(name: str) -> str | None:
