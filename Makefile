@@ -2,6 +2,8 @@
 # Another Python: make test PYTHON=python3.13      Some tests only: make test ARGS="tests/spool -k claim"
 PYTHON ?= python3
 ARGS ?=
+# Half of the tests' time is waiting, for processes and for clocks. A file stays together, because its tests share what they set up.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -16,7 +18,7 @@ demo: $(VENV)/.installed ## install, then make three pictures with the embedded 
 	@$(BIN)/tiffsd demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## install with the developers' tools, then run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # Debian's names; --no-install-recommends leaves out half a desktop.
 EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 graphicsmagick libvips-tools openimageio-tools gmic \
