@@ -16,6 +16,7 @@ _UNET: Sequence[Rule] = (
     (r"^conv_in\.", "input_blocks.0.0."),
     (r"^conv_norm_out\.", "out.0."),
     (r"^conv_out\.", "out.2."),
+    (r"^(input_blocks\.\d+\.0)\.conv\.", r"\1.op."),
     (r"^mid_block\.resnets\.0\.", "middle_block.0."),
     (r"^mid_block\.attentions\.0\.", "middle_block.1."),
     (r"^mid_block\.resnets\.1\.", "middle_block.2."),
@@ -53,7 +54,7 @@ _BLOCK = re.compile(r"^(down|up)_blocks\.(\d+)\.(resnets|attentions|downsamplers
 def unet(name: str, config: Config) -> Sequence[Piece]:
     """A UNet of Stable Diffusion 1, 2 or XL."""
     found = _BLOCK.match(name)
-    key = renamed(name, _UNET) if found is None else _place(found, config) + name[found.end() :]
+    key = renamed(name if found is None else _place(found, config) + name[found.end() :], _UNET)
     return (Piece(renamed(key, _RESNET) if "resnets" in name else key),)
 
 
@@ -64,7 +65,7 @@ def _place(found: "re.Match[str]", config: Config) -> str:
     if way == "down":
         last = part == "downsamplers"
         number = 1 + level * (layers + 1) + (layers if last else layer)
-        return f"input_blocks.{number}.0.op." if last else f"input_blocks.{number}.{int(part == 'attentions')}."
+        return f"input_blocks.{number}.0." if last else f"input_blocks.{number}.{int(part == 'attentions')}."
     if part == "upsamplers":
         number, attends = level * (layers + 1) + layers, "CrossAttn" in config["up_block_types"][level]
         return f"output_blocks.{number}.{1 + attends}."

@@ -46,7 +46,10 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     with init_empty_weights(include_buffers=False):
         part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
     wanted = part.state_dict()
-    pieces = pieces_of(component, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, config, index)
+    try:
+        pieces = pieces_of(component, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, config, index)
+    except Incomplete as incomplete:
+        raise Unreadable(f"{path}: {incomplete}") from None
     kept = _kept_in_float32(part, dtype)
     with path.open("rb") as stream:
         weights = {
