@@ -1,7 +1,7 @@
 """Tiny random models of the real topology, and the same weights in one file under the names of their original releases.
 
-The names are found by walking through a model in the order in which the original code builds its own, so that they owe nothing to the
-tables of the reader that they are to test.
+The names are found by walking through a model in the order in which the original code builds its own, so that they owe nothing to
+the tables of the reader that they are to test.
 """
 
 import shutil

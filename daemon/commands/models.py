@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,9 @@ def list_models(config: "Config") -> list[Listed]:
 
     network = config.compute.network
     models = [
-        _listed(name, "model", config.model_path(name), model.dtype, examined, network=network)
+        _listed(
+            name, "model", config.model_path(name), model.dtype, partial(examined, parts=config.model_parts(name)), network=network
+        )
         for name, model in config.models.items()
     ]
     return models + [_listed(name, "vae", config.vae(name), None, examined_vae, network=network) for name in config.vaes]

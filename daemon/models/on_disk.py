@@ -2,21 +2,22 @@
 
 It is told from the folders and the headers of the files: nothing is loaded, and torch is not needed."""
 
-import json
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.models import lacking
+from daemon.models.checkpoints.kinds import kind_of
+from daemon.models.checkpoints.layouts import bytes_of
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.families import FAMILIES, Family
+from daemon.models.families.family import T5, T5_TOKENIZER
+from daemon.models.folders import INDEX, WEIGHTS, encoder_of, holds, is_tokenizer, left_out, read_json, weights_bytes
+from daemon.models.hub_ids import is_hub_id
 from daemon.models.unreadable import Unreadable
 
-WEIGHTS = ("*.safetensors", "*.bin")
-INDEX = "model_index.json"
-_PART = re.compile(r"-\d{5}-of-\d{5}")
+Parts = str | Mapping[str, str | None] | None
 
 
 @dataclass(frozen=True)
@@ -29,46 +30,85 @@ class OnDisk:
     faults: tuple[str, ...]
 
 
-def examined(path: Path) -> OnDisk:
-    """Look at a model, a folder in diffusers layout."""
+def examined(path: Path, parts: Parts = None) -> OnDisk:
+    """Look at a model, a folder in diffusers layout or a single file; `parts` is what the configuration gives it besides."""
+    if path.is_file():
+        return _examined_file(path, parts)
     try:
         index, family = _index(path)
     except Unreadable as fault:
         return OnDisk(None, 0, (), (str(fault),))
     present = [name for name in family.components if not left_out(path, name, index, family)]
-    parts = {name: _component(path / name, weights=not name.startswith("tokenizer")) for name in present}
+    looked = {name: _component(path / name, weights=not name.startswith("tokenizer")) for name in present}
     return OnDisk(
         family.name,
-        sum(part.size_bytes for part in parts.values()),
-        tuple(sorted({dtype for part in parts.values() for dtype in part.dtypes})),
-        tuple(f"{name}: {fault}" for name, part in parts.items() for fault in part.faults),
+        sum(part.size_bytes for part in looked.values()),
+        tuple(sorted({dtype for part in looked.values() for dtype in part.dtypes})),
+        tuple(f"{name}: {fault}" for name, part in looked.items() for fault in part.faults),
     )
 
 
 def examined_vae(path: Path) -> OnDisk:
-    """Look at a separate VAE: its folder, or a model's with a folder `vae`."""
+    """Look at a separate VAE: its folder, a model's with a folder `vae`, or a file with one in it."""
+    if path.is_file():
+        return _examined_vae_file(path)
     return _component(path if (path / "config.json").is_file() else path / "vae", weights=True)
 
 
-def left_out(path: Path, name: str, index: Mapping[str, Any], family: Family) -> bool:
-    """Whether a model comes without an optional component: its index says so, or its folder was deleted."""
-    if name not in family.optional:
-        return False
-    return index.get(name, [None])[0] is None or (path.is_dir() and not (path / name).is_dir())
+def _examined_file(path: Path, parts: Parts) -> OnDisk:
+    try:
+        kind, index = kind_of(path), index_of(path)
+    except Unreadable as fault:
+        return OnDisk(None, path.stat().st_size, (), (str(fault),))
+    pipeline = kind.read(INDEX)
+    family = FAMILIES[pipeline["_class_name"]]
+    given, spared = _given(parts, family), isinstance(parts, Mapping) and None in parts.values()
+    faults = []
+    for name in (name for name in family.components if pipeline.get(name, [None])[0] is not None):
+        has_encoder = encoder_of(name) in kind.components | given and not spared
+        if is_tokenizer(name):
+            lacks = family.components[name] == T5_TOKENIZER and name not in given and has_encoder
+            faults += [lacking.vocabulary(path, name, family)] if lacks else []
+        elif name not in kind.components | given and not (family.components[name] == T5 and name in family.optional):
+            faults.append(lacking.component(path, name, family))
+    return OnDisk(
+        family.name, sum(tensor.size_bytes for tensor in index.values()), _dtypes(path), (*faults, *_faults_of_parts(parts))
+    )
 
 
-def variant_of(folder: Path) -> str | None:
-    """Many folders hold half-precision weights only, under names that must be asked for: "fp16"."""
-    names = [path.name for pattern in WEIGHTS for path in folder.glob(pattern)]
-    return "fp16" if names and all(".fp16" in name for name in names) else None
+def _given(parts: Parts, family: Family) -> set[str]:
+    """The components that come from elsewhere."""
+    if isinstance(parts, str):
+        return {name for name in family.components if holds(Path(parts), name)}
+    return {name for name, place in (parts or {}).items() if place is not None}
 
 
-def weights_bytes(folder: Path) -> int:
-    """The size of the weights: parts of one file count together, and of several files the largest is loaded."""
-    sizes: Counter[str] = Counter()
-    for file in (file for pattern in WEIGHTS for file in folder.glob(pattern)):
-        sizes[_PART.sub("", file.name)] += file.stat().st_size
-    return max(sizes.values(), default=0)
+def _faults_of_parts(parts: Parts) -> Iterator[str]:
+    places = {"parts": parts} if isinstance(parts, str) else parts or {}
+    for name, place in places.items():
+        if place is None or is_hub_id(place):
+            continue
+        if not Path(place).exists():
+            yield f"{name}: there is no folder or file {place}"
+        elif Path(place).is_file():
+            try:
+                index_of(Path(place))
+            except Unreadable as fault:
+                yield f"{name}: {fault}"
+
+
+def _examined_vae_file(path: Path) -> OnDisk:
+    try:
+        index = index_of(path)
+    except Unreadable as fault:
+        return OnDisk(None, path.stat().st_size, (), (str(fault),))
+    faults = () if any(name.endswith("decoder.conv_in.weight") for name in index) else (f"{path} holds no vae",)
+    return OnDisk(None, bytes_of("vae", index), _dtypes(path), faults)
+
+
+def _dtypes(path: Path) -> tuple[str, ...]:
+    """The precisions of the numbers in a file of weights."""
+    return tuple(sorted({tensor.dtype for tensor in index_of(path).values() if tensor.shape}))
 
 
 def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
@@ -92,7 +132,7 @@ def _component(folder: Path, *, weights: bool) -> OnDisk:
     dtypes: set[str] = set()
     for file in files:
         try:
-            dtypes |= {tensor.dtype for tensor in index_of(file).values()}
+            dtypes |= set(_dtypes(file))
         except Unreadable as fault:
             faults.append(str(fault))
     if not files:
@@ -109,15 +149,3 @@ def _faults_of(folder: Path) -> Iterator[str]:
         yield str(error)
         return
     yield from (f"{part} is missing in {folder}" for part in sorted(parts) if not (folder / part).is_file())
-
-
-def read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise Unreadable(f"there is no {path.name} in {path.parent}") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise Unreadable(f"{path} cannot be read ({error})") from error
-    if not isinstance(values, dict):
-        raise Unreadable(f"{path} holds no settings")
-    return values

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 
 from daemon.errors import InputError, ModelMissing
 from daemon.models.families import Family
-from daemon.models.on_disk import INDEX
+from daemon.models.folders import INDEX
 from daemon.models.sources import Part, Parts, Source, source_of
 from daemon.models.unreadable import Unreadable
 

@@ -65,6 +65,8 @@ _HARMLESS = frozenset(
         *("torch.Size", "torch.device"),
     }
 )
+# Pickles of torch are of a protocol that knows these modules by the names of Python 2.
+_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 _BROKEN = (
     *(pickle.UnpicklingError, struct.error, zipfile.BadZipFile, EOFError, ValueError, TypeError, KeyError, IndexError),
     *(AttributeError, ImportError, OverflowError, MemoryError, RuntimeError),
@@ -175,7 +177,7 @@ class _Unpickler(pickle.Unpickler):
         self._storages = storages
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = f"{module}.{name}"
+        asked = f"{_RENAMED.get(module, module)}.{name}"
         if asked == "collections.OrderedDict":
             return OrderedDict
         if asked in _WORDS:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.models.folders import encoder_of, holds
 from daemon.models.hub_ids import is_hub_id
-from daemon.models.sources.folder import Folder, FolderPart, holds, part_within
+from daemon.models.sources.folder import Folder, FolderPart, part_within
 from daemon.models.sources.hub import Hub, HubPart, nothing_at, repository
 from daemon.models.sources.single_file import FilePart, SingleFile
-from daemon.models.sources.source import Config, Part, Source, encoder_of
+from daemon.models.sources.source import Config, Part, Source
 from daemon.models.unreadable import Unreadable
 
 Parts = str | Mapping[str, str | None]

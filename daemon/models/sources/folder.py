@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from daemon.models.on_disk import INDEX, left_out, read_json, variant_of, weights_bytes
-from daemon.models.sources.source import SCHEDULER, Config, Part, Source, is_tokenizer
+from daemon.models.folders import INDEX, is_tokenizer, left_out, read_json, variant_of, weights_bytes
+from daemon.models.sources.source import SCHEDULER, Config, Part, Source
 from daemon.models.unreadable import Unreadable
 
 
@@ -69,13 +69,3 @@ def part_within(path: Path, name: str, model: Source) -> FolderPart:
     """The part in a folder that is of a whole model, with a subfolder of that name, or of the part alone."""
     within = path / name
     return FolderPart(within if within.is_dir() else path, name, model)
-
-
-def describes(path: Path, name: str) -> bool:
-    """Whether a folder in diffusers layout has the configuration of such a component, or its tokenizer."""
-    return any((path / name).glob("*.json" if is_tokenizer(name) else "*config.json"))
-
-
-def holds(path: Path, name: str) -> bool:
-    """Whether a folder in diffusers layout has such a component, with its weights."""
-    return describes(path, name) and (is_tokenizer(name) or weights_bytes(path / name) > 0)

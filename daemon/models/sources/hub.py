@@ -16,9 +16,9 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from tqdm import tqdm
 
-from daemon.models.on_disk import INDEX
+from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.sources.folder import Folder, part_within
-from daemon.models.sources.source import Config, Part, Source, is_tokenizer
+from daemon.models.sources.source import Config, Part, Source
 from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)

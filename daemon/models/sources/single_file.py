@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from daemon.models import lacking
 from daemon.models.checkpoints.kinds import Kind, kind_of, sizes_of
 from daemon.models.checkpoints.layouts import bytes_of
 from daemon.models.checkpoints.reading import read_component
@@ -16,9 +17,9 @@ from daemon.models.checkpoints.tensors import index_of
 from daemon.models.checkpoints.vocabulary import clip_tokenizer
 from daemon.models.families import FAMILIES
 from daemon.models.families.family import T5, T5_TOKENIZER
-from daemon.models.on_disk import INDEX, read_json
-from daemon.models.sources.folder import Folder, FolderPart, describes
-from daemon.models.sources.source import SCHEDULER, Config, Part, Source, encoder_of, is_tokenizer
+from daemon.models.folders import INDEX, describes, encoder_of, is_tokenizer, read_json
+from daemon.models.sources.folder import Folder, FolderPart
+from daemon.models.sources.source import SCHEDULER, Config, Part, Source
 from daemon.models.unreadable import Unreadable
 
 
@@ -83,7 +84,7 @@ class PartOfFile(Part):
         if is_tokenizer(self.name):
             return self._tokenizer(dtype)
         if not self.model.holds(self.name):
-            raise Unreadable(self._lacking())
+            raise Unreadable(lacking.component(self.model.path, self.name, self.model.family()))
         return read_component(self.model.path, self.name, self.model.component_class(self.name), self.config(), dtype)
 
     @property
@@ -103,23 +104,8 @@ class PartOfFile(Part):
         if configs is not None and describes(configs, self.name):
             return FolderPart(configs / self.name, self.name, self.model).load(dtype)
         if not self.model.holds(self.name):
-            raise Unreadable(self._lacking_the_vocabulary_of_t5())
+            raise Unreadable(lacking.vocabulary(self.model.path, self.name, self.model.family()))
         return clip_tokenizer(self.model.kind.read(f"{self.name}/tokenizer_config.json"))
-
-    def _lacking(self) -> str:
-        words = f", {_tokenizer_of(self.name)}: FOLDER" if self.model.family().components[self.name] == T5 else ""
-        return (
-            f"{self.model.path} holds no {self.name}: name the file or the folder that has it under the model's `parts` in "
-            f"config.yaml, e.g. `parts: {{{self.name}: PLACE{words}}}`"
-        )
-
-    def _lacking_the_vocabulary_of_t5(self) -> str:
-        spared = self.name in self.model.family().optional
-        without = f", or `{encoder_of(self.name)}: null`, which leaves the T5 out" if spared else ""
-        return (
-            f"the vocabulary of the T5 of {self.model.path} comes from you: name the folder of the {self.name} of a model in "
-            f"diffusers layout under the model's `parts` in config.yaml, e.g. `parts: {{{self.name}: FOLDER}}`{without}"
-        )
 
 
 @dataclass(frozen=True)
@@ -149,7 +135,3 @@ class FilePart(Part):
     @property
     def weights_bytes(self) -> int:
         return bytes_of(self.name, index_of(self.path))
-
-
-def _tokenizer_of(name: str) -> str:
-    return name.replace("text_encoder", "tokenizer")

@@ -72,13 +72,3 @@ class Source(ABC):
         """The class of diffusers or transformers that a component is."""
         library, class_name = self.family().components[name]
         return getattr(importlib.import_module(library), class_name)
-
-
-def is_tokenizer(name: str) -> bool:
-    """Whether a component is a tokenizer, which has no weights."""
-    return name.startswith("tokenizer")
-
-
-def encoder_of(name: str) -> str:
-    """The text encoder that belongs to a tokenizer; any other component belongs to itself."""
-    return name.replace("tokenizer", "text_encoder")

@@ -1,0 +1,122 @@
+"""The configurations in the package fit real models: files of full size are told apart, and every weight is found in them.
+
+The models are built without memory for their weights, and the files have holes in the place of them.
+"""
+
+import functools
+import importlib
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from diffusers.loaders.single_file_utils import convert_flux_transformer_checkpoint_to_diffusers
+
+from daemon.models.checkpoints.kinds import CONFIGS, kind_of
+from daemon.models.checkpoints.layouts import pieces_of
+from daemon.models.checkpoints.tensors import index_of
+from daemon.models.checkpoints.vocabulary import clip_tokenizer
+from daemon.models.families import FAMILIES
+from daemon.models.registry import Model, Models
+from daemon.models.sources import source_of
+from tests import originals
+
+KINDS = {
+    "stable-diffusion-1": "sd1",
+    "stable-diffusion-2-epsilon": "sd2",
+    "stable-diffusion-2-v": "sd2-v",
+    "stable-diffusion-xl": "sdxl",
+    "stable-diffusion-xl-refiner": "refiner",
+    "stable-diffusion-3-medium": "sd3",
+    "stable-diffusion-3.5-medium": "sd3.5",
+    "stable-diffusion-3.5-large": "sd3.5",
+    "flux-dev": "flux",
+    "flux-schnell": "schnell",
+}
+TYPES = {torch.float32: "F32", torch.float16: "F16", torch.int64: "I64"}
+BIAS = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+
+
+@functools.cache
+def built(configs: str) -> SimpleNamespace:
+    """All components of a shipped kind, without memory for their weights."""
+    index = json.loads((CONFIGS / configs / "model_index.json").read_text())
+    parts: dict[str, Any] = {}
+    for name, (library, _) in ((name, said) for name, said in index.items() if isinstance(said, list)):
+        config = CONFIGS / configs / name / "config.json"
+        parts[name] = empty(index["_class_name"], name, json.loads(config.read_text())) if library and config.is_file() else None
+    return SimpleNamespace(**parts)
+
+
+def empty(pipeline: str, name: str, config: Mapping[str, Any]) -> Any:
+    library, class_name = FAMILIES[pipeline].components[name]
+    cls = getattr(importlib.import_module(library), class_name)
+    with torch.device("meta"):
+        return cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
+
+
+def write_holes(weights: Mapping[str, torch.Tensor], path: Path, bias: torch.Tensor | None = None) -> Path:
+    """Write a safetensors file whose weights take no place on the disk; one bias is there."""
+    header, end = {}, 0
+    for name, weight in weights.items():
+        size = weight.numel() * 2
+        header[name] = {"dtype": "F16", "shape": list(weight.shape), "data_offsets": [end, end + size]}
+        end += size
+    text = json.dumps(header).encode()
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        if bias is not None:
+            file.seek(8 + len(text) + header[BIAS]["data_offsets"][0])
+            file.write(bias.half().numpy().tobytes())
+        file.truncate(8 + len(text) + end)
+    return path
+
+
+@pytest.mark.parametrize("configs", KINDS)
+def test_a_file_of_the_real_size_is_recognized_and_whole(configs: str, tmp_path: Path) -> None:
+    parts = built(configs)
+    weights = originals.KINDS[KINDS[configs]](parts)
+    bias = torch.randn(320) * (0.2 if configs == "stable-diffusion-2-v" else 0.02) if BIAS in weights else None
+    file = write_holes(weights, tmp_path / "model.safetensors", bias)
+
+    kind, index, source = kind_of(file), index_of(file), source_of(str(file))
+
+    assert kind.configs == configs
+    components = {name: part for name, part in vars(parts).items() if part is not None}
+    assert kind.components == components.keys()
+    for name, part in components.items():
+        shapes = {key: tuple(tensor.shape) for key, tensor in part.state_dict().items()}
+        config = source.part(name).config()
+        assert pieces_of(name, shapes, config, index).keys() == shapes.keys()
+        assert config.items() >= json.loads((CONFIGS / configs / name / "config.json").read_text()).items()
+    Models(1 << 30).grid(Model("real", str(file)))
+
+
+def test_diffusers_finds_every_weight_of_flux_under_our_names() -> None:
+    transformer = built("flux-dev").transformer
+    converted = convert_flux_transformer_checkpoint_to_diffusers(originals.transformer_flux(transformer))
+    shapes = {name: weight.shape for name, weight in transformer.state_dict().items()}
+    assert {name: weight.shape for name, weight in converted.items()} == shapes
+
+
+# Ids that are known of CLIP, from its own tests and OpenCLIP's.
+KNOWN = {
+    "a photo of a cat": [49406, 320, 1125, 539, 320, 2368, 49407],
+    "hello world": [49406, 3306, 1002, 49407],
+    "": [49406, 49407],
+}
+
+
+@pytest.mark.parametrize("configs", KINDS)
+def test_the_shipped_vocabulary_gives_the_ids_of_clip(configs: str) -> None:
+    for path in sorted((CONFIGS / configs).glob("tokenizer*/tokenizer_config.json")):
+        said = json.loads(path.read_text())
+        tokenizer = clip_tokenizer(said)
+        assert {text: tokenizer(text).input_ids for text in KNOWN} == KNOWN
+        assert (len(tokenizer), tokenizer.model_max_length) == (49_408, 77)
+        pad = 49407 if said["pad_token"] == "<|endoftext|>" else 0
+        assert tokenizer("", padding="max_length").input_ids == [49406, 49407, *[pad] * 75]
