@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.errors import ConfigError, InputError
+from daemon.models.adapters.shelf import chosen, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.plain_yaml import folder_beside, read_yaml
 from daemon.resources import resource
@@ -84,6 +85,11 @@ class Model(_Section):
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
     parts: Annotated[str | dict[str, str | None] | None, BeforeValidator(_known_components)] = None
     defaults: Annotated[dict[str, Any], BeforeValidator(_checked_settings)] = Field(default_factory=dict)
+
+
+class Adapters(_Section):
+    loras: Path | None = None
+    textual_inversions: Path | None = None
 
 
 class StageOptions(_Section):
@@ -201,6 +207,7 @@ class Config(_Section):
     spool: Path = Path("spool")
     models: dict[PlainName, Model] = Field(default_factory=lambda: {"demo": Model(path=BUILTIN)})
     vaes: dict[PlainName, str] = Field(default_factory=dict)
+    adapters: Adapters = Adapters()
     defaults: Defaults = Field(default_factory=_default_settings)
     stages: dict[StageName, StageOptions] = Field(default_factory=lambda: {name: StageOptions() for name in STAGES})
     limits: Limits = Limits()
@@ -246,6 +253,26 @@ class Config(_Section):
         if parts is None or isinstance(parts, str):
             return parts and self._located(parts)
         return {component: place and self._located(place) for component, place in parts.items()}
+
+    def lora(self, name: str) -> str:
+        """Where the LoRA of that name lies. Raises InputError where the configured folder has none."""
+        return str(chosen(name, self._folder_of(self.adapters.loras), "LoRA", "adapters.loras"))
+
+    def loras(self) -> dict[str, Path]:
+        """The LoRAs of the configured folder, by name."""
+        return shelved(self._folder_of(self.adapters.loras))
+
+    def textual_inversion(self, name: str) -> str:
+        """Where the textual inversion of that name lies. Raises InputError where the configured folder has none."""
+        folder = self._folder_of(self.adapters.textual_inversions)
+        return str(chosen(name, folder, "textual inversion", "adapters.textual_inversions"))
+
+    def textual_inversions(self) -> dict[str, Path]:
+        """The textual inversions of the configured folder, by name."""
+        return shelved(self._folder_of(self.adapters.textual_inversions))
+
+    def _folder_of(self, path: Path | None) -> Path | None:
+        return None if path is None else folder_beside(self.folder, path)
 
     def _located(self, path: str) -> str:
         if path == BUILTIN:

@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 import tiffsd
 from daemon.config import Config
+from daemon.models.prompt_grammar import named_inversions
 from daemon.settings import Settings
 
+ADAPTED = ("text", "diffuse")
+"""The stages whose result depends on LoRAs and textual inversions."""
 EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 Tensors = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
@@ -60,9 +63,23 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "step": header.step if header else None,
         "painted": request.source.painted if request.source else 0,
         "model": model_settings(settings, config, request.stage),
+        **(adapter_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else {"loras": []}),
         "preview_every": config.previews.every if config.previews.enabled else None,
         "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
     }
+
+
+def adapter_settings(settings: Settings, config: Config) -> dict[str, Any]:
+    """The LoRAs that are asked for, and the textual inversions that the prompts name, by their paths.
+
+    Raises InputError for a name that the configuration's folders do not have."""
+    weights = {name: said if isinstance(said, list) else [said, said] for name, said in (settings.loras or {}).items()}
+    loras = [
+        {"name": name, "path": config.lora(name), "text": text, "denoiser": denoiser} for name, (text, denoiser) in weights.items()
+    ]
+    shelf = config.textual_inversions()
+    named, unknown = named_inversions((settings.prompt or "", settings.negative_prompt or ""), shelf)
+    return {"loras": loras, "textual_inversions": {name: config.textual_inversion(name) for name in (*unknown, *named)}}
 
 
 def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, Any]:

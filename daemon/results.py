@@ -123,7 +123,9 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
         return []
     lengths = [len(embedding[tensor]) if tensor in embedding else 0 for tensor in EMBEDDING_TENSORS[:2]]
     size = (*lengths, embedding["prompt_embeds"].shape[-1])
-    words = {key: request.recipe[key] for key in ("prompt", "negative_prompt", "model", "clip_skip") if key in request.recipe}
+    words = {
+        key: request.recipe[key] for key in ("prompt", "negative_prompt", "model", "clip_skip", "loras") if key in request.recipe
+    }
     header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, bench)
     artifact = tiffsd.Artifact(header, dict(embedding))
 

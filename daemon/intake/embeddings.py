@@ -43,7 +43,7 @@ def _embedding(path: Path, name: str, shelves: Shelves) -> tuple[Tensors, Notes]
 def must_encode_text(tensors: Tensors, beside: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact) -> bool:
     """Whether the prompt has to be encoded first: there is no embedding, or a person changed the words beside it."""
     said = artifact.header.recipe
-    words = ("prompt", "negative_prompt", "clip_skip", "model")
+    words = ("prompt", "negative_prompt", "clip_skip", "model", "loras")
     changed = "embedding" not in beside and any(beside[key] != said.get(key) for key in words if key in beside)
     if "prompt" in {**said, **beside}:
         return changed or "prompt_embeds" not in tensors

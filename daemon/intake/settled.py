@@ -17,10 +17,10 @@ USED_UP = {
     "encode": ("count", "save_embedding", "then"),
 }
 # The values at which these settings do nothing: recorded, so that other defaults tomorrow do not change a recipe of today.
-NEUTRAL = {"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0}
+NEUTRAL = {"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0, "loras": {}}
 # What a stage's result depends on: recorded also where it came from the defaults, which may be others tomorrow.
 DEPENDS_ON = {
-    "text": ("model", "vae", "width", "height", "clip_skip"),
+    "text": ("model", "vae", "width", "height", "clip_skip", "loras"),
     "diffuse": (
         *(
             "model",
@@ -36,7 +36,7 @@ DEPENDS_ON = {
             "end_at",
             "aesthetic_score",
         ),
-        *("prompt_influence", "latent_influence"),
+        *("prompt_influence", "latent_influence", "loras"),
     ),
     "decode": ("model", "vae", "width", "height"),
     "encode": ("model", "vae", "width", "height", "seed", "strength"),

@@ -8,7 +8,7 @@ without weights gives the bits of `encode_prompt`.
     T tokens   D width of a token   P width of the pooled embedding
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,10 +107,12 @@ class Clip:
 
 
 class T5:
-    """A T5 text encoder with its tokenizer; it sees up to `length` tokens at once, so that it knows neither chunks nor BREAK."""
+    """A T5 text encoder with its tokenizer; it sees up to `length` tokens at once, so that it knows neither chunks nor BREAK.
 
-    def __init__(self, tokenizer: Any, encoder: Any, length: int) -> None:
-        self._tokenizer, self._encoder, self._length = tokenizer, encoder, length
+    The `names` of textual inversions are left out, because their vectors are those of a CLIP."""
+
+    def __init__(self, tokenizer: Any, encoder: Any, length: int, names: Collection[str] = ()) -> None:
+        self._tokenizer, self._encoder, self._length, self._names = tokenizer, encoder, length, names
 
     def encode(self, prompt: Sections) -> torch.Tensor:
         """Return embeddings (length, D) in float32 on the CPU."""
@@ -125,8 +127,13 @@ class T5:
         return str(self._tokenizer.decode([token.id for token in self._tokens(prompt)[self._length - 1 :]]))
 
     def _tokens(self, prompt: Sections) -> list[Token]:
-        words = [words for section in prompt for words in section]
-        return [Token(id, said.weight) for said in words for id in self._tokenizer(said.text, add_special_tokens=False).input_ids]
+        words = [(piece, said.weight) for section in prompt for said in section for piece in split_names(said.text, self._names)]
+        return [
+            Token(id, weight)
+            for piece, weight in words
+            if not isinstance(piece, Name)
+            for id in self._tokenizer(piece, add_special_tokens=False).input_ids
+        ]
 
 
 class NoT5:

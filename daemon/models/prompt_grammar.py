@@ -10,7 +10,7 @@ Sentences of errors begin with the fault; the reader of the file puts the file's
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -34,6 +34,7 @@ _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 _LORA = re.compile(r"[ \t]*<(?:lora|lyco):([^<>]*)>")
 _NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^>]*>")
 _AND = re.compile(r"\bAND\b")
+_EMBEDDING = re.compile(r"\bembedding:(\w[\w.-]*)")
 
 LoraWeight = float | list[float]
 """The weight of a LoRA, or two: that in the text encoders and that in the denoiser."""
@@ -202,3 +203,11 @@ def split_names(text: str, names: Collection[str]) -> list[str | Name]:
         pieces += [text[end : found.start()], Name(known[(found[1] or found[2]).lower()])]
         end = found.end()
     return [piece for piece in (*pieces, text[end:]) if piece]
+
+
+def named_inversions(prompts: Iterable[str], names: Collection[str]) -> tuple[list[str], list[str]]:
+    """Those of the names that prompts hold, and the names after embedding: that are none of them."""
+    texts = [words.text for prompt in prompts for section in parse_weights(prompt) for words in section]
+    pieces = [piece for text in texts for piece in split_names(text, names)]
+    known = dict.fromkeys(piece.name for piece in pieces if isinstance(piece, Name))
+    return list(known), [found for piece in pieces if isinstance(piece, str) for found in _EMBEDDING.findall(piece)]

@@ -6,7 +6,7 @@ UNet."""
 import gc
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -17,9 +17,12 @@ from huggingface_hub import constants as hub
 from safetensors import SafetensorError
 
 from daemon.errors import InputError, ModelMissing
+from daemon.models.adapters.loras import Change, Lora, changes
+from daemon.models.adapters.merging import merge
 from daemon.models.families import Family
 from daemon.models.folders import INDEX
 from daemon.models.sources import Part, Parts, Source, source_of
+from daemon.models.sources.source import is_tokenizer
 from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -97,6 +100,7 @@ class _Key(NamedTuple):
     name: str
     device: str
     dtype: torch.dtype
+    loras: tuple[Change, ...] = ()
 
 
 class Models:
@@ -106,28 +110,34 @@ class Models:
         self._budget_bytes = budget_bytes
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
 
-    def component(self, model: Model, name: str) -> Any:
+    def component(self, model: Model, name: str, loras: Sequence[Lora] = ()) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
 
-        Raises ModelMissing where it is not there or cannot be read.
+        One with LoRAs in it takes the place of the same one without them or with others, and the reverse: it is read again, so that
+        no weight was ever changed that somebody was given, and one copy is enough. Raises ModelMissing where it is not there or
+        cannot be read, and InputError where a LoRA does not fit it.
         """
+        changed = changes(loras, name, self.family(model), model.name) if loras else ()
         with _Reading(model, name):
             part = model.source().part(name)
-            key = _Key(part.identity, name, model.device, model.torch_dtype)
+            key = _Key(part.identity, name, model.device, model.torch_dtype, changed)
             if key not in self._warm:
+                self._let_go(key)
                 self._make_room(part.weights_bytes)
                 loaded = self._load(model, part, name)
+                if changed:
+                    merge(loaded, name, changed, model.name)
                 self._warm[key] = (loaded, _loaded_bytes(loaded))
                 self._make_room(0, keep=key)
         self._warm.move_to_end(key)
         return self._warm[key][0]
 
-    def text_parts(self, model: Model) -> dict[str, Any]:
+    def text_parts(self, model: Model, loras: Sequence[Lora] = ()) -> dict[str, Any]:
         """Return the tokenizers and text encoders that the model has, by name."""
         with _Reading(model, INDEX):
             source = model.source()
             present = [name for name in source.family().text_parts if source.has(name)]
-        return {name: self.component(model, name) for name in present}
+        return {name: self.component(model, name, () if is_tokenizer(name) else loras) for name in present}
 
     def vae(self, model: Model) -> Any:
         """Return the VAE, in float32 where it does not stand the half precision of the model."""
@@ -183,6 +193,14 @@ class Models:
         logger.info("loading the %s of %s", name, model.name)
         loaded = part.load(model.torch_dtype)
         return loaded.to(model.device) if isinstance(loaded, torch.nn.Module) else loaded
+
+    def _let_go(self, key: _Key) -> None:
+        """Let go of the same component with other LoRAs."""
+        others = [warm for warm in self._warm if warm._replace(loras=key.loras) == key]
+        for warm in others:
+            del self._warm[warm]
+        if others:
+            _free_memory()
 
     def _make_room(self, needed_bytes: int, *, keep: _Key | None = None) -> None:
         dropped = False

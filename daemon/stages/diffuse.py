@@ -14,6 +14,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
+from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.history import PREFIX, recorded, unpack
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
@@ -52,7 +53,8 @@ def run(
     segment = _segment(models, tensors, settings, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
     latents, inpainting = _begun(models, tensors, settings, latents, segment, generator, notes)
-    pipe = models.pipeline(model, **{family.denoiser: models.component(model, family.denoiser)}, scheduler=segment)
+    denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
+    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=segment)
     if inpainting is not None:
         segment.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
     halfway = Halfway(model, segment, _name(settings), loop.steps, generator, inpainting)

@@ -13,6 +13,8 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
+from daemon.models.adapters.inversions import read_inversions
+from daemon.models.adapters.loras import Lora
 from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
 from daemon.models.families.family import T5 as T5_COMPONENT
@@ -29,6 +31,8 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Encode `prompt` and `negative_prompt`, and draw the noise of each of `seeds` for `width` x `height` pixels.
 
+    `loras` are merged into the text encoders, and `textual_inversions` (name to file) stand where the prompts name them.
+
     Gives latents (N, C, h, w), generator_state (N, n) uint8 as it is after the draw, prompt_embeds (T, D) and, as the family has
     them, negative_prompt_embeds (T, D), pooled_prompt_embeds (P,) and negative_pooled_prompt_embeds (P,). `clip_skip` 1 is the
     layer that the model was trained with, 2 the one before, as A1111 counts. An empty negative prompt is what the model was trained
@@ -38,7 +42,7 @@ def run(
     model = Model.of(settings)
     family = models.family(model)
     width, height, shape = _size(models, model, settings)
-    encoders = _encoders(models, model)
+    encoders = _encoders(models, model, settings)
     embeddings = _embeddings(encoders, family, models.index(model), settings)
     latents, states = _noise(settings["seeds"], shape)
     progress(1, 1)
@@ -63,17 +67,22 @@ def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[in
     return width, height, (family.channels(denoiser), height // factor, width // factor)
 
 
-def _encoders(models: Models, model: Model) -> Encoders:
-    family, parts = models.family(model), models.text_parts(model)
+def _encoders(models: Models, model: Model, settings: Mapping[str, Any]) -> Encoders:
+    family, parts = models.family(model), models.text_parts(model, Lora.all_of(settings))
+    inversions = settings.get("textual_inversions") or {}
     names = [name for name in family.components if name.startswith("text_encoder")]
     of_t5 = [name for name in names if family.components[name] == T5_COMPONENT]
-    clips = {name: Clip(parts[_tokenizer_of(name)], parts[name]) for name in names if name in parts and name not in of_t5}
+    clips = {
+        name: Clip(parts[_tokenizer_of(name)], parts[name], read_inversions(inversions, name, parts[name]))
+        for name in names
+        if name in parts and name not in of_t5
+    }
     if not of_t5:
         return Encoders(clips, NoT5(0, 0))
     name, words = of_t5[0], _tokenizer_of(of_t5[0])
     if name not in parts:
         return Encoders(clips, NoT5(family.tokens[words], family.token_width(models.denoiser_config(model))))
-    return Encoders(clips, T5(parts[words], parts[name], family.tokens[words]))
+    return Encoders(clips, T5(parts[words], parts[name], family.tokens[words], inversions))
 
 
 def _tokenizer_of(encoder: str) -> str:

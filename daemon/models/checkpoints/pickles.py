@@ -67,6 +67,8 @@ _HARMLESS = frozenset(
 )
 # Pickles of torch are of a protocol that knows these modules by the names of Python 2.
 _RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+# Where the weights of a model and the vectors of a textual inversion lie among other things.
+_WITHIN = ("state_dict", "string_to_param")
 _BROKEN = (
     *(pickle.UnpicklingError, struct.error, zipfile.BadZipFile, EOFError, ValueError, TypeError, KeyError, IndexError),
     *(AttributeError, ImportError, OverflowError, MemoryError, RuntimeError),
@@ -194,7 +196,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def index_of_pickle(path: Path) -> dict[str, Stored]:
-    """Return the tensors of a file of torch.save by name, those in its "state_dict" where it has one.
+    """Return the tensors of a file of torch.save by name, those in its "state_dict" or "string_to_param" where it has one.
 
     Raises Unreadable where the file is damaged, and where it is more than weights."""
     try:
@@ -219,9 +221,8 @@ def _first_line(error: Exception) -> str:
 def _tensors(found: Any) -> dict[str, _Tensor]:
     if not isinstance(found, dict):
         raise ValueError("it holds no weights by name")
-    within = found.get("state_dict")
-    if isinstance(within, dict):
-        found = within
+    within = [found[name] for name in _WITHIN if isinstance(found.get(name), dict)]
+    found = within[0] if within else found
     return {name: tensor for name, tensor in found.items() if isinstance(name, str) and isinstance(tensor, _Tensor)}
 
 

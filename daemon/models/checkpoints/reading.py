@@ -2,7 +2,7 @@
 
 Its numbers are read and not mapped: a model that somebody replaces on the disk while it is loaded must not change in memory."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,10 +31,11 @@ TYPES: Mapping[str, torch.dtype] = {
 }
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Return all tensors of a file by name, as they are stored. Raises Unreadable."""
+def read_tensors(path: Path, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file by name, as they are stored: those of these names, or all. Raises Unreadable."""
+    index = index_of(path)
     with path.open("rb") as stream:
-        return {name: _tensor(stream, stored) for name, stored in index_of(path).items()}
+        return {name: _tensor(stream, stored) for name, stored in index.items() if names is None or name in names}
 
 
 def read_component(path: Path, component: str, cls: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:

@@ -1,0 +1,38 @@
+"""Which adapters a folder holds. One is called by the name of its file without the ending, and never by a path."""
+
+import difflib
+from pathlib import Path
+
+from daemon.errors import InputError
+
+SUFFIXES = (".safetensors", ".pt", ".bin")
+"""The endings of their files; of several that share a name the first of these counts, and before it the higher folder."""
+
+MOST_NAMED = 10
+"""How many are named in a sentence."""
+
+
+def shelved(folder: Path | None) -> dict[str, Path]:
+    """Return the adapters of a folder and its subfolders, by name; none where there is no folder."""
+    if folder is None:
+        return {}
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    ranked = sorted(files, key=lambda path: (path.stem, len(path.parts), SUFFIXES.index(path.suffix.lower()), path))
+    return {path.stem: path for path in reversed(ranked) if not path.name.startswith(".")}
+
+
+def chosen(name: str, folder: Path | None, what: str, key: str) -> Path:
+    """Return the adapter of this name; `what` it is, and the `key` of config.yaml for its folder, are for the sentence.
+
+    Raises InputError where there is none."""
+    if folder is None:
+        raise InputError(f"the {what} {name!r} is asked for, and config.yaml names no folder of them; set {key}")
+    known = shelved(folder)
+    if name in known:
+        return known[name]
+    if not folder.is_dir():
+        raise InputError(f"the {what} {name!r} is asked for, and there is no folder {folder}; correct {key} in config.yaml")
+    near = difflib.get_close_matches(name, known, n=1)
+    others = sorted(known)[:MOST_NAMED] + ["..."] * (len(known) > MOST_NAMED)
+    meant = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(others) or 'none'}"
+    raise InputError(f"there is no {what} named {name!r} in {folder}; {meant}")
