@@ -20,9 +20,8 @@ from daemon.errors import InputError, ModelMissing
 from daemon.models.adapters.loras import Change, Lora, changes
 from daemon.models.adapters.merging import merge
 from daemon.models.families import Family
-from daemon.models.folders import INDEX
+from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.sources import Part, Parts, Source, source_of
-from daemon.models.sources.source import is_tokenizer
 from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
