@@ -58,6 +58,9 @@ def test_every_key_stands_in_the_shipped_file_under_a_comment(key: str) -> None:
         ("hooks:\n  seconds: 0", ["config.yaml", "'hooks.seconds'", "greater than 0"]),
         ("hooks:\n  started: [x]", ["config.yaml", "'hooks.started'", "not permitted"]),
         ("retention:\n  done:\n    days: -1", ["config.yaml", "'retention.done.days'", "greater than 0"]),
+        ("models:\n  a: {path: a, parts: {vea: x}}", ["'models.a.parts'", "'vea'", "no component", "vae"]),
+        ("models:\n  a: {path: a, parts: {vae: null}}", ["'models.a.parts'", "'vae'", "only text_encoder_3 may be null"]),
+        ("models:\n  a: {path: a, parts: [x]}", ["'models.a.parts"]),
         ("retention:\n  pictures:\n    days: 3", ["config.yaml", "'retention.pictures'", "not permitted"]),
     ],
 )
@@ -102,6 +105,29 @@ def test_a_model_has_defaults_of_its_own_over_the_common_ones(tmp_path: Path) ->
     assert config.defaults_for("flux")["steps"] == config.defaults_for(None)["steps"] == config.defaults["steps"]
     with pytest.raises(ConfigError, match=r"models.flux.defaults.*'widht' is no setting"):
         read_config(written(tmp_path, "models:\n  flux: {path: x, defaults: {widht: 1024}}\n"))
+
+
+def test_paths_start_at_the_configuration_and_hub_ids_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "t5.safetensors").touch()
+    config = read_config(
+        written(
+            tmp_path,
+            "models:\n  one: {path: models/gone.ckpt, parts: models}\n"
+            "  two: {path: somebody/model, parts: {text_encoder_2: models/t5.safetensors, tokenizer_2: a/b, text_encoder_3: null}}\n"
+            "  three: {path: models/t5.safetensors}\nvaes: {mine: somebody/vae}\n",
+        )
+    )
+    t5 = str(tmp_path / "models" / "t5.safetensors")
+    assert [config.model_path(name) for name in ("one", "two", "three")] == [
+        str(tmp_path / "models/gone.ckpt"),
+        "somebody/model",
+        t5,
+    ]
+    assert config.model_parts("one") == str(tmp_path / "models")
+    assert config.model_parts("two") == {"text_encoder_2": t5, "tokenizer_2": "a/b", "text_encoder_3": None}
+    assert config.model_parts("three") is None
+    assert config.vae("mine") == "somebody/vae"
 
 
 def test_a_stage_has_a_device_and_a_precision_of_its_own(tmp_path: Path) -> None:

@@ -2,16 +2,18 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from daemon.models.families import FAMILIES
 from daemon.models.on_disk import examined, examined_vae
-from tests import tiny
+from tests import originals, tiny
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "Stable Diffusion 1 or 2": tiny.stable_diffusion,
@@ -91,6 +93,65 @@ def test_a_separate_vae_is_a_folder_or_a_model_with_one(tmp_path: Path) -> None:
     assert "there is no folder" in examined_vae(tmp_path / "nothing").faults[0]
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Single files: of Stable Diffusion 1 as .ckpt, of 3 with and without T5, of Flux whole and its transformer alone."""
+    root = tmp_path_factory.mktemp("files")
+    weights = {}
+    for kind in ("sd1", "sd3", "flux"):
+        weights[kind] = originals.weights(originals.folder(root / kind, kind), kind)
+    weights["sd3-without-t5"] = {name: weight for name, weight in weights["sd3"].items() if "t5xxl" not in name}
+    weights["transformer"] = {name: weight for name, weight in weights["flux"].items() if name.startswith(originals.UNET)}
+    weights["vae"] = {name: weight for name, weight in weights["sd1"].items() if name.startswith("first_stage_model")}
+    legacy = originals.write(weights.pop("sd1"), root / "sd1.ckpt", "legacy")
+    return {"sd1": legacy, **{kind: originals.write(those, root / f"{kind}.safetensors") for kind, those in weights.items()}}
+
+
+# What is wrong with a file as it lies there, and what is still wrong with what it is given.
+T5 = {"text_encoder_2": "sd3.safetensors", "tokenizer_2": "flux/tokenizer_2"}
+SINGLE = [
+    ("sd1", None, "Stable Diffusion 1 or 2", []),
+    ("sd3-without-t5", None, "Stable Diffusion 3", []),
+    ("sd3", None, "Stable Diffusion 3", ["the vocabulary of the T5 .* under the model's `parts`.*tokenizer_3: FOLDER"]),
+    ("sd3", {"text_encoder_3": None}, "Stable Diffusion 3", []),
+    ("sd3", {"tokenizer_3": "sd3/tokenizer_3"}, "Stable Diffusion 3", []),
+    ("sd3", "sd3", "Stable Diffusion 3", []),
+    ("transformer", None, "Flux", ["holds no text_encoder:", "holds no text_encoder_2: .*tokenizer_2: FOLDER", "holds no vae:"]),
+    ("transformer", T5, "Flux", ["holds no text_encoder:", "holds no vae:"]),
+    ("transformer", "flux", "Flux", []),
+    ("transformer", "nowhere", "Flux", ["text_encoder:", "text_encoder_2:", "vae:", "parts: there is no folder or file"]),
+    ("vae", None, None, ["is a VAE alone: name it under `vaes`"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "parts", "family", "faults"), SINGLE)
+def test_a_single_file_is_told_by_its_header(
+    files: dict[str, Path], kind: str, parts: str | dict[str, str | None] | None, family: str | None, faults: list[str]
+) -> None:
+    root = files["sd1"].parent
+    if isinstance(parts, dict):
+        located: Any = {name: place and str(root / place) for name, place in parts.items()}
+    else:
+        located = parts and str(root / parts)
+    found = examined(files[kind], located)
+    assert found.family == family
+    assert len(found.faults) == len(faults), found.faults
+    for fault, sentence in zip(found.faults, faults, strict=True):
+        assert re.search(sentence, fault)
+    size = files[kind].stat().st_size
+    assert family is None or (found.dtypes == ("F32",) and 0.9 * size < found.size_bytes < size)
+
+
+def test_a_separate_vae_may_be_a_file(files: dict[str, Path], tmp_path: Path) -> None:
+    alone, whole = examined_vae(files["vae"]), examined_vae(files["sd1"])
+    assert alone == whole
+    assert (alone.dtypes, alone.faults) == (("F32",), ())
+    assert "holds no vae" in examined_vae(files["transformer"]).faults[0]
+    pointer = tmp_path / "vae.safetensors"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
+    assert "is a pointer of git-lfs" in examined_vae(pointer).faults[0]
+
+
 def test_every_pipeline_of_the_table_exists() -> None:
     import diffusers
 
@@ -99,10 +160,12 @@ def test_every_pipeline_of_the_table_exists() -> None:
         assert hasattr(diffusers, family.pipeline)
 
 
-def test_the_command_lists_what_is_configured_without_torch(tmp_path: Path) -> None:
+def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Path], tmp_path: Path) -> None:
     tiny.flux(tmp_path / "flux")
+    shutil.copy(files["transformer"], tmp_path)
     (tmp_path / "config.yaml").write_text(
-        "models:\n  demo: {path: builtin}\n  flux: {path: flux, dtype: bfloat16}\n  gone: {path: nowhere}\nvaes: {mine: flux}\n"
+        "models:\n  demo: {path: builtin}\n  flux: {path: flux, dtype: bfloat16}\n  gone: {path: nowhere}\n"
+        "  single: {path: transformer.safetensors, parts: flux}\nvaes: {mine: flux}\n"
     )
     code = "import sys; from daemon.cli import app; app(standalone_mode=False); sys.exit('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "models", "--json", "--config", str(tmp_path / "config.yaml")]
@@ -110,6 +173,7 @@ def test_the_command_lists_what_is_configured_without_torch(tmp_path: Path) -> N
     listed = {entry["name"]: entry for entry in json.loads(ran.stdout)}
     assert listed["demo"]["family"] == "Stable Diffusion 1 or 2"
     assert (listed["flux"]["family"], listed["flux"]["runs_in"], listed["flux"]["faults"]) == ("Flux", "bfloat16", [])
+    assert (listed["single"]["family"], listed["single"]["on_disk"], listed["single"]["faults"]) == ("Flux", True, [])
     assert listed["gone"]["on_disk"] is False
     assert "there is no folder" in listed["gone"]["faults"][0]
     assert (listed["mine"]["kind"], listed["mine"]["faults"]) == ("vae", [])

@@ -38,13 +38,14 @@ def examined(path: Path, parts: Parts = None) -> OnDisk:
         index, family = _index(path)
     except Unreadable as fault:
         return OnDisk(None, 0, (), (str(fault),))
-    present = [name for name in family.components if not left_out(path, name, index, family)]
+    given = _given(parts, family) if isinstance(parts, Mapping) else set()
+    present = [name for name in family.components if name not in given and not left_out(path, name, index, family)]
     looked = {name: _component(path / name, weights=not name.startswith("tokenizer")) for name in present}
     return OnDisk(
         family.name,
         sum(part.size_bytes for part in looked.values()),
         tuple(sorted({dtype for part in looked.values() for dtype in part.dtypes})),
-        tuple(f"{name}: {fault}" for name, part in looked.items() for fault in part.faults),
+        (*(f"{name}: {fault}" for name, part in looked.items() for fault in part.faults), *_faults_of_parts(parts)),
     )
 
 

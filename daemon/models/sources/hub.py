@@ -42,20 +42,19 @@ class Repository:
 
     def __init__(self, id: str, network: bool) -> None:
         self.id, self._network = id, network
-        self._answer: tuple[str, dict[str, int]] | None = None
+        self._sizes: dict[str, int] | None = None
         self._folders: dict[str, Path] = {}
 
     def folder(self, wanted: Callable[[Iterable[str]], list[str]], what: str) -> Path:
         """Fetch those files of all that `wanted` returns, and return the folder in which they lie as on the hub."""
         if what in self._folders:
             return self._folders[what]
-        listed = self._listed()
-        if listed is None:
+        sizes = self._listed()
+        if sizes is None:
             return self._fetched_before()
-        revision, sizes = listed
         names = wanted(sizes)
         logger.info("%s of %s: %.2f GB on the hub, fetched unless here", what, self.id, sum(sizes[name] for name in names) / GB)
-        self._folders[what] = Path(snapshot_download(self.id, revision=revision, allow_patterns=names, tqdm_class=_Bar))
+        self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=_Bar))
         return self._folders[what]
 
     def _fetched_before(self) -> Path:
@@ -64,16 +63,16 @@ class Repository:
         except FileNotFoundError as error:
             raise Unreadable(nothing_at(self.id)) from error
 
-    def _listed(self) -> tuple[str, dict[str, int]] | None:
-        """The revision, and all files with their sizes in bytes; None where the hub is not to be asked, or does not answer."""
-        if self._answer is None and self._network:
+    def _listed(self) -> dict[str, int] | None:
+        """All files with their sizes in bytes; None where the hub is not to be asked, or does not answer."""
+        if self._sizes is None and self._network:
             try:
                 said = HfApi().model_info(self.id, files_metadata=True)
             except (OSError, HTTPError) as error:
                 logger.warning("the hub does not tell of %s (%s); looking for what was fetched before", self.id, error)
                 return None
-            self._answer = str(said.sha), {file.rfilename: file.size or 0 for file in said.siblings or ()}
-        return self._answer
+            self._sizes = {file.rfilename: file.size or 0 for file in said.siblings or ()}
+        return self._sizes
 
 
 @functools.lru_cache(maxsize=64)
