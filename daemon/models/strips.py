@@ -302,11 +302,14 @@ def _padded(
     """Rows from start to stop, normalised and activated; beyond the map they are zero, as convolutions pad."""
     first, last = max(start, 0), min(stop, source.height)
     inside = source.read(first, last).to(conv.weight.device)
-    strip = inside if affine is None and last - first == stop - start else inside.new_zeros(stop - start, *inside.shape[1:])
-    if affine is not None:
-        F.silu(torch.addcmul(affine[1], inside, affine[0], out=strip[first - start : last - start]), inplace=True)
-    elif strip is not inside:
+    if affine is None and last - first == stop - start:
+        return inside
+    strip = inside.new_empty(stop - start, *inside.shape[1:])
+    strip[: first - start], strip[last - start :] = 0, 0
+    if affine is None:
         strip[first - start : last - start] = inside
+    else:
+        F.silu(torch.addcmul(affine[1], inside, affine[0], out=strip[first - start : last - start]), inplace=True)
     return strip
 
 
