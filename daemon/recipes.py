@@ -120,6 +120,10 @@ def _foreign_recipe(text: str, name: str, config: Config) -> Prompt:
     for key, known in (("model", config.models), ("vae", config.vaes)):
         if key in settings and settings[key] not in known:
             notes.append(f"the recipe's {key} {settings.pop(key)!r} is not in config.yaml; the default is used instead")
+    shelf = config.loras()
+    for name in [name for name in settings.get("loras", {}) if name not in shelf]:
+        settings["loras"] = {other: weight for other, weight in settings["loras"].items() if other != name}
+        notes.append(f"the recipe's LoRA {name!r} is not in the folder of adapters.loras in config.yaml; it is passed over")
     if settings.pop("strength", None) is not None:
         notes.append("this picture came from another picture: the recipe starts from noise instead")
     return Prompt(settings, tuple(notes))

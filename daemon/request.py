@@ -12,7 +12,7 @@ from daemon.models.prompt_grammar import named_inversions
 from daemon.settings import Settings
 
 ADAPTED = ("text", "diffuse")
-"""The stages whose result depends on LoRAs and textual inversions."""
+"""The stages that run a part of the model which LoRAs change."""
 EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 Tensors = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
@@ -63,23 +63,26 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "step": header.step if header else None,
         "painted": request.source.painted if request.source else 0,
         "model": model_settings(settings, config, request.stage),
-        **(adapter_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else {"loras": []}),
+        "loras": lora_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else [],
+        "textual_inversions": inversion_settings(settings, config) if request.encodes_text or request.stage == "text" else {},
         "preview_every": config.previews.every if config.previews.enabled else None,
         "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
     }
 
 
-def adapter_settings(settings: Settings, config: Config) -> dict[str, Any]:
-    """The LoRAs that are asked for, and the textual inversions that the prompts name, by their paths.
-
-    Raises InputError for a name that the configuration's folders do not have."""
+def lora_settings(settings: Settings, config: Config) -> list[dict[str, Any]]:
+    """The LoRAs that are asked for, and where they lie. Raises InputError for a name that the configured folder does not have."""
     weights = {name: said if isinstance(said, list) else [said, said] for name, said in (settings.loras or {}).items()}
-    loras = [
+    return [
         {"name": name, "path": config.lora(name), "text": text, "denoiser": denoiser} for name, (text, denoiser) in weights.items()
     ]
+
+
+def inversion_settings(settings: Settings, config: Config) -> dict[str, str]:
+    """Where the textual inversions lie that prompts name. Raises InputError for one that the configured folder does not have."""
     shelf = config.textual_inversions()
     named, unknown = named_inversions((settings.prompt or "", settings.negative_prompt or ""), shelf)
-    return {"loras": loras, "textual_inversions": {name: config.textual_inversion(name) for name in (*unknown, *named)}}
+    return {name: config.textual_inversion(name) for name in (*unknown, *named)}
 
 
 def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
+from transformers import CLIPTextModel
 
 import tiffsd
 from daemon.resources import resource
+from tests.adapters import ATTENTION, kohya, matrices, text_layers, written
 from tests.running_daemon import RunningDaemon
 
 PROMPT = "a red house in a meadow at sunset"
@@ -99,6 +101,38 @@ def test_a_finished_picture_dropped_back_is_made_again_to_the_last_bit(daemon: R
     daemon.drop("inbox/1-text", "again.png", first.read_bytes())
     (again,) = daemon.found("pictures/again.*.png")
     np.testing.assert_array_equal(np.asarray(Image.open(again)), np.asarray(Image.open(first)))
+
+
+def test_a_picture_with_adapters_dropped_back_is_made_again_to_the_last_bit(tmp_path: Path) -> None:
+    demo = Path(resource("models/demo"))
+    unet = UNet2DConditionModel.from_pretrained(demo, subfolder="unet")
+    encoder = CLIPTextModel.from_pretrained(demo, subfolder="text_encoder")
+    for folder in ("loras", "words"):
+        (tmp_path / folder).mkdir()
+    matrices_of_both = {**kohya("lora_unet_", matrices(unet, ATTENTION)), **kohya("lora_te_", text_layers(encoder))}
+    written(tmp_path / "loras/fur.safetensors", matrices_of_both)
+    written(tmp_path / "words/toy.safetensors", {"toy": encoder.get_input_embeddings().weight[:2].detach().float().clone()})
+    running = RunningDaemon(tmp_path, adapters={"loras": "loras", "textual_inversions": "words"})
+    running.start()
+    try:
+        running.drop("inbox/1-text", "plain.txt", prompt())
+        running.drop("inbox/1-text", "cat.txt", f"{prompt().strip()}, a (toy:1.2) BREAK in snow <lora:fur:0.5>\n")
+        running.drop("inbox/1-text", "gone.txt", f"{prompt().strip()} <lora:gone:1>\n")
+        first, plain = (running.found(f"pictures/{name}.*.png")[0] for name in ("cat", "plain"))
+        running.drop("inbox/1-text", "again.png", first.read_bytes())
+        with Image.open(first) as picture:
+            infotext = picture.info["parameters"]
+        running.drop("inbox/1-text", "info.txt", infotext)
+        again, info = (running.found(f"pictures/{name}.*.png")[0] for name in ("again", "info"))
+        (error,) = running.found("failed/*/gone.*/error.txt")
+        assert "there is no LoRA named 'gone'" in error.read_text()
+    finally:
+        running.close()
+    pixels = {path.name.split(".")[0]: np.asarray(Image.open(path)) for path in (first, plain, again, info)}
+    np.testing.assert_array_equal(pixels["again"], pixels["cat"])
+    np.testing.assert_array_equal(pixels["info"], pixels["cat"])
+    assert (pixels["plain"] != pixels["cat"]).mean() > 0.5
+    assert "<lora:fur:0.5>" in infotext
 
 
 def test_a_loop_that_was_stopped_and_went_on_gives_the_same_bits(daemon: RunningDaemon) -> None:

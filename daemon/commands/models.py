@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from daemon.config import Config
     from daemon.models.on_disk import OnDisk
 
-GB = 1e9
+GB, MB = 1e9, 1e6
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One model or VAE of the configuration; `runs_in` is the precision it is configured to run in."""
+    """One model, VAE or adapter of the configuration; `runs_in` is the precision it is configured to run in."""
 
     name: str
     kind: str
@@ -39,7 +39,7 @@ class Listed:
 @config_option
 @as_json_option
 def models(config: Path | None, as_json: bool) -> None:
-    """List the models and VAEs of the configuration, what lies on disk of them, and what is wrong.
+    """List the models, VAEs, LoRAs and textual inversions of the configuration, what lies on disk of them, and what is wrong.
 
     Example: tiffsd models
     """
@@ -58,7 +58,8 @@ def models(config: Path | None, as_json: bool) -> None:
 
 
 def list_models(config: "Config") -> list[Listed]:
-    """Look at each model and VAE that the configuration names."""
+    """Look at each model and VAE that the configuration names, and at what lies in its folders of adapters."""
+    from daemon.models.adapters.on_disk import examined_inversion, examined_lora
     from daemon.models.on_disk import examined, examined_vae
 
     network = config.compute.network
@@ -68,7 +69,24 @@ def list_models(config: "Config") -> list[Listed]:
         )
         for name, model in config.models.items()
     ]
-    return models + [_listed(name, "vae", config.vae(name), None, examined_vae, network=network) for name in config.vaes]
+    vaes = [_listed(name, "vae", config.vae(name), None, examined_vae, network=network) for name in config.vaes]
+    loras = [_listed(name, "lora", str(path), None, examined_lora, network=False) for name, path in config.loras().items()]
+    inversions = [
+        _listed(name, "textual inversion", str(path), None, examined_inversion, network=False)
+        for name, path in config.textual_inversions().items()
+    ]
+    return [*models, *vaes, *loras, *inversions, *_missing_folders(config)]
+
+
+def _missing_folders(config: "Config") -> list[Listed]:
+    """The folders of adapters that the configuration names, and that are not there."""
+    folders = {"adapters.loras": config.adapters.loras, "adapters.textual_inversions": config.adapters.textual_inversions}
+    paths = {name: config.folder / path.expanduser() for name, path in folders.items() if path}
+    return [
+        Listed(name, "folder", str(path), False, None, 0, (), None, (f"there is no folder {path}",))
+        for name, path in paths.items()
+        if not path.is_dir()
+    ]
 
 
 def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callable[[Path], OnDisk]", *, network: bool) -> Listed:
@@ -80,13 +98,17 @@ def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callabl
     return Listed(name, kind, path, on_disk, found.family, found.size_bytes, found.dtypes, runs_in, found.faults)
 
 
+def _size(count: int) -> str:
+    return f"{count / GB:.2f} GB" if count >= GB / 10 else f"{count / MB:.2f} MB"
+
+
 def _table(listed: list[Listed]) -> "Table":
     from rich.table import Column, Table
     from rich.text import Text
 
     table = Table("name", "family", "on disk", "runs in", "state", Column("path", overflow="fold"))
     for entry in listed:
-        size = f"{entry.size_bytes / GB:.2f} GB {', '.join(entry.dtypes)}" if entry.on_disk else ""
+        size = f"{_size(entry.size_bytes)} {', '.join(entry.dtypes)}" if entry.on_disk else ""
         state = "something is wrong" if entry.faults else "ready" if entry.on_disk else "fetched when first used"
         table.add_row(*map(Text, (entry.name, entry.family or entry.kind, size, entry.runs_in or "", state, entry.path)))
     return table

@@ -27,6 +27,8 @@ def read_diffuse(files: Files, shelves: Shelves) -> Request:
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
         notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)
+    if artifact.header.state is tiffsd.State.PARTIAL and (artifact.header.recipe.get("loras") or {}) != (settings.loras or {}):
+        notes += ("the steps so far were made with other LoRAs, and the recipe names those of now only: it cannot repeat that",)
     if settings.seed is None:
         settings = with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
