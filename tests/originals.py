@@ -34,7 +34,7 @@ def named(weights: Mapping[str, torch.Tensor], prefix: str, *renaming: tuple[str
             if name.startswith(ours + "."):
                 name = theirs + name.removeprefix(ours)
                 break
-        found[f"{prefix}.{name}"] = weight.clone()
+        found[f"{prefix}.{name}"] = weight
     return found
 
 

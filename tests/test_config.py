@@ -114,7 +114,7 @@ def test_paths_start_at_the_configuration_and_hub_ids_stay_as_they_are(tmp_path:
         written(
             tmp_path,
             "models:\n  one: {path: models/gone.ckpt, parts: models}\n"
-            "  two: {path: somebody/model, parts: {text_encoder_2: models/t5.safetensors, tokenizer_2: a/b, text_encoder_3: null}}\n"
+            "  two: {path: somebody/model, parts: {text_encoder_2: models/t5.safetensors, vae: a/b, text_encoder_3: null}}\n"
             "  three: {path: models/t5.safetensors}\nvaes: {mine: somebody/vae}\n",
         )
     )
@@ -125,7 +125,7 @@ def test_paths_start_at_the_configuration_and_hub_ids_stay_as_they_are(tmp_path:
         t5,
     ]
     assert config.model_parts("one") == str(tmp_path / "models")
-    assert config.model_parts("two") == {"text_encoder_2": t5, "tokenizer_2": "a/b", "text_encoder_3": None}
+    assert config.model_parts("two") == {"text_encoder_2": t5, "vae": "a/b", "text_encoder_3": None}
     assert config.model_parts("three") is None
     assert config.vae("mine") == "somebody/vae"
 

@@ -2,9 +2,12 @@
 
 Its numbers are read and not mapped: a model that somebody replaces on the disk while it is loaded must not change in memory."""
 
+import functools
+import os
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from accelerate import init_empty_weights
@@ -29,13 +32,15 @@ TYPES: Mapping[str, torch.dtype] = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+READERS = 4
+"""How many weights are read at a time: one thread copies less than a disk or the memory can give."""
 
 
 def read_tensors(path: Path, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
     """Return the tensors of a file by name, as they are stored: those of these names, or all. Raises Unreadable."""
     index = index_of(path)
     with path.open("rb") as stream:
-        return {name: _tensor(stream, stored) for name, stored in index.items() if names is None or name in names}
+        return {name: _tensor(stream.fileno(), stored) for name, stored in index.items() if names is None or name in names}
 
 
 def read_component(path: Path, component: str, cls: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
@@ -52,12 +57,13 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     except Incomplete as incomplete:
         raise Unreadable(f"{path}: {incomplete}") from None
     kept = _kept_in_float32(part, dtype)
-    with path.open("rb") as stream:
-        weights = {
-            name: _weight(stream, index, pieces[name], tensor.shape, torch.float32 if kept & set(name.split(".")) else dtype)
-            for name, tensor in wanted.items()
-        }
-    part.load_state_dict(weights, assign=True)
+    dtypes = {name: torch.float32 if kept & set(name.split(".")) else dtype for name in wanted}
+    with path.open("rb") as stream, ThreadPoolExecutor(READERS) as readers:
+        read = functools.partial(_weight, stream.fileno(), index)
+        weights = readers.map(
+            read, [pieces[name] for name in wanted], [tensor.shape for tensor in wanted.values()], dtypes.values()
+        )
+        part.load_state_dict(dict(zip(wanted, weights, strict=True)), assign=True)
     if hasattr(part, "tie_weights"):
         # Weights that are one in the model must be one again, so that they are there once.
         part.tie_weights()
@@ -69,10 +75,10 @@ def _kept_in_float32(part: Any, dtype: torch.dtype) -> set[str]:
     return set(getattr(part, "_keep_in_fp32_modules", None) or ()) if dtype is torch.float16 else set()
 
 
-def _weight(stream: IO[bytes], index: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+def _weight(file: int, index: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
     if piece.key not in index:
         return torch.eye(*shape, dtype=dtype)
-    weight = _tensor(stream, _rows(index[piece.key], piece, shape)).to(dtype)
+    weight = _tensor(file, _rows(index[piece.key], piece, shape)).to(dtype)
     if piece.transposed:
         weight = weight.T.contiguous()
     if piece.swapped:
@@ -92,14 +98,16 @@ def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
     return Stored(stored.dtype, (rows, *stored.shape[1:]), stored.offset + first * row_bytes)
 
 
-def _tensor(stream: IO[bytes], stored: Stored) -> torch.Tensor:
+def _tensor(file: int, stored: Stored) -> torch.Tensor:
     if stored.dtype not in TYPES:
         raise Unreadable(f"its numbers are of the type {stored.dtype}, which cannot be read")
     data = torch.empty(stored.end - stored.offset, dtype=torch.uint8)
-    stream.seek(stored.offset)
-    # A stream of bytes that ends early leaves the rest as it was.
-    if stream.readinto(memoryview(data.numpy())) != len(data):  # type: ignore[attr-defined, arg-type]
-        raise Unreadable(f"{stream.name} ended while it was read; fetch it again")
+    rest, read = memoryview(data.numpy()), 0  # type: ignore[arg-type]
+    while read < len(rest):
+        got = os.preadv(file, [rest[read:]], stored.offset + read)
+        if not got:
+            raise Unreadable("the file ended while it was read; fetch it again")
+        read += got
     numbers = data.view(TYPES[stored.dtype])
     if stored.strides is None:
         return numbers.reshape(stored.shape)
