@@ -88,6 +88,15 @@ def test_a_single_vector_without_a_dimension_of_its_own_is_read(models: Models, 
     assert torch.equal(*found)
 
 
+def test_the_file_of_the_first_trainer_is_read(models: Models, folders: dict[str, Path], tmp_path: Path) -> None:
+    """It keeps its vectors in a module of torch, which diffusers refuses."""
+    first = tmp_path / "first.pt"
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": torch.nn.ParameterDict({"*": vectors(2)})}, first)
+    rows = written(tmp_path / "rows.safetensors", {"toy": vectors(2)})
+    found = [encoded(models, folders["sd1"], "a toy", toy=path)["prompt_embeds"] for path in (first, rows)]
+    assert torch.equal(*found)
+
+
 def test_both_encoders_of_sdxl_take_their_own_vectors(models: Models, folders: dict[str, Path], tmp_path: Path) -> None:
     some = {key: vectors(2, width, seed) for seed, (key, width) in enumerate(WIDTHS.items())}
     path = written(tmp_path / "toy.safetensors", some)

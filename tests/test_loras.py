@@ -11,9 +11,12 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from accelerate import init_empty_weights
 
 from daemon.errors import InputError
+from daemon.models.adapters.layers import layers_of
 from daemon.models.adapters.loras import Lora
+from daemon.models.checkpoints.kinds import CONFIGS
 from daemon.models.registry import Model, Models
 from daemon.stages import decode, diffuse, text
 from tests import tiny
@@ -243,6 +246,33 @@ def test_a_text_lora_without_out_proj_is_merged_whole(models: Models, folders: d
     for name, (down, up) in layers.items():
         weight = f"{name.removeprefix('text_model.')}.weight"
         assert torch.equal(merged[weight], plain[weight] + (up @ down) * (2.0 / 4))
+
+
+IN_RELEASES = {
+    ("stable-diffusion-xl", "unet", diffusers.UNet2DConditionModel): {
+        "input_blocks_4_1_transformer_blocks_0_attn1_to_q": ["down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"],
+        "output_blocks_2_2_conv": ["up_blocks.0.upsamplers.0.conv"],
+        "input_blocks_1_0_in_layers_2": ["down_blocks.0.resnets.0.conv1"],
+        "middle_block_1_proj_in": ["mid_block.attentions.0.proj_in"],
+        "down_blocks_1_attentions_0_proj_in": ["down_blocks.1.attentions.0.proj_in"],
+        "label_emb_0_0": ["add_embedding.linear_1"],
+    },
+    ("flux-dev", "transformer", diffusers.FluxTransformer2DModel): {
+        "double_blocks_18_txt_attn_qkv": [f"transformer_blocks.18.attn.add_{letter}_proj" for letter in "kqv"],
+        "single_blocks_37_linear2": ["single_transformer_blocks.37.proj_out"],
+        "final_layer_linear": ["proj_out"],
+    },
+}
+
+
+@pytest.mark.parametrize("release", IN_RELEASES, ids=lambda release: release[0])
+def test_the_layers_of_full_size_models_are_known_by_the_names_of_their_releases(release: tuple[str, str, Any]) -> None:
+    folder, component, cls = release
+    config = json.loads((CONFIGS / folder / component / "config.json").read_text())
+    with init_empty_weights():
+        layers = layers_of(cls.from_config(config), component)
+    for name, meant in IN_RELEASES[release].items():
+        assert sorted(layers[name]) == [f"{layer}.weight" for layer in meant], name
 
 
 @pytest.mark.parametrize("family", ["sd3", "flux"])

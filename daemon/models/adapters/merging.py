@@ -110,7 +110,11 @@ def _tensors(change: Change, additions: Mapping[str, Sequence[_Addition]]) -> di
     """The matrices that a LoRA adds, as they are stored."""
     mine = [addition.matrices for added in additions.values() for addition in added if addition.change == change]
     names = {name for matrices in mine for name in (matrices.down, matrices.up, matrices.mid, matrices.alpha)}
-    return read_tensors(change.path, {name for name in names if isinstance(name, str)})
+    tensors = read_tensors(change.path, {name for name in names if isinstance(name, str)})
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor.float()).all()):
+            raise InputError(f"the LoRA {change.name!r} holds numbers that are not finite (in {name!r}); fetch it again")
+    return tensors
 
 
 def _product(addition: _Addition, tensors: Mapping[str, torch.Tensor], weight: torch.Tensor) -> torch.Tensor:
@@ -130,11 +134,7 @@ def _product(addition: _Addition, tensors: Mapping[str, torch.Tensor], weight: t
         made = made.T
     if piece.swapped:
         made = torch.cat([*reversed(made.chunk(2))])
-    if not bool(torch.isfinite(made).all()):
-        raise InputError(
-            f"the LoRA {addition.change.name!r} holds numbers that are not finite (in {matrices.place!r}); fetch it again"
-        )
-    return made.reshape(weight.shape) * scale
+    return made.reshape(weight.shape).mul_(scale)
 
 
 def _misfit(change: Change, model: str) -> str:

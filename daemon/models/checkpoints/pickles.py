@@ -130,6 +130,13 @@ class _LeftBehind:
     def add(self, _: Any) -> None: ...
 
 
+class _Parameters(dict[str, Any]):
+    """Stands in for a ParameterDict, in which the first trainer of textual inversions keeps its vectors."""
+
+    def __setstate__(self, state: Any) -> None:
+        self.update(state["_parameters"])
+
+
 def _tensor(storage: _Storage, first: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
     return _Tensor(storage, int(first), tuple(map(int, shape)), tuple(map(int, strides)), storage.dtype)
 
@@ -142,6 +149,10 @@ def _parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
+_MAPPINGS: Mapping[str, type[Any]] = {
+    "collections.OrderedDict": OrderedDict,
+    "torch.nn.modules.container.ParameterDict": _Parameters,
+}
 _MAKERS: Mapping[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
@@ -180,8 +191,8 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         asked = f"{_RENAMED.get(module, module)}.{name}"
-        if asked == "collections.OrderedDict":
-            return OrderedDict
+        if asked in _MAPPINGS:
+            return _MAPPINGS[asked]
         if asked in _WORDS:
             return _WORDS[asked]
         if asked in _MAKERS:
