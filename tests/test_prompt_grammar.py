@@ -110,6 +110,7 @@ def test_break_parts_a_prompt_and_takes_the_spaces_around_it() -> None:
         ("[cat:dog:0.5]", ["'[cat:dog:0.5]'", "schedules", "backslash"]),
         ("a [[cat]:dog:5] b", ["'[[cat]:dog:5]'"]),
         ("a [::0.5]", ["'[::0.5]'"]),
+        ("a [cat: 5 ]", ["'[cat: 5 ]'"]),
         ("a [cat|dog] b", ["'[cat|dog]'", "alternation"]),
         ("a cat AND a dog", ["'AND'"]),
         ("a cat <hypernet:fur:1>", ["'<hypernet:fur:1>'", "hypernetworks"]),
@@ -126,7 +127,18 @@ def test_what_cannot_be_honoured_is_refused_and_not_read_as_words(prompt: str, w
         assert word in str(refusal.value)
 
 
-@pytest.mark.parametrize("prompt", [r"a \[cat|dog\]", "a (cat|dog)", "[a cat]", "a cat: black | white", "a HAND and LAND"])
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        r"a \[cat|dog\]",
+        "a (cat|dog)",
+        "[a cat]",
+        "a cat: black | white",
+        "[a cat: black]",
+        "a [ratio 16:9 picture]",
+        "a HAND and LAND",
+    ],
+)
 def test_what_only_looks_like_a_schedule_is_honoured(prompt: str) -> None:
     check_syntax(prompt)
 

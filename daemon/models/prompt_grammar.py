@@ -33,6 +33,7 @@ _OPENING_OF = {")": "(", "]": "["}
 _BREAK = re.compile(r"\s*\bBREAK\b\s*")
 _LORA = re.compile(r"[ \t]*<(?:lora|lyco):([^<>]*)>")
 _NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^>]*>")
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*")
 _AND = re.compile(r"\bAND\b")
 _EMBEDDING = re.compile(r"\bembedding:(\w[\w.-]*)")
 
@@ -136,20 +137,23 @@ def check_syntax(prompt: str) -> None:
 
 
 def schedule_in(prompt: str) -> str | None:
-    """The first schedule or alternation in a prompt: square brackets that hold a colon or a bar of their own."""
+    """The first schedule or alternation in a prompt: square brackets with a bar of their own, or with a number after a colon."""
     opened: list[tuple[str, int]] = []
-    divided: set[int] = set()
+    barred: set[int] = set()
+    colons: dict[int, int] = {}
     for found in _TOKEN.finditer(prompt):
         token, innermost = found[0], opened[-1] if opened else ("", -1)
         closes = _OPENING_OF.get(token[-1]) if found["closing"] or found["weight"] else None
         if found["opening"]:
             opened.append((token, found.start()))
         elif closes and innermost[0] == closes:
-            if innermost[1] in divided:
-                return prompt[innermost[1] : found.end()]
-            opened.pop()
-        elif innermost[0] == "[" and not found["escaped"] and (":" in token or "|" in token):
-            divided.add(innermost[1])
+            start = opened.pop()[1]
+            if start in barred or (start in colons and _NUMBER.fullmatch(prompt[colons[start] : found.start()])):
+                return prompt[start : found.end()]
+        elif innermost[0] == "[" and token == ":":
+            colons[innermost[1]] = found.end()
+        elif innermost[0] == "[" and "|" in token:
+            barred.add(innermost[1])
     return None
 
 
