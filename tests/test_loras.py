@@ -432,7 +432,7 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     ),
     "foreign part": (
         lambda file: file.update({f"lora_te2_x.lora_{role}.weight": torch.zeros(4, 4) for role in ("down", "up")}),
-        ["does not fit", "a text_encoder_2, and Stable Diffusion 1 or 2 has none"],
+        ["does not fit", "a text_encoder_2, and Stable Diffusion 1 or 2 has none", "or none (`loras: {}`)"],
     ),
     "other width": (reshaped(".lora_down.weight", 4, 7), ["does not fit", "(8, 7)", "(8, 8)"]),
     "other rank": (reshaped(".lora_down.weight", 5, 8), ["is damaged", "(8, 4) and (5, 8)"]),

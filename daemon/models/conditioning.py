@@ -40,7 +40,8 @@ class Clip:
 
     def __init__(self, tokenizer: Any, encoder: Any, inversions: Mapping[str, torch.Tensor] | None = None) -> None:
         self._tokenizer, self._encoder, self._inversions = tokenizer, encoder, inversions or {}
-        self._length = int(tokenizer.model_max_length)
+        # A tokenizer may not know how many tokens its encoder sees.
+        self._length = min(int(tokenizer.model_max_length), int(encoder.config.max_position_embeddings))
 
     @property
     def layers(self) -> int:

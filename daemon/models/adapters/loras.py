@@ -99,15 +99,17 @@ def changes(loras: Sequence[Lora], component: str, family: Family, model: str) -
         parts = {part_of(name, family) for name in family.components}
         changed = matrices_of(lora.name, Path(lora.path))
         for other in changed.keys() - parts:
-            raise InputError(
-                f"the LoRA {lora.name!r} does not fit the model {model!r}, and was made for another kind: it changes a {other}, "
-                f"and {family.name} has none"
-            )
+            raise InputError(f"{misfit(lora.name, model)} it changes a {other}, and {family.name} has none")
         weight = lora.denoiser if part == DENOISER else lora.text
         if weight and part in changed:
             status = Path(lora.path).stat()
             found.append(Change(lora.name, Path(lora.path), status.st_mtime_ns, status.st_size, part, weight))
     return tuple(found)
+
+
+def misfit(name: str, model: str) -> str:
+    """The beginning of a sentence on a LoRA that was made for another kind of model."""
+    return f"the LoRA {name!r} does not fit the model {model!r}; name one that was made for it, or none (`loras: {{}}`):"
 
 
 def part_of(component: str, family: Family) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.adapters.layers import layers_of
-from daemon.models.adapters.loras import Change, Matrices, matrices_of
+from daemon.models.adapters.loras import Change, Matrices, matrices_of, misfit
 from daemon.models.checkpoints.pieces import Piece
 from daemon.models.checkpoints.reading import read_tensors
 from daemon.models.checkpoints.stored import Index
@@ -44,7 +44,7 @@ def merge(part: Any, component: str, changes: Sequence[Change], model: str) -> N
     for change in changes:
         for flat, matrices in matrices_of(change.name, change.path)[change.part].items():
             if flat not in layers:
-                raise InputError(f"{_misfit(change, model)} it changes {matrices.place!r}, which the model does not have")
+                raise InputError(f"{misfit(change.name, model)} it changes {matrices.place!r}, which the model does not have")
             for weight, addition in _additions(change, matrices, layers[flat], weights, model).items():
                 additions.setdefault(weight, []).append(addition)
     tensors = {change.path: _tensors(change, additions) for change in changes}
@@ -68,9 +68,9 @@ def _additions(
     for weight, piece in targets.items():
         first, last = rows[weight]
         if not whole or not _same((last - first, *made[1:]), shapes[weight][::-1] if piece.transposed else shapes[weight]):
+            layer = weight.removesuffix(".weight")
             raise InputError(
-                f"{_misfit(change, model)} its {matrices.place!r} is {made}, and the model's {weight.removesuffix('.weight')!r} is "
-                f"{shapes[weight]}"
+                f"{misfit(change.name, model)} its {matrices.place!r} is {made}, and the model's {layer!r} is {shapes[weight]}"
             )
     return {weight: _Addition(change, matrices, piece, *rows[weight]) for weight, piece in targets.items()}
 
@@ -135,7 +135,3 @@ def _product(addition: _Addition, tensors: Mapping[str, torch.Tensor], weight: t
     if piece.swapped:
         made = torch.cat([*reversed(made.chunk(2))])
     return made.reshape(weight.shape).mul_(scale)
-
-
-def _misfit(change: Change, model: str) -> str:
-    return f"the LoRA {change.name!r} does not fit the model {model!r}, and was made for another kind:"
