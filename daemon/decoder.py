@@ -11,10 +11,11 @@ import struct
 import sys
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,10 @@ FORMATS = ("PNG", "JPEG", "WEBP")
 # What Pillow's decoders were seen to raise on broken files.
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
+DEEP_GRAY = ("I;16", "I;16B", "I")
+
 Decoded = tuple[Iterable[NDArray[Any]], list[str]]
+Made = TypeVar("Made")
 
 
 def main(file: int, answer: int, request: Mapping[str, Any]) -> None:
@@ -44,7 +48,7 @@ def main(file: int, answer: int, request: Mapping[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with open(file, "rb") as source, open(answer, "wb") as out:
         try:
-            arrays, notes = _photo(source, request) if request["what"] == "photo" else _pages(source, request)
+            arrays, notes = READERS[request["what"]](source, request)
             _write(out, arrays, notes)
         except (tiffsd.TiffsdError, InputError) as error:
             _refuse(out, type(error).__name__, str(error))
@@ -66,16 +70,28 @@ def _pages(file: IO[bytes], request: Mapping[str, Any]) -> Decoded:
 
 
 def _photo(file: IO[bytes], request: Mapping[str, Any]) -> Decoded:
+    picture, notes = _picture(file, request, _pixels)
+    return [picture], notes
+
+
+def _mask(file: IO[bytes], request: Mapping[str, Any]) -> Decoded:
+    return [_picture(file, request, partial(_gray, name=request["name"]))], []
+
+
+def _picture(file: IO[bytes], request: Mapping[str, Any], work: Callable[[Image.Image], Made]) -> Made:
+    """What `work` makes of an opened picture whose size was checked."""
     name = request["name"]
     limit_memory(request["opening_bytes"])
     image = _opened(file, name)
     check_size(image.width, image.height, name, request["limit"])
     limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * image.width * image.height)
     try:
-        picture, notes = _pixels(image)
+        return work(image)
     except BROKEN as error:
         raise InputError(f"{name}: the picture breaks off or is damaged: {error!s:.200}; save it anew and drop it again") from error
-    return [picture], notes
+
+
+READERS: Mapping[str, Callable[[IO[bytes], Mapping[str, Any]], Decoded]] = {"photo": _photo, "mask": _mask, "pages": _pages}
 
 
 def limit_memory(more_bytes: int) -> None:
@@ -98,10 +114,10 @@ def _opened(file: IO[bytes], name: str) -> Image.Image:
 
 def _pixels(image: Image.Image) -> tuple[NDArray[np.float32], list[str]]:
     upright = ImageOps.exif_transpose(image)
-    transparent = upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info
+    transparent = _has_alpha(upright)
     notes = ["transparent parts were laid on white"] if transparent else []
-    if upright.mode in ("I;16", "I;16B", "I"):
-        return _deep_gray(upright), notes
+    if upright.mode in DEEP_GRAY:
+        return np.repeat(_deep_gray(upright)[..., None], 3, axis=2), notes
     upright = _on_white(upright) if transparent else upright
     return np.asarray(upright.convert("RGB")).astype(np.float32) / np.float32(255), notes
 
@@ -111,7 +127,22 @@ def _deep_gray(image: Image.Image) -> NDArray[np.float32]:
     levels = np.asarray(image)
     gray = levels.astype(np.float32) / np.float32(65_535)
     gray[levels == image.info.get("transparency", -1)] = 1
-    return np.repeat(gray[..., None], 3, axis=2)
+    return gray
+
+
+def _gray(image: Image.Image, *, name: str) -> NDArray[np.float32]:
+    """A mask (H, W), 0 black to 1 white."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in DEEP_GRAY and "transparency" not in upright.info:
+        return _deep_gray(upright)
+    if _has_alpha(upright) and upright.convert("RGBA").getextrema()[3] != (255, 255):
+        # Some programs make white what shall be made anew, others transparent: both in one picture would be a guess.
+        raise InputError(f"{name}: the mask has transparent parts; flatten it to white, what is made anew, and black, what stays")
+    return np.asarray(upright.convert("L")).astype(np.float32) / np.float32(255)
+
+
+def _has_alpha(image: Image.Image) -> bool:
+    return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info
 
 
 def _on_white(image: Image.Image) -> Image.Image:

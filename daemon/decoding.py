@@ -41,15 +41,27 @@ def decode_photo(path: Path, *, name: str, limit: int) -> tuple[NDArray[np.float
 
     Raises InputError where it is none, is larger, or breaks what decodes it.
     """
+    return _decoded_picture("photo", path, name=name, answer_bytes=12 * limit, limit=limit)
+
+
+def decode_mask(path: Path, *, name: str, limit: int) -> NDArray[np.float32]:
+    """A picture of at most `limit` pixels as a mask (H, W) float32, 0 black to 1 white. Raises InputError as `decode_photo` does,
+    and where parts of it are transparent."""
+    return _decoded_picture("mask", path, name=name, answer_bytes=4 * limit, limit=limit)[0]
+
+
+def _decoded_picture(
+    what: str, path: Path, *, name: str, answer_bytes: int, limit: int
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     with path.open("rb") as file:
         stored = os.fstat(file.fileno()).st_size
         request = {
-            "what": "photo",
+            "what": what,
             "limit": limit,
             "opening_bytes": 2 * stored + SPARE_BYTES,
             "bytes_per_pixel": BYTES_PER_PHOTO_PIXEL,
         }
-        (picture,), notes = _asked(file.fileno(), request, name=name, answer_bytes=12 * limit)
+        (picture,), notes = _asked(file.fileno(), request, name=name, answer_bytes=answer_bytes)
     return picture.astype(np.float32, copy=False), tuple(notes)
 
 

@@ -1,5 +1,6 @@
-"""Photos that people drop -> pixels, fitted to the size that is asked for, or to the grid of the latents."""
+"""Photos and masks that people drop -> pixels, fitted to the size that is asked for, or to the grid of the latents."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 import tiffsd
-from daemon.decoding import check_size, decode_photo, read_artifact
+from daemon.decoding import check_size, decode_mask, decode_photo, read_artifact
 from daemon.errors import InputError
 from daemon.settings import PIXELS_PER_LATENT
 
@@ -15,8 +16,17 @@ TIFF_SUFFIXES = (".tif", ".tiff")
 Picture = NDArray[np.float32]
 
 
-def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], limit: int) -> tuple[Picture, tuple[str, ...]]:
-    """A picture as (H,W,3) float32 in 0..1, fitted to `size` (width, height) or trimmed to the grid, and what was done to it.
+@dataclass(frozen=True)
+class Photo:
+    """A picture (H, W, 3) float32 in 0..1, the size (width, height) that it had in its file, and what was done to it since."""
+
+    pixels: Picture
+    had: tuple[int, int]
+    notes: tuple[str, ...] = ()
+
+
+def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], limit: int) -> Photo:
+    """A picture fitted to `size` (width, height) or trimmed to the grid.
 
     Raises InputError where it is no picture or has more than `limit` pixels, and TiffsdError for a TIFF that cannot be read.
     """
@@ -33,7 +43,25 @@ def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], li
         raise InputError(f"{name}: {width}x{height} is too small; a picture needs {PIXELS_PER_LATENT} pixels on each side")
     wanted = _wanted(size, width, height)
     check_size(*wanted, name, limit)
-    return _fitted(picture, wanted, notes, scales=size != (None, None))
+    fitted, done = _fitted(picture, wanted, scales=size != (None, None))
+    return Photo(fitted, (width, height), notes + done)
+
+
+def read_mask(path: Path, name: str, *, photo: Photo, scaled: bool, limit: int) -> Picture:
+    """The mask of a photo, (H, W) float32 in 0..1, fitted as the photo was: `scaled`, or else trimmed.
+
+    Raises InputError where it is no picture, or has neither the photo's size nor the one that it was brought to.
+    """
+    mask = decode_mask(path, name=name, limit=limit)
+    height, width, _ = photo.pixels.shape
+    if (found := mask.shape[::-1]) == (width, height):
+        return mask
+    if found != photo.had:
+        raise InputError(
+            f"{name}: the mask is {found[0]}x{found[1]}, and the picture {photo.had[0]}x{photo.had[1]}; make it of the same size"
+        )
+    fitted, _ = _fitted(mask[..., None], (width, height), scales=scaled)
+    return np.clip(fitted[..., 0], 0, 1)
 
 
 def _wanted(size: tuple[int | None, int | None], width: int, height: int) -> tuple[int, int]:
@@ -47,18 +75,18 @@ def _on_grid(side: float) -> int:
     return max(int(side) // PIXELS_PER_LATENT, 1) * PIXELS_PER_LATENT
 
 
-def _fitted(picture: Picture, wanted: tuple[int, int], notes: tuple[str, ...], *, scales: bool) -> tuple[Picture, tuple[str, ...]]:
+def _fitted(picture: Picture, wanted: tuple[int, int], *, scales: bool) -> tuple[Picture, tuple[str, ...]]:
     height, width, _ = picture.shape
     if wanted == (width, height):
-        return picture, notes
+        return picture, ()
     if scales:
-        return _scaled(picture, wanted), (*notes, f"scaled and cropped from {width}x{height} to {wanted[0]}x{wanted[1]}")
+        return _scaled(picture, wanted), (f"scaled and cropped from {width}x{height} to {wanted[0]}x{wanted[1]}",)
     left, top = (width - wanted[0]) // 2, (height - wanted[1]) // 2
     trimmed = np.ascontiguousarray(picture[top : top + wanted[1], left : left + wanted[0]])
-    return trimmed, (*notes, f"trimmed from {width}x{height} to {wanted[0]}x{wanted[1]}, multiples of {PIXELS_PER_LATENT}")
+    return trimmed, (f"trimmed from {width}x{height} to {wanted[0]}x{wanted[1]}, multiples of {PIXELS_PER_LATENT}",)
 
 
 def _scaled(picture: Picture, size: tuple[int, int]) -> Picture:
-    channels = [Image.fromarray(np.ascontiguousarray(picture[..., index])) for index in range(3)]
+    channels = [Image.fromarray(np.ascontiguousarray(picture[..., index])) for index in range(picture.shape[2])]
     fitted = [np.asarray(ImageOps.fit(channel, size, Image.Resampling.LANCZOS), dtype=np.float32) for channel in channels]
     return np.stack(fitted, axis=2)

@@ -90,15 +90,16 @@ def test_a_photo_is_trimmed_to_the_grid_around_its_middle(tmp_path: Path) -> Non
     pixels = np.arange(20 * 30 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8)
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
-    picture, notes = read_photo(path, "photo.png", size=(None, None), limit=NO_LIMIT)
-    np.testing.assert_array_equal(picture, pixels[2:18, 3:27].astype(np.float32) / np.float32(255))
-    assert any("trimmed from 30x20 to 24x16" in note for note in notes)
+    photo = read_photo(path, "photo.png", size=(None, None), limit=NO_LIMIT)
+    np.testing.assert_array_equal(photo.pixels, pixels[2:18, 3:27].astype(np.float32) / np.float32(255))
+    assert photo.had == (30, 20)
+    assert any("trimmed from 30x20 to 24x16" in note for note in photo.notes)
 
 
 def test_a_photo_is_fitted_to_the_size_that_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.new("RGB", (300, 200), (255, 0, 0)).save(path, quality=95)
-    picture, _ = read_photo(path, "photo.jpg", size=(64, 64), limit=NO_LIMIT)
+    picture = read_photo(path, "photo.jpg", size=(64, 64), limit=NO_LIMIT).pixels
     assert picture.shape == (64, 64, 3)
     assert picture.dtype == np.float32
     assert picture[..., 0].min() > 0.97
@@ -107,9 +108,9 @@ def test_a_photo_is_fitted_to_the_size_that_was_asked_for(tmp_path: Path) -> Non
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     path = tmp_path / "logo.png"
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path)
-    picture, notes = read_photo(path, "logo.png", size=(None, None), limit=NO_LIMIT)
-    assert picture.min() == 1.0
-    assert notes == ("transparent parts were laid on white",)
+    photo = read_photo(path, "logo.png", size=(None, None), limit=NO_LIMIT)
+    assert photo.pixels.min() == 1.0
+    assert photo.notes == ("transparent parts were laid on white",)
 
 
 def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = tmp_path / "phone.jpg"
     image.save(path, exif=exif)
-    assert read_photo(path, "phone.jpg", size=(None, None), limit=NO_LIMIT)[0].shape == (16, 8, 3)
+    assert read_photo(path, "phone.jpg", size=(None, None), limit=NO_LIMIT).pixels.shape == (16, 8, 3)
 
 
 def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_the_recipe_of_a_truncated_picture_is_read_without_its_pixels(tmp_path: 
 def test_one_side_that_is_asked_for_keeps_the_proportion(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.new("RGB", (1024, 768)).save(path)
-    assert read_photo(path, "photo.png", size=(512, None), limit=NO_LIMIT)[0].shape == (384, 512, 3)
+    assert read_photo(path, "photo.png", size=(512, None), limit=NO_LIMIT).pixels.shape == (384, 512, 3)
 
 
 def test_a_size_beyond_the_limit_is_refused_also_for_a_small_photo(tmp_path: Path) -> None:
@@ -183,6 +184,6 @@ def test_deep_gray_keeps_its_levels_beside_a_transparent_one(tmp_path: Path) -> 
     levels = np.array([[0, 1000, 30_000, 65_535]], np.uint16).repeat(8, axis=0).repeat(2, axis=1)
     path = tmp_path / "deep.png"
     Image.fromarray(levels).save(path, transparency=1000)
-    picture, notes = read_photo(path, "deep.png", size=(None, None), limit=NO_LIMIT)
-    np.testing.assert_allclose(picture[0, ::2, 0], [0, 1, 30_000 / 65_535, 1], atol=1e-6)
-    assert notes == ("transparent parts were laid on white",)
+    photo = read_photo(path, "deep.png", size=(None, None), limit=NO_LIMIT)
+    np.testing.assert_allclose(photo.pixels[0, ::2, 0], [0, 1, 30_000 / 65_535, 1], atol=1e-6)
+    assert photo.notes == ("transparent parts were laid on white",)

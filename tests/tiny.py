@@ -57,10 +57,10 @@ def t5(words: T5TokenizerFast, width: int) -> T5EncoderModel:
     return T5EncoderModel(T5Config(vocab_size=len(words), d_model=width, d_ff=2 * width, d_kv=4, num_layers=2, num_heads=2))
 
 
-def unet(width: int, channels: int = 4, **more: Any) -> diffusers.UNet2DConditionModel:
+def unet(width: int, channels: int = 4, *, inpainting: bool = False, **more: Any) -> diffusers.UNet2DConditionModel:
     return diffusers.UNet2DConditionModel(
         sample_size=8,
-        in_channels=channels,
+        in_channels=2 * channels + 1 if inpainting else channels,
         out_channels=channels,
         block_out_channels=(8, 16),
         layers_per_block=1,
@@ -85,15 +85,23 @@ def vae(channels: int = 4, **more: Any) -> diffusers.AutoencoderKL:
     )
 
 
-def stable_diffusion(path: Path, *, version: int = 1, seed: int = 0, width: int | None = None, zero_snr: bool = False) -> Path:
+def stable_diffusion(
+    path: Path,
+    *,
+    version: int = 1,
+    seed: int = 0,
+    width: int | None = None,
+    zero_snr: bool = False,
+    inpainting: bool = False,
+) -> Path:
     """Write a tiny model of Stable Diffusion 1 or 2 into the folder `path`, and return the folder; `width` is of its embeddings.
 
-    With `zero_snr` version 2 was trained down to a signal-to-noise ratio of zero.
+    With `zero_snr` version 2 was trained down to a signal-to-noise ratio of zero; an `inpainting` model sees the mask.
     """
     width = width or {1: 16, 2: 32}[version]
     words = tokenizer(pad_token=END if version == 1 else EXCLAMATION)
     with _seeded(seed):
-        parts = {"text_encoder": text_encoder(words, width), "unet": unet(width), "vae": vae()}
+        parts = {"text_encoder": text_encoder(words, width), "unet": unet(width, inpainting=inpainting), "vae": vae()}
     v_prediction = {**SCHEDULE, "clip_sample": False, "set_alpha_to_one": False, "prediction_type": "v_prediction"}
     zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
     scheduler = (
@@ -106,14 +114,17 @@ def stable_diffusion(path: Path, *, version: int = 1, seed: int = 0, width: int 
     return path
 
 
-def stable_diffusion_xl(path: Path, *, refiner: bool = False, seed: int = 0) -> Path:
+def stable_diffusion_xl(path: Path, *, refiner: bool = False, seed: int = 0, inpainting: bool = False) -> Path:
     """Write a tiny model of Stable Diffusion XL into `path`, base or refiner: the refiner has the second text encoder only."""
     words, words_2 = tokenizer(), tokenizer(pad_token=EXCLAMATION)
     numbers = {"addition_embed_type": "text_time", "addition_time_embed_dim": 4}
     numbers["projection_class_embeddings_input_dim"] = 24 + 4 * (5 if refiner else 6)
     with _seeded(seed):
         first, second = text_encoder(words, 16), text_encoder(words_2, 32, CLIPTextModelWithProjection, projection=24)
-        parts = {"unet": unet(32 if refiner else 48, **numbers), "vae": vae(scaling_factor=0.13025, force_upcast=True)}
+        parts = {
+            "unet": unet(32 if refiner else 48, inpainting=inpainting, **numbers),
+            "vae": vae(scaling_factor=0.13025, force_upcast=True),
+        }
     both = {"text_encoder": None, "tokenizer": None} if refiner else {"text_encoder": first, "tokenizer": words}
     scheduler = diffusers.EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="leading")
     common = {**parts, **both, "text_encoder_2": second, "tokenizer_2": words_2, "scheduler": scheduler, "add_watermarker": False}

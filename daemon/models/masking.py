@@ -18,6 +18,7 @@ from daemon.errors import InputError
 from daemon.models.families import Family
 
 MASK, MASKED, PICTURE, NOISE = "mask", "masked_image_latents", "image_latents", "noise"
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ def at_latent_size(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     if not bool(small.any()):
         raise InputError("the mask is black everywhere, so nothing would be made anew; paint white what shall be")
     return small
+
+
+def hardened(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return a mask (H, W) as (h, w) float32 with nothing between 0 and 1: inpainting models were trained with such masks."""
+    return (at_latent_size(mask, size) >= HALF).float()
 
 
 def skip_masked_picture(generator: torch.Generator, latents: torch.Tensor) -> None:

@@ -15,13 +15,13 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
-from daemon.models.families import Family
 from daemon.models.history import PREFIX, recorded, unpack
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Model, Models
 from daemon.models.scheduling import Segment, index_of, scheduled
-from daemon.models.upscaling import resized
+from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
+from daemon.stages.denoising import denoised
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.inpainting import check_mask, inpainting_for
@@ -37,17 +37,18 @@ def run(
 
     `state` says what the latents are: "noise" (unit noise), "partial" (half-done, at `step` of `steps`) or "final" (image-to-image:
     `strength` 0..1 or `start_at` says where to start). With a `mask` (H, W), 1 where they are made anew, the loop keeps the rest of
-    them; an inpainting model needs masked_image_latents (C, h, w) too. `resized_to` (h, w) enlarges final latents first. `stop_at`
+    them; an inpainting model needs masked_image_latents (C, h, w) too. `enlarged` above 1 enlarges final latents first. `stop_at`
     leaves half-done latents, with the solver's memory and the generator's state beside them, and so do the steps that `dump_every`
     counts, as tensors "steps.K.NAME"; `end_at` finishes early. `painted` above 0 says that the memory no longer fits the latents.
-    Facts: state, sigma (half-done latents of a sigma-scaled scheduler), step, steps, dumps (step and sigma of each, where there are any), notes.
-    Raises
-    InputError where model, latents, embedding and settings do not belong together."""
+
+    Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), dumps (step and sigma of each, where there are
+    any), notes. Raises InputError where model, latents, embedding and settings do not belong together."""
     model = Model.of(settings)
     family = models.family(model)
     notes = family.notes_on({"guidance_rescale": settings.get("guidance_rescale")})
     embeddings = embeddings_for(models, model, tensors, settings)
-    latents = resized(latents_for(models, model, tensors, settings), settings.get("resized_to"))
+    patch = family.patch(models.denoiser_config(model))
+    latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     size = (latents.shape[2], latents.shape[3])
     loop = loop_of(settings, family, notes)
     segment = _segment(models, tensors, settings, loop, size, notes, progress)
@@ -62,8 +63,8 @@ def run(
     dumps = Dumps(settings.get("dump_every"), loop, halfway, unpacked)
     glimpses = Glimpses(settings.get("preview_every"), segment, loop.end, unpacked, progress)
     segment.watchers = [dumps.take, glimpses.take]
-    denoised = _denoise(pipe, family, latents, embeddings, generator, settings)
-    out = halfway.tensors(denoised) if loop.partial else {"latents": model.finite(denoised[0].float().cpu())}
+    made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
+    out = halfway.tensors(made) if loop.partial else {"latents": model.finite(made[0].float().cpu())}
     return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
         "sigma": segment.sigma() if loop.partial else None,
@@ -104,29 +105,6 @@ def _begun(
         notes.append("the latents were painted on under a mask: what was painted where it is black gives way to the picture")
     notes.append(f"under the mask {inpainting.share:.0%} of the picture is made anew")
     return latents, inpainting
-
-
-def _denoise(
-    pipe: Any,
-    family: Family,
-    latents: torch.Tensor,
-    embeddings: Mapping[str, torch.Tensor],
-    generator: torch.Generator,
-    settings: Mapping[str, Any],
-) -> torch.Tensor:
-    height, width = latents.shape[-2:]
-    size = {"height": height * pipe.vae_scale_factor, "width": width * pipe.vae_scale_factor}
-    denoised: torch.Tensor = pipe(
-        **embeddings,
-        **family.loop_arguments(settings, latents, size),
-        latents=family.packed(pipe, latents),
-        num_inference_steps=settings["steps"],
-        guidance_scale=settings["guidance_scale"],
-        generator=generator,
-        output_type="latent",
-        return_dict=False,
-    )[0]
-    return family.unpacked(pipe, denoised, (height, width))
 
 
 def _name(settings: Mapping[str, Any]) -> str | None:

@@ -1,8 +1,11 @@
-"""Encode: a picture becomes latents, the start of image-to-image.
+"""Encode: a picture becomes latents, the start of image-to-image and of inpainting.
 
-Source: `prepare_latents` of diffusers' image-to-image pipeline. The VAE gives a distribution; the generator of the seed
-draws from it, and its state goes on with the latents, because the noise that the diffuse stage adds must come from the
-same generator."""
+Source: `prepare_latents` and `prepare_mask_latents` of diffusers' image-to-image and inpainting pipelines. The VAE gives a
+distribution; the generator of the seed draws from it, and its state goes on with the latents, because the noise that the diffuse
+stage adds must come from the same generator.
+
+    C latent channels   H, W height and width of the picture   h, w of the latents
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +16,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.autoencoder import from_vae, precise
+from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Model, Models
 from daemon.models.strips import Room, encode
 
@@ -23,21 +27,36 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Encode a picture (H, W, 3), 0..1, with the `seed` into latents (C, h, w), scaled as the denoiser sees them.
 
-    Also gives generator_state (n,) uint8 as it is after the draw. Raises InputError for a size that is off the model's
-    grid."""
+    Also gives generator_state (n,) uint8 as it is after the draw. A `mask` (H, W) or (h, w), 0..1 and 1 where the picture is made
+    anew, goes on as (h, w), and for an inpainting model with masked_image_latents (C, h, w). Raises InputError for a size that is
+    off the model's grid."""
     model, notes = Model.of(settings), list[str]()
     picture = _checked(tensors["picture"], models.grid(model))
     pixels = picture.permute(2, 0, 1)[None].float() * 2 - 1  # (1, 3, H, W)
 
-    def moments(vae: Any) -> torch.Tensor:
-        made: torch.Tensor = encode(vae, pixels.to(vae.device, vae.dtype), Room.of(settings), progress).parameters
-        return made
+    def drawn(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        def moments(vae: Any) -> torch.Tensor:
+            made: torch.Tensor = encode(vae, pixels.to(vae.device, vae.dtype), Room.of(settings), progress).parameters
+            return made
 
-    distribution = DiagonalGaussianDistribution(precise(models, model, moments, notes))
+        sample = DiagonalGaussianDistribution(precise(models, model, moments, notes)).sample(generator)
+        return from_vae(sample, models.vae(model).config)[0].float().cpu()  # (C, h, w)
+
     generator = torch.Generator("cpu").manual_seed(settings["seed"])
-    drawn = distribution.sample(generator)
-    latents = from_vae(drawn, models.vae(model).config)  # (1, C, h, w)
-    return {"latents": latents[0].float().cpu(), "generator_state": generator.get_state()}, {"notes": notes}
+    untouched = generator.get_state()
+    out = {"latents": drawn(pixels, generator), "generator_state": generator.get_state()}
+    if MASK not in tensors:
+        return out, {"notes": notes}
+    out[MASK] = at_latent_size(tensors[MASK], (out["latents"].shape[1], out["latents"].shape[2]))
+    if sees_masks(models.family(model), models.denoiser_config(model)):
+        if settings.get("strength") == 1.0:
+            # The pipelines do not encode the whole picture then: nothing is left of it in the noise that the loop begins with.
+            out["generator_state"] = untouched
+            generator.set_state(untouched)
+        # The noise of the loop is drawn before.
+        torch.randn((1, *out["latents"].shape), generator=generator)
+        out[MASKED] = drawn(pixels * (1 - hardened(tensors[MASK], (picture.shape[0], picture.shape[1]))), generator)
+    return out, {"notes": notes}
 
 
 def _checked(picture: torch.Tensor, factor: int) -> torch.Tensor:

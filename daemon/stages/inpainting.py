@@ -9,10 +9,9 @@ from typing import Any
 import torch
 
 from daemon.errors import InputError
-from daemon.models.masking import MASK, MASKED, NOISE, PICTURE, Inpainting, at_latent_size, sees_masks
+from daemon.models.masking import MASK, MASKED, NOISE, PICTURE, Inpainting, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Model, Models
 
-HALF = 0.5
 Tensors = Mapping[str, torch.Tensor]
 
 
@@ -53,6 +52,5 @@ def inpainting_for(models: Models, model: Model, tensors: Tensors, *, shape: tor
     placed = {name: part.to(model.device, model.torch_dtype) for name, part in {**parts, MASK: mask}.items()}
     if not sees:
         return Inpainting(placed[MASK], placed[PICTURE], placed[NOISE])
-    # These models were trained with masks that are black or white.
-    hard = (placed[MASK] >= HALF).to(model.torch_dtype)
+    hard = hardened(tensors[MASK], (shape[2], shape[3])).expand(shape).to(model.device, model.torch_dtype)
     return Inpainting(hard, seen=torch.cat([hard[:, :1], placed[MASKED]], dim=1))
