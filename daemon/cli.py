@@ -17,7 +17,7 @@ MODULES = {
     "status": "report",
     "models": "models",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "cancel"), "control"),
-    **dict.fromkeys(("text", "diffuse", "decode", "encode"), "steps"),
+    **dict.fromkeys(("text", "diffuse", "decode", "encode", "invert"), "steps"),
 }
 
 

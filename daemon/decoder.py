@@ -135,7 +135,7 @@ def _gray(image: Image.Image, *, name: str) -> NDArray[np.float32]:
     upright = ImageOps.exif_transpose(image)
     if upright.mode in DEEP_GRAY and "transparency" not in upright.info:
         return _deep_gray(upright)
-    if _has_alpha(upright) and upright.convert("RGBA").getextrema()[3] != (255, 255):
+    if _has_alpha(upright) and upright.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         # Some programs make white what shall be made anew, others transparent: both in one picture would be a guess.
         raise InputError(f"{name}: the mask has transparent parts; flatten it to white, what is made anew, and black, what stays")
     return np.asarray(upright.convert("L")).astype(np.float32) / np.float32(255)

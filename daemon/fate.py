@@ -13,6 +13,7 @@ from daemon.neighbours import expected, group_of, is_tied
 from daemon.request import Request, stage_settings
 from daemon.results import KEEP
 from daemon.stages import STAGES, Stage
+from daemon.stages.loop import stops_after
 
 TIFF = (".tif", ".tiff")
 
@@ -36,13 +37,13 @@ def _takers(path: Path) -> Iterator[str]:
         return
     header = tiffsd.inspect(path, name=path.name)
     if header.kind is tiffsd.Kind.PICTURE:
-        yield "encode"
+        yield from ["encode", "invert"]
     if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):
         yield "diffuse"
     if header.kind is tiffsd.Kind.LATENTS:
         # Only reading tells the state of files without metadata.
         state = header.state or read_artifact(path, name=path.name).header.state
-        yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse"]
+        yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
 
 
 def _told(stage: Stage, path: Path, config: Config) -> str:
@@ -73,6 +74,8 @@ def _work(request: Request) -> str:
             return f"{words}{_steps(request)} by {settings.scheduler or 'the scheduler of the model'}, model {settings.model}"
         case "decode":
             return f"decoded to a picture of {size}, model {settings.model}"
+        case "invert":
+            return f"{words}inverted to the noise of {settings.steps} steps that makes them, {size}, model {settings.model}"
         case "encode":
             return f"{words}encoded to latents of {size}, model {settings.model}"
         case _:
@@ -87,7 +90,7 @@ def _steps(request: Request) -> str:
         start = header.step if header.step is not None else start
     elif header and header.state is tiffsd.State.FINAL and settings.strength is not None:
         start = steps - min(int(steps * settings.strength), steps)
-    ends = [end for end in (settings.stop_at, settings.end_at) if end is not None and end > start]
+    ends = [*stops_after(start, settings.stop_at), *stops_after(start, settings.end_at)]
     end = min([steps, *ends])
     stop = f", which stop at {end}" if end < steps else ""
     return f"{end - start} steps of {steps}{stop}"

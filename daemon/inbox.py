@@ -8,14 +8,16 @@ what waits behind them is not even looked at. Nothing here opens a file for its 
 
 import math
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from daemon import lease
 from daemon.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
-from daemon.drops import Drop, Group, Member, expected, group, is_tied, related, single
+from daemon.drops import Drop, Group, Mark, Member, expected, group, is_tied, related, single
+from daemon.named_masks import with_named
 from daemon.names import base_of, shown
 from daemon.ranking import Ranking, Stated
 from daemon.stages import STAGES, Stage
@@ -82,7 +84,8 @@ class Inbox:
 
     `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
     when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused, and
-    `pair_patience_seconds` how long a half may wait for the other. `stated` reads the priority that a file states.
+    `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `stated` reads the priority
+    that a file states, `stated_mask` the name of the mask.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class Inbox:
         empty_grace_seconds: float,
         pair_patience_seconds: float = math.inf,
         stated: Stated = lambda _: 0,
+        stated_mask: Callable[[Path], str | None] = lambda _: None,
     ) -> None:
         self.stage = stage
         self.folder = folder
@@ -104,6 +108,8 @@ class Inbox:
         self._pair_patience_seconds = pair_patience_seconds
         self._arrivals = Arrivals(folder, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage))
         self._ranking = Ranking(folder, stated)
+        self._stated_mask = stated_mask
+        self._masks: dict[str, tuple[Mark, str | None]] = {}  # what each settings file or prompt named, when it was like that
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
 
     def scan(self, now: float) -> Scan:
@@ -115,7 +121,7 @@ class Inbox:
         for name, since in look.temporary.items():
             if now - since >= STALE_SECONDS:
                 scan.wait(name, "has the name of a temporary file; rename it if it is meant to be used")
-        groups, alone = self._group(look)
+        groups, alone = self._group(look, now)
         scan.unranked = self._learn_priorities(look)
         for found in self._in_order(scan, look, groups, now):
             if scan.full():
@@ -128,12 +134,25 @@ class Inbox:
             self._pause(scan)
         return scan
 
-    def _group(self, look: Look) -> tuple[list[Group], list[str]]:
+    def _group(self, look: Look, now: float) -> tuple[list[Group], list[str]]:
         """The groups of files that belong together, and the companions of nobody; files that stand alone are not among them."""
         names = related(self.stage, look.files, look.tied)
         if names != self._grouped[0]:
             self._grouped = (names, group(self.stage, names))
-        return self._grouped[1]
+        groups, alone = self._grouped[1]
+        complete, given = with_named(self.stage, groups, look.files, partial(self._mask_named, look, now))
+        return complete, [name for name in alone if name not in given]
+
+    def _mask_named(self, look: Look, now: float, name: str) -> str | None:
+        known = self._masks.get(name)
+        if known and known[1]:
+            with suppress(OSError):  # a drop that waits for its mask is not looked at otherwise
+                self._arrivals.examined(name, now)
+        mark = look.files[name].mark
+        if known is None or known[0] != mark:
+            self._masks = {known: mask for known, mask in self._masks.items() if known in look.files}
+            self._masks[name] = mark, self._stated_mask(self.folder / name)
+        return self._masks[name][1]
 
     def _learn_priorities(self, look: Look) -> bool:
         changed, self._arrivals.changed = self._arrivals.changed, {}

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from daemon.arrivals import is_temporary
 from daemon.drops import Group, expected, group, is_tied, related, single
+from daemon.named_masks import with_named
+from daemon.peek import stated_mask
 from daemon.stages import Stage
 
 __all__ = ["expected", "group_of", "is_tied"]
@@ -15,5 +17,6 @@ def group_of(stage: Stage, path: Path) -> Group | None:
     names = [entry.name for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns)]
     tied = [name for name in names if is_tied(stage, name)]
     groups, _ = group(stage, related(stage, names, tied))
+    groups, _ = with_named(stage, groups, names, lambda name: stated_mask(path.with_name(name)))
     ours = (found for found in groups if path.name in found.roles.values())
     return next(ours, None if is_tied(stage, path.name) else single(stage, path.name))

@@ -47,12 +47,16 @@ def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], li
     return Photo(fitted, (width, height), notes + done)
 
 
-def read_mask(path: Path, name: str, *, photo: Photo, scaled: bool, limit: int) -> Picture:
-    """The mask of a photo, (H, W) float32 in 0..1, fitted as the photo was: `scaled`, or else trimmed.
+def read_mask(path: Path, name: str, *, limit: int) -> Picture:
+    """A mask as (H, W) float32, 0 black to 1 white. Raises InputError where it is no picture of at most `limit` pixels."""
+    return decode_mask(path, name=name, limit=limit)
 
-    Raises InputError where it is no picture, or has neither the photo's size nor the one that it was brought to.
+
+def fitted_mask(mask: Picture, name: str, *, photo: Photo, scaled: bool) -> Picture:
+    """The mask (H, W) of a photo, fitted as the photo was: `scaled`, or else trimmed.
+
+    Raises InputError where it has neither the size that the photo had nor the one that it was brought to.
     """
-    mask = decode_mask(path, name=name, limit=limit)
     height, width, _ = photo.pixels.shape
     if (found := mask.shape[::-1]) == (width, height):
         return mask

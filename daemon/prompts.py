@@ -5,6 +5,7 @@ least three `Key: value` pairs. A plain prompt can look like that by accident, s
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import check_syntax, render_loras
 from daemon.plain_yaml import parse_yaml
-from daemon.settings import layered, with_loras_cut_out
+from daemon.settings import UPSCALE_STRENGTH, layered, with_loras_cut_out
 from daemon.stages.schedulers import canonical, display
 
 PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
@@ -21,6 +22,7 @@ FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 NEGATIVE = "Negative prompt:"
 SOFTWARE = "tiffsd"
+LATENT_UPSCALER = "Latent"
 
 
 @dataclass(frozen=True)
@@ -107,12 +109,14 @@ NUMBERS: Mapping[str, tuple[str, type]] = {
     "Eta": ("eta", float),
     "Seed": ("seed", int),
     "Denoising strength": ("strength", float),
+    "Hires upscale": ("upscale", float),
+    "Hires steps": ("upscale_steps", int),
 }
 # Keys that name the software or repeat what the picture itself shows.
 SILENT = frozenset(
     {
         *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
-        *("Lora hashes", "TI hashes"),
+        *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize"),
     }
 )
 
@@ -129,6 +133,11 @@ def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ..
             settings[name] = _number(pairs[key], number, key)
     if "Size" in pairs:
         settings["width"], settings["height"] = _size(pairs["Size"])
+    second, unlike = _second_pass(settings, pairs)
+    settings |= second
+    notes += unlike
+    if second:
+        settings.pop("strength", None)
     if "Sampler" in pairs:
         settings["scheduler"] = _scheduler(pairs["Sampler"], pairs.get("Schedule type", "Automatic"))
     if int(_number(pairs.get("Clip skip", "1"), int, "Clip skip")) > 1:
@@ -139,6 +148,26 @@ def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ..
     if pairs and pairs.get("RNG") != "CPU":
         notes.append("this recipe's noise was drawn by another program, perhaps on a GPU: the same seed gives another picture here")
     return settings, tuple(notes)
+
+
+def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """A1111's hires fix, which counts the steps that are run, as our settings, which count those of the schedule; and notes."""
+    notes = []
+    upscale = settings.get("upscale")
+    if upscale is None and "Hires resize" in pairs and "width" in settings:
+        width, height = _size(pairs["Hires resize"])
+        upscale = width / settings["width"]
+        if round(upscale * settings["height"]) != height:
+            notes.append(
+                f"the recipe's 'Hires resize: {width}x{height}' crops, and tiffsd enlarges the whole picture by {upscale:g}"
+            )
+    if upscale is None:
+        return {}, notes
+    strength = settings.get("strength") or UPSCALE_STRENGTH
+    run = settings.get("upscale_steps") or settings.get("steps", 1)
+    if pairs.get("Hires upscaler", LATENT_UPSCALER) != LATENT_UPSCALER:
+        notes.append(f"the recipe was upscaled by {pairs['Hires upscaler']!r}, and tiffsd enlarges the latents, bilinear")
+    return {"upscale": upscale, "upscale_strength": strength, "upscale_steps": math.ceil(run / strength)}, notes
 
 
 def _number(text: str, number: type, key: str) -> Any:
@@ -184,6 +213,7 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "Model": recipe.get("model"),
         "VAE": recipe.get("vae"),
         "Denoising strength": recipe.get("strength"),
+        **_second_pass_pairs(recipe),
         "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
         "CFG Rescale": recipe.get("guidance_rescale") or None,
         "Eta": recipe.get("eta") or None,
@@ -195,6 +225,20 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         lines.append(f"{NEGATIVE} {recipe['negative_prompt']}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value is not None))
     return "\n".join(lines).strip()
+
+
+def _second_pass_pairs(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `_second_pass`."""
+    if "upscale" not in recipe:
+        return {}
+    strength = recipe.get("upscale_strength", UPSCALE_STRENGTH)
+    steps = recipe.get("upscale_steps") or recipe.get("steps", 1)
+    return {
+        "Denoising strength": strength,
+        "Hires upscale": recipe["upscale"],
+        "Hires steps": int(steps * strength),
+        "Hires upscaler": LATENT_UPSCALER,
+    }
 
 
 def _quoted(value: Any) -> str:

@@ -107,7 +107,9 @@ def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     painted = [str(entry.get("stage", "a stage")) for entry in history if entry.get("painted") and entry.get("stage") != "edit"]
     if painted:
         notes.append(f"latents of this picture were edited by hand before {' and '.join(painted)}: the recipe does not repeat that")
-    if any(entry.get("stage") == "encode" for entry in history):
+    if any(entry.get("stage") == "invert" for entry in history):
+        notes.append("the noise of this picture was found by inversion, and no seed draws it: the recipe starts from other noise")
+    elif any(entry.get("stage") == "encode" for entry in history):
         notes.append("this picture came from another picture: the recipe starts from noise instead")
     elif "strength" in recipe:
         notes.append("this picture was made anew from finished latents: the recipe starts from noise instead")

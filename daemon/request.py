@@ -23,7 +23,8 @@ Call = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, Facts]]
 class Request:
     """What to compute. `recipe` and `history` go on into the result, `notes` are what reading found, in sentences.
 
-    `encodes_text` says that the prompt has to go through the text stage first, because no embedding came with it.
+    `encodes_text` says that the prompt has to go through the text stage first, because no embedding came with it. `enlarged` is how
+    much larger the latents are than those of the first pass where this is the second, `enlarges_next` says that one is to follow.
     """
 
     stage: str
@@ -34,18 +35,31 @@ class Request:
     history: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     encodes_text: bool = False
+    enlarged: float | None = None
+    enlarges_next: bool = False
 
 
 def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Facts]:
-    """Send a request through `call`: the stage itself, and the text stage before it where needed. Returns tensors and facts."""
+    """Send a request through `call`: the stage itself, and those before it where needed. Returns tensors and facts."""
     settings = stage_settings(request, config)
-    if not request.encodes_text:
-        return call(request.stage, request.tensors, settings)
-    model = model_settings(request.settings, config, "text")
-    words, said = call("text", {}, {**settings, "seeds": [settings["seed"]], "model": model})
-    embedding = {name: words[name] for name in EMBEDDING_TENSORS if name in words}
-    tensors, facts = call(request.stage, {**request.tensors, **embedding}, settings)
-    return {**embedding, **tensors}, {**facts, "notes": [*said.get("notes", []), *facts.get("notes", [])]}
+    made: dict[str, Any] = {}
+    notes: list[str] = []
+    if request.encodes_text:
+        words, said = call("text", {}, {**settings, "seeds": [settings["seed"]], **_on("text", request, config)})
+        made |= {name: words[name] for name in EMBEDDING_TENSORS if name in words}
+        notes += said.get("notes", [])
+    if request.stage == "invert" and "picture" in request.tensors:
+        latents, said = call("encode", {"picture": request.tensors["picture"]}, {**settings, **_on("encode", request, config)})
+        made["latents"] = latents["latents"]
+        notes += said.get("notes", [])
+    given = {name: tensor for name, tensor in request.tensors.items() if name != "picture" or request.stage != "invert"}
+    tensors, facts = call(request.stage, {**given, **made}, settings)
+    return {**made, **tensors}, {**facts, "notes": [*notes, *facts.get("notes", [])]}
+
+
+def _on(stage: str, request: Request, config: Config) -> dict[str, Any]:
+    """The model of a request where another stage runs it."""
+    return {"model": model_settings(request.settings, config, stage)}
 
 
 def stage_settings(request: Request, config: Config) -> dict[str, Any]:
@@ -62,6 +76,7 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "state": header.state.value if header and header.state else None,
         "step": header.step if header else None,
         "painted": request.source.painted if request.source else 0,
+        "enlarged": request.enlarged if header and header.state is tiffsd.State.FINAL else None,
         "model": model_settings(settings, config, request.stage),
         "loras": lora_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else [],
         "textual_inversions": inversion_settings(settings, config) if request.encodes_text or request.stage == "text" else {},

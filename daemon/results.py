@@ -16,12 +16,15 @@ import numpy as np
 import tiffsd
 from daemon.books import Publication
 from daemon.config import Config
+from daemon.intake.second_pass import ENLARGED
 from daemon.names import output_name
 from daemon.picture_files import picture_files
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
 from daemon.stages import STAGES
+from daemon.stages.loop import stops_after
 
 KEEP = ".keep"
+STEPS, STEPS_FOLDER = "steps.", "steps"
 LAYOUTS = {
     tiffsd.Kind.LATENTS: tiffsd.Layout.MOSAIC,
     tiffsd.Kind.EMBEDDING: tiffsd.Layout.STRIP,
@@ -71,24 +74,59 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
             {"state": "noise", **facts},
             bench,
             recipe=recipe,
-            target=request.settings.then or "diffuse",
+            place=_place(request, request.settings.then or "diffuse", bench),
         )
     return outputs
 
 
 def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
     carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
-    together = {**carried, **tensors}
-    married, partial = "prompt_embeds" in together, facts.get("state") == "partial"
-    if request.stage == "diffuse":
-        following, hold = ("diffuse", True) if partial else ("decode", False)
-    else:
-        following, hold = ("diffuse", False) if married else ("decode", True)
-    target = request.settings.then or following
-    saved = _saved_embedding(request, together, facts, bench) if married else []
-    return saved + _artifact(
-        request, stem, together, facts, bench, recipe=request.recipe, target=target, hold=hold and request.settings.then is None
-    )
+    together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEPS)}}
+    following, hold = _next(request, facts, married="prompt_embeds" in together)
+    saved = _saved_embedding(request, together, facts, bench) if "prompt_embeds" in together else []
+    dumps = _dumps(request, stem, {**carried, **tensors}, facts, bench)
+    place = _place(request, request.settings.then or following, bench, hold=hold and request.settings.then is None)
+    return [*saved, *dumps, *_artifact(request, stem, together, facts, bench, recipe=_recipe(request, facts), place=place)]
+
+
+def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple[str, bool]:
+    """The stage that latents go to, and whether they wait there in any case."""
+    if request.stage == "diffuse" and facts.get("state") != "partial":
+        return ("diffuse" if request.enlarges_next else "decode"), False
+    if request.stage == "encode":
+        return ("diffuse", False) if married else ("decode", True)
+    return "diffuse", True
+
+
+def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of latents, with what the rest of their way still needs, and with the scheduler that an inversion was made for."""
+    ahead: dict[str, Any] = {}
+    if facts.get("state") == "partial":
+        stops = stops_after(facts["step"], request.settings.stop_at)
+        ahead = {"stop_at": stops, "dump_every": request.settings.dump_every}
+    elif request.enlarges_next:
+        ahead = {"dump_every": request.settings.dump_every}
+    chosen = {"scheduler": facts["scheduler"]} if "scheduler" in facts else {}
+    return {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
+
+
+def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    """The half-done latents of single steps, each of them whole enough to go on from."""
+    outputs = []
+    for dump in facts.get("dumps", []):
+        prefix = f"{STEPS}{dump['step']}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        carried = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors}
+        said = {**facts, **dump, "state": "partial"}
+        name = f"{stem}_step{dump['step']:0{len(str(facts['steps']))}}"
+        outputs += _artifact(request, name, {**carried, **own}, said, bench, recipe=request.recipe, place=STEPS_FOLDER)
+    return outputs
+
+
+def _place(request: Request, target: str, bench: Bench, *, hold: bool = False) -> str:
+    """The folder of a stage in which latents for it appear: its inbox, or its hold folder where a gate is closed."""
+    gate = "hold" if hold or request.settings.hold == target or bench.gated(target) else "inbox"
+    return f"{gate}/{STAGES[target].folder}"
 
 
 def _artifact(
@@ -99,13 +137,11 @@ def _artifact(
     bench: Bench,
     *,
     recipe: Mapping[str, Any],
-    target: str,
-    hold: bool = False,
+    place: str,
 ) -> list[Output]:
-    """A married latents file for a stage's folder, and its original for `.keep/`, which is published first."""
+    """A married latents file for a folder of the spool, and its original for `.keep/`, which is published first."""
     artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, tensors["latents"].shape, recipe, facts, bench), dict(tensors))
     name = output_name(stem, artifact.header.id, ".tiff")
-    gate = "hold" if hold or request.settings.hold == target or bench.gated(target) else "inbox"
     layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
 
     def write(file: BinaryIO) -> None:
@@ -113,7 +149,7 @@ def _artifact(
 
     return [
         Output(Publication(f"keep-{artifact.header.id}.tiff", KEEP, name), write),
-        Output(Publication(f"{artifact.header.id}.tiff", f"{gate}/{STAGES[target].folder}", name), write, artifact),
+        Output(Publication(f"{artifact.header.id}.tiff", place, name), write, artifact),
     ]
 
 
@@ -189,6 +225,10 @@ def _entry(request: Request, identity: str, facts: Mapping[str, Any], bench: Ben
         entry["notes"] = notes
     if request.source and request.source.painted:
         entry["painted"] = request.source.painted
+    if request.enlarged is not None:
+        entry[ENLARGED] = request.enlarged
+    if "residual" in facts:
+        entry["residual"] = facts["residual"]
     return entry
 
 

@@ -28,7 +28,7 @@ from daemon.job import run
 from daemon.names import shown
 from daemon.ops import Ops
 from daemon.outcome import Ended, Outcome
-from daemon.peek import stated_ids, stated_priority
+from daemon.peek import stated_ids, stated_mask, stated_priority
 from daemon.previews import write_index
 from daemon.retention import Retention
 from daemon.rooms import Rooms
@@ -42,7 +42,7 @@ from daemon.watch import Watcher
 log = logging.getLogger(__name__)
 
 # Downstream first: a picture that is nearly done is finished before a new one is begun.
-ORDER = ("decode", "diffuse", "encode", "text")
+ORDER = ("decode", "diffuse", "invert", "encode", "text")
 COALESCE_SECONDS = 0.05
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
@@ -110,6 +110,7 @@ class Service:
             empty_grace_seconds=watch.empty_grace_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
             stated=stated_priority,
+            stated_mask=stated_mask,
         )
 
     def start(self) -> None:

@@ -14,12 +14,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import LoraWeight, cut_loras
-from daemon.stages import STAGES
+from daemon.stages import MASK_ENDING, STAGES
 from daemon.stages.schedulers import canonical
 
 PIXELS_PER_LATENT = 8
 MOST_URGENT = 100
-MASK_ENDING = "_mask.png"
+# That of A1111's hires fix.
+UPSCALE_STRENGTH = 0.7
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 
 

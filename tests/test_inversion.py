@@ -97,7 +97,10 @@ def test_a_residual_that_can_be_seen_is_said(models: Models, folders: dict[str, 
 
 
 def test_models_that_do_not_invert_are_refused(models: Models, tmp_path: Path) -> None:
-    inpainting, clipping = tiny.stable_diffusion(tmp_path / "inpainting", inpainting=True), tiny.stable_diffusion_xl(tmp_path / "xl")
+    inpainting, clipping = (
+        tiny.stable_diffusion(tmp_path / "inpainting", inpainting=True),
+        tiny.stable_diffusion_xl(tmp_path / "xl"),
+    )
     for folder, sentence in (
         (inpainting, "'tiny' is an inpainting model, which sees a mask at each step"),
         (clipping, "the scheduler of the model 'tiny' clips the estimate of each step"),

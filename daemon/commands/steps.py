@@ -1,4 +1,4 @@
-"""Commands that run one stage on one file, without a spool: text, diffuse, decode, encode."""
+"""Commands that run one stage on one file, without a spool: text, diffuse, decode, encode, invert."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +120,32 @@ def encode(file: Path, output: str | None, config: Path | None, **given: Any) ->
         target,
         config,
         lambda chosen, show: oneshot.run("encode", {"principal": file}, given, target, config=chosen, on_progress=show),
+    )
+
+
+@click.command()
+@click.argument("name")
+@click.option("-i", "--steps", type=int, help="Steps of the diffusion loop that is to give the latents back.")
+@click.option("-g", "--guidance-scale", type=float, help="How strongly the prompt counts in it.")
+@model_option
+@click.option("-o", "--output", help="The file to write; NAME_noise.tiff where it is left out.")
+@config_option
+def invert(name: str, output: str | None, config: Path | None, **given: Any) -> None:
+    """Finished latents and embedding -> the noise that makes them.
+
+    NAME stands for NAME.tiff.
+
+    Example: tiffsd invert cat1_unet -i 20 -g 4
+    """
+    from daemon import oneshot
+
+    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_noise.tiff"))
+    members = oneshot.find_latents(name)
+    _one_shot(
+        "invert",
+        target,
+        config,
+        lambda chosen, show: oneshot.run("invert", members, given, target, config=chosen, on_progress=show),
     )
 
 

@@ -9,6 +9,7 @@ from daemon.intake.decode import read_decode
 from daemon.intake.diffuse import read_diffuse
 from daemon.intake.encode import read_encode
 from daemon.intake.files import TAKERS, Files, Shelves
+from daemon.intake.invert import read_invert
 from daemon.intake.text import read_text
 from daemon.request import Request
 
@@ -22,6 +23,6 @@ def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
     return READERS[stage](files, shelves)
 
 
-READERS = {"text": read_text, "diffuse": read_diffuse, "decode": read_decode, "encode": read_encode}
+READERS = {"text": read_text, "diffuse": read_diffuse, "decode": read_decode, "encode": read_encode, "invert": read_invert}
 
 __all__ = ["TAKERS", "Files", "Shelves", "read_request"]

@@ -2,6 +2,7 @@
 
 import tiffsd
 from daemon.intake.files import Files, Shelves, read_latents, said_by, size_of, spoken_beside
+from daemon.intake.second_pass import first_size
 from daemon.intake.settled import recipe_of, settle
 from daemon.request import Request
 from daemon.settings import layered
@@ -15,7 +16,10 @@ def read_decode(files: Files, shelves: Shelves) -> Request:
     notes = artifact.notes
     if artifact.header.state is not tiffsd.State.FINAL:
         notes += (f"these latents are {_described(artifact)}, decoded as they are",)
-    recipe = recipe_of("decode", settings, {**artifact.header.recipe, **beside})
+    recipe = {**recipe_of("decode", settings, {**artifact.header.recipe, **beside}), **first_size(artifact)}
+    if not first_size(artifact):
+        # What was to be enlarged is not, and a recipe that says so would make another picture.
+        recipe = {key: value for key, value in recipe.items() if not key.startswith("upscale")}
     said = artifact.header.recipe.get("model", settings.model)
     if said != settings.model:
         notes += (f"decoded with {settings.model!r}, while the latents were made with {said!r}: the recipe cannot repeat that",)

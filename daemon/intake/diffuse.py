@@ -1,12 +1,15 @@
 """Latents with their embedding -> a request for the diffusion loop."""
 
+from dataclasses import replace
 from typing import Any
 
 import tiffsd
 from daemon.errors import InputError
+from daemon.intake import second_pass
 from daemon.intake.embeddings import embedding_half, must_encode_text, saved_embedding
 from daemon.intake.files import Files, Notes, Shelves, read_latents, said_by, size_of, spoken_beside
-from daemon.intake.settled import recipe_of, settle, with_seed
+from daemon.intake.masks import check_named, mask_of_latents
+from daemon.intake.settled import DEPENDS_ON, recipe_of, settle, with_seed
 from daemon.names import shown, stem_of
 from daemon.request import Request
 from daemon.settings import Settings, layered
@@ -22,7 +25,11 @@ def read_diffuse(files: Files, shelves: Shelves) -> Request:
     saved, found_saved = saved_embedding(beside.get("embedding"), shelves)
     tensors = {**artifact.tensors, **half, **saved}
     encodes_text = must_encode_text(tensors, beside, files, artifact)
-    _check_startable(artifact, settings, files.name)
+    check_named(files, settings)
+    enlarges = second_pass.begins(artifact, settings, beside, files.name)
+    if not enlarges:
+        _check_startable(artifact, settings, files.name)
+    tensors |= mask_of_latents(files, artifact, limit=shelves.config.limits.pixels)
     notes = artifact.notes + found + found_saved + late
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
@@ -32,10 +39,30 @@ def read_diffuse(files: Files, shelves: Shelves) -> Request:
     if settings.seed is None:
         settings = with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
-    recipe = recipe_of("diffuse", settings, {**artifact.header.recipe, **beside})
+    recipe = {**recipe_of("diffuse", settings, {**artifact.header.recipe, **beside}), **second_pass.asked_for(settings)}
     if encodes_text:
         recipe.pop("embedding", None)
-    return Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
+    request = Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
+    if enlarges or second_pass.goes_on(artifact):
+        return _of_the_second_pass(request, beside, files.name, shelves)
+    size = second_pass.first_size(artifact)
+    return replace(request, recipe={**recipe, **size}, enlarges_next=settings.upscale is not None and not size)
+
+
+def _of_the_second_pass(request: Request, beside: dict[str, Any], name: str, shelves: Shelves) -> Request:
+    """The same request with the settings of the second pass, and the recipe of the first."""
+    assert request.source is not None
+    said = request.source.header.recipe
+    if request.source.header.state is tiffsd.State.FINAL:
+        second_pass.check_size(request.settings, name, shelves.config)
+    kept = {key: value for key, value in request.recipe.items() if key not in DEPENDS_ON["diffuse"] or key not in said}
+    return replace(
+        request,
+        settings=second_pass.settings_of(request.settings),
+        recipe={**kept, **{key: said[key] for key in DEPENDS_ON["diffuse"] if key in said}},
+        notes=request.notes + second_pass.notes_on(said, beside),
+        enlarged=request.settings.upscale,
+    )
 
 
 def _check_startable(artifact: tiffsd.Artifact, settings: Settings, name: str) -> None:

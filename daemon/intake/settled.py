@@ -11,10 +11,11 @@ from daemon.settings import Settings, checked, layered
 
 # Settings that the stage which honours them uses up; a recipe that kept them would do them again.
 USED_UP = {
-    "text": ("count", "save_embedding", "then", "strength"),
-    "diffuse": ("count", "save_embedding", "then", "stop_at"),
-    "decode": ("count", "save_embedding", "then", "priority"),
-    "encode": ("count", "save_embedding", "then"),
+    "text": ("count", "save_embedding", "then", "strength", "mask"),
+    "diffuse": ("count", "save_embedding", "then", "stop_at", "dump_every", "mask"),
+    "decode": ("count", "save_embedding", "then", "priority", "stop_at", "dump_every"),
+    "encode": ("count", "save_embedding", "then", "mask"),
+    "invert": ("count", "save_embedding", "then", "mask", "stop_at", "dump_every"),
 }
 # The values at which these settings do nothing: recorded, so that other defaults tomorrow do not change a recipe of today.
 NEUTRAL = {"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0, "loras": {}}
@@ -40,6 +41,10 @@ DEPENDS_ON = {
     ),
     "decode": ("model", "vae", "width", "height"),
     "encode": ("model", "vae", "width", "height", "seed", "strength"),
+    "invert": (
+        *("model", "vae", "width", "height", "seed", "steps", "guidance_scale", "guidance_rescale", "aesthetic_score"),
+        "prompt_influence",
+    ),
 }
 
 

@@ -102,7 +102,8 @@ def mixed(iterates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor
     normal = r @ r.T
     normal.diagonal().add_(1e-10 * normal.diagonal().mean())
     shares = torch.linalg.lstsq(normal, (r @ change.flatten().double())[:, None]).solution[:, 0]
-    return last + change - ((x + r).T @ shares).view_as(last).to(last.dtype)
+    correction: torch.Tensor = (x + r).T @ shares
+    return last + change - correction.view_as(last).to(last.dtype)
 
 
 class _Backwards:

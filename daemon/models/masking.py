@@ -37,8 +37,8 @@ class Inpainting:
 
     def packed(self, pack: Callable[[torch.Tensor], torch.Tensor]) -> Self:
         """Return the same as the loop of the family takes latents."""
-        kept = [None if part is None else pack(part) for part in (self.mask, self.picture, self.noise)]
-        return type(self)(*kept, self.seen)
+        picture, noise = (None if part is None else pack(part) for part in (self.picture, self.noise))
+        return type(self)(pack(self.mask), picture, noise, self.seen)
 
     def blended(self, latents: torch.Tensor, noised: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """Return the latents after a step, with the picture back where the mask leaves it out; `noised` adds noise to it."""

@@ -4,6 +4,7 @@
     diffuse  latents + embedding                 -> denoised latents                  -> decode
     decode   denoised latents                    -> picture                           -> pictures/
     encode   picture (and perhaps a prompt)      -> latents                           -> diffuse, or hold/3-decode
+    invert   latents or a picture, and a prompt  -> the noise that makes them         -> hold/2-diffuse
 
 The maths of a stage is the function `run` of the module of the same name: torch tensors in, torch tensors out. Nothing here imports
 torch, because the front process reads this table too (law 4).
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 LATENTS = (".tif", ".tiff")
+MASK_ENDING = "_mask.png"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ DIFFUSE = Stage(
     "diffuse",
     "2-diffuse",
     extensions=LATENTS,
-    companions=(".yaml", ".yml", ".txt", "_neg.txt", "_mask.png"),
+    companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
     instead={".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
     next="decode",
@@ -60,8 +62,16 @@ ENCODE = Stage(
     "encode",
     "encode",
     extensions=PICTURES,
-    companions=(".yaml", ".yml", ".txt", "_neg.txt", "_mask.png"),
+    companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     next="diffuse",
 )
 
-STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (TEXT, DIFFUSE, DECODE, ENCODE)}
+INVERT = Stage(
+    "invert",
+    "invert",
+    extensions=PICTURES,
+    companions=(".yaml", ".yml", ".txt", "_neg.txt"),
+    next="diffuse",
+)
+
+STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (TEXT, DIFFUSE, DECODE, ENCODE, INVERT)}

@@ -13,6 +13,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
+from daemon.models.adapters.loras import Lora
 from daemon.models.inversion import Inversion
 from daemon.models.masking import sees_masks
 from daemon.models.registry import Model, Models
@@ -52,11 +53,12 @@ def run(
     )
     if scheduler.config.get("clip_sample") or scheduler.config.get("thresholding"):
         raise InputError(
-            f"the scheduler of the model {model.name!r} clips the estimate of each step, and what is clipped cannot be found again; "
+            f"the scheduler of the model {model.name!r} clips the estimate of each step, and what is clipped cannot be found; "
             'set "clip_sample" and "thresholding" to false in its scheduler_config.json'
         )
     inversion = Inversion(scheduler, dtype=model.torch_dtype, report=progress)
-    pipe = models.pipeline(model, **{family.denoiser: models.component(model, family.denoiser)}, scheduler=inversion)
+    denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
+    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=inversion)
     noise = denoised(pipe, family, latents, embeddings_for(models, model, tensors, settings), chosen)
     found = model.finite(noise[0].float().cpu())
     return {"latents": found}, {

@@ -1,6 +1,6 @@
 """Which of the steps of a schedule run: where the loop starts and where it ends, from what the settings and the latents say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,13 +31,18 @@ def loop_of(settings: Mapping[str, Any], family: Family, notes: list[str]) -> Lo
     start = _start(settings, steps, family)
     if not 0 <= start < steps:
         raise InputError(f"nothing is left to do: the loop would start at step {start} of {steps}; {_way_out(settings)}")
-    ends = {name: settings.get(name) for name in ("stop_at", "end_at")}
-    # A file that was stopped at step 12 still carries stop_at: 12 when it goes on from there.
-    ahead = {name: int(end) for name, end in ends.items() if end is not None and end > start}
-    if ends["end_at"] is not None and "end_at" not in ahead:
-        notes.append(f"end_at {ends['end_at']} is not ahead of step {start}, where the loop starts, and was passed over")
-    end = min([steps, *ahead.values()])
-    return Loop(start, end, steps, finish=end < steps and ahead.get("end_at") == end)
+    end_at = settings.get("end_at")
+    if end_at is not None and end_at <= start:
+        notes.append(f"end_at {end_at} is not ahead of step {start}, where the loop starts, and was passed over")
+    finish_at = steps if end_at is None or end_at <= start else int(end_at)
+    end = min([steps, finish_at, *stops_after(start, settings.get("stop_at"))])
+    return Loop(start, end, steps, finish=end < steps and end == finish_at)
+
+
+def stops_after(step: int, stop_at: int | Sequence[int] | None) -> list[int]:
+    """Return those of one stop or several that are ahead of a step: a file that was stopped at step 12 still says so later."""
+    stops = stop_at if isinstance(stop_at, Sequence) else [] if stop_at is None else [stop_at]
+    return [int(stop) for stop in stops if stop > step]
 
 
 def _way_out(settings: Mapping[str, Any]) -> str:
