@@ -119,17 +119,18 @@ ATTENDING = (".to_q", ".to_k", ".to_v", ".to_out.0")
 FILES: dict[str, tuple[str, Maker]] = {
     "kohya": (
         "sd1",
-        lambda pipe: {**kohya("lora_unet_", matrices(pipe.unet, ATTENTION)), **kohya("lora_te_", text_layers(pipe.text_encoder))},
+        lambda pipe: {
+            **kohya("lora_unet_", matrices(pipe.unet, ATTENTION + CONVOLUTIONS)),
+            **kohya("lora_te_", text_layers(pipe.text_encoder)),
+        },
     ),
-    "kohya-without-alpha": ("sd1", lambda pipe: kohya("lora_unet_", matrices(pipe.unet, ATTENTION), alpha=None)),
-    "kohya-convolutions": ("sd1", lambda pipe: kohya("lora_unet_", matrices(pipe.unet, ATTENTION + CONVOLUTIONS))),
+    "kohya-without-alpha": ("sd1", lambda pipe: kohya("lora_te_", text_layers(pipe.text_encoder), alpha=None)),
     "peft": (
         "sd1",
         lambda pipe: {**peft("unet.", matrices(pipe.unet, ATTENTION)), **peft("text_encoder.", text_layers(pipe.text_encoder))},
     ),
     "old-diffusers": ("sd1", lambda pipe: peft("unet.", matrices(pipe.unet, ATTENTION), "lora.down", "lora.up")),
     "processors": ("sd1", lambda pipe: of_processors(matrices(pipe.unet, ATTENDING))),
-    "text-alone": ("sd1", lambda pipe: kohya("lora_te_", text_layers(pipe.text_encoder))),
     "kohya-xl": (
         "sdxl",
         lambda pipe: {
@@ -307,6 +308,16 @@ def test_matrices_that_the_release_keeps_in_one_are_parted(
             wanted = torch.cat([*reversed(wanted.chunk(2))])
         added = torch.cat([merged[f"{place}.weight"] - plain[f"{place}.weight"] for place in places[name]])
         assert torch.allclose(added, wanted, atol=1e-5), name
+
+
+@pytest.mark.parametrize("prefix", ["lora_te2_", "lora_te3_"])
+def test_a_t5_is_changed_too(models: Models, folders: dict[str, Path], tmp_path: Path, prefix: str) -> None:
+    pipe = pipeline(folders["flux"])
+    layers = matrices(pipe.text_encoder_2, (".q", ".wi", ".wo"))
+    merged = ours(models, folders["flux"], Lora("a", str(written(tmp_path / "a.safetensors", kohya(prefix, layers, alpha=2.0)))))
+    for name, (down, up) in layers.items():
+        plain = pipe.text_encoder_2.get_submodule(name).weight
+        assert torch.equal(merged["text_encoder_2"][f"{name}.weight"], plain + (up @ down) * 0.5)
 
 
 def test_convolutions_taken_apart_three_times_are_put_together(models: Models, folders: dict[str, Path], tmp_path: Path) -> None:

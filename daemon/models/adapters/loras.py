@@ -94,16 +94,14 @@ def changes(loras: Sequence[Lora], component: str, family: Family, model: str) -
     """Return what LoRAs do to a component of a model of this family: nothing, where their weight is 0 or they leave it alone.
 
     Raises InputError where one cannot be read, or changes a part that such a model does not have."""
-    part, found = part_of(component, family), []
+    known, found = {part for name in family.components for part in _names(name, family)}, []
     for lora in loras:
-        parts = {part_of(name, family) for name in family.components}
-        changed = matrices_of(lora.name, Path(lora.path))
-        for other in changed.keys() - parts:
+        path, weight = Path(lora.path), lora.denoiser if component == family.denoiser else lora.text
+        changed = matrices_of(lora.name, path)
+        for other in sorted(changed.keys() - known):
             raise InputError(f"{misfit(lora.name, model)} it changes a {other}, and {family.name} has none")
-        weight = lora.denoiser if part == DENOISER else lora.text
-        if weight and part in changed:
-            status = Path(lora.path).stat()
-            found.append(Change(lora.name, Path(lora.path), status.st_mtime_ns, status.st_size, part, weight))
+        parts = [part for part in _names(component, family) if weight and part in changed]
+        found += [Change(lora.name, path, path.stat().st_mtime_ns, path.stat().st_size, part, weight) for part in parts]
     return tuple(found)
 
 
@@ -112,11 +110,11 @@ def misfit(name: str, model: str) -> str:
     return f"the LoRA {name!r} does not fit the model {model!r}; name one that was made for it, or none (`loras: {{}}`):"
 
 
-def part_of(component: str, family: Family) -> str:
-    """Return what the files of LoRAs mean by a component."""
+def _names(component: str, family: Family) -> tuple[str, ...]:
+    """What files call a component: trainers number a T5 as the third encoder, or as it comes."""
     if component == family.denoiser:
-        return DENOISER
-    return T5_ENCODER if family.components[component] == T5 else component
+        return (DENOISER,)
+    return (component, T5_ENCODER) if family.components[component] == T5 else (component,)
 
 
 def matrices_of(name: str, path: Path) -> Mapping[str, Mapping[str, Matrices]]:
