@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 import tiffsd
 from daemon.config import Config
-from daemon.models.prompt_grammar import named_inversions
+from daemon.models.prompt_grammar import named_textual_inversions
 from daemon.settings import Settings
 
-ADAPTED = ("text", "diffuse")
+ADAPTED = ("text", "diffuse", "invert")
 """The stages that run a part of the model which LoRAs change."""
 EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
 Tensors = Mapping[str, NDArray[Any]]
@@ -79,7 +79,9 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
         "enlarged": request.enlarged if header and header.state is tiffsd.State.FINAL else None,
         "model": model_settings(settings, config, request.stage),
         "loras": lora_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else [],
-        "textual_inversions": inversion_settings(settings, config) if request.encodes_text or request.stage == "text" else {},
+        "textual_inversions": textual_inversion_settings(settings, config)
+        if request.encodes_text or request.stage == "text"
+        else {},
         "preview_every": config.previews.every if config.previews.enabled else None,
         "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
     }
@@ -93,10 +95,10 @@ def lora_settings(settings: Settings, config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def inversion_settings(settings: Settings, config: Config) -> dict[str, str]:
+def textual_inversion_settings(settings: Settings, config: Config) -> dict[str, str]:
     """Where the textual inversions lie that prompts name. Raises InputError for one that the configured folder does not have."""
     shelf = config.textual_inversions()
-    named, unknown = named_inversions((settings.prompt or "", settings.negative_prompt or ""), shelf)
+    named, unknown = named_textual_inversions((settings.prompt or "", settings.negative_prompt or ""), shelf)
     return {name: config.textual_inversion(name) for name in (*unknown, *named)}
 
 

@@ -144,6 +144,14 @@ def test_the_loop_takes_the_loras_of_the_latents_and_decoding_none(read: Read, c
     assert stage_settings(decoded, Config())["loras"] == []
 
 
+def test_an_inversion_of_latents_takes_their_loras(read: Read, config: Config) -> None:
+    recipe = {"prompt": "a cat", "model": "demo", "seed": 1, "steps": 4, "loras": {"fur": 0.5}}
+    request = read("invert", "cat.tiff", latents(recipe=recipe, state=tiffsd.State.FINAL))
+    assert not request.encodes_text
+    assert stage_settings(request, config)["loras"][0]["denoiser"] == 0.5
+    assert request.recipe["loras"] == {"fur": 0.5}
+
+
 def test_a_recipe_says_that_there_were_no_loras(read: Read, config: Config) -> None:
     """Otherwise defaults of tomorrow would change a recipe of today."""
     plain = read("text", "cat.txt", "a cat").recipe

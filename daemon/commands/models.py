@@ -59,7 +59,7 @@ def models(config: Path | None, as_json: bool) -> None:
 
 def list_models(config: "Config") -> list[Listed]:
     """Look at each model and VAE that the configuration names, and at what lies in its folders of adapters."""
-    from daemon.models.adapters.on_disk import examined_inversion, examined_lora
+    from daemon.models.adapters.on_disk import examined_textual_inversion, examined_lora
     from daemon.models.on_disk import examined, examined_vae
 
     network = config.compute.network
@@ -72,7 +72,7 @@ def list_models(config: "Config") -> list[Listed]:
     vaes = [_listed(name, "vae", config.vae(name), None, examined_vae, network=network) for name in config.vaes]
     loras = [_listed(name, "lora", str(path), None, examined_lora, network=False) for name, path in config.loras().items()]
     inversions = [
-        _listed(name, "textual inversion", str(path), None, examined_inversion, network=False)
+        _listed(name, "textual inversion", str(path), None, examined_textual_inversion, network=False)
         for name, path in config.textual_inversions().items()
     ]
     return [*models, *vaes, *loras, *inversions, *_missing_folders(config)]

@@ -43,7 +43,7 @@ DEPENDS_ON = {
     "encode": ("model", "vae", "width", "height", "seed", "strength"),
     "invert": (
         *("model", "vae", "width", "height", "seed", "steps", "guidance_scale", "guidance_rescale", "aesthetic_score"),
-        "prompt_influence",
+        *("prompt_influence", "loras"),
     ),
 }
 

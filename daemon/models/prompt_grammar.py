@@ -209,7 +209,7 @@ def split_names(text: str, names: Collection[str]) -> list[str | Name]:
     return [piece for piece in (*pieces, text[end:]) if piece]
 
 
-def named_inversions(prompts: Iterable[str], names: Collection[str]) -> tuple[list[str], list[str]]:
+def named_textual_inversions(prompts: Iterable[str], names: Collection[str]) -> tuple[list[str], list[str]]:
     """Those of the names that prompts hold, and the names after embedding: that are none of them."""
     texts = [words.text for prompt in prompts for section in parse_weights(prompt) for words in section]
     pieces = [piece for text in texts for piece in split_names(text, names)]

@@ -13,7 +13,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
-from daemon.models.adapters.inversions import read_inversions
+from daemon.models.adapters.textual_inversions import read_textual_inversions
 from daemon.models.adapters.loras import Lora
 from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
@@ -73,7 +73,7 @@ def _encoders(models: Models, model: Model, settings: Mapping[str, Any]) -> Enco
     names = [name for name in family.components if name.startswith("text_encoder")]
     of_t5 = [name for name in names if family.components[name] == T5_COMPONENT]
     clips = {
-        name: Clip(parts[_tokenizer_of(name)], parts[name], read_inversions(inversions, name, parts[name]))
+        name: Clip(parts[_tokenizer_of(name)], parts[name], read_textual_inversions(inversions, name, parts[name]))
         for name in names
         if name in parts and name not in of_t5
     }

@@ -11,7 +11,7 @@ from daemon.models.unreadable import Unreadable
 
 def examined_lora(path: Path) -> OnDisk:
     """Look at a LoRA; which model it fits is told when one is named with it."""
-    found = examined_inversion(path)
+    found = examined_textual_inversion(path)
     try:
         matrices_of(path.stem, path)
     except InputError as fault:
@@ -19,7 +19,7 @@ def examined_lora(path: Path) -> OnDisk:
     return found
 
 
-def examined_inversion(path: Path) -> OnDisk:
+def examined_textual_inversion(path: Path) -> OnDisk:
     """Look at a textual inversion."""
     try:
         index = index_of(path)

@@ -17,7 +17,7 @@ from daemon.models.unreadable import Unreadable
 _KEYS: Mapping[str, str] = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
 
 
-def read_inversions(paths: Mapping[str, str], component: str, encoder: Any) -> dict[str, torch.Tensor]:
+def read_textual_inversions(paths: Mapping[str, str], component: str, encoder: Any) -> dict[str, torch.Tensor]:
     """Return the vectors (n, D) of textual inversions (name to file) for a text encoder of the width D, in float32.
 
     Raises InputError where a file cannot be read, or was made for an encoder of another width."""
