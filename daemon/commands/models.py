@@ -59,7 +59,7 @@ def models(config: Path | None, as_json: bool) -> None:
 
 def list_models(config: "Config") -> list[Listed]:
     """Look at each model and VAE that the configuration names, and at what lies in its folders of adapters."""
-    from daemon.models.adapters.on_disk import examined_textual_inversion, examined_lora
+    from daemon.models.adapters.on_disk import examined_lora, examined_textual_inversion
     from daemon.models.on_disk import examined, examined_vae
 
     network = config.compute.network

@@ -13,8 +13,8 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
-from daemon.models.adapters.textual_inversions import read_textual_inversions
 from daemon.models.adapters.loras import Lora
+from daemon.models.adapters.textual_inversions import read_textual_inversions
 from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
 from daemon.models.families.family import T5 as T5_COMPONENT
