@@ -106,6 +106,14 @@ def test_crop_takes_the_region_in_pixels_of_the_picture() -> None:
     assert (after.header.sigma, after.header.step, after.header.state) == (3.0, 12, State.PARTIAL)
 
 
+def test_crop_cuts_what_belongs_to_a_mask() -> None:
+    before = half_done()
+    under = {name: before.tensors["latents"] + i for i, name in enumerate(("image_latents", "noise", "masked_image_latents"))}
+    after = edit.crop(replace(before, tensors={**before.tensors, **under}), Region(64, 48, left=16, top=8))
+    for name, whole in under.items():
+        np.testing.assert_array_equal(after.tensors[name], whole[:, 1:7, 2:10])
+
+
 def test_crop_cuts_a_mask_of_the_pictures_size_and_drops_one_of_no_size() -> None:
     plain = latents()
     large = replace(plain, tensors={**plain.tensors, "mask": np.arange(128 * 128).reshape(128, 128)})

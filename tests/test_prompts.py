@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import InputError
-from daemon.prompts import parse_prompt, render_infotext
+from daemon.prompts import Prompt, parse_prompt, render_infotext
 
 A1111 = """a cat, sitting
 on a wall
@@ -145,3 +145,38 @@ def test_front_matter_is_seen_where_a_person_sees_it(text: str) -> None:
 
 def test_empty_front_matter_is_no_front_matter() -> None:
     assert parse("---\n---\na cat") == {"prompt": "a cat"}
+
+
+HIRES = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Denoising strength: 0.7, RNG: CPU"
+
+
+def hires(more: str) -> Prompt:
+    return parse_prompt(f"{HIRES}, {more}".encode(), "cat.txt", characters=20_000)
+
+
+def test_a1111s_hires_fix_is_a_second_pass_with_as_many_steps_as_it_runs() -> None:
+    read = hires("Hires upscale: 2, Hires steps: 10, Hires upscaler: Latent")
+    wanted = {"upscale": 2.0, "upscale_strength": 0.7, "upscale_steps": 15}
+    assert {key: value for key, value in read.settings.items() if key.startswith(("upscale", "strength"))} == wanted
+    assert int(15 * 0.7) == 10
+    assert not read.notes
+    assert hires("Hires upscale: 1.5").settings["upscale_steps"] == 29
+    assert hires("Hires resize: 1024x1024").settings["upscale"] == 2.0
+
+
+def test_what_the_second_pass_cannot_do_as_the_recipe_says_is_named() -> None:
+    assert hires("Hires upscale: 2, Hires upscaler: ESRGAN_4x").notes == (
+        "the recipe was upscaled by 'ESRGAN_4x', and tiffsd enlarges the latents, bilinear",
+    )
+    assert "crops, and tiffsd enlarges the whole picture by 2" in hires("Hires resize: 1024x768").notes[0]
+    assert "Hires prompt" in hires('Hires upscale: 2, Hires prompt: "a dog"').notes[0]
+
+
+def test_a_second_pass_is_written_as_it_is_read() -> None:
+    recipe = {"prompt": "a cat", "steps": 20, "width": 512, "height": 512, "seed": 1, "scheduler": "euler_a", "guidance_scale": 7.0}
+    second = {"upscale": 2.0, "upscale_strength": 0.55, "upscale_steps": 22}
+    text = render_infotext({**recipe, **second}, "1.0")
+    assert "Denoising strength: 0.55, " in text
+    assert "Hires upscale: 2.0, Hires steps: 12, Hires upscaler: Latent" in text
+    read = parse_prompt(text.encode(), "cat.txt", characters=20_000).settings
+    assert {key: read[key] for key in second} == second

@@ -39,7 +39,12 @@ RANKS = {
     "pooled_prompt_embeds": 1,
     "negative_pooled_prompt_embeds": 1,
     "mask": 2,
+    "masked_image_latents": 3,
+    "image_latents": 3,
+    "noise": 3,
 }
+# What of a picture under a mask goes through the loop beside the latents.
+UNDER_A_MASK = ("masked_image_latents", "image_latents", "noise")
 
 
 @dataclass(frozen=True)
@@ -207,7 +212,7 @@ def _drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
     """Remove, in place, what belonged to latents that are no longer there; say what it was."""
     memory = [key for key in others if key.startswith(HISTORY_PREFIX)]
     notes = ["the scheduler's memory of its last steps does not fit the painted latents and was dropped"] * bool(memory)
-    mask = ["mask"] * (resized and "mask" in others)
+    mask = [key for key in ("mask", *UNDER_A_MASK) if resized and key in others]
     notes += ["the mask has the size of before and was dropped"] * bool(mask)
     for key in memory + mask:
         del others[key]

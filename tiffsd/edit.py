@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.artifact import HISTORY_PREFIX, Artifact, Tensors, size_of
+from tiffsd.artifact import HISTORY_PREFIX, UNDER_A_MASK, Artifact, Tensors, size_of
 from tiffsd.header import Header, new_id
 from tiffsd.region import Region, extent, pixels_per_value, window
 from tiffsd.spec import LAYOUTS, NOUNS, BadShape, BadValues, Kind, Layout, State, WrongKind
@@ -236,7 +236,12 @@ def _painted_so_far(artifact: Artifact) -> int:
 
 
 def _crop_mask(tensors: dict[str, Values], region: Region, whole: Region) -> list[str]:
-    """Crop the mask beside the canvas, in place, whether it is as large as the latents or as the picture."""
+    """Crop a mask, as large as the latents or as the picture, and what belongs to it, in place."""
+    rows = slice(region.top // 8, (region.top + region.height) // 8)
+    columns = slice(region.left // 8, (region.left + region.width) // 8)
+    for name in UNDER_A_MASK:
+        if name in tensors and tensors[name].shape[-2:] == (whole.height // 8, whole.width // 8):
+            tensors[name] = tensors[name][:, rows, columns].copy()
     mask = tensors.get("mask")
     if mask is None:
         return []

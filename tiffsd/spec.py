@@ -53,6 +53,8 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
     negative_pooled_prompt_embeds   (P,)        the same of the negative prompt
     picture                         (H, W, 3)   sRGB, 0 black, 1 white, not clamped; float32 or float16
     mask                            (h, w)      bool or float 0..1: where 1, the picture is made anew
+    masked_image_latents            (C, h, w)   the picture without what the mask covers, for models that see the mask
+    image_latents, noise            (C, h, w)   of half-done latents under a mask: the picture of before, and the noise of the loop
     generator_state                 (n,)        uint8, as torch.Generator.get_state gives it
     scheduler.NAME                  any         what a scheduler remembers between two steps, of any type
 
@@ -144,7 +146,8 @@ counts, elsewhere the value that p stands for; such pixels are "painted".
 
 Integers stand for p = n / (2^bits - 1). Painted latents MUST NOT keep `scheduler.*`: the history belongs to the
 latents that were there. If pages or rgba come back in another size, that size counts, all of it painted, `width` and
-`height` of the recipe follow in proportion, and a mask is dropped. A mosaic or strip of another size MUST be refused.
+`height` of the recipe follow in proportion, and a mask is dropped with the three tensors that belong to it. A mosaic or
+strip of another size MUST be refused.
 Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order.
 
 What the file lost, `repair` takes from the original with the same id: the same rule, with the exact tensors and the
