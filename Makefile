@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-editors test-system prove format lint types check clean
+.PHONY: help demo test test-editors test-system prove bench format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -34,6 +34,9 @@ test-system: $(VENV)/.installed-dev ## test the service in a real systemd, boote
 
 prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error and power cut, with the figures
 	@$(BIN)/python -m tests.spool.prove
+
+bench: $(VENV)/.installed-dev ## measure speed and memory beside what people would use instead; half an hour, 12 GB of disk
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 format: $(VENV)/.installed-dev ## format the code and repair what the linter can
 	@$(BIN)/ruff check --fix --quiet .

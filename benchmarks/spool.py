@@ -1,13 +1,11 @@
-"""What the folders cost, with a stage that answers at once: `python -m benchmarks.spool` prints the table.
+"""What the folders cost, with a stage that answers at once; item 10.
 
-The daemon, its spool, inotify and the files are the real ones (tests/real); figures in seconds, milliseconds and megabytes.
+The daemon, its spool, inotify and the files are the real ones (tests/real).
 """
 
-import argparse
 import os
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.figures import Figure, run
 from tests.conftest import wait_until
 from tests.real.fast_daemon import FastDaemon
 
@@ -22,6 +21,7 @@ SETTLE_SECONDS = 0.3  # as in config.yaml
 WATCH = {"rescan_seconds": 5.0, "settle_seconds": SETTLE_SECONDS, "settle_unleased_seconds": 5.0}
 JOBS = 300  # over which the cost of one is measured
 LOOK_SECONDS = 0.001
+DROPS, FEW, MANY = 300, 1000, 100_000
 
 
 @contextmanager
@@ -112,31 +112,22 @@ def idle_share(folder: Path, *, held: int, seconds: float = 20.0) -> float:
         return (processor_seconds(daemon.pid()) - before) / (time.monotonic() - began)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--drops", type=int, default=1000)
-    parser.add_argument("--files", type=int, default=100_000)
-    given = parser.parse_args()
+def figures() -> Iterator[Figure]:
+    """From a drop to its claim, backlogs, and nothing to do."""
     with tempfile.TemporaryDirectory() as place:
-        seconds = sorted(latencies(Path(place) / "drops", drops=given.drops))
-        few, many = (backlog(Path(place) / "backlog", files=files) for files in (1000, given.files))
+        seconds = sorted(latencies(Path(place) / "drops", drops=DROPS))
+        median, worst = 1000 * statistics.median(seconds), 1000 * seconds[int(len(seconds) * 0.99)]
+        yield Figure(10, f"drop to claim beyond the settle time, median of {DROPS}", median, "ms", at_most=30, headline=True)
+        yield Figure(10, "the same, 99th percentile", worst, "ms", at_most=150)
+        few, many = (backlog(Path(place) / "backlog", files=files) for files in (FEW, MANY))
+        yield Figure(10, f"start to first claim, {MANY} files waiting", many.start_seconds, "s", at_most=5)
+        yield Figure(10, "peak memory of the front process with them", many.peak_megabytes, "MB", at_most=200)
+        ratio, note = many.job_milliseconds / few.job_milliseconds, f"{few.job_milliseconds:.1f} ms with {FEW}"
+        what = f"processor time of the front process for a job, {MANY} files waiting, {FEW} = 1"
+        yield Figure(10, what, ratio, "x", at_most=1.3, note=note, headline=True)
         idle = idle_share(Path(place) / "idle", held=1000)
-    rows = [
-        (
-            f"drop to claim beyond the settle time, {given.drops} drops, median",
-            f"{statistics.median(seconds) * 1000:.1f} ms",
-            "30 ms",
-        ),
-        ("the same, 99th percentile (the line above: median)", f"{seconds[int(len(seconds) * 0.99)] * 1000:.1f} ms", "150 ms"),
-        (f"start to first claim, {given.files} files waiting", f"{many.start_seconds:.2f} s", "5 s"),
-        ("peak memory of the front process with them", f"{many.peak_megabytes:.0f} MB", "200 MB"),
-        ("processor time of the front process for one job, 1000 files waiting", f"{few.job_milliseconds:.1f} ms", ""),
-        (f"the same, {given.files} files waiting", f"{many.job_milliseconds:.1f} ms", f"{1.3 * few.job_milliseconds:.1f} ms"),
-        ("idle with 1000 files on hold", f"{idle * 1000:.2f} ms/s", "1 ms/s"),
-    ]
-    for what, figure, limit in rows:
-        sys.stdout.write(f"{what:<72}{figure:>10}{limit:>12}\n")
+        yield Figure(10, "processor time with nothing to do, 1000 files on hold", 1000 * idle, "ms/s", at_most=1)
 
 
 if __name__ == "__main__":
-    main()
+    run(figures)
