@@ -83,6 +83,33 @@ def test_each_cut_alone_is_bit_equal_too(models: Models, folders: dict[str, Path
     assert differences == dict.fromkeys(CUTS, 0.0)
 
 
+def test_of_several_stops_the_next_one_counts(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="lms", stop_at=[2, 5])
+    tensors = start(models, chosen)
+    whole, _ = diffuse.run(models, tensors, {**chosen, "stop_at": None}, quiet)
+    step: dict[str, Any] = {"state": "noise", "step": None}
+    for expected in (2, 5, STEPS):
+        out, facts = diffuse.run(models, tensors, {**chosen, **step}, quiet)
+        assert facts["step"] == expected
+        step, tensors = {"state": facts["state"], "step": facts["step"]}, through_numpy(out) | embeddings(tensors)
+    assert torch.equal(out["latents"], whole["latents"])
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("sd1", "heun"), ("sd1", "pndm"), ("sdxl", "dpmpp_2m_sde"), ("sd3", "flow_euler"), ("flux", "flow_heun")]
+)
+def test_every_dumped_step_goes_on_bit_equal(models: Models, folders: dict[str, Path], family: str, name: str) -> None:
+    chosen = settings(folders[family], scheduler=name)
+    tensors = start(models, chosen)
+    whole, facts = diffuse.run(models, tensors, {**chosen, "dump_every": 2}, quiet)
+    assert [dump["step"] for dump in facts["dumps"]] == [2, 4, 6]
+    for step in (2, 4, 6):
+        prefix = f"steps.{step}."
+        dumped = {key.removeprefix(prefix): tensor for key, tensor in whole.items() if key.startswith(prefix)}
+        rest, _ = diffuse.run(models, embeddings(tensors) | dumped, {**chosen, "state": "partial", "step": step}, quiet)
+        assert torch.equal(rest["latents"], whole["latents"])
+
+
 def test_half_done_latents_of_a_sigma_scaled_scheduler_say_their_sigma(models: Models, folders: dict[str, Path]) -> None:
     for name, scaled in (("euler", True), ("heun", True), ("lms_karras", True), ("dpmpp_2m", False), ("ddim", False)):
         chosen = settings(folders["sd1"], scheduler=name, stop_at=1)
