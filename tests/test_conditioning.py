@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from daemon.models.conditioning import CENTRED
+from daemon.models.checkpoints.vocabulary import clip_tokenizer
+from daemon.models.conditioning import CENTRED, COMMA
 from daemon.models.registry import Models
 from daemon.stages import diffuse
 from tests import tiny
@@ -96,6 +97,11 @@ def test_a_chunk_ends_after_a_comma_that_is_near_and_in_the_middle_of_words_othe
         assert torch.equal(ours, torch.cat(chunks)), cut
 
 
+def test_the_comma_is_that_of_the_real_vocabulary() -> None:
+    words = clip_tokenizer({})
+    assert words("a cat,", add_special_tokens=False).input_ids[-1] == words.convert_tokens_to_ids(COMMA) == 267
+
+
 def test_break_begins_a_new_chunk(models: Models, folders: dict[str, Path]) -> None:
     for prompt, sections in (("a cat BREAK a dog", ["a cat", "a dog"]), ("a cat BREAK", ["a cat"]), ("BREAK a cat", ["", "a cat"])):
         ours = encoded(models, folders["sd1"], prompt)["prompt_embeds"]
@@ -150,7 +156,8 @@ def test_sd3_shows_long_prompts_to_its_clips_in_chunks_and_to_its_t5_whole(model
 
 
 def test_flux_is_that_of_diffusers_also_with_long_prompts(models: Models, folders: dict[str, Path]) -> None:
-    assert_equal(encoded(models, folders["flux"], LONG), of_diffusers(folders["flux"], LONG))
+    for prompt in (LONG, 8 * LONG):
+        assert_equal(encoded(models, folders["flux"], prompt), of_diffusers(folders["flux"], prompt))
     assert_equal(encoded(models, folders["flux"], "a red BREAK cat"), of_diffusers(folders["flux"], "a red cat"))
 
 
