@@ -183,6 +183,29 @@ def test_a_model_is_put_together_from_files_of_one_component_each(specimens: Spe
     assert_same(found, specimens.expected("flux"))
 
 
+def test_a_part_that_is_quantized_is_refused_and_plain_eight_bits_are_read(specimens: Specimens, tmp_path: Path) -> None:
+    folder, weights = (
+        specimens.folder("flux"),
+        originals.t5(loaded(specimens.folder("flux"), diffusers.DiffusionPipeline).text_encoder_2),
+    )
+    eight = {name: weight.to(torch.float8_e4m3fn) for name, weight in weights.items()}
+    plain = originals.write(eight, tmp_path / "plain.safetensors")
+    scaled = originals.write({**eight, "scaled_fp8": torch.zeros(2)}, tmp_path / "scaled.safetensors")
+    found = component(specimens, Model("tiny", str(folder), parts={"text_encoder_2": str(plain)}), "text_encoder_2")
+    assert_same(found, {name: eight.get(name, eight["shared.weight"]).float() for name in found})
+    with pytest.raises(ModelMissing, match=r"scaled.safetensors is quantized with scales of its own, which is not supported"):
+        component(specimens, Model("tiny", str(folder), parts={"text_encoder_2": str(scaled)}), "text_encoder_2")
+
+
+def test_an_inpainting_model_is_told_by_its_channels(specimens: Specimens, tmp_path: Path) -> None:
+    weights = dict(specimens.weights("sd1"))
+    first = "model.diffusion_model.input_blocks.0.0.weight"
+    weights[first] = torch.randn(16, 9, 3, 3)
+    model = Model("tiny", str(originals.write(weights, tmp_path / "m.safetensors")), parts=str(specimens.configurations("sd1")))
+    assert specimens.models.denoiser_config(model)["in_channels"] == 9
+    assert torch.equal(specimens.models.component(model, "unet").conv_in.weight, weights[first])
+
+
 def test_what_a_file_lacks_comes_from_the_folder_behind_it(specimens: Specimens, tmp_path: Path) -> None:
     folder = specimens.folder("flux")
     alone = dict(originals.parts_alone(loaded(folder, diffusers.DiffusionPipeline)))["transformer"]

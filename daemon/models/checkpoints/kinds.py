@@ -58,6 +58,7 @@ _CHANNELS = {5: "depth", 7: "upscaling", 8: "InstructPix2Pix, which sees a pictu
 # The second text encoder of Flux is the third one of Stable Diffusion 3.
 _OF_FLUX = {"text_encoder": "text_encoder", "text_encoder_3": "text_encoder_2", "vae": "vae"}
 _QUANTIZED = ("scaled_fp8", ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".absmax", ".scale_weight")
+QUANTIZED = "quantized with scales of its own, which is not supported: get it in float16 or bfloat16"
 SUPPORTED = "Stable Diffusion 1, 2, XL (base and refiner), 3 and 3.5, and Flux (dev and schnell)"
 
 
@@ -111,14 +112,19 @@ def _kind(path: Path, changed_ns: int) -> Kind:
 
 def what_else(index: Index) -> str | None:
     """What a file is, in a few words with what to do, where it is no model that can be run; None where it may be one."""
-    if any(name.endswith(_QUANTIZED) for name in index):
-        return "quantized with scales of its own, which is not supported: get it in float16 or bfloat16"
+    if is_quantized(index):
+        return QUANTIZED
     for what, tells in _OTHERS.items():
         if any(name.endswith(tuple(tells)) for name in index):
             return f"{what}, no model that can be run"
     if any(name.startswith(DENOISER) or name in _DENOISERS for name in index):
         return None
     return next((what for what, tells in _ALONE.items() if any(tell in index for tell in tells)), "no model that can be run")
+
+
+def is_quantized(index: Index) -> bool:
+    """Whether the numbers mean something only together with scales beside them."""
+    return any(name.endswith(_QUANTIZED) for name in index)
 
 
 def sizes_of(component: str, index: Index) -> dict[str, Any]:

@@ -6,12 +6,16 @@ import functools
 import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import init_empty_weights
+from numpy.typing import NDArray
 
+from daemon.models.checkpoints.kinds import QUANTIZED, is_quantized
 from daemon.models.checkpoints.layouts import Incomplete, pieces_of
 from daemon.models.checkpoints.pieces import Piece
 from daemon.models.checkpoints.stored import Index, Stored
@@ -48,6 +52,8 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
 
     Raises Unreadable where the file does not hold all of it, or cannot be read."""
     index = index_of(path)
+    if is_quantized(index):
+        raise Unreadable(f"{path} is {QUANTIZED}")
     # The weights only, not the tables that a model computes for itself.
     with init_empty_weights(include_buffers=False):
         part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
@@ -101,14 +107,21 @@ def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
 def _tensor(file: int, stored: Stored) -> torch.Tensor:
     if stored.dtype not in TYPES:
         raise Unreadable(f"its numbers are of the type {stored.dtype}, which cannot be read")
-    data = torch.empty(stored.end - stored.offset, dtype=torch.uint8)
-    rest, read = memoryview(data.numpy()), 0  # type: ignore[arg-type]
-    while read < len(rest):
-        got = os.preadv(file, [rest[read:]], stored.offset + read)
-        if not got:
-            raise Unreadable("the file ended while it was read; fetch it again")
-        read += got
-    numbers = data.view(TYPES[stored.dtype])
+    if not prod(stored.shape):
+        return torch.empty(stored.shape, dtype=TYPES[stored.dtype])
+    numbers = torch.from_numpy(_bytes(file, stored.offset, stored.end)).view(TYPES[stored.dtype])
     if stored.strides is None:
         return numbers.reshape(stored.shape)
     return numbers.as_strided(stored.shape, stored.strides).contiguous()
+
+
+def _bytes(file: int, start: int, end: int) -> NDArray[np.uint8]:
+    # Numpy's memory, because that comes in large pages.
+    data = np.empty(end - start, dtype=np.uint8)
+    whole, read = memoryview(data), 0  # type: ignore[arg-type]
+    while read < len(whole):
+        got = os.preadv(file, [whole[read:]], start + read)
+        if not got:
+            raise Unreadable("the file ended while it was read; fetch it again")
+        read += got
+    return data
