@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import tiffsd
-from tests import tiny
+from tests import originals, tiny
 from tests.parts import PROMPT, SEED, SIZE, STEPS, generator, one_piece, unpacked
 from tests.running_daemon import RunningDaemon
 
@@ -24,6 +24,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "refiner": refiner,
         "flux": tiny.flux(root / "flux"),
         "sd2": tiny.stable_diffusion(root / "sd2", version=2),
+        "single": originals.write(originals.weights(originals.folder(root / "sd1", "sd1"), "sd1"), root / "sd1.ckpt", "zip"),
     }
 
 
@@ -32,6 +33,11 @@ def daemon(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) ->
     configured: dict[str, object] = {name: {"path": str(path), "defaults": dict(SQUARE)} for name, path in models.items()}
     configured["flux"] = {"path": str(models["flux"]), "defaults": {**SQUARE, "scheduler": "flow_euler", "steps": STEPS}}
     configured["sd2"] = {"path": str(models["sd2"]), "defaults": dict(SQUARE), "prediction_type": "epsilon"}
+    configured["single"] = {
+        "path": str(models["single"]),
+        "parts": str(models["single"].with_name("sd1")),
+        "defaults": dict(SQUARE),
+    }
     stages = {"decode": {"dtype": "bfloat16"}}
     running = RunningDaemon(tmp_path_factory.mktemp("daemon"), models=configured, defaults={"model": "base"}, stages=stages)
     running.start()
@@ -75,6 +81,13 @@ def test_flux_stopped_in_the_middle_goes_on_from_its_file_to_the_bits_of_one_pie
     approve(daemon, half)
     (done,) = daemon.found("hold/3-decode/flux.*.tiff")
     np.testing.assert_array_equal(tiffsd.read(done).tensors["latents"], in_one_piece(models["flux"], "flow_euler"))
+
+
+def test_a_ckpt_gives_the_bits_of_the_folder_it_came_from(daemon: RunningDaemon, models: dict[str, Path]) -> None:
+    daemon.drop("inbox/1-text", "file.txt", prompt(model="single", steps=STEPS, scheduler="ddim", hold="decode"))
+    (held,) = daemon.found("hold/3-decode/file.*.tiff")
+    folder = models["single"].with_name("sd1")
+    np.testing.assert_array_equal(tiffsd.read(held).tensors["latents"], in_one_piece(folder, "ddim"))
 
 
 def test_the_refiner_takes_over_what_the_base_model_began(daemon: RunningDaemon) -> None:
