@@ -403,6 +403,10 @@ def one_key(file: dict[str, torch.Tensor], ending: str) -> str:
     return next(key for key in file if key.endswith(ending))
 
 
+def one_layer(file: dict[str, torch.Tensor]) -> str:
+    return one_key(file, ".alpha").removesuffix(".alpha").removeprefix("lora_unet_")
+
+
 def renamed(old: str, new: str) -> Change:
     def change(file: dict[str, torch.Tensor]) -> None:
         key = one_key(file, old)
@@ -447,6 +451,10 @@ REFUSED: dict[str, tuple[Change, list[str]]] = {
     ),
     "other width": (reshaped(".lora_down.weight", 4, 7), ["does not fit", "(8, 7)", "(8, 8)"]),
     "other rank": (reshaped(".lora_down.weight", 5, 8), ["is damaged", "(8, 4) and (5, 8)"]),
+    "twice": (
+        lambda file: file.update({f"unet.{one_layer(file)}.lora_A.weight": torch.zeros(4, 8)}),
+        ["twice, under 'lora_unet_", "and 'unet."],
+    ),
     "half": (without(".lora_up.weight"), ["only one of the two matrices"]),
     "not finite": (spoiled, ["not finite"]),
 }

@@ -130,7 +130,12 @@ def matrices_of(name: str, path: Path) -> Mapping[str, Mapping[str, Matrices]]:
         part, layer, role = _read(key, name)
         layers = found.setdefault(part, {})
         flat = layer.replace(".", "_")
-        layers[flat] = replace(layers.get(flat, Matrices(layer)), **{role: key})
+        known = layers.get(flat, Matrices(layer))
+        if getattr(known, role):
+            raise InputError(
+                f"the LoRA {name!r} changes {layer!r} twice, under {getattr(known, role)!r} and {key!r}; fetch it again"
+            )
+        layers[flat] = replace(known, **{role: key})
     alphas = _Alphas.of(path, name)
     for part, layers in found.items():
         for flat, matrices in layers.items():
