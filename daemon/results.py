@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 import tiffsd
 from daemon.books import Publication
@@ -21,7 +22,7 @@ from daemon.names import output_name
 from daemon.picture_files import picture_files
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
 from daemon.stages import STAGES
-from daemon.stages.loop import stops_after
+from daemon.stages.loop import ESTIMATE, stops_after
 
 KEEP = ".keep"
 STEPS, STEPS_FOLDER = "steps.", "steps"
@@ -140,7 +141,8 @@ def _artifact(
     place: str,
 ) -> list[Output]:
     """A married latents file for a folder of the spool, and its original for `.keep/`, which is published first."""
-    artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, tensors["latents"].shape, recipe, facts, bench), dict(tensors))
+    kept = {name: tensor for name, tensor in tensors.items() if name != ESTIMATE}
+    artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, kept["latents"].shape, recipe, facts, bench), kept)
     name = output_name(stem, artifact.header.id, ".tiff")
     layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
 
@@ -149,8 +151,16 @@ def _artifact(
 
     return [
         Output(Publication(f"keep-{artifact.header.id}.tiff", KEEP, name), write),
-        Output(Publication(f"{artifact.header.id}.tiff", place, name), write, artifact),
+        Output(Publication(f"{artifact.header.id}.tiff", place, name), write, _shown(artifact, tensors.get(ESTIMATE))),
     ]
+
+
+def _shown(artifact: tiffsd.Artifact, estimate: NDArray[Any] | None) -> tiffsd.Artifact:
+    """What a preview shows: of half-done latents the finished ones as the loop saw them there, where it did."""
+    if estimate is None or not np.isfinite(estimate).all():
+        return artifact
+    header = replace(artifact.header, state=tiffsd.State.FINAL, sigma=None)
+    return replace(artifact, header=header, tensors={**artifact.tensors, "latents": estimate})
 
 
 def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:

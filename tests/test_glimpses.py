@@ -67,6 +67,14 @@ def test_the_estimate_of_a_step_is_what_end_at_gives_there(
         torch.testing.assert_close(estimate, ended, rtol=1e-4, atol=1e-4)
 
 
+def test_half_done_latents_come_with_the_finished_ones_as_the_loop_sees_them(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["flow"], scheduler="flow_euler")
+    stopped, _ = diffuse.run(models, start(models, chosen), {**chosen, "stop_at": 3, "dump_every": 2}, quiet)
+    for name, step in (("estimate", 3), ("steps.2.estimate", 2)):
+        _, ended = watched(models, folders["flow"], scheduler="flow_euler", end_at=step)
+        torch.testing.assert_close(stopped[name], ended, rtol=1e-4, atol=1e-4)
+
+
 def test_watching_changes_no_bit_and_nobody_watches_unasked(models: Models, folders: dict[str, Path]) -> None:
     estimates, finished = watched(models, folders["epsilon"], scheduler="euler_a", preview_every=1)
     assert list(estimates) == list(range(1, STEPS))

@@ -127,7 +127,14 @@ def test_dumped_steps_are_files_that_go_on_to_the_same_picture(daemon: RunningDa
     dumps = daemon.found("steps/dumped_step*.tiff", count=2)
     assert [path.name.split(".")[0] for path in dumps] == ["dumped_step2", "dumped_step4"]
     assert [(tiffsd.inspect(path).state, tiffsd.inspect(path).step) for path in dumps] == [("partial", 2), ("partial", 4)]
+    finished = pixels(picture).reshape(16, 8, 16, 8, 3).mean(axis=(1, 3)) * 255
     for path in dumps:
+        half_done = tiffsd.read(path)
+        assert "estimate" not in half_done.tensors
+        (glance,) = daemon.found(f"previews/{path.stem}.png")
+        with Image.open(glance) as image:
+            seen = np.asarray(image)[8::16, 8::16]
+        assert np.abs(seen - finished).mean() < np.abs(tiffsd.preview.preview(half_done) - finished).mean()
         release(daemon, path)
         (again,) = daemon.found(f"pictures/{path.name.split('.')[0]}.*.png")
         np.testing.assert_array_equal(pixels(again), pixels(picture))

@@ -58,9 +58,9 @@ def run(
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=segment)
     if inpainting is not None:
         segment.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
-    halfway = Halfway(model, segment, _name(settings), loop.steps, generator, inpainting)
     unpacked = functools.partial(family.unpacked, pipe, size=size)
-    dumps = Dumps(settings.get("dump_every"), loop, halfway, unpacked)
+    halfway = Halfway(model, segment, _name(settings), loop.steps, generator, inpainting, unpacked)
+    dumps = Dumps(settings.get("dump_every"), loop, halfway)
     glimpses = Glimpses(settings.get("preview_every"), segment, loop.end, unpacked, progress)
     segment.watchers = [dumps.take, glimpses.take]
     made = denoised(pipe, family, latents, embeddings, settings, generator=generator)

@@ -1,6 +1,5 @@
 """Half-done latents as a file carries them, where the loop stops and at the steps that it dumps on its way."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,8 @@ from daemon.models.history import pack
 from daemon.models.masking import Inpainting
 from daemon.models.registry import Model
 from daemon.models.scheduling import Segment
-from daemon.stages.loop import Loop
+from daemon.stages.glimpses import Unpack, seen
+from daemon.stages.loop import ESTIMATE, Loop
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,15 @@ class Halfway:
     steps: int
     generator: torch.Generator
     inpainting: Inpainting | None
+    unpacked: Unpack
 
     def tensors(self, latents: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return all that the rest of the loop needs, beside the latents (1, C, h, w) of this moment, as copies on the CPU."""
+        """Return all that the rest of the loop needs, beside the latents (1, C, h, w) of this moment, as copies on the CPU.
+
+        Also an "estimate" (C, h, w) of the finished latents, to show what they are going to be."""
         history = pack(self.segment.history(), scheduler=self.scheduler, steps=self.steps, model=self.model.name)
         kept = {} if self.inpainting is None else self.inpainting.tensors()
-        beside = {**history, **kept, "generator_state": self.generator.get_state()}
+        beside = {**history, **kept, "generator_state": self.generator.get_state(), ESTIMATE: seen(self.segment, self.unpacked)}
         found = {"latents": self.model.finite(latents[0].float().cpu()), **beside}
         return {name: tensor.clone() for name, tensor in found.items()}
 
@@ -36,8 +39,8 @@ class Halfway:
 class Dumps:
     """The half-done latents of every so many steps: `tensors` by "steps.K.NAME", `facts` with step and sigma of each."""
 
-    def __init__(self, every: int | None, loop: Loop, halfway: Halfway, unpacked: Callable[[torch.Tensor], torch.Tensor]) -> None:
-        self._every, self._loop, self._halfway, self._unpacked = every, loop, halfway, unpacked
+    def __init__(self, every: int | None, loop: Loop, halfway: Halfway) -> None:
+        self._every, self._loop, self._halfway = every, loop, halfway
         self.tensors: dict[str, torch.Tensor] = {}
         self.facts: list[dict[str, Any]] = []
 
@@ -45,6 +48,6 @@ class Dumps:
         """Keep the latents of this step, as the loop takes them, if it is one of those asked for and not the last of all."""
         if not self._every or step % self._every or (step == self._loop.end and not self._loop.partial):
             return
-        halfway = self._halfway.tensors(self._unpacked(latents))
+        halfway = self._halfway.tensors(self._halfway.unpacked(latents))
         self.tensors |= {f"steps.{step}.{name}": tensor for name, tensor in halfway.items()}
         self.facts.append({"step": step, "sigma": self._halfway.segment.sigma()})

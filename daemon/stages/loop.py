@@ -7,6 +7,9 @@ from typing import Any
 from daemon.errors import InputError
 from daemon.models.families import Family
 
+ESTIMATE = "estimate"
+"""Beside half-done latents, the finished ones as the loop sees them there: to be shown, not kept."""
+
 
 @dataclass(frozen=True)
 class Loop:
