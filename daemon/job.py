@@ -96,7 +96,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)
     if rooms.config.previews.enabled:
-        write_previews(rooms.spool.root, [output.artifact for output in outputs if output.artifact], stem=claim.stem)
+        write_previews(rooms.spool.root, [(output.publication.name, output.artifact) for output in outputs if output.artifact])
 
 
 def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Ended:

@@ -7,7 +7,7 @@ import html
 import io
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
-from daemon.names import new_id, output_name, shown
+from daemon.names import new_id, output_name, shown, stem_of
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     return path
 
 
-def write_previews(root: Path, artifacts: Sequence[tiffsd.Artifact], *, stem: str) -> None:
-    """Write the preview of each artifact; what fails is said in the log and costs nothing else."""
-    try:
-        for artifact in artifacts:
-            write_preview(root, artifact, stem=stem)
-    except (OSError, ValueError) as error:
-        log.warning("no preview of %s: %s", shown(stem), error)
+def write_previews(root: Path, artifacts: Iterable[tuple[str, tiffsd.Artifact]]) -> None:
+    """Write the preview of each artifact, by the name of its file; what fails is said in the log and costs nothing else."""
+    for name, artifact in artifacts:
+        try:
+            write_preview(root, artifact, stem=stem_of(name))
+        except (OSError, ValueError) as error:
+            log.warning("no preview of %s: %s", shown(name), error)
 
 
 class LivePreview:

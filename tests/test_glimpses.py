@@ -13,7 +13,7 @@ from daemon.models.registry import Models
 from daemon.previews import LivePreview
 from daemon.stages import diffuse
 from tests import tiny
-from tests.parts import STEPS, settings, start
+from tests.parts import STEPS, quiet, settings, start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
