@@ -116,7 +116,10 @@ class Watch(_Section):
 
 class Compute(_Section):
     device: Device = "cpu"
+    workers: int = Field(default=1, ge=1, le=64)
     threads: int | None = Field(default=None, ge=1, le=1024)
+    batch: int = Field(default=8, ge=1, le=256)
+    compile: bool = False
     idle_seconds: float = Field(default=600.0, gt=0)
     memory_gb: float = Field(default=16.0, gt=0)
     picture_memory_gb: float = Field(default=8.0, gt=0)
@@ -217,6 +220,12 @@ class Config(_Section):
     hooks: Hooks = Hooks()
     retention: Retention = Retention()
     previews: Annotated[Previews, BeforeValidator(_enabled)] = Previews()
+
+    @property
+    def slots(self) -> int:
+        """How many jobs are in flight at most: what is computed, the next batch of fast ones, and what is read ahead."""
+        together = 2 * self.compute.batch if self.defaults.get("fast") else 1
+        return self.compute.workers * together + self.compute.ahead
 
     @property
     def spool_folder(self) -> Path:

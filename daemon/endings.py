@@ -17,11 +17,13 @@ from pathlib import Path
 
 from daemon import books, names
 from daemon.books import ClaimRecord, Failure, Publication
+from daemon.drops import Mark
 from daemon.ops import Ops
 
 IN = "in"
 OUT = "out"
 BACK = "back."
+MOST_OWN = 10_000  # results that are remembered
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Endings:
     def __init__(self, root: Path, ops: Ops) -> None:
         self.root = root
         self.moving = threading.Lock()
+        self._own: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> size, mtime_ns
         self._ops = ops
 
     def publish(self, job: Path, record: ClaimRecord, commit: tuple[list[Publication], str]) -> list[Path]:
@@ -49,7 +52,20 @@ class Endings:
     def _publish(self, job: Path, publication: Publication) -> Path | None:
         folder = self.root / publication.folder
         self.ensure(folder)  # a person may have deleted it
+        self._note_own(job / OUT / publication.source)
         return self.move(job / OUT / publication.source, folder, publication.name)
+
+    def _note_own(self, output: Path) -> None:
+        """Remember what an output is like while nobody else can have touched it."""
+        with suppress(FileNotFoundError):  # published before a crash
+            st = self._ops.lstat(output)
+            while len(self._own) >= MOST_OWN:
+                del self._own[next(iter(self._own))]
+            self._own[st.st_dev, st.st_ino] = (st.st_size, st.st_mtime_ns)
+
+    def is_own(self, mark: Mark) -> bool:
+        """Whether a file is as this daemon published it: a rename into place is whole, and any writing shows in size or time."""
+        return self._own.get(mark[:2]) == mark[2:4]
 
     def _archive(self, job: Path, record: ClaimRecord, done: Path) -> None:
         self.ensure(done)

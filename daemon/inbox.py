@@ -2,8 +2,9 @@
 
 A file is ready when its name is not that of a temporary file, it is a regular file, its size and times stood still for the
 settle time by the monotonic clock, and no writer holds it (a read lease; where the system cannot say, the longer settle time
-counts). Claims are served from the scan's order: one scan offers up to `AT_ONCE` drops and says whether there are more, so that
-what waits behind them is not even looked at. Nothing here opens a file for its content, and nothing is ever moved or deleted.
+counts). A result of the daemon's own need not stand still. Claims are served from the scan's order: one scan offers up to
+`AT_ONCE` drops and says whether there are more, so that what waits behind them is not even looked at. Nothing here opens a file for
+its content, and nothing is ever moved or deleted.
 """
 
 import math
@@ -85,7 +86,8 @@ class Inbox:
     `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
     when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused, and
     `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `stated` reads the priority
-    that a file states, `stated_mask` the name of the mask.
+    that a file states, `stated_mask` the name of the mask. `is_own` tells of a file whether it is as the daemon itself put it
+    there, whole: it need not stand still first.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Inbox:
         pair_patience_seconds: float = math.inf,
         stated: Stated = lambda _: 0,
         stated_mask: Callable[[Path], str | None] = lambda _: None,
+        is_own: Callable[[Mark], bool] = lambda _: False,
     ) -> None:
         self.stage = stage
         self.folder = folder
@@ -110,6 +113,7 @@ class Inbox:
         self._ranking = Ranking(folder, stated)
         self._stated_mask = stated_mask
         self._masks: dict[str, tuple[Mark, str | None]] = {}  # what each settings file or prompt named, when it was like that
+        self._is_own = is_own
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
 
     def scan(self, now: float) -> Scan:
@@ -167,7 +171,7 @@ class Inbox:
                 yield openers[name]
             elif name not in grouped:
                 due = look.files[name].since + self._settle_seconds
-                if now >= due:
+                if now >= due or self._is_own(look.files[name].mark):
                     yield single(self.stage, name)
                 else:
                     scan.wait(name, f"{shown(name)} has only just changed", due)
@@ -208,7 +212,7 @@ class Inbox:
     def _check_settled(self, name: str, known: Arrival, now: float) -> None:
         """Raise _NotYet while the file has not stood still for the settle time."""
         due = known.since + self._settle_seconds
-        if now < due:
+        if now < due and not self._is_own(known.mark):
             raise _NotYet(f"{shown(name)} has only just changed", due)
 
     def _complaint(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
@@ -255,7 +259,7 @@ class Inbox:
             known.since = now
             raise _NotYet(f"{shown(name)} is still being written")
         unleased_until = known.since + self._unleased_seconds
-        if written is None and now < unleased_until:
+        if written is None and now < unleased_until and not self._is_own(known.mark):
             raise _NotYet(f"{shown(name)} has only just changed", unleased_until)
         known.free = True
 

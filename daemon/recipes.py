@@ -19,7 +19,7 @@ from daemon.picture_forms import EXACT_RECIPE, INFOTEXT, PIXELS, values_digest
 from daemon.picture_parts import Form, form_of, pixels_digest
 from daemon.png_text import png_text
 from daemon.prompts import Prompt, parse_prompt
-from daemon.settings import LATER, Settings, checked
+from daemon.settings import Settings, checked
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SAVED_AGAIN = (
@@ -92,7 +92,7 @@ def _record(text: str, name: str) -> Mapping[str, Any]:
 
 def _recipe(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], name: str) -> Prompt:
     said = {key: value for key, value in recipe.items() if key not in ("hold", "strength")}
-    unknown = sorted(key for key in said if key not in Settings.model_fields and key not in LATER)
+    unknown = sorted(key for key in said if key not in Settings.model_fields)
     settings = checked({key: value for key, value in said.items() if key not in unknown}, name).given()
     notes = [f"the recipe says {shown(key)[:40]}, which this version does not know; it is passed over" for key in unknown]
     return Prompt(settings, (*notes, *unrepeatable(recipe, history)))
@@ -113,6 +113,9 @@ def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
         notes.append("this picture came from another picture: the recipe starts from noise instead")
     elif "strength" in recipe:
         notes.append("this picture was made anew from finished latents: the recipe starts from noise instead")
+    numbers = next((str(entry["numbers"])[:80] for entry in history if entry.get("numbers")), None)
+    if numbers:
+        notes.append(f"this picture was made fast, in {numbers}: made again it is the same to the eye, not to the bit")
     return notes
 
 

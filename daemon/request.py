@@ -116,4 +116,7 @@ def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, 
         "vae": config.vae(settings.vae) if settings.vae else None,
         "device": options.device,
         "network": config.compute.network,
+        # The embedding of a prompt is the same for all: it is cheap, and people keep it. An inversion is worth its exactness only.
+        "fast": bool(settings.fast) and stage not in ("text", "invert"),
+        "compiled": bool(settings.fast) and stage == "diffuse" and config.compute.compile,
     }

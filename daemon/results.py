@@ -233,6 +233,8 @@ def _entry(request: Request, identity: str, facts: Mapping[str, Any], bench: Ben
     notes = [*request.notes, *facts.get("notes", [])]
     if notes:
         entry["notes"] = notes
+    if "numbers" in facts:
+        entry["numbers"] = facts["numbers"]
     if request.source and request.source.painted:
         entry["painted"] = request.source.painted
     if request.enlarged is not None:

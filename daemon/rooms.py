@@ -17,6 +17,7 @@ from daemon.previews import LivePreview
 from daemon.request import Facts, Tensors
 from daemon.running import RunningFile
 from daemon.spool import Claim, Spool
+from daemon.stages.batching import batch_key
 
 LOOK_SECONDS = 0.2
 
@@ -67,9 +68,9 @@ class Rooms:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
         live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
         try:
-            return self._served(
-                running, self.compute.submit(stage, tensors, settings, on_progress=running.update, on_estimate=live.show)
-            )
+            key = batch_key(stage, tensors, settings)
+            submitted = self.compute.submit(stage, tensors, settings, key=key, on_progress=running.update, on_estimate=live.show)
+            return self._served(running, submitted)
         finally:
             live.end()
 

@@ -28,7 +28,7 @@ from daemon.job import run
 from daemon.names import shown
 from daemon.ops import Ops
 from daemon.outcome import Ended, Outcome
-from daemon.peek import stated_ids, stated_mask, stated_priority
+from daemon.peek import stated_ids, stated_mask, stated_model, stated_priority
 from daemon.previews import write_index
 from daemon.retention import Retention
 from daemon.rooms import Rooms
@@ -37,6 +37,7 @@ from daemon.stages import STAGES
 from daemon.status import Status, has_sign, notify, read_status, write_status
 from daemon.troubles import Retry, Troubles
 from daemon.trust import read_trusted
+from daemon.turns import Turns
 from daemon.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ LEARNING_SECONDS = 1.0  # until the next look, while there are files whose prior
 STATUS_SECONDS = 1.0
 NEEDS_RESTART = (
     *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
-    *("compute.device", "compute.threads", "compute.idle_seconds", "compute.memory_gb", "compute.ahead"),
+    *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
 )
 # How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
 DRAIN_SECONDS = 20.0
@@ -75,12 +76,14 @@ class Service:
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
         self.compute = Local(
             device=config.compute.device,
+            workers=config.compute.workers,
             threads=config.compute.threads,
+            batch=config.compute.batch,
             idle_seconds=config.compute.idle_seconds,
             budget_bytes=int(config.compute.memory_gb * 1e9),
         )
         self.retention = Retention(root, Ops(), limits=lambda: self.config.retention, ids=stated_ids)
-        self.slots = 1 + config.compute.ahead
+        self.slots = config.slots
         self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan
         self._stopping = False
@@ -91,6 +94,7 @@ class Service:
         self._jobs: dict[Future[Ended], Claim] = {}
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
+        self._turns = Turns(stated_model, stated_priority, config=lambda: self.config)
         self._troubles = Troubles()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
@@ -111,6 +115,7 @@ class Service:
             pair_patience_seconds=watch.pair_patience_hours * 3600,
             stated=stated_priority,
             stated_mask=stated_mask,
+            is_own=self.spool.is_own,
         )
 
     def start(self) -> None:
@@ -262,12 +267,14 @@ class Service:
             self._troubles.note(stage, f"{UNREFUSED}: {error}", now)
 
     def _claim(self, now: float) -> None:
-        for name in ORDER:
-            ready = self._ready[name]
-            while ready and len(self._jobs) < self.slots and not self._stopping and not self._troubles.rests(name, now):
-                self._claim_one(name, ready.popleft(), now)
-            if not ready and not self._troubles.rests(name, now) and name in self._scans and self._scans[name].more:
-                self._next_scan = now
+        while len(self._jobs) < self.slots and not self._stopping:
+            able = {name: self._ready[name] for name in ORDER if not self._troubles.rests(name, now)}
+            turn = self._turns.take(able, now)
+            if turn is None:
+                break
+            self._claim_one(*turn, now)
+        if any(scan.more and not (self._ready[name] or self._troubles.rests(name, now)) for name, scan in self._scans.items()):
+            self._next_scan = now
 
     def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
         try:

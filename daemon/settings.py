@@ -119,6 +119,7 @@ class Settings(BaseModel):
     hold: StageName | None = None
     then: StageName | None = None
     priority: int | None = Field(default=None, ge=-MOST_URGENT, le=MOST_URGENT)
+    fast: bool | None = None
     layout: str | None = Field(default=None, pattern="^(mosaic|pages|rgba)$")
 
     def given(self) -> dict[str, Any]:
@@ -126,16 +127,10 @@ class Settings(BaseModel):
         return self.model_dump(exclude_none=True)
 
 
-# Words of the vocabulary whose part of the house is not built yet: refused, because ignoring them would make another picture.
-LATER = frozenset({"fast"})
-
-
 def checked(values: Mapping[str, Any], where: str) -> Settings:
     """Validate settings; `where` names the file they stand in. Raises InputError with one sentence about the first fault."""
     values = with_loras_cut_out(values, where)
     for key in values:
-        if key in LATER:
-            raise InputError(f"{where}: the setting '{key}' is known, but this version of tiffsd cannot do it yet; remove the line")
         if key not in Settings.model_fields:
             raise InputError(f"{where}: '{key}' is no setting{_nearest(str(key))}; known are {', '.join(Settings.model_fields)}")
     try:

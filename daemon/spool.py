@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 from daemon import books, failures, holds, names, tree
 from daemon.books import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
 from daemon.claims import Claim, record_of, record_of_drop
-from daemon.drops import Drop
+from daemon.drops import Drop, Mark
 from daemon.endings import IN, OUT, Endings
 from daemon.names import stem_of
 from daemon.ops import Ops
@@ -140,6 +140,10 @@ class Spool:
         attempts = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
         members = {role: job / IN / name for role, name in record.names.items()}
         return Claim(job.name, record.stage, record.stem, record.id, members, dict(record.names), attempts)
+
+    def is_own(self, mark: Mark) -> bool:
+        """Whether a file, by what it is like, is a result of this daemon's as it was published, so that it is whole."""
+        return self._endings.is_own(mark)
 
     def settled(self, claim: Claim) -> bool | None:
         """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.

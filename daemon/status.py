@@ -61,7 +61,8 @@ class Status:
         text = f"{len(self.running)} running, {waiting} waiting, {held} on hold, {self.done_today} done today, {failed} failed"
         troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
         interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
-        return "; ".join([text, *interrupted, *troubles, *self.complaints])
+        fast = [f"fast pictures in {self.worker.get('numbers')}"] * ("numbers" in self.worker)
+        return "; ".join([text, *fast, *interrupted, *troubles, *self.complaints])
 
     def well(self) -> bool:
         """Whether nothing asks for a person: no stage in trouble, and no complaint."""

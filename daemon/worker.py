@@ -1,11 +1,12 @@
 """What runs inside a worker process: one call after the other comes in by a pipe, its progress and its outcome go out.
 
-    in    ("run", id, stage, arrays, settings)   ("cancel", id)
+    in    ("run", stage, [(id, arrays, settings), ...])   ("cancel", id)
     out   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
           ("failed", id, kind, sentence, traceback)
 
-Arrays are numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a
-terminal or systemd send to the whole group: the parent decides when a job stops.
+Several calls in one message run as one batch; where that fails, each runs alone and fails, or not, for itself. A message may come
+while another is worked on: it waits. Arrays are numpy on the pipe and torch inside. The process ends when its parent does. It
+ignores SIGINT and SIGTERM, which a terminal or systemd send to the whole group: the parent decides when a job stops.
 """
 
 import ctypes
@@ -14,7 +15,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
 Arrays = Mapping[str, NDArray[Any]]
+Job = tuple[int, Arrays, Mapping[str, Any]]
 
 PR_SET_PDEATHSIG = 1
 
@@ -41,53 +44,80 @@ class Worker:
 
         self._pipe = pipe
         self._models = Models(budget_bytes)
+        self._waiting: deque[tuple[str, list[Job]]] = deque()
         self._cancelled: set[int] = set()
 
     def serve(self) -> None:
         while True:
-            self._take(self._pipe.recv())
+            while self._pipe.poll() or not self._waiting:
+                self._take(self._pipe.recv())
+            stage, jobs = self._waiting.popleft()
+            for answer in self._answers(stage, jobs):
+                self._pipe.send(answer)
 
     def _take(self, message: tuple[Any, ...]) -> None:
         if message[0] == "cancel":
             self._cancelled.add(message[1])
         else:
-            self._pipe.send(self._answer(*message[1:]))
+            self._waiting.append((message[1], message[2]))
 
-    def _answer(self, call: int, stage: str, arrays: Arrays, settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _answers(self, stage: str, jobs: Sequence[Job]) -> Iterator[tuple[Any, ...]]:
+        together = self._answer(stage, jobs)
+        if len(jobs) > 1 and together[0][0] == "failed":
+            yield from (self._answer(stage, [job])[0] for job in jobs)
+        else:
+            yield from together
+
+    def _answer(self, stage: str, jobs: Sequence[Job]) -> list[tuple[Any, ...]]:
+        """What came of jobs that run as one: an answer for each, or one failure for all."""
         import torch
 
-        def progress(step: int, steps: int, estimate: "torch.Tensor | None" = None, /) -> None:
-            if estimate is not None:
-                self._pipe.send(("estimate", call, estimate.numpy()))
-            self._pipe.send(("progress", call, step, steps))
-            while self._pipe.poll():
-                self._take(self._pipe.recv())
-            if call in self._cancelled:
-                raise Cancelled("the job was cancelled")
+        numbers = [number for number, _, _ in jobs]
 
+        def progress(step: int, steps: int, estimate: "torch.Tensor | None" = None, /) -> None:
+            for number in numbers:
+                if estimate is not None:
+                    self._pipe.send(("estimate", number, estimate.numpy()))
+                self._pipe.send(("progress", number, step, steps))
+            self._check_wanted(numbers)
+
+        call = numbers[0]
         try:
-            return ("done", call, *self._run(stage, arrays, settings, progress))
+            self._check_wanted(numbers)
+            return [("done", number, *result) for number, result in zip(numbers, self._run(stage, jobs, progress), strict=True)]
         except DaemonError as error:
-            return self._failed(call, type(error).__name__, str(error))
+            return [self._failed(call, type(error).__name__, str(error))]
         except (EOFError, ConnectionError):
             raise
         except (MemoryError, torch.OutOfMemoryError) as error:
-            return self._out_of_memory(call, error)
+            return [self._out_of_memory(call, error)]
         # The border of the process: what cannot cross it as an exception crosses it as a message, and job.py sorts it.
         except Exception as error:  # noqa: BLE001
             if "allocate memory" in str(error) or "not enough memory" in str(error):
-                return self._out_of_memory(call, error)
+                return [self._out_of_memory(call, error)]
             kind = "OSError" if isinstance(error, OSError) else type(error).__name__
-            return self._failed(call, kind, f"{type(error).__name__}: {error}")
+            return [self._failed(call, kind, f"{type(error).__name__}: {error}")]
 
-    def _run(self, stage: str, arrays: Arrays, settings: Mapping[str, Any], progress: Any) -> tuple[Any, Any]:
+    def _check_wanted(self, numbers: Sequence[int]) -> None:
+        while self._pipe.poll():
+            self._take(self._pipe.recv())
+        if self._cancelled.issuperset(numbers):
+            raise Cancelled("the job was cancelled")
+
+    def _run(self, stage: str, jobs: Sequence[Job], progress: Any) -> list[tuple[Any, Any]]:
         import torch
 
+        from daemon.models.numbers import said_of
+
         module = importlib.import_module(f"daemon.stages.{stage}")
-        tensors = {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
+        tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
         with torch.no_grad():
-            out, facts = module.run(self._models, tensors, settings, progress)
-        return {name: tensor.numpy() for name, tensor in out.items()}, facts
+            if len(jobs) > 1:
+                done = module.run_together(self._models, tensors, [settings for _, _, settings in jobs], progress)
+            else:
+                done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
+        said = said_of(jobs[0][2], len(jobs))
+        return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
 
     def _out_of_memory(self, call: int, error: BaseException) -> tuple[Any, ...]:
         failed = self._failed(call, "OutOfMemory", f"the device had not enough memory for this job ({_first_line(error)})")
@@ -96,6 +126,12 @@ class Worker:
 
     def _failed(self, call: int, kind: str, sentence: str) -> tuple[Any, ...]:
         return "failed", call, kind, sentence, traceback.format_exc()
+
+
+def _as_tensors(arrays: Arrays) -> "dict[str, torch.Tensor]":
+    import torch
+
+    return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
 
 
 def _first_line(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon import lease
-from daemon.drops import PRINCIPAL, group
+from daemon.drops import PRINCIPAL, Mark, group
 from daemon.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
 
@@ -536,3 +536,19 @@ def test_ten_thousand_waiting_files_are_cheap(tmp_path: Path, inbox_of: MakeInbo
     for now in range(10):
         inbox.scan(200.0 + now)
     assert time.process_time() - before < 1.0
+
+
+def test_a_result_of_the_daemons_own_need_not_stand_still(tmp_path: Path) -> None:
+    own: set[Mark] = set()
+    times = {"settle_seconds": SETTLE, "settle_unleased_seconds": UNLEASED, "empty_grace_seconds": 9.0}
+    inbox = Inbox(STAGES["diffuse"], tmp_path, is_own=own.__contains__, **times)
+    path = tmp_path / "cat.0a1b2c3d.tiff"
+    path.write_bytes(b"whole")
+    assert inbox.scan(0.0).ready == []
+    st = path.stat()
+    own.add((st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns))
+    with path.open("ab"):
+        assert inbox.scan(0.01).ready == [], "a writer is looked for all the same"
+    assert [drop.stem for drop in inbox.scan(0.02).ready] == ["cat"]
+    path.write_bytes(b"and somebody wrote into it")
+    assert inbox.scan(0.03).ready == []

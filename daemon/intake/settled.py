@@ -18,7 +18,10 @@ USED_UP = {
     "invert": ("count", "save_embedding", "then", "mask", "stop_at", "dump_every"),
 }
 # The values at which these settings do nothing: recorded, so that other defaults tomorrow do not change a recipe of today.
-NEUTRAL = {"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0, "loras": {}}
+NEUTRAL = {
+    **{"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0},
+    **{"loras": {}, "fast": False},
+}
 # What a stage's result depends on: recorded also where it came from the defaults, which may be others tomorrow.
 DEPENDS_ON = {
     "text": ("model", "vae", "width", "height", "clip_skip", "loras"),
@@ -37,10 +40,10 @@ DEPENDS_ON = {
             "end_at",
             "aesthetic_score",
         ),
-        *("prompt_influence", "latent_influence", "loras"),
+        *("prompt_influence", "latent_influence", "loras", "fast"),
     ),
-    "decode": ("model", "vae", "width", "height"),
-    "encode": ("model", "vae", "width", "height", "seed", "strength"),
+    "decode": ("model", "vae", "width", "height", "fast"),
+    "encode": ("model", "vae", "width", "height", "seed", "strength", "fast"),
     "invert": (
         *("model", "vae", "width", "height", "seed", "steps", "guidance_scale", "guidance_rescale", "aesthetic_score"),
         *("prompt_influence", "loras"),

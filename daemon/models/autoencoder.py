@@ -20,7 +20,7 @@ def precise(models: Models, model: Model, work: Callable[[Any], torch.Tensor], n
     result = work(vae)
     if vae.dtype is torch.float16 and not bool(torch.isfinite(result).all()):
         notes.append("the VAE overflowed in float16 and was run in float32")
-        model = replace(model, dtype="float32")
+        model = replace(model, dtype="float32", fast=False)
         result = work(models.component(model, "vae"))
     return model.finite(result)
 

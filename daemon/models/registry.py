@@ -4,6 +4,7 @@ In which form a model lies there is the business of `sources`. Nothing is loaded
 UNet."""
 
 import gc
+import inspect
 import logging
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -21,6 +22,8 @@ from daemon.models.adapters.loras import Change, Lora, changes
 from daemon.models.adapters.merging import merge
 from daemon.models.families import Family
 from daemon.models.folders import INDEX, is_tokenizer
+from daemon.models.numbers import numbers_of
+from daemon.models.remembered import Embeddings
 from daemon.models.sources import Part, Parts, Source, source_of
 from daemon.models.unreadable import Unreadable
 
@@ -45,7 +48,8 @@ class Model:
 
     `path` is a folder, a single file or a hub id, `vae` one that replaces the model's own VAE, `parts` what else it is put together
     from (`sources.source_of`), `dtype` one of DTYPES. `prediction_type` is what the denoiser was trained to predict ("epsilon",
-    "v_prediction"), where the model says it wrong.
+    "v_prediction"), where the model says it wrong. `fast` lets the device have the numbers that it computes fastest in, and
+    `compiled` lets torch compile the denoiser.
     """
 
     name: str
@@ -56,6 +60,8 @@ class Model:
     network: bool = False
     prediction_type: str | None = None
     parts: Parts | None = field(default=None, hash=False)
+    fast: bool = False
+    compiled: bool = False
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -66,7 +72,7 @@ class Model:
     def torch_dtype(self) -> torch.dtype:
         if self.dtype not in DTYPES:
             raise ModelMissing(f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}")
-        return DTYPES[self.dtype]
+        return numbers_of(self.device, self.dtype).dtype if self.fast else DTYPES[self.dtype]
 
     def check_device(self) -> None:
         """Raise ModelMissing where torch does not find the device."""
@@ -99,6 +105,8 @@ class _Key(NamedTuple):
     name: str
     device: str
     dtype: torch.dtype
+    fast: bool
+    compiled: bool
     loras: tuple[Change, ...] = ()
 
 
@@ -108,6 +116,7 @@ class Models:
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
+        self.embeddings = Embeddings()
 
     def component(self, model: Model, name: str, loras: Sequence[Lora] = ()) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
@@ -119,7 +128,7 @@ class Models:
         changed = changes(loras, name, self.family(model), model.name) if loras else ()
         with _Reading(model, name):
             part = model.source().part(name)
-            key = _Key(part.identity, name, model.device, model.torch_dtype, changed)
+            key = _Key(part.identity, name, model.device, model.torch_dtype, model.fast, model.compiled, changed)
             if key not in self._warm:
                 self._let_go(key)
                 self._make_room(part.weights_bytes)
@@ -142,7 +151,7 @@ class Models:
         """Return the VAE, in float32 where it does not stand the half precision of the model."""
         upcast = self.family(model).overflows and self.config(model, "vae").get("force_upcast", True)
         half = model.torch_dtype is torch.float16
-        return self.component(replace(model, dtype="float32") if half and upcast else model, "vae")
+        return self.component(replace(model, dtype="float32", fast=False) if half and upcast else model, "vae")
 
     def pipeline(self, model: Model, **parts: Any) -> Any:
         """Return the model's diffusers pipeline with only these parts in it, all others None."""
@@ -191,7 +200,15 @@ class Models:
         model.check_device()
         logger.info("loading the %s of %s", name, model.name)
         loaded = part.load(model.torch_dtype)
-        return loaded.to(model.device) if isinstance(loaded, torch.nn.Module) else loaded
+        if not isinstance(loaded, torch.nn.Module):
+            return loaded
+        loaded.to(model.device)
+        if model.fast:
+            loaded.to(memory_format=numbers_of(model.device, model.dtype).memory_format)  # type: ignore[call-overload]
+        if model.compiled and name == model.source().family().denoiser:
+            loaded.compile()
+        _keep_signatures(loaded)
+        return loaded
 
     def _let_go(self, key: _Key) -> None:
         """Let go of the same component with other LoRAs."""
@@ -234,6 +251,13 @@ class _Reading:
         if isinstance(error, Unreadable):
             return f"{start} {error}"
         return f"{start} its {self._what} is not readable ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
+
+
+def _keep_signatures(part: torch.nn.Module) -> None:
+    """Note on each attention processor the signature that diffusers asks for at every call, which takes as long as some layers."""
+    for processor in getattr(part, "attn_processors", {}).values():
+        call: Any = type(processor).__call__
+        call.__signature__ = inspect.signature(call)
 
 
 def _loaded_bytes(part: Any) -> int:

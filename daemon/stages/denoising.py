@@ -18,9 +18,9 @@ def denoised(
     embeddings: Mapping[str, torch.Tensor],
     settings: Mapping[str, Any],
     *,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | list[torch.Generator] | None = None,
 ) -> torch.Tensor:
-    """Return what the loop of the pipeline makes of latents (1, C, h, w), in the same shape."""
+    """Return what the loop of the pipeline makes of latents (N, C, h, w), in the same shape, with a generator for each of N."""
     height, width = latents.shape[-2:]
     size = {"height": height * pipe.vae_scale_factor, "width": width * pipe.vae_scale_factor}
     made: torch.Tensor = pipe(

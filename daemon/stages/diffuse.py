@@ -7,7 +7,7 @@ ends is the business of the Segment around the scheduler.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,6 +73,29 @@ def run(
         "notes": notes,
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
+
+
+@torch.no_grad()
+def run_together(
+    models: Models, tensors: Sequence[Mapping[str, torch.Tensor]], settings: Sequence[Mapping[str, Any]], progress: Progress
+) -> list[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
+    """Denoise the noise of several pictures as one batch, each with its own random numbers; the settings are of one batch key
+    (`stages/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
+    first, model = settings[0], Model.of(settings[0])
+    family, notes = models.family(model), list[str]()
+    notes += family.notes_on({"guidance_rescale": first.get("guidance_rescale")})
+    loop = loop_of(first, family, notes)
+    found = [embeddings_for(models, model, own, first) for own in tensors]
+    embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
+    noises = [latents_for(models, model, own, first) for own in tensors]
+    size = (noises[0].shape[2], noises[0].shape[3])
+    segment = _segment(models, tensors[0], first, loop, size, notes, progress)
+    generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
+    denoiser = models.component(model, family.denoiser, Lora.all_of(first))
+    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=segment)
+    made = denoised(pipe, family, segment.scaled(torch.cat(noises)), embeddings, first, generator=generators)
+    facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes}
+    return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
 
 def _begun(

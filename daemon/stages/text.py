@@ -6,7 +6,7 @@ runs in and on: the draws of smaller types are roundings of it.
     N pictures   C latent channels   h, w latent height and width   T tokens   D width of a token   P width of the pooled embedding
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,9 +18,11 @@ from daemon.models.adapters.textual_inversions import read_textual_inversions
 from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
 from daemon.models.families.family import T5 as T5_COMPONENT
-from daemon.models.prompt_grammar import parse_weights
+from daemon.models.prompt_grammar import Sections, parse_weights
 from daemon.models.registry import Model, Models
 
+Embedding = Mapping[str, torch.Tensor]
+Remembering = Callable[[Hashable, Callable[[], Embedding]], Embedding]
 ONE_LAYER = 1
 """The `clip_skip` that skips nothing."""
 
@@ -42,8 +44,9 @@ def run(
     model = Model.of(settings)
     family = models.family(model)
     width, height, shape = _size(models, model, settings)
-    encoders = _encoders(models, model, settings)
-    embeddings = _embeddings(encoders, family, models.index(model), settings)
+    parts = models.text_parts(model, Lora.all_of(settings))
+    encoders = _encoders(models, model, parts, settings)
+    embeddings = _embeddings(encoders, family, models.index(model), settings, _remembering(models, parts, settings))
     latents, states = _noise(settings["seeds"], shape)
     progress(1, 1)
     skips = (settings.get("clip_skip") or ONE_LAYER) > ONE_LAYER
@@ -67,8 +70,8 @@ def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[in
     return width, height, (family.channels(denoiser), height // factor, width // factor)
 
 
-def _encoders(models: Models, model: Model, settings: Mapping[str, Any]) -> Encoders:
-    family, parts = models.family(model), models.text_parts(model, Lora.all_of(settings))
+def _encoders(models: Models, model: Model, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Encoders:
+    family = models.family(model)
     inversions = settings.get("textual_inversions") or {}
     names = [name for name in family.components if name.startswith("text_encoder")]
     of_t5 = [name for name in names if family.components[name] == T5_COMPONENT]
@@ -89,23 +92,32 @@ def _tokenizer_of(encoder: str) -> str:
     return encoder.replace("text_encoder", "tokenizer")
 
 
+def _remembering(models: Models, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Remembering:
+    """What makes an embedding, or finds it where the same encoders made it a moment ago."""
+    if settings.get("textual_inversions"):
+        return lambda _key, make: make()  # their files may change
+    encoders = [part for part in parts.values() if isinstance(part, torch.nn.Module)]
+    return lambda key, make: models.embeddings.recalled(encoders, key, make)
+
+
 def _embeddings(
-    encoders: Encoders, family: Family, index: Mapping[str, Any], settings: Mapping[str, Any]
+    encoders: Encoders, family: Family, index: Mapping[str, Any], settings: Mapping[str, Any], remembering: Remembering
 ) -> dict[str, torch.Tensor]:
     clip_skip = int(settings.get("clip_skip") or ONE_LAYER) if family.skippable else ONE_LAYER
     _check_clip_skip(encoders, family, clip_skip)
     positive, negative = (parse_weights(settings.get(name) or "") for name in ("prompt", "negative_prompt"))
     if "negative_prompt" in family.passed_over:
-        return family.encode(encoders, positive, clip_skip, 1)
+        return dict(remembering((settings["prompt"], clip_skip, 1), lambda: family.encode(encoders, positive, clip_skip, 1)))
     # Both halves go through the loop side by side, so that the shorter one is filled up to the longer.
     chunks = encoders.count_chunks(positive, negative)
-    embeddings = family.encode(encoders, positive, clip_skip, chunks)
+
+    def encode(name: str, words: Sections) -> Embedding:
+        key = (settings.get(name) or "", clip_skip, chunks)
+        return remembering(key, lambda: family.encode(encoders, words, clip_skip, chunks))
+
+    embeddings = encode("prompt", positive)
     zeros = not settings.get("negative_prompt") and family.empty_negative(index)
-    encoded = (
-        {key: torch.zeros_like(half) for key, half in embeddings.items()}
-        if zeros
-        else family.encode(encoders, negative, clip_skip, chunks)
-    )
+    encoded = {key: torch.zeros_like(half) for key, half in embeddings.items()} if zeros else encode("negative_prompt", negative)
     return {**embeddings, **{f"negative_{key}": half for key, half in encoded.items()}}
 
 

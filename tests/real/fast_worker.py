@@ -55,9 +55,10 @@ def main(pipe_fd: int, parent: int, *_: int) -> None:
         while True:
             message = pipe.recv()
             if message[0] == "run":
-                _, call, stage, arrays, settings = message
+                _, stage, jobs = message
                 facts = {"state": "final"} if stage in {"diffuse", "encode"} else {}
-                pipe.send(("done", call, STAGES[stage](arrays, settings), facts))
+                for call, arrays, settings in jobs:
+                    pipe.send(("done", call, STAGES[stage](arrays, settings), facts))
 
 
 if __name__ == "__main__":

@@ -134,3 +134,19 @@ def test_nobody_claims_an_output_before_all_are_durable(root: Path) -> None:
     producer.join()
     consumer.join()
     assert claims[0] is not None
+
+
+def test_the_spool_knows_its_own_results_until_somebody_writes_into_them(root: Path, spool: Spool) -> None:
+    stranger = drop(root, "cat.tiff")
+    result = complete(spool, claim_one(spool))[0]
+
+    def is_own(path: Path) -> bool:
+        st = path.stat()
+        return spool.is_own((st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns))
+
+    assert is_own(result)
+    held = result.rename(root / "hold" / FOLDERS["decode"] / result.name)
+    assert is_own(held), "a person may move it about"
+    held.write_bytes(b"output two")
+    assert not is_own(held)
+    assert not is_own(drop(root, stranger.name))

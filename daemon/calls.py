@@ -1,0 +1,122 @@
+"""Calls to the compute side, and the queue they wait in: in the order of submission, those of one batch key together."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from daemon import errors
+from daemon.errors import DaemonError
+
+Arrays = Mapping[str, NDArray[Any]]
+Facts = Mapping[str, Any]
+Result = tuple[Arrays, Facts]
+OnProgress = Callable[[int, int], None]
+OnEstimate = Callable[[NDArray[np.float32]], None]
+
+
+class StageError(Exception):
+    """A stage raised what it should not have: we are at fault. The worker's traceback is in the notes."""
+
+
+class Call:
+    """One submitted call; `future` gives (arrays, facts), or raises what the stage raised.
+
+    Calls of an equal `key` may be computed together; None is for one that must run alone.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        stage: str,
+        arrays: Arrays,
+        settings: Mapping[str, Any],
+        *,
+        key: str | None,
+        on_progress: OnProgress | None,
+        on_estimate: OnEstimate | None,
+        cancel: Callable[["Call", Exception], None],
+    ) -> None:
+        self.number, self.stage, self.arrays, self.settings, self.key = number, stage, dict(arrays), settings, key
+        self.on_progress, self.on_estimate = on_progress or _silent, on_estimate or _silent
+        self.future: Future[Result] = Future()
+        self.reason: Exception | None = None
+        self._cancel = cancel
+
+    def on(self, device: str) -> dict[str, Any]:
+        """The settings, with the device of the worker where they name none."""
+        return {**self.settings, "model": {**self.settings["model"], "device": self.settings["model"].get("device") or device}}
+
+    def cancel(self, reason: Exception) -> None:
+        """Fail the call with `reason`: at once if it waits, at its next step if it runs, not at all if it is done."""
+        self._cancel(self, reason)
+
+    def settle(self, answer: tuple[Any, ...]) -> None:
+        """Take the worker's answer, ("done", ...) or ("failed", ...)."""
+        if answer[0] == "done":
+            with suppress(InvalidStateError):  # it was cancelled while it waited
+                self.future.set_result((answer[2], answer[3]))
+        else:
+            self.fail(self._error(*answer[2:]))
+
+    def fail(self, error: BaseException) -> None:
+        """End the call with an error, unless it is over."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(error)
+
+    def _error(self, kind: str, sentence: str, trace: str) -> Exception:
+        if kind == "Cancelled" and self.reason is not None:
+            return self.reason
+        cls = getattr(errors, kind, None)
+        if isinstance(cls, type) and issubclass(cls, DaemonError):
+            return cls(sentence)
+        error = OSError(sentence) if kind == "OSError" else StageError(sentence)
+        error.add_note(trace)
+        return error
+
+
+class Queue:
+    """The calls that no worker has yet; `together` bounds how many run as one batch."""
+
+    def __init__(self, together: int = 1) -> None:
+        self._together = together
+        self._waiting: deque[Call] = deque()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, call: Call) -> None:
+        self._waiting.append(call)
+
+    def put_back(self, flights: Iterable[list[Call]]) -> None:
+        """Take calls back at the head, in their order; they run alone from now on: one of them may be what ended the worker."""
+        for call in reversed([call for flight in flights for call in flight if not call.future.done()]):
+            call.key = None
+            self._waiting.appendleft(call)
+
+    def remove(self, call: Call) -> None:
+        """Take out a call that was cancelled, where it is here."""
+        with suppress(ValueError):
+            self._waiting.remove(call)
+
+    def take(self, *, whole_only: bool) -> list[Call]:
+        """The next calls to run as one; with `whole_only` none while more may come that could run with them."""
+        if not self._waiting:
+            return []
+        first = self._waiting[0]
+        if first.key is None:
+            return [self._waiting.popleft()]
+        alike = [call for call in self._waiting if call.key == first.key][: self._together]
+        if whole_only and len(alike) < self._together:
+            return []
+        for call in alike:
+            self._waiting.remove(call)
+        return alike
+
+
+def _silent(*_: Any) -> None:
+    pass

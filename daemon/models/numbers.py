@@ -1,0 +1,53 @@
+"""Numbers of the machine: what `fast: true` runs a model in, by what the device computes fastest. Without it nothing here counts.
+
+A CPU with instructions for bfloat16 (AMX, AVX512-BF16) multiplies in it several times as fast, a GPU in float16. Channels last
+spares convolutions their copies; its results are those of the usual order, up to the rounding of sums.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The type that weights and activations have, and the order of their memory."""
+
+    dtype: torch.dtype
+    memory_format: torch.memory_format
+
+    def __str__(self) -> str:
+        order = ", channels last" if self.memory_format is torch.channels_last else ""
+        return f"{str(self.dtype).removeprefix('torch.')}{order}"
+
+
+@cache
+def fastest(device: str) -> Numbers:
+    """What a device computes fastest in."""
+    if not device.startswith("cpu"):
+        return Numbers(torch.float16, torch.channels_last)
+    return Numbers(torch.bfloat16 if _multiplies_bfloat16() else torch.float32, torch.channels_last)
+
+
+def numbers_of(device: str, dtype: str) -> Numbers:
+    """What a model of the configured `dtype` runs in where it is to be fast: a half that somebody chose stays."""
+    numbers = fastest(device)
+    return numbers if dtype == "float32" else replace(numbers, dtype=getattr(torch, dtype))
+
+
+def _multiplies_bfloat16() -> bool:
+    # The names are private, and a torch without them tells nothing.
+    asked = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+    return any(ask() for ask in asked if ask is not None)
+
+
+def said_of(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
+    """The fact that tells what a fast job was computed with; nothing for one that is bit-reproducible."""
+    model = settings["model"]
+    if not model.get("fast"):
+        return {}
+    together = f", one of {batch} in a batch" if batch > 1 else ""
+    return {"numbers": f"{numbers_of(model['device'], model['dtype'])}{together}"}

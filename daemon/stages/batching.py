@@ -1,0 +1,30 @@
+"""Which calls may run as one batch: those of an equal key. Nothing here imports torch: the front process asks.
+
+A picture of a batch differs from the same picture alone in the last bits (sums are made in another order), so only those go
+together that ask for speed, `fast: true`. Half-done latents, masks and whatever else is a picture's own run alone.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+# What may differ between the pictures of a batch: it is in their tensors, or of no concern to the loop.
+OF_A_PICTURE = frozenset(
+    {
+        *("prompt", "negative_prompt", "seed", "seeds", "count", "embedding", "save_embedding", "clip_skip"),
+        *("hold", "then", "priority", "layout"),
+    }
+)
+# What makes a picture run alone.
+ALONE = ("start_at", "stop_at", "end_at", "dump_every", "mask", "preview_every", "enlarged", "strength")
+
+
+def batch_key(stage: str, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
+    """The key of a call; None where it runs alone."""
+    if stage != "diffuse" or not settings.get("fast") or settings.get("state") != "noise":
+        return None
+    if "mask" in arrays or any(settings.get(name) is not None for name in ALONE):
+        return None
+    shapes = {name: array.shape for name, array in sorted(arrays.items())}
+    common = {name: value for name, value in sorted(settings.items()) if name not in OF_A_PICTURE}
+    return json.dumps([stage, shapes, common], default=str, sort_keys=True)

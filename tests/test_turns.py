@@ -1,0 +1,65 @@
+"""Whose turn it is: the model that is loaded goes on for a while, and nobody waits for ever."""
+
+from collections import deque
+from pathlib import Path
+
+from daemon.config import Config
+from daemon.drops import Drop, Member
+from daemon.turns import LONGEST_SECONDS, MOST_PASSES, Turns
+
+CONFIG = Config.model_validate({"models": {"demo": {"path": "builtin"}, "other": {"path": "builtin"}}})
+
+
+def drop(stem: str) -> Drop:
+    return Drop((Member("principal", Path(f"{stem}.txt"), (0, 0, 0, 0, 0)),), stem)
+
+
+def turns(models: dict[str, str], urgent: dict[str, int] | None = None, config: Config = CONFIG) -> Turns:
+    return Turns(lambda path: models.get(path.stem), lambda path: (urgent or {}).get(path.stem, 0), lambda: config)
+
+
+def order(chosen: Turns, now: float = 0.0, **ready: list[str]) -> list[str]:
+    queues = {stage: deque(map(drop, stems)) for stage, stems in ready.items()}
+    taken = []
+    while (turn := chosen.take(queues, now)) is not None:
+        taken.append(turn[1].stem)
+    return taken
+
+
+def test_drops_of_the_loaded_model_pass_those_of_another() -> None:
+    models = {stem: "other" for stem in ("b", "d", "f")}
+    assert order(turns(models), text=["a", "b", "c", "d", "e", "f"]) == ["a", "c", "e", "b", "d", "f"]
+
+
+def test_what_is_nearly_done_with_the_loaded_model_goes_first() -> None:
+    models = {"x": "other", "b": "other"}
+    assert order(turns(models), decode=["x"], diffuse=["a", "b"], text=["c"]) == ["x", "b", "a", "c"]
+
+
+def test_one_is_passed_by_so_many_and_no_more() -> None:
+    stems = [f"a{number}" for number in range(2 * MOST_PASSES)]
+    taken = order(turns({"b": "other"}), text=[stems[0], "b", *stems[1:]])
+    assert taken.index("b") == 1 + MOST_PASSES
+
+
+def test_one_is_passed_for_so_long_and_no_longer() -> None:
+    chosen, queues = turns({"b": "other"}), {"text": deque(map(drop, ["a", "b", "c", "d"]))}
+    times = (0.0, 1.0, 2.0 + LONGEST_SECONDS, 3.0 + LONGEST_SECONDS)
+    taken = [chosen.take(queues, now) for now in times]
+    assert [turn[1].stem for turn in taken if turn] == ["a", "c", "b", "d"]
+
+
+def test_nobody_passes_one_of_higher_priority() -> None:
+    urgent = {"b": 5}
+    assert order(turns({"b": "other"}, urgent), decode=[], text=["b", "a"]) == ["b", "a"]
+    chosen = turns({"b": "other", "c": "other"}, urgent)
+    assert order(chosen, text=["a"]) == ["a"]
+    assert order(chosen, text=["b", "a", "c"]) == ["b", "c", "a"]
+
+
+def test_with_one_model_no_file_is_looked_into() -> None:
+    def never(path: Path) -> None:
+        raise AssertionError(f"{path} was read")
+
+    alone = Turns(never, never, lambda: Config())  # type: ignore[arg-type]
+    assert order(alone, text=["a", "b"], diffuse=["c"]) == ["a", "b", "c"]

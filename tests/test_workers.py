@@ -1,0 +1,111 @@
+"""Several workers and calls in one message: what waits behind what, and what a death costs."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon import compute
+from daemon.calls import Call, Queue
+from daemon.compute import Local
+from daemon.errors import WorkerDied
+from tests import tiny
+from tests.conftest import wait_until
+from tests.test_compute import SECONDS, noise, settings
+
+FAST = {"prompt": "a cat", "seeds": [1], "width": 64, "height": 64, "model": {"name": "m", "device": None}}
+
+
+@pytest.fixture
+def fast_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "WORKER", "tests.real.fast_worker")
+
+
+def call(number: int, key: str | None = None) -> Call:
+    return Call(number, "diffuse", {}, {}, key=key, on_progress=None, on_estimate=None, cancel=lambda *_: None)
+
+
+def numbers(flight: list[Call]) -> list[int]:
+    return [call.number for call in flight]
+
+
+def test_calls_of_one_key_are_taken_together_and_others_in_their_order() -> None:
+    queue = Queue(together=3)
+    for number, key in enumerate(["a", None, "a", "b", "a", "a"]):
+        queue.add(call(number, key))
+    assert [numbers(queue.take(whole_only=False)) for _ in range(5)] == [[0, 2, 4], [1], [3], [5], []]
+
+
+def test_behind_a_running_batch_waits_a_whole_one() -> None:
+    queue = Queue(together=2)
+    queue.add(call(1, "a"))
+    assert queue.take(whole_only=True) == []
+    queue.add(call(2, "a"))
+    assert numbers(queue.take(whole_only=True)) == [1, 2]
+
+
+def test_calls_that_are_put_back_go_first_and_alone() -> None:
+    queue = Queue(together=2)
+    queue.add(call(3, "a"))
+    queue.put_back([[call(1, "a"), call(2, "a")]])
+    assert [numbers(queue.take(whole_only=False)) for _ in range(3)] == [[1], [2], [3]]
+
+
+@pytest.mark.usefixtures("fast_worker")
+def test_two_workers_share_the_calls_and_a_single_call_starts_but_one() -> None:
+    local = Local(workers=2)
+    try:
+        assert local.submit("text", {}, FAST).future.result(SECONDS)
+        assert local.submit("text", {}, FAST).future.result(SECONDS)
+        assert [worker["alive"] for worker in local.describe()["workers"]].count(True) == 1
+        calls = [local.submit("text", {}, FAST) for _ in range(50)]
+        assert all(call.future.result(SECONDS) for call in calls)
+        assert [worker["alive"] for worker in local.describe()["workers"]] == [True, True]
+    finally:
+        local.close()
+
+
+@pytest.mark.usefixtures("fast_worker")
+def test_calls_of_one_key_each_get_their_own_answer() -> None:
+    local = Local(batch=4)
+    try:
+        calls = [local.submit("text", {}, {**FAST, "prompt": f"cat {number}"}, key="k") for number in range(9)]
+        results = [call.future.result(SECONDS)[0]["latents"] for call in calls]
+        alone = [local.submit("text", {}, {**FAST, "prompt": f"cat {n}"}).future.result(SECONDS)[0]["latents"] for n in range(9)]
+        assert all((one == other).all() for one, other in zip(results, alone, strict=True))
+    finally:
+        local.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.stable_diffusion(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def test_a_call_that_only_lay_with_a_killed_worker_is_not_at_fault(folder: Path) -> None:
+    local, sent = Local(threads=1), threading.Event()
+    try:
+        first = local.submit("diffuse", noise(), settings(folder, steps=900), on_progress=lambda *_: sent.set())
+        behind = [local.submit("text", {}, settings(folder)) for _ in range(3)]
+        assert sent.wait(SECONDS)
+        wait_until(lambda: len(local.queue) == 2, what="the next call lies with the worker")
+        os.kill(local.describe()["pid"], signal.SIGKILL)
+        with pytest.raises(WorkerDied):
+            first.future.result(SECONDS)
+        assert all(call.future.result(SECONDS) for call in behind)
+    finally:
+        local.close()
+
+
+def test_a_batch_that_fails_is_run_one_by_one(folder: Path) -> None:
+    local = Local(threads=1, batch=2)
+    try:
+        good = {**noise(), "latents": noise()["latents"]}
+        bad = {"latents": good["latents"]}  # without an embedding
+        calls = [local.submit("diffuse", arrays, settings(folder), key="k") for arrays in (good, bad, good)]
+        outcomes = [call.future.exception(SECONDS) for call in calls]
+        assert [type(outcome).__name__ for outcome in outcomes] == ["NoneType", "InputError", "NoneType"]
+    finally:
+        local.close()
