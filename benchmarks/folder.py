@@ -1,0 +1,107 @@
+"""A folder of prompts: the daemon, from the drop to the last picture, against the one-piece pipeline called in a loop.
+
+Both are warm, have the same settings and the same number of threads, take turns, and their pictures are compared. Then the same
+folder with `fast: true`, with two workers, and the daemon against three programs in a row that each load their model.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from benchmarks.daemon_on import DaemonOn
+from benchmarks.figures import Figure, run
+from benchmarks.full_size import stable_diffusion_15
+from benchmarks.one_piece import OnePiece, Setting
+from benchmarks.three_programs import make_one
+from benchmarks.timing import ratio, seconds_of, taking_turns
+
+DEMO = Path(__file__).resolve().parents[1] / "daemon/models/demo"
+COLOURS, SUBJECTS = ("red", "blue", "yellow", "green"), ("house", "tree", "balloon", "boat")
+PLACES = ("in a meadow at sunset", "by the sea at noon")
+PROMPTS = [f"a {colour} {subject} {place}" for subject in SUBJECTS for colour in COLOURS for place in PLACES]
+CORES = os.cpu_count() or 1
+# The pictures of fast jobs are the same to the eye: the mean difference of all values, of 255.
+FAST_TOLERANCE = 2.0
+
+
+def demo(threads: int = CORES) -> Setting:
+    """The embedded model as people use it."""
+    return Setting(str(DEMO), 128, 128, 20, threads)
+
+
+def full_size(threads: int = CORES) -> Setting:
+    """The structure of Stable Diffusion 1.5, small and with few steps so that it takes minutes."""
+    return Setting(str(stable_diffusion_15()), 256, 256, 3, threads, scheduler="ddim")
+
+
+def against_one_piece(
+    setting: Setting,
+    prompts: Sequence[str],
+    *,
+    rounds: int,
+    what: str,
+    least: float,
+    defaults: Mapping[str, object] | None = None,
+    headline: bool = False,
+) -> Figure:
+    """The daemon's rate over that of the one-piece pipeline."""
+    with tempfile.TemporaryDirectory() as place:
+        flat = Path(place) / "one_piece"
+        flat.mkdir()
+        with DaemonOn(Path(place) / "daemon", setting, defaults=defaults) as daemon, OnePiece(setting) as one:
+            ways = {"one piece": lambda: one.make(prompts, flat), "daemon": lambda: daemon.make(prompts)}
+            times = taking_turns(ways, rounds=rounds)
+            worst = max(daemon.differences(flat))
+    rate = ratio(times["one piece"], times["daemon"])
+    if worst > (FAST_TOLERANCE if defaults else 0):
+        raise AssertionError(f"{what}: the pictures differ by {worst:.2f} of 255")
+    note = f"pictures differ by {worst:.2f} of 255" if defaults else "pictures equal to the bit"
+    return Figure(1, what, rate.median, "x", rate.low, rate.high, at_least=least, note=note, headline=headline)
+
+
+def with_two_workers(prompts: Sequence[str], *, rounds: int) -> Figure:
+    """The rate of two workers of one thread over that of one."""
+    setting = demo(threads=1)
+    with tempfile.TemporaryDirectory() as place:
+        alone = DaemonOn(Path(place) / "one", setting)
+        both = DaemonOn(Path(place) / "two", setting, compute={"workers": 2})
+        with alone, both:
+            times = taking_turns({"one": lambda: alone.make(prompts), "two": lambda: both.make(prompts)}, rounds=rounds)
+    rate = ratio(times["one"], times["two"])
+    note = f"one thread each, {CORES} cores, which the rest of the daemon shares"
+    return Figure(10, "two workers over one, embedded model", rate.median, "x", rate.low, rate.high, at_least=1.8, note=note)
+
+
+def against_three_programs(prompts: Sequence[str]) -> Figure:
+    """The daemon's rate over that of three programs in a row, as the prototype of 2023 had them."""
+    setting = demo()
+    with tempfile.TemporaryDirectory() as place, DaemonOn(Path(place) / "daemon", setting) as daemon:
+        daemon.make(prompts[:1])
+        ours = seconds_of(lambda: daemon.make(prompts)) / len(prompts)
+        theirs = min(seconds_of(partial(make_one, setting, prompt, Path(place))) for prompt in prompts[:2])
+    what = f"against three programs in a row that load their models, {len(prompts)} pictures"
+    return Figure(2, what, theirs / ours, "x", at_least=10, headline=True, note="their faster one of two pictures")
+
+
+def figures() -> Iterator[Figure]:
+    """Items 1, 2 and the workers of 10."""
+    demo_prompts, few = PROMPTS[:32], PROMPTS[:3]
+    yield against_one_piece(
+        demo(), demo_prompts, rounds=3, what="32 prompts, embedded model, one at a time, over the one-piece pipeline", least=1.0,
+        headline=True,
+    )  # fmt: skip
+    yield against_one_piece(
+        demo(), demo_prompts, rounds=3, what="the same with fast: true, in batches", least=1.4, defaults={"fast": True},
+        headline=True,
+    )  # fmt: skip
+    yield against_one_piece(
+        full_size(), few, rounds=3, what=f"{len(few)} prompts, size of SD1.5, 256 pixels, 3 steps", least=0.98, headline=True
+    )
+    yield with_two_workers(PROMPTS[:16], rounds=3)
+    yield against_three_programs(PROMPTS[:8])
+
+
+if __name__ == "__main__":
+    run(figures)

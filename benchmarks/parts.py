@@ -1,0 +1,90 @@
+"""What the parts cost: all of a picture's time that is not a forward pass of a model, and all of a step's that is not the UNet's.
+
+The daemon is the real one with a clock around the forward passes of its worker (timed_worker.py); the loop is measured in this
+process, the stage and the bare UNet in turns.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.daemon_on import DaemonOn
+from benchmarks.figures import Figure, run
+from benchmarks.folder import PROMPTS, demo, full_size
+from benchmarks.one_piece import Setting
+from benchmarks.timing import ratio, seconds_of, spread, taking_turns
+
+LOOP_STEPS = 10
+
+
+def overhead(setting: Setting, prompts: Sequence[str], *, rounds: int) -> list[tuple[float, float]]:
+    """Seconds of a picture, and those of its forward passes, in each round."""
+    found = []
+    with tempfile.TemporaryDirectory() as place:
+        clock = Path(place) / "forward_seconds"
+        options = {"program": "benchmarks.timed_program", "environment": {"FORWARD_SECONDS": str(clock)}}
+        with DaemonOn(Path(place) / "daemon", setting, **options) as daemon:
+            daemon.make(prompts[:2])
+            for _ in range(rounds):
+                clock.write_text("")
+                whole = seconds_of(lambda: daemon.make(prompts))
+                found.append((whole / len(prompts), sum(map(float, clock.read_text().split())) / len(prompts)))
+    return found
+
+
+def loop_over_unet(setting: Setting, *, rounds: int, steps: int = LOOP_STEPS) -> tuple[float, float, float]:
+    """The time of a step of the diffuse stage over that of the bare UNet, which makes the same forward passes."""
+    import torch
+
+    from daemon.models.registry import Model, Models
+    from daemon.stages import diffuse, text
+
+    torch.set_num_threads(setting.threads)
+    models = Models(1 << 40)
+    chosen = {**_settings(setting), "steps": steps}
+    drawn, _ = text.run(models, {}, chosen, lambda *_: None)
+    tensors = {name: value[0] if name in ("latents", "generator_state") else value for name, value in drawn.items()}
+    unet = models.component(Model.of(chosen), "unet")
+    pair = torch.cat([tensors["latents"][None]] * 2)
+    words = torch.stack([tensors["negative_prompt_embeds"], tensors["prompt_embeds"]])
+
+    @torch.no_grad()
+    def bare() -> None:
+        for step in range(steps):
+            unet(pair, torch.tensor(step), encoder_hidden_states=words, return_dict=False)
+
+    ways = {"stage": lambda: diffuse.run(models, tensors, chosen, lambda *_: None), "bare": bare}
+    times = taking_turns(ways, rounds=rounds)
+    found = ratio(times["stage"], times["bare"])
+    return found.median, found.low, found.high
+
+
+def _settings(setting: Setting) -> dict[str, Any]:
+    return {
+        **{"prompt": PROMPTS[0], "negative_prompt": "", "seed": 0, "seeds": [0], "state": "noise", "step": None, "painted": 0},
+        **{"width": setting.width, "height": setting.height, "steps": setting.steps, "scheduler": setting.scheduler},
+        "guidance_scale": setting.guidance_scale,
+        "model": {"name": "m", "path": setting.model, "dtype": "float32", "vae": None, "network": False, "device": "cpu"},
+        "room": {"memory_bytes": 8_000_000_000, "scratch": tempfile.gettempdir()},
+    }
+
+
+def figures() -> Iterator[Figure]:
+    """Items 3 and 4."""
+    found = overhead(demo(), PROMPTS[:16], rounds=3)
+    small = spread([1000 * (whole - forward) for whole, forward in found])
+    what = "overhead of the parts for a picture, embedded model"
+    yield Figure(3, what, small.median, "ms", small.low, small.high, at_most=30, headline=True)
+    found = overhead(full_size(), PROMPTS[:3], rounds=2)
+    share = spread([100 * (whole - forward) / whole for whole, forward in found])
+    what = "the same at the size of SD1.5, of the whole"
+    yield Figure(3, what, share.median, "%", share.low, share.high, at_most=1, headline=True)
+    median, low, high = loop_over_unet(demo(), rounds=5)
+    yield Figure(4, "a step of the loop over the bare UNet, embedded model", median, "x", low, high)
+    median, low, high = loop_over_unet(full_size(), rounds=3, steps=3)
+    yield Figure(4, "a step of the loop over the bare UNet, size of SD1.5", median, "x", low, high, at_most=1.02, headline=True)
+
+
+if __name__ == "__main__":
+    run(figures)
