@@ -71,7 +71,10 @@ def _work(request: Request) -> str:
     words = "the prompt is encoded, then " if request.encodes_text else ""
     match request.stage:
         case "diffuse":
-            return f"{words}{_steps(request)} by {settings.scheduler or 'the scheduler of the model'}, model {settings.model}"
+            larger = f"enlarged by {request.enlarged:g}, then " if _enlarges(request) else ""
+            return (
+                f"{words}{larger}{_steps(request)} by {settings.scheduler or 'the scheduler of the model'}, model {settings.model}"
+            )
         case "decode":
             return f"decoded to a picture of {size}, model {settings.model}"
         case "invert":
@@ -80,6 +83,11 @@ def _work(request: Request) -> str:
             return f"{words}encoded to latents of {size}, model {settings.model}"
         case _:
             return f"noise and embedding for {settings.count or 1} of {size}, model {settings.model}"
+
+
+def _enlarges(request: Request) -> bool:
+    """Whether the latents are enlarged before their loop."""
+    return request.enlarged is not None and request.source is not None and request.source.header.state is tiffsd.State.FINAL
 
 
 def _steps(request: Request) -> str:

@@ -105,6 +105,13 @@ def test_latents_are_enlarged_once_only(tmp_path: Path) -> None:
     assert anew.enlarges_next
 
 
+def test_more_dumps_than_files_are_wanted_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"dump_every 1 of 200 steps makes 200 files, the limit is 100 \(limits.count"):
+        asked(tmp_path, said={"steps": 200, "dump_every": 1}, history=[], state=tiffsd.State.NOISE)
+    with pytest.raises(InputError, match=r"upscale_steps is 2000, the limit is 1000 \(limits.steps"):
+        asked(tmp_path, said={"upscale": 2, "upscale_steps": 2000}, history=[], state=tiffsd.State.NOISE)
+
+
 def test_a_second_pass_beyond_the_limit_is_refused_before_the_first(tmp_path: Path) -> None:
     path = tmp_path / "cat.txt"
     path.write_text("---\nwidth: 1024\nheight: 1024\nupscale: 4\n---\na cat")

@@ -1,6 +1,7 @@
 """Which settings count for a job, within the limits, and which of them the recipe of its result records."""
 
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,9 +56,15 @@ def settle(given: Mapping[str, Any], where: str, config: Config) -> Settings:
     """Lay what was given over the defaults. Raises InputError where the file `where` asks for more than the limits."""
     settings = checked(layered(config.defaults_for(given.get("model")), given), where)
     limits = config.limits
-    for key, limit in (("steps", limits.steps), ("count", limits.count)):
+    for key, limit in (("steps", limits.steps), ("upscale_steps", limits.steps), ("count", limits.count)):
         if (getattr(settings, key) or 0) > limit:
-            raise InputError(f"{where}: {key} is {getattr(settings, key)}, the limit is {limit} (limits.{key} in config.yaml)")
+            named = key.removeprefix("upscale_")
+            raise InputError(f"{where}: {key} is {getattr(settings, key)}, the limit is {limit} (limits.{named} in config.yaml)")
+    if (dumps := (settings.steps or 0) // (settings.dump_every or sys.maxsize)) > limits.count:
+        raise InputError(
+            f"{where}: dump_every {settings.dump_every} of {settings.steps} steps makes {dumps} files, the limit is {limits.count} "
+            "(limits.count in config.yaml); dump fewer"
+        )
     if (settings.width or 0) * (settings.height or 0) > limits.pixels:
         raise InputError(
             f"{where}: {settings.width}x{settings.height} is more than {limits.pixels} pixels (limits.pixels in config.yaml)"
