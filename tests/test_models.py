@@ -165,7 +165,8 @@ def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Pat
     shutil.copy(files["transformer"], tmp_path)
     (tmp_path / "config.yaml").write_text(
         "models:\n  demo: {path: builtin}\n  flux: {path: flux, dtype: bfloat16}\n  gone: {path: nowhere}\n"
-        "  single: {path: transformer.safetensors, parts: flux}\nvaes: {mine: flux}\n"
+        "  single: {path: transformer.safetensors, parts: {text_encoder: flux, text_encoder_2: flux, tokenizer_2: flux},"
+        " defaults: {vae: mine}}\nvaes: {mine: flux}\n"
     )
     code = "import sys; from daemon.cli import app; app(standalone_mode=False); sys.exit('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "models", "--json", "--config", str(tmp_path / "config.yaml")]

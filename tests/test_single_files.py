@@ -176,10 +176,11 @@ def flux_in_parts(specimens: Specimens, root: Path) -> dict[str, str]:
 def test_a_model_is_put_together_from_files_of_one_component_each(specimens: Specimens, tmp_path: Path) -> None:
     parts = flux_in_parts(specimens, tmp_path)
     path, behind = parts.pop("transformer"), specimens.configurations("flux")
+    vae = parts.pop("vae")
     # A mapping tells no configurations, so that the tiny model is to be told in another way: as a folder behind a folder.
     bare = tmp_path / "bare"
     shutil.copytree(behind, bare)
-    found = specimens.given(bare, parts={**parts, "transformer": path})
+    found = specimens.given(bare, parts={**parts, "transformer": path}, vae=vae)
     assert_same(found, specimens.expected("flux"))
 
 

@@ -63,9 +63,15 @@ def list_models(config: "Config") -> list[Listed]:
     from daemon.models.on_disk import examined, examined_vae
 
     network = config.compute.network
+    own_vae = {name: bool(config.defaults_for(name).get("vae")) for name in config.models}
     models = [
         _listed(
-            name, "model", config.model_path(name), model.dtype, partial(examined, parts=config.model_parts(name)), network=network
+            name,
+            "model",
+            config.model_path(name),
+            model.dtype,
+            partial(examined, parts=config.model_parts(name), has_vae=own_vae[name]),
+            network=network,
         )
         for name, model in config.models.items()
     ]

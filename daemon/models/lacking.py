@@ -8,6 +8,8 @@ from daemon.models.families.family import T5
 
 def component(path: Path, name: str, family: Family) -> str:
     """The sentence for a component that is not in the file."""
+    if name == "vae":
+        return f"{path} holds no vae: name one under `vaes` in config.yaml and `vae: NAME` in the model's `defaults`"
     words = f", {name.replace('text_encoder', 'tokenizer')}: FOLDER" if family.components[name] == T5 else ""
     return (
         f"{path} holds no {name}: name the file or the folder that has it under the model's `parts` in config.yaml, e.g. "

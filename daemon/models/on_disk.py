@@ -30,10 +30,12 @@ class OnDisk:
     faults: tuple[str, ...]
 
 
-def examined(path: Path, parts: Parts = None) -> OnDisk:
-    """Look at a model, a folder in diffusers layout or a single file; `parts` is what the configuration gives it besides."""
+def examined(path: Path, parts: Parts = None, *, has_vae: bool = False) -> OnDisk:
+    """Look at a model, a folder in diffusers layout or a single file.
+
+    `parts` is what the configuration gives it besides, and `has_vae` whether its defaults name a separate VAE."""
     if path.is_file():
-        return _examined_file(path, parts)
+        return _examined_file(path, parts, has_vae=has_vae)
     try:
         index, family = _index(path)
     except Unreadable as fault:
@@ -56,14 +58,15 @@ def examined_vae(path: Path) -> OnDisk:
     return _component(path if (path / "config.json").is_file() else path / "vae", weights=True)
 
 
-def _examined_file(path: Path, parts: Parts) -> OnDisk:
+def _examined_file(path: Path, parts: Parts, *, has_vae: bool) -> OnDisk:
     try:
         kind, index = kind_of(path), index_of(path)
     except Unreadable as fault:
         return OnDisk(None, path.stat().st_size, (), (str(fault),))
     pipeline = kind.read(INDEX)
     family = FAMILIES[pipeline["_class_name"]]
-    given, spared = _given(parts, family), isinstance(parts, Mapping) and None in parts.values()
+    given = _given(parts, family) | {"vae"} if has_vae else _given(parts, family)
+    spared = isinstance(parts, Mapping) and None in parts.values()
     faults = []
     for name in (name for name in family.components if pipeline.get(name, [None])[0] is not None):
         has_encoder = encoder_of(name) in kind.components | given and not spared
