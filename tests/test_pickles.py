@@ -99,6 +99,8 @@ HAND_WRITTEN = {
     "a maker of nothing": b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n)R.",
     "a storage of nonsense": b"\x80\x02(U\x07storageK\x01K\x02K\x03K\x04tQ.",
     "itself": b"\x80\x02}q\x00U\nstate_dicth\x00s.",
+    "a memo of many gigabytes": b"\x80\x02K\x01r\xff\xff\xff\x7f.",
+    "a string of many gigabytes": b"\x80\x04\x8d\xff\xff\xff\xff\xff\x00\x00\x00x.",
     "a number": b"\x80\x02K\x01.",
     "the end": b"\x80\x02",
     "no pickle": b"\x80\x02\xff\xff\xff",

@@ -182,7 +182,8 @@ class _Storages:
         return _Storage(dtype, str(key), int(view[0][1]) if view and view[0] else 0)
 
 
-class _Unpickler(pickle.Unpickler):
+# Python's own and not the one in C, which sets aside memory for as many things as a pickle says it will number.
+class _Unpickler(pickle._Unpickler):
     """Runs a pickle with nothing but the makers above in its reach."""
 
     def __init__(self, stream: IO[bytes], storages: _Storages) -> None:
