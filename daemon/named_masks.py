@@ -19,21 +19,22 @@ def with_named(
 
     `here` are the names in the folder, `stated` gives the mask that a file of a group names. One mask serves one drop.
     """
-    if MASK_ENDING not in stage.companions:
+    able = MASK_ENDING in stage.companions
+    wanted = {found.opener: mask for found in groups if able and MASK_ENDING not in found.roles and (mask := _named(found, stated))}
+    if not wanted:
         return list(groups), set()
     free = set(here) - {name for found in groups for name in found.roles.values()}
-    given: set[str] = set()
     result = []
     for found in groups:
-        named = None if MASK_ENDING in found.roles else _named(found, stated)
+        named = wanted.get(found.opener)
         if named is None:
             result.append(found)
-        elif named in free - given:
-            given.add(named)
+        elif named in free:
+            free.remove(named)
             result.append(replace(found, roles={**found.roles, MASK_ENDING: named}))
         else:
             result.append(replace(found, missing=found.missing or named))
-    return result, given
+    return result, {found.roles[MASK_ENDING] for found in result if found.opener in wanted and MASK_ENDING in found.roles}
 
 
 def _named(found: Group, stated: Callable[[str], str | None]) -> str | None:

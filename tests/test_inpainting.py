@@ -13,7 +13,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.registry import Models
-from daemon.stages import diffuse, encode
+from daemon.stages import decode, diffuse, encode
 from tests import tiny
 from tests.parts import (
     NEGATIVE,
@@ -109,6 +109,26 @@ def test_it_is_bit_equal_to_the_pipelines_of_each_family(
         output_type="latent",
     ).images
     assert float((ours - unpacked(whole)).abs().max()) == 0.0
+
+
+def test_the_picture_is_that_of_the_pipeline_too(models: Models, folders: dict[str, Path]) -> None:
+    for family, name in (("sd1", "euler_a"), ("sdxl-inpainting", "euler")):
+        chosen = settings(folders[family], scheduler=name, strength=0.7)
+        ours, _ = decode.run(models, {"latents": inpainted(models, chosen, mask())}, chosen, quiet)
+        whole = one_piece(folders[family], name, PIPELINES[family][0])(
+            prompt=PROMPT,
+            negative_prompt=NEGATIVE,
+            image=photo().permute(2, 0, 1)[None],
+            mask_image=mask()[None, None],
+            width=SIZE,
+            height=SIZE,
+            strength=0.7,
+            num_inference_steps=STEPS,
+            guidance_scale=5.0,
+            generator=generator(),
+            output_type="np",
+        ).images[0]
+        np.testing.assert_array_equal(ours["picture"].clamp(0, 1).numpy(), whole)
 
 
 @pytest.mark.parametrize(
