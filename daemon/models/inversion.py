@@ -6,6 +6,7 @@ backwards with m(x') only comes near. The iterates are mixed after Anderson (Pan
 Accelerated Iterative Diffusion Inversion"; Walker and Ni 2011, "Anderson Acceleration for Fixed-Point Iterations").
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -88,8 +89,9 @@ class Inversion:
         """a and b of the step at an index of the schedule."""
         if hasattr(self._inner, "sigmas"):
             return 1.0, float(self._inner.sigmas[index + 1] - self._inner.sigmas[index])
-        one, zero, timestep = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64), self._inner.timesteps[index]
-        return tuple(float(self._inner.step(m, timestep, x)[0]) for m, x in ((zero, one), (one, zero)))  # type: ignore[return-value]
+        one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+        stepped = functools.partial(self._inner.step, timestep=self._inner.timesteps[index], return_dict=False)
+        return float(stepped(zero, sample=one)[0]), float(stepped(one, sample=zero)[0])
 
 
 def mixed(iterates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
