@@ -194,8 +194,6 @@ def test_weights_that_exist_in_half_precision_only_are_found(folders: dict[int, 
     assert unet.dtype is torch.float16
 
 
-# diffusers 0.42 passes huggingface_hub 2 an argument that this no longer takes.
-@pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks` argument is deprecated:UserWarning")
 def test_a_hub_id_is_not_asked_for_without_leave() -> None:
     with pytest.raises(ModelMissing, match="allow the network for a hub id"):
         Models(1 << 30).component(Model("far", "nobody/nothing"), "vae")

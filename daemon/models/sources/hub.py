@@ -54,14 +54,18 @@ class Repository:
             return self._fetched_before()
         names = wanted(sizes)
         logger.info("%s of %s: %.2f GB on the hub, fetched unless here", what, self.id, sum(sizes[name] for name in names) / GB)
-        self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=_Bar))
+        try:
+            self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=_Bar))
+        except HTTPError as error:
+            raise Unreadable(f"the hub did not send {what} of {self.id} ({error}); try again later") from error
         return self._folders[what]
 
     def _fetched_before(self) -> Path:
         try:
             return Path(snapshot_download(self.id, local_files_only=True, allow_patterns=[INDEX]))
         except FileNotFoundError as error:
-            raise Unreadable(nothing_at(self.id)) from error
+            unknown = f"the hub does not tell of {self.id!r}, and nothing of it was fetched before; correct the path in config.yaml"
+            raise Unreadable(unknown if self._network else nothing_at(self.id)) from error
 
     def _listed(self) -> dict[str, int] | None:
         """All files with their sizes in bytes; None where the hub is not to be asked, or does not answer."""
