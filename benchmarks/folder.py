@@ -1,7 +1,7 @@
 """A folder of prompts: the daemon, from the drop to the last picture, against the one-piece pipeline called in a loop.
 
 Both are warm, have the same settings and the same number of threads, take turns, and their pictures are compared. Then the same
-folder with `fast: true`, with two workers, and the daemon against three programs in a row that each load their model.
+folder with `fast: true`, and the daemon against three programs in a row that each load their model.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.daemon_on import DaemonOn
 from benchmarks.figures import Figure, run
-from benchmarks.full_size import stable_diffusion_15
+from benchmarks.full_size import stable_diffusion_1
 from benchmarks.one_piece import OnePiece, Setting
 from benchmarks.three_programs import make_one
 from benchmarks.timing import ratio, seconds_of, taking_turns
@@ -33,7 +33,7 @@ def demo(threads: int = CORES) -> Setting:
 
 def full_size(threads: int = CORES) -> Setting:
     """The structure of Stable Diffusion 1.5, small and with few steps so that it takes minutes."""
-    return Setting(str(stable_diffusion_15()), 256, 256, 3, threads, scheduler="ddim")
+    return Setting(str(stable_diffusion_1()), 256, 256, 3, threads, scheduler="ddim")
 
 
 def against_one_piece(
@@ -61,19 +61,6 @@ def against_one_piece(
     return Figure(1, what, rate.median, "x", rate.low, rate.high, at_least=least, note=note, headline=headline)
 
 
-def with_two_workers(prompts: Sequence[str], *, rounds: int) -> Figure:
-    """The rate of two workers of one thread over that of one."""
-    setting = demo(threads=1)
-    with tempfile.TemporaryDirectory() as place:
-        alone = DaemonOn(Path(place) / "one", setting)
-        both = DaemonOn(Path(place) / "two", setting, compute={"workers": 2})
-        with alone, both:
-            times = taking_turns({"one": lambda: alone.make(prompts), "two": lambda: both.make(prompts)}, rounds=rounds)
-    rate = ratio(times["one"], times["two"])
-    note = f"one thread each, {CORES} cores, which the rest of the daemon shares"
-    return Figure(10, "two workers over one, embedded model", rate.median, "x", rate.low, rate.high, at_least=1.8, note=note)
-
-
 def against_three_programs(prompts: Sequence[str]) -> Figure:
     """The daemon's rate over that of three programs in a row, as the prototype of 2023 had them."""
     setting = demo()
@@ -86,7 +73,7 @@ def against_three_programs(prompts: Sequence[str]) -> Figure:
 
 
 def figures() -> Iterator[Figure]:
-    """Items 1, 2 and the workers of 10."""
+    """Items 1 and 2."""
     demo_prompts, few = PROMPTS[:32], PROMPTS[:3]
     yield against_one_piece(
         demo(), demo_prompts, rounds=3, what="32 prompts, embedded model, one at a time, over the one-piece pipeline", least=1.0,
@@ -99,7 +86,6 @@ def figures() -> Iterator[Figure]:
     yield against_one_piece(
         full_size(), few, rounds=3, what=f"{len(few)} prompts, size of SD1.5, 256 pixels, 3 steps", least=0.98, headline=True
     )
-    yield with_two_workers(PROMPTS[:16], rounds=3)
     yield against_three_programs(PROMPTS[:8])
 
 

@@ -42,7 +42,7 @@ def loop_over_unet(setting: Setting, *, rounds: int, steps: int = LOOP_STEPS) ->
 
     torch.set_num_threads(setting.threads)
     models = Models(1 << 40)
-    chosen = {**_settings(setting), "steps": steps}
+    chosen = {**plain_settings(setting), "steps": steps}
     drawn, _ = text.run(models, {}, chosen, lambda *_: None)
     tensors = {name: value[0] if name in ("latents", "generator_state") else value for name, value in drawn.items()}
     unet = models.component(Model.of(chosen), "unet")
@@ -60,7 +60,8 @@ def loop_over_unet(setting: Setting, *, rounds: int, steps: int = LOOP_STEPS) ->
     return found.median, found.low, found.high
 
 
-def _settings(setting: Setting) -> dict[str, Any]:
+def plain_settings(setting: Setting) -> dict[str, Any]:
+    """A job of this setting as a stage takes it."""
     return {
         **{"prompt": PROMPTS[0], "negative_prompt": "", "seed": 0, "seeds": [0], "state": "noise", "step": None, "painted": 0},
         **{"width": setting.width, "height": setting.height, "steps": setting.steps, "scheduler": setting.scheduler},
