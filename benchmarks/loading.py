@@ -60,8 +60,8 @@ def _of_one_model(root: Path, configs: str, kind: str, called: str) -> Iterator[
     most = {way: max(once["bytes"] for each in told.values() for once in each[way]) / max(sizes.values()) for way in total}
     same = all(once["sums"] == each["folder"][0]["sums"] for each in told.values() for way in total for once in each[way])
     whole = f"of {file.stat().st_size / GB:.1f} GB in all; folder: {most['folder']:.2f} x"
-    mapped = "the folder's files are mapped, not read: they change under a loaded model, which the file cannot"
-    yield Figure(ITEM, f"{called}: all components, one file over the folder", total["file"] / total["folder"], "x", note=mapped)
+    over = "the folder is mapped, not read"
+    yield Figure(ITEM, f"{called}: all components, one file over the folder", total["file"] / total["folder"], "x", note=over)
     yield Figure(ITEM, f"{called}: peak memory over the largest component", most["file"], "x", at_most=1.15, note=whole)
     yield Figure(ITEM, f"{called}: all weights are the same bits as from the folder (1: yes)", float(same), at_least=1)
 
