@@ -254,6 +254,13 @@ def test_what_was_predicted_is_detected_and_can_be_overridden(specimens: Specime
     assert scheduler("sdxl", file, prediction_type="epsilon")["prediction_type"] == "epsilon"
 
 
+def test_the_folder_of_the_base_model_does_not_make_a_refiner_a_base_model(specimens: Specimens) -> None:
+    model = Model("tiny", str(specimens.file("refiner", "safetensors")), parts=str(specimens.folder("sdxl")))
+    assert specimens.models.index(model)["requires_aesthetics_score"]
+    assert not model.source().has("text_encoder")
+    assert specimens.models.denoiser_config(model)["cross_attention_dim"] == 1280
+
+
 def test_folders_of_another_family_do_not_belong_behind_a_file(specimens: Specimens) -> None:
     model = Model("tiny", str(specimens.file("sd1", "safetensors")), parts=str(specimens.folder("sdxl")))
     with pytest.raises(ModelMissing, match=r"is of Stable Diffusion 1 or 2, and .*sdxl, which `parts` names, of .* XL"):

@@ -77,11 +77,11 @@ class Assembled(Source):
 
     def _part_behind(self, name: str) -> Part | None:
         """The part in the folder behind the model, where that has what the model lacks."""
-        if self.behind is None or self._is_held(name) or not holds(self.behind, name):
+        if self.behind is None or not self._lacks(name) or not holds(self.behind, name):
             return None
         return FolderPart(self.behind / name, name, self.main)
 
-    def _is_held(self, name: str) -> bool:
+    def _lacks(self, name: str) -> bool:
         if isinstance(self.main, SingleFile):
-            return self.main.holds(name)
-        return not isinstance(self.main, Folder) or holds(self.main.path, name)
+            return self.main.index().get(name, [None])[0] is not None and not self.main.holds(name)
+        return isinstance(self.main, Folder) and not holds(self.main.path, name)

@@ -39,14 +39,22 @@ class SingleFile(Source):
     def place(self) -> str:
         return str(self.path)
 
-    def index(self) -> Config:
-        shipped = self.kind.read(INDEX)
+    @property
+    def told(self) -> Path | None:
+        """The folder of configurations, unless it is of another pipeline of the family, as the base model's is for a refiner.
+
+        Raises Unreadable where it is of another family."""
         if self.configs is None or not (self.configs / INDEX).is_file():
-            return shipped
-        own, theirs = FAMILIES[shipped["_class_name"]], Folder(self.configs).family()
-        if own != theirs:
-            raise Unreadable(f"{self.path} is of {own.name}, and {self.configs}, which `parts` names, of {theirs.name}")
-        return read_json(self.configs / INDEX)
+            return self.configs
+        shipped, theirs = self.kind.read(INDEX)["_class_name"], Folder(self.configs)
+        if FAMILIES[shipped] != theirs.family():
+            own = FAMILIES[shipped].name
+            raise Unreadable(f"{self.path} is of {own}, and {self.configs}, which `parts` names, of {theirs.family().name}")
+        return self.configs if theirs.index()["_class_name"] == shipped else None
+
+    def index(self) -> Config:
+        told = self.told
+        return self.kind.read(INDEX) if told is None or not (told / INDEX).is_file() else read_json(told / INDEX)
 
     def has(self, name: str) -> bool:
         if self.index().get(name, [None])[0] is None:
@@ -74,10 +82,10 @@ class PartOfFile(Part):
 
     def config(self) -> Config:
         """What the weights say of their configuration counts before all."""
-        kind, configs = self.model.kind, self.model.configs
+        kind, told = self.model.kind, self.model.told
         said = kind.marks if self.name == SCHEDULER else kind.sizes.get(self.name, {})
-        if configs is not None and describes(configs, self.name):
-            return {**FolderPart(configs / self.name, self.name, self.model).config(), **said}
+        if told is not None and describes(told, self.name):
+            return {**FolderPart(told / self.name, self.name, self.model).config(), **said}
         return {**kind.read(f"{self.name}/{'scheduler_config' if self.name == SCHEDULER else 'config'}.json"), **said}
 
     def load(self, dtype: torch.dtype) -> Any:
@@ -100,9 +108,9 @@ class PartOfFile(Part):
         return 0 if is_tokenizer(self.name) else bytes_of(self.name, index_of(self.model.path))
 
     def _tokenizer(self, dtype: torch.dtype) -> Any:
-        configs = self.model.configs
-        if configs is not None and describes(configs, self.name):
-            return FolderPart(configs / self.name, self.name, self.model).load(dtype)
+        told = self.model.told
+        if told is not None and describes(told, self.name):
+            return FolderPart(told / self.name, self.name, self.model).load(dtype)
         if not self.model.holds(self.name):
             raise Unreadable(lacking.vocabulary(self.model.path, self.name, self.model.family()))
         return clip_tokenizer(self.model.kind.read(f"{self.name}/tokenizer_config.json"))
