@@ -9,6 +9,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import diffusers
@@ -157,7 +158,7 @@ class Models:
         """Return the model's diffusers pipeline with only these parts in it, all others None."""
         family = self.family(model)
         options = {**dict.fromkeys([*family.components, "scheduler"]), **family.options(self.index(model)), **parts}
-        pipe = getattr(diffusers, family.pipeline)(**options)
+        pipe = _placed(getattr(diffusers, family.pipeline), model.device)(**options)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -251,6 +252,12 @@ class _Reading:
         if isinstance(error, Unreadable):
             return f"{start} {error}"
         return f"{start} its {self._what} is not readable ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
+
+
+@cache
+def _placed(pipeline: Any, device: str) -> Any:
+    """The class of a pipeline that knows its device; diffusers' own looks through all modules for it, several times a picture."""
+    return type(pipeline.__name__, (pipeline,), {"_execution_device": torch.device(device)})
 
 
 def _keep_signatures(part: torch.nn.Module) -> None:
