@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from daemon.calls import Call, Queue, StageError
@@ -132,10 +133,18 @@ class Lane:
             self.since = self._clock()
 
     def _send(self, flight: list[Call]) -> None:
-        worker = self._started()
-        jobs = [(call.number, call.arrays, call.on(self.device)) for call in flight]
-        with suppress(ConnectionError):  # the listener finds out too
-            worker.pipe.send(("run", flight[0].stage, jobs))
+        with _Ending(partial(self._note_unsent, flight)):
+            jobs = [(call.number, call.arrays, call.on(self.device)) for call in flight]
+            self._started().pipe.send(("run", flight[0].stage, jobs))
+
+    def _note_unsent(self, flight: list[Call], error: BaseException | None) -> None:
+        """Fail calls that no worker could be given, where no process can be started, say."""
+        if error is None or isinstance(error, ConnectionError):
+            return  # the listener finds out too that a worker has died
+        with self._fleet.changed:
+            self.flights.remove(flight)
+        for call in flight:
+            call.fail(error)
 
     def _send_cancel(self) -> None:
         number = self._cancels.popleft()
@@ -219,7 +228,7 @@ class Lane:
 
 
 class _Ending:
-    """Says how a thread ended, whatever ended it."""
+    """Says how something ended that runs in a thread of its own, whatever ended it."""
 
     def __init__(self, tell: Callable[[BaseException | None], None]) -> None:
         self._tell = tell

@@ -144,3 +144,13 @@ def test_a_spool_that_can_be_no_folder_is_said_in_a_sentence(tmp_path: Path, spo
     path.write_text(f"spool: {spool}\n")
     with pytest.raises(ConfigError, match="cannot be a folder"):
         _ = read_config(path).spool_folder
+
+
+@pytest.mark.parametrize(
+    ("said", "slots"),
+    [("", 3), ("compute: {workers: 2, ahead: 1}", 3), ("compute: {batch: 4}\ndefaults: {fast: true}", 10)],
+)
+def test_so_many_jobs_are_in_flight_as_keep_the_workers_busy(tmp_path: Path, said: str, slots: int) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(said)
+    assert read_config(path).slots == slots

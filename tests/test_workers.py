@@ -1,5 +1,6 @@
 """Several workers and calls in one message: what waits behind what, and what a death costs."""
 
+import errno
 import os
 import signal
 import threading
@@ -109,3 +110,20 @@ def test_a_batch_that_fails_is_run_one_by_one(folder: Path) -> None:
         assert [type(outcome).__name__ for outcome in outcomes] == ["NoneType", "InputError", "NoneType"]
     finally:
         local.close()
+
+
+@pytest.mark.usefixtures("fast_worker")
+def test_where_no_process_can_be_started_the_call_says_so_and_the_next_one_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    local = Local()
+    spawn, refused = local.spawn, [OSError(errno.EAGAIN, "no process can be started")]
+    monkeypatch.setattr(local, "spawn", lambda: raise_(refused.pop()) if refused else spawn())
+    try:
+        with pytest.raises(OSError, match="no process"):
+            local.submit("text", {}, FAST).future.result(SECONDS)
+        assert local.submit("text", {}, FAST).future.result(SECONDS)
+    finally:
+        local.close()
+
+
+def raise_(error: Exception) -> None:
+    raise error
