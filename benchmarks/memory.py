@@ -20,7 +20,7 @@ SIDE, STEPS = 512, 2
 STAGES = ("text", "diffuse", "decode", "encode")
 WHOLE, ALL = "one piece", "all stages"
 NAMES = {"stable-diffusion-1": "SD 1.5 float32", "stable-diffusion-xl": "SDXL bfloat16"}
-DTYPES = {"stable-diffusion-1": "float32", "stable-diffusion-xl": "bfloat16"}
+RUN_IN = {"stable-diffusion-1": "float32", "stable-diffusion-xl": "bfloat16"}
 PLENTY = 2**40
 
 
@@ -51,13 +51,15 @@ def run_whole(folder: Path, dtype: str) -> dict[str, Any]:
     import torch
     from diffusers import DiffusionPipeline
 
-    pipe = DiffusionPipeline.from_pretrained(folder, torch_dtype=getattr(torch, dtype), local_files_only=True)
+    from daemon.models.registry import DTYPES  # which also keeps both libraries from talking
+
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     asked = {"prompt": "a cat", "negative_prompt": "a dog", "width": SIDE, "height": SIDE, "guidance_scale": 5.0}
     generator = torch.Generator().manual_seed(1)
     latents = torch.randn((1, 4, SIDE // 8, SIDE // 8), generator=generator)
     with torch.no_grad():
-        given = {"latents": latents.to(getattr(torch, dtype)), "generator": generator, "num_inference_steps": STEPS}
+        given = {"latents": latents.to(pipe.dtype), "generator": generator, "num_inference_steps": STEPS}
         pictures = pipe(**asked, **given, output_type="pt").images
     return {"picture": pictures[0].permute(1, 2, 0).float()}
 
@@ -92,7 +94,7 @@ def figures(names: Sequence[str] = tuple(NAMES)) -> Iterator[Figure]:
 
 
 def _of_model(name: str, place: Path) -> Iterator[Figure]:
-    folder, tensors, dtype = place / "model", place / "tensors.pt", DTYPES[name]
+    folder, tensors, dtype = place / "model", place / "tensors.pt", RUN_IN[name]
     subprocess.run([sys.executable, "-m", "benchmarks.memory", "--write", name, str(folder)], check=True)
     sizes = {path.name: _weights(path) for path in folder.iterdir() if path.is_dir()}
     peaks = {stage: peak_of(stage, folder, dtype, tensors) for stage in STAGES}
@@ -118,7 +120,7 @@ def _difference(name: str, tensors: Path) -> Figure:
     made = torch.load(tensors)
     off = (made["picture"].clamp(0, 1) - made["whole picture"]).abs().max()
     # In float32 the bits are the same.
-    most = 0.0 if DTYPES[name] == "float32" else 1 / 255
+    most = 0.0 if RUN_IN[name] == "float32" else 1 / 255
     return Figure(7, f"{NAMES[name]}: largest difference of the picture from that of one piece", float(off), "", at_most=most)
 
 
@@ -135,7 +137,7 @@ def main() -> None:
     if given.write:
         from benchmarks.random_models import write_model
 
-        write_model(given.write[0], Path(given.write[1]), DTYPES[given.write[0]])
+        write_model(given.write[0], Path(given.write[1]), RUN_IN[given.write[0]])
     elif given.measure:
         what, folder, dtype, tensors, budget = given.measure
         sys.stdout.write(str(measure(what, Path(folder), dtype, Path(tensors), int(budget))))

@@ -48,6 +48,7 @@ def silent(step: int, steps: int) -> None:
 def strip_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     size = 1 if request.param == "rows" else 2**27
     monkeypatch.setattr(strips, "STRIP_BYTES", size)
+    monkeypatch.setattr(strips, "LEAST_ROWS", 1)
     return size
 
 

@@ -58,7 +58,7 @@ class Scratch:
         return rows
 
     def write(self, start: int, rows: torch.Tensor) -> None:
-        for offset, buffer in self._runs(start, rows.contiguous()):
+        for offset, buffer in self._runs(start, rows.cpu().contiguous()):
             while buffer:
                 put = os.pwrite(self._file, buffer, offset)
                 offset, buffer = offset + put, buffer[put:]

@@ -23,8 +23,10 @@ from daemon.models.maps import FeatureMap, Memory, Scratch, Storage
 
 Progress = Callable[[int, int], None]
 
-# Values of one strip with all that a layer makes of it: large enough that two more rows for each do not count.
-STRIP_BYTES = 128 * 2**20
+# Values of one strip with all that a layer makes of it: measured, a seventh faster than four times as much, which no cache holds.
+STRIP_BYTES = 32 * 2**20
+# Of very wide pictures, so that the two rows more that each strip reads do not count for too much.
+LEAST_ROWS = 8
 # Queries that look at all keys at a time.
 QUERIES = 4096
 
@@ -314,7 +316,7 @@ def _padded(
 
 
 def _strips(height: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    rows = max(STRIP_BYTES // row_bytes, 1)
+    rows = max(STRIP_BYTES // row_bytes, LEAST_ROWS)
     return ((start, min(start + rows, height)) for start in range(0, height, rows))
 
 
