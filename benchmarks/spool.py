@@ -117,7 +117,7 @@ def figures() -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as place:
         seconds = sorted(latencies(Path(place) / "drops", drops=DROPS))
         median, worst = 1000 * statistics.median(seconds), 1000 * seconds[int(len(seconds) * 0.99)]
-        yield Figure(10, f"drop to claim beyond the settle time, median of {DROPS}", median, "ms", at_most=30, headline=True)
+        yield Figure(10, f"drop to claim beyond the settle time, median of {DROPS}", median, "ms", at_most=30)
         yield Figure(10, "the same, 99th percentile", worst, "ms", at_most=150)
         few, many = (backlog(Path(place) / "backlog", files=files) for files in (FEW, MANY))
         yield Figure(10, f"start to first claim, {MANY} files waiting", many.start_seconds, "s", at_most=5)

@@ -1,5 +1,6 @@
 """The frame of the benchmarks: figures and their targets, what is kept of them, and the table in the README."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,8 +89,15 @@ def test_two_ways_take_turns_and_are_compared_round_by_round() -> None:
 
 
 @pytest.mark.parametrize("name", program.modules())
-def test_every_benchmark_can_be_run_alone(name: str) -> None:
-    words = [sys.executable, "-m", f"benchmarks.{name}", "--help"]
+def test_every_benchmark_is_run_alone_in_the_same_way_and_stands_in_the_readme(name: str) -> None:
+    text = (program.FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    assert "from benchmarks.figures import" in text
+    assert re.search(r"^    run\(|^    main\(\)", text.partition('if __name__ == "__main__":')[2], re.MULTILINE)
+    assert f"`{name}.py`" in (program.FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_benchmark_says_what_it_is() -> None:
+    words = [sys.executable, "-m", "benchmarks.files", "--help"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, cwd=program.FOLDER.parent)
     assert done.returncode == 0, done.stderr
     assert "--json" in done.stdout
@@ -122,4 +130,4 @@ def test_the_table_in_the_readme_is_the_one_that_is_made_of_the_kept_results() -
 def test_what_is_no_benchmark_is_refused_with_the_names_of_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["nonsense"])
-    assert "nonsense: no such benchmark; there are files," in capsys.readouterr().err
+    assert f"nonsense: no such benchmark; there are {', '.join(program.modules())}" in capsys.readouterr().err
