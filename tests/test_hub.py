@@ -80,6 +80,7 @@ def test_a_hub_id_is_fetched_by_component_and_found_again(tmp_path: Path) -> Non
     assert said[3].startswith(f"{refused}the hub does not tell of 'nobody/nothing', and nothing of it was fetched before")
     assert f"the vae of {ID}: 0.00 GB on the hub, fetched unless here" in log
     assert "the hub does not tell of nobody/nothing" in log
+    assert "HTTP Request" not in log
     assert sorted(name for name in hub.fetched if name.endswith((".safetensors", ".bin"))) == [
         "diffusion_pytorch_model.safetensors",  # of the other VAE
         "text_encoder/model.safetensors",

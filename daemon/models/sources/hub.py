@@ -23,6 +23,10 @@ from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
 
+# The client's own client says every request.
+for library in ("httpx", "httpx2"):
+    logging.getLogger(library).setLevel(logging.WARNING)
+
 GB = 1e9
 # Weights in whole precision and as safetensors first; other variants than half precision are never asked for.
 _WEIGHTS = tuple(
