@@ -105,9 +105,14 @@ def test_a_batch_that_fails_is_run_one_by_one(folder: Path) -> None:
     try:
         good = {**noise(), "latents": noise()["latents"]}
         bad = {"latents": good["latents"]}  # without an embedding
-        calls = [local.submit("diffuse", arrays, settings(folder), key="k") for arrays in (good, bad, good)]
+        chosen = settings(folder)
+        quick = {**chosen, "model": {**chosen["model"], "fast": True}}
+        calls = [local.submit("diffuse", arrays, quick, key="k") for arrays in (good, bad, good)]
         outcomes = [call.future.exception(SECONDS) for call in calls]
         assert [type(outcome).__name__ for outcome in outcomes] == ["NoneType", "InputError", "NoneType"]
+        numbers = calls[0].future.result()[1]["numbers"]
+        assert numbers in ("bfloat16, channels last", "float32, channels last"), "alone, and in the numbers of this machine"
+        assert local.describe()["numbers"] == numbers, "which the status says too"
     finally:
         local.close()
 
