@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import torch
 
-CACHED_VALUES = 2**17
+# Fewer than torch shares among threads: where the machine is busy they would wait for each other at every portion.
+CACHED_VALUES = 2**15 - 1
 
 
 class Storage(Protocol):
@@ -78,7 +79,7 @@ def _moments(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     On a CPU in portions that stay in its cache, and as distances from one of the pixels, so that the squares do not cancel out.
     """
     pivot = pixels[0].float()
-    portion = CACHED_VALUES // pixels.shape[1] if pixels.device.type == "cpu" else len(pixels)
+    portion = max(CACHED_VALUES // pixels.shape[1], 1) if pixels.device.type == "cpu" else len(pixels)
     total = torch.zeros_like(pivot, dtype=torch.float64)
     squares = torch.zeros_like(total)
     for part in torch.split(pixels, portion):
