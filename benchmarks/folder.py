@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchmarks.daemon_on import DaemonOn
 from benchmarks.figures import Figure, run
-from benchmarks.full_size import stable_diffusion_1
 from benchmarks.one_piece import OnePiece, Setting
+from benchmarks.random_models import shared_stable_diffusion_1
 from benchmarks.three_programs import make_one
 from benchmarks.timing import ratio, seconds_of, taking_turns
 
@@ -33,7 +33,7 @@ def demo(threads: int = CORES) -> Setting:
 
 def full_size(threads: int = CORES) -> Setting:
     """The structure of Stable Diffusion 1.5, small and with few steps so that it takes minutes."""
-    return Setting(str(stable_diffusion_1()), 256, 256, 3, threads, scheduler="ddim")
+    return Setting(str(shared_stable_diffusion_1()), 256, 256, 3, threads, scheduler="ddim")
 
 
 def against_one_piece(

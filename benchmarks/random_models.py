@@ -6,6 +6,7 @@ float32, XL 6.9 GB in bfloat16.
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ from daemon.models.checkpoints.vocabulary import clip_tokenizer
 from daemon.models.registry import DTYPES
 
 SD1, SDXL = "stable-diffusion-1", "stable-diffusion-xl"
+SHARED, COMPLETE = Path(tempfile.gettempdir()) / "tiffsd-benchmark-sd1", "complete"
+
+
+def shared_stable_diffusion_1() -> Path:
+    """The folder of the one that several benchmarks use, made once among the system's temporary files, in float32."""
+    if not (SHARED / COMPLETE).exists():
+        shutil.rmtree(SHARED, ignore_errors=True)
+        write_model(SD1, SHARED, "float32")
+        (SHARED / COMPLETE).touch()
+    return SHARED
 
 
 def write_model(name: str, folder: Path, dtype: str) -> Path:

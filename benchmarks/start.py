@@ -44,7 +44,11 @@ def command_line(folder: Path) -> Iterator[Figure]:
 
 def first_picture(folder: Path) -> Iterator[Figure]:
     """Cold, and what the daemon keeps when it has nothing to do."""
-    settings = {"defaults": {}, "watch": {"settle_seconds": 0.3}, "compute": {"threads": None, "idle_seconds": IDLE_SECONDS}}
+    settings = {
+        "defaults": {"steps": 20},
+        "watch": {"settle_seconds": 0.3},
+        "compute": {"threads": None, "idle_seconds": IDLE_SECONDS},
+    }
     daemon = RunningDaemon(folder, **settings)
     try:
         daemon.drop("inbox/1-text", "house.txt", "a red house in a meadow at sunset")
