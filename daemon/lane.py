@@ -99,15 +99,12 @@ class Lane:
         }
 
     def _serve(self) -> None:
-        step: Step | None = self._wait
+        step: Step | None = _wait
         while step:
             step()
             with self._fleet.changed:
-                while (step := self._next()) is self._wait:
+                while (step := self._next()) is _wait:
                     self._fleet.changed.wait()
-
-    def _wait(self) -> None:
-        """Nothing to do."""
 
     def _next(self) -> Step | None:
         """What the thread has to do next; None where it is over."""
@@ -124,7 +121,7 @@ class Lane:
             if flight:
                 self._take(flight)
                 return lambda: self._send(flight)
-        return self._wait
+        return _wait
 
     def _take(self, flight: list[Call]) -> None:
         self.flights.append(flight)
@@ -225,6 +222,10 @@ class Lane:
             self.since, self._lost = self._clock(), None
             self._fleet.queue.put_back(flights)
             self._fleet.changed.notify_all()
+
+
+def _wait() -> None:
+    """Nothing to do until something changes."""
 
 
 class _Ending:

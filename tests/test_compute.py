@@ -61,6 +61,13 @@ def gone(pid: int) -> bool:
         return True
 
 
+def test_who_waits_for_work_costs_nothing(shared: Local, folder: Path) -> None:
+    shared.submit("diffuse", noise(), settings(folder)).future.result(timeout=SECONDS)
+    used, until_then = time.process_time(), time.monotonic() + 1
+    until(lambda: time.monotonic() > until_then)  # which looks a hundred times
+    assert time.process_time() - used < 0.1
+
+
 def test_who_asks_for_estimates_of_the_picture_gets_them_on_the_way(shared: Local, folder: Path) -> None:
     estimates: list[np.ndarray] = []
     chosen = settings(folder, steps=3, preview_every=1)
