@@ -1,12 +1,14 @@
 """The books of one job in `.work/`: small JSON records, each written whole or not at all.
 
     claim.json     who the job is, and which files it took        written before it takes them
-    attempt.json   how often the job was started                  written before each start, and when it lies with a worker
+    attempt.json   how often the job was started                  written before each start
+    entrusted.json which start lies with a worker                 there as long as it does
     commit.json    what is published where                        from here on only forward
     fail.json      why the job failed, and what people are told   from here on only to failed/
 
 A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but is not what was
-written, by its SHA-256, means a damaged disk, not a crash: `Unreadable`.
+written, by its SHA-256, means a damaged disk, not a crash: `Unreadable`. Only entrusted.json is not synced: it need not outlive the
+machine, and counts for the run of the machine that it names.
 """
 
 import hashlib
@@ -21,6 +23,7 @@ from daemon.ops import Ops
 
 CLAIM = "claim.json"
 ATTEMPT = "attempt.json"
+ENTRUSTED = "entrusted.json"
 COMMIT = "commit.json"
 FAIL = "fail.json"
 
@@ -57,10 +60,11 @@ class ClaimRecord:
     fingerprints: dict[str, Fingerprint]
 
 
-def write(ops: Ops, folder: Path, name: str, record: Record) -> None:
-    """Write a record and make it durable, its name included."""
-    write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}))
-    ops.fsync_folder(folder)
+def write(ops: Ops, folder: Path, name: str, record: Record, *, durable: bool = True) -> None:
+    """Write a record and make it durable, its name included, unless only this run of the machine needs to know it."""
+    write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}), durable=durable)
+    if durable:
+        ops.fsync_folder(folder)
 
 
 def as_text(record: Record) -> str:
@@ -69,19 +73,19 @@ def as_text(record: Record) -> str:
 
 
 def _digest(record: Record) -> str:
-    as_read = json.loads(json.dumps(record, default=str))
-    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def write_text(ops: Ops, folder: Path, name: str, text: str) -> None:
-    """Write a small text, whole or not at all; the content is durable, the name not yet."""
+def write_text(ops: Ops, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
+    """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
     part = folder / f".{name}.part"
     with suppress(FileNotFoundError):
         ops.unlink(part)  # of a crash
     try:
         with ops.create(part) as file:
             ops.write(file, text.encode("utf-8", "backslashreplace"))
-            ops.fsync(file)
+            if durable:
+                ops.fsync(file)
         ops.rename(part, folder / name)
     except OSError:
         with suppress(OSError):
@@ -125,9 +129,9 @@ def read_claim(ops: Ops, folder: Path) -> ClaimRecord | None:
     return claim
 
 
-def write_attempts(ops: Ops, folder: Path, attempts: int, *, entrusted_on: str = "") -> None:
-    """Write attempt.json; the inverse of `read_attempts` and `read_entrusted`."""
-    write(ops, folder, ATTEMPT, {"attempts": attempts, "entrusted_on": entrusted_on})
+def write_attempts(ops: Ops, folder: Path, attempts: int) -> None:
+    """Write attempt.json; the inverse of `read_attempts`."""
+    write(ops, folder, ATTEMPT, {"attempts": attempts})
 
 
 def read_attempts(ops: Ops, folder: Path, *, if_unreadable: int) -> int:
@@ -139,12 +143,24 @@ def read_attempts(ops: Ops, folder: Path, *, if_unreadable: int) -> int:
         return if_unreadable
 
 
-def read_entrusted(ops: Ops, folder: Path) -> str:
-    """On which boot of the machine the job was handed to a worker; empty where it was not."""
+def write_entrusted(ops: Ops, folder: Path, attempt: int, *, boot: str) -> None:
+    """Write entrusted.json: which start of the job, on which run of the machine; the inverse of `read_entrusted`."""
+    write(ops, folder, ENTRUSTED, {"attempt": attempt, "boot": boot}, durable=False)
+
+
+def read_entrusted(ops: Ops, folder: Path) -> tuple[int, str] | None:
+    """Which start of the job lay with a worker, on which run of the machine; None where that is not known."""
     try:
-        return str((read(ops, folder, ATTEMPT) or {}).get("entrusted_on", ""))
-    except Unreadable:
-        return ""
+        record = read(ops, folder, ENTRUSTED)
+        return None if record is None else (int(record["attempt"]), str(record["boot"]))
+    except (Unreadable, KeyError, TypeError, ValueError):
+        return None
+
+
+def remove_entrusted(ops: Ops, folder: Path) -> None:
+    """Remove entrusted.json, where it is."""
+    with suppress(FileNotFoundError):
+        ops.unlink(folder / ENTRUSTED)
 
 
 def write_commit(ops: Ops, folder: Path, publications: list[Publication], day: str) -> None:

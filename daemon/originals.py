@@ -4,6 +4,7 @@ The original is found by the artifact's id; without one by the stem, where exact
 its canvas agrees.
 """
 
+import filecmp
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -49,7 +50,7 @@ def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
 
 def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> tiffsd.Artifact:
     """A program that writes TIFFSD itself leaves no painted pixels: only the kept original shows what it changed."""
-    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or tiffsd.same_tensors(path, kept):
+    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or _same(path, kept):
         return artifact
     latents, original = artifact.tensors["latents"], read_artifact(kept, name=kept.name).tensors["latents"]
     changed = latents.size if latents.shape != original.shape else int(np.count_nonzero(latents != original))
@@ -58,6 +59,11 @@ def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> ti
     tensors = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith("scheduler.")}
     notes = (*artifact.notes, f"{changed} of {latents.size} values differ from the original {artifact.header.id}")
     return replace(artifact, tensors=tensors, painted=changed, notes=notes)
+
+
+def _same(path: Path, kept: Path) -> bool:
+    """Whether two files have the same exact tensors; most files are their original to the byte, which is found out sooner."""
+    return filecmp.cmp(path, kept, shallow=False) or tiffsd.same_tensors(path, kept)
 
 
 def _completed_by_parent(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from typing import BinaryIO
 
 import tiffsd
@@ -21,6 +20,7 @@ from daemon.picture_forms import (
     write_png,
     write_webp,
 )
+from daemon.software import versions
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ SUFFIXES = {"tiff": ".tiff", "webp": ".webp", "jpeg": ".jpg", "png": ".png"}
 
 def _writers(artifact: tiffsd.Artifact, wanted: Pictures) -> dict[str, Write]:
     picture, header = artifact.tensors["picture"], artifact.header
-    story = Story(header.recipe, header.history, version("tiffsd"))
+    story = Story(header.recipe, header.history, versions()["tiffsd"])
     jpeg_quality = JPEG_QUALITY if wanted.jpeg is True else int(wanted.jpeg)
     return {
         "tiff": partial(_write_tiff, artifact=artifact, dtype="float32" if wanted.tiff is True else str(wanted.tiff)),

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 FOLDER = "previews"
 NEWEST = 200
 SIDE_PIXELS = 256
+FASTEST = 1  # of zlib: a preview is looked at once or never
 
 
 def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
@@ -110,7 +111,7 @@ def _figure(name: str) -> str:
 
 def _write(path: Path, artifact: tiffsd.Artifact) -> None:
     png = io.BytesIO()
-    preview_image(artifact).save(png, format="PNG")
+    preview_image(artifact).save(png, format="PNG", compress_level=FASTEST)
     _replace(path, png.getvalue())
 
 

@@ -4,11 +4,11 @@ One of the two hands of `job.py` (the other is `intake/`). Names are STEM.ID.EXT
 whether a result goes to the next inbox or waits in `hold/`.
 """
 
-import platform
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -21,6 +21,7 @@ from daemon.intake.second_pass import ENLARGED
 from daemon.names import output_name
 from daemon.picture_files import picture_files
 from daemon.request import EMBEDDING_TENSORS, Request, Tensors
+from daemon.software import versions
 from daemon.stages import STAGES
 from daemon.stages.loop import ESTIMATE, stops_after
 
@@ -39,7 +40,7 @@ class Output:
     ones)."""
 
     publication: Publication
-    write: Callable[[BinaryIO], None]
+    write: Callable[[BinaryIO], object]
     artifact: tiffsd.Artifact | None = None
 
 
@@ -146,9 +147,7 @@ def _artifact(
     name = output_name(stem, artifact.header.id, ".tiff")
     layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
 
-    def write(file: BinaryIO) -> None:
-        tiffsd.write(file, artifact, layout=layout)
-
+    write = _rendered(artifact, layout)
     return [
         Output(Publication(f"keep-{artifact.header.id}.tiff", KEEP, name), write),
         Output(Publication(f"{artifact.header.id}.tiff", place, name), write, _shown(artifact, tensors.get(ESTIMATE))),
@@ -175,13 +174,23 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
     header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, bench)
     artifact = tiffsd.Artifact(header, dict(embedding))
 
-    def write(file: BinaryIO) -> None:
-        tiffsd.write(file, artifact)
-
+    write = _rendered(artifact)
     return [
         Output(Publication(f"keep-{header.id}.tiff", KEEP, output_name(name, header.id, ".tiff")), write),
         Output(Publication(f"embedding-{header.id}.tiff", "embeddings", f"{name}.tiff"), write),
     ]
+
+
+def _rendered(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) -> Callable[[BinaryIO], object]:
+    """What writes an artifact, into several files as the same bytes."""
+
+    @cache
+    def rendered() -> bytes:
+        file = io.BytesIO()
+        tiffsd.write(file, artifact, layout=layout)
+        return file.getvalue()
+
+    return lambda file: file.write(rendered())
 
 
 def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
@@ -219,7 +228,7 @@ def _header(
         steps=facts.get("steps") if is_latents else None,
         recipe=dict(recipe),
         history=(*request.history, _entry(request, identity, facts, bench)),
-        software=_software(),
+        software=dict(versions()),
     )
 
 
@@ -242,8 +251,3 @@ def _entry(request: Request, identity: str, facts: Mapping[str, Any], bench: Ben
     if "residual" in facts:
         entry["residual"] = facts["residual"]
     return entry
-
-
-def _software() -> dict[str, str]:
-    packages = ("tiffsd", "torch", "diffusers", "transformers", "numpy")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}

@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from daemon.plain_files import opened
 
 FOLDER = "running"
 HEAD_BYTES = 4096
+READ_SECONDS = 0.1
 
 
 class RunningFile:
@@ -19,6 +21,7 @@ class RunningFile:
     def __init__(self, root: Path, stage: str, *, name: str) -> None:
         self.path = root / FOLDER / name
         self._stage = stage
+        self._told = 0.0
 
     def start(self) -> None:
         """Write the file, in a folder that a person may have deleted. Raises OSError: a job without its file is cancelled."""
@@ -26,7 +29,13 @@ class RunningFile:
         self._write("waiting for the worker", os.O_CREAT)
 
     def update(self, step: int, steps: int) -> None:
-        """Tell how far the job is, where that can be done. A file that a person deleted stays deleted."""
+        """Tell how far the job is, where that can be done, but not oftener than people read it.
+
+        A file that a person deleted stays deleted."""
+        now = time.monotonic()
+        if self._told and now < self._told + READ_SECONDS:
+            return
+        self._told = now
         with suppress(OSError):
             self._write(f"step {step} of {steps}", 0)
 

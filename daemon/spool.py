@@ -177,17 +177,16 @@ class Spool:
     def entrust(self, claim: Claim) -> None:
         """Note that the files were read without harm and the job lies with a worker, whose death the daemon survives and counts.
 
-        If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count.
+        If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count. So the
+        note must outlive the daemon, but not the machine.
         """
         job = self._open(claim)
         attempt = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
-        books.write_attempts(self._ops, job, attempt, entrusted_on=self._ops.boot())
+        books.write_entrusted(self._ops, job, attempt, boot=self._ops.boot())
 
     def take_back(self, claim: Claim) -> None:
         """Note that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
-        job = self._open(claim)
-        attempt = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
-        books.write_attempts(self._ops, job, attempt)
+        books.remove_entrusted(self._ops, self._open(claim))
 
     @contextmanager
     def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
@@ -343,10 +342,11 @@ class Spool:
 
     def _absolve(self, job: Path) -> None:
         """Uncount an attempt that lay with a worker when the daemon alone died: kills of the daemon must not fail good jobs."""
-        entrusted_on = books.read_entrusted(self._ops, job)
-        if entrusted_on and entrusted_on == self._ops.boot():
-            attempts = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        attempts, boot = books.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1), self._ops.boot()
+        if boot and books.read_entrusted(self._ops, job) == (attempts, boot):
             books.write_attempts(self._ops, job, attempts - 1)
+        # A crash before this line does no harm: the note is of an attempt that is no longer the last one.
+        books.remove_entrusted(self._ops, job)
 
     def _quarantine(self, job: Path, why: str) -> None:
         """Fail a job whose books are damaged, with all that is there: nobody knows whether results were published."""

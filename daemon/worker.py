@@ -111,7 +111,7 @@ class Worker:
 
         module = importlib.import_module(f"daemon.stages.{stage}")
         tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
-        with torch.no_grad():
+        with torch.inference_mode():
             if len(jobs) > 1:
                 done = module.run_together(self._models, tensors, [settings for _, _, settings in jobs], progress)
             else:

@@ -99,6 +99,27 @@ def test_a_job_that_came_back_from_its_worker_counts_its_attempt_again(root: Pat
     assert [again.attempts for again in Spool(root, FOLDERS).recover().claims] == [1]
 
 
+def test_a_note_that_a_worker_had_an_earlier_attempt_absolves_no_later_one(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.entrust(claim)  # the worker dies
+    spool.begin_attempt(claim)
+    again = Spool(root, FOLDERS, max_attempts=3)
+    assert [claim.attempts for claim in again.recover().claims] == [2]
+
+
+def test_an_absolved_attempt_absolves_not_the_next_one(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.begin_attempt(claim)
+    spool.entrust(claim)
+    again = Spool(root, FOLDERS)
+    (claim,) = again.recover().claims
+    again.begin_attempt(claim)
+    assert [claim.attempts for claim in Spool(root, FOLDERS).recover().claims] == [1]
+
+
 def test_an_attempt_counts_when_the_whole_machine_went_down_with_it(root: Path) -> None:
     class OtherBoot(Ops):
         def boot(self) -> str:
