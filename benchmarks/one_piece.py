@@ -58,15 +58,16 @@ class OnePiece:
 
 def main() -> None:
     setting = Setting(**json.loads(sys.argv[1]))
-    pipe = _loaded(setting)
+    pipe = load(setting)
     for line in sys.stdin:
         prompts, folder = json.loads(line)
-        _make(pipe, setting, prompts, Path(folder))
+        make(pipe, setting, prompts, Path(folder))
         sys.stdout.write("done\n")
         sys.stdout.flush()
 
 
-def _loaded(setting: Setting) -> Any:
+def load(setting: Setting) -> Any:
+    """The pipeline, with the scheduler and the threads of a setting."""
     import diffusers
     import torch
 
@@ -78,7 +79,8 @@ def _loaded(setting: Setting) -> Any:
     return pipe
 
 
-def _make(pipe: Any, setting: Setting, prompts: Sequence[str], folder: Path) -> None:
+def make(pipe: Any, setting: Setting, prompts: Sequence[str], folder: Path) -> None:
+    """One round."""
     import torch
 
     for number, prompt in enumerate(prompts):

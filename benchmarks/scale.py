@@ -46,8 +46,8 @@ def models_in_turn(prompts: Sequence[str], *, rounds: int) -> Figure:
 
 def figures() -> Iterator[Figure]:
     """Item 10, and the models of item 6."""
-    yield with_two_workers(PROMPTS[:16], rounds=3)
-    yield models_in_turn(PROMPTS[:16], rounds=3)
+    yield with_two_workers(PROMPTS[:16], rounds=2)
+    yield models_in_turn(PROMPTS[:16], rounds=2)
 
 
 if __name__ == "__main__":

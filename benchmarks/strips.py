@@ -7,12 +7,11 @@ larger picture, which takes a quarter of an hour and 17 GiB for the one piece; t
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ STRIPS_BYTES_PER_PIXEL = 2300
 BUDGET_BYTES = 2 * 2**30
 GIB = 2**30
 WAYS = ("whole", "strips", "scratch", "tiles")
-TURNS = {"whole": 2, "strips": 2}  # how often those are run whose time is compared with a bound
 
 
 def stable_diffusion_1() -> AutoencoderKL:
@@ -51,6 +49,7 @@ class Measured:
 
     seconds: float
     peak_bytes: int
+    direction: str
     result: Path
 
 
@@ -96,36 +95,29 @@ def measured(way: str, direction: str, side: int, folder: Path) -> Measured:
     result = folder / f"{direction}-{way}.pt"
     words = ["-m", "benchmarks.strips", "--measure", way, "--direction", direction, "--side", str(side), "--result", str(result)]
     done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True, text=True)
-    return Measured(**json.loads(done.stdout), result=result)
+    return Measured(**json.loads(done.stdout), direction=direction, result=result)
 
 
 def compared(direction: str, side: int, ways: Sequence[str], folder: Path) -> Iterator[Figure]:
     """All ways of one direction beside the one piece."""
-    turns: dict[str, list[Measured]] = {way: [] for way in ways}
-    for turn in range(max(TURNS.values())):
-        for way in ways:
-            if turn < TURNS.get(way, 1):
-                turns[way].append(measured(way, direction, side, folder))
-    whole = torch.load(turns["whole"][0].result) if "whole" in turns else None
-    for way, runs in turns.items():
-        yield from _figures(direction, side, way, runs, turns.get("whole", []), whole)
+    runs = {way: measured(way, direction, side, folder) for way in ways}
+    for way in runs:
+        yield from _figures(f"{direction} {side}x{side}, {NAMES[way]}", way, side, runs)
 
 
-def _figures(
-    direction: str, side: int, way: str, runs: list[Measured], whole: list[Measured], expected: torch.Tensor | None
-) -> Iterator[Figure]:
-    what, seconds = f"{direction} {side}x{side}, {NAMES[way]}", statistics.median(one.seconds for one in runs)
-    peak = max(one.peak_bytes for one in runs) / GIB
-    kilobytes = f"{max(one.peak_bytes for one in runs) / side**2 / 1000:.2g} kB per pixel"
-    yield Figure(8, f"{what}: peak memory", peak, "GiB", at_most=BUDGET_BYTES / GIB if way == "scratch" else None, note=kilobytes)
-    if way == "whole" or expected is None:
-        yield Figure(8, f"{what}: time", seconds, "s")
+def _figures(what: str, way: str, side: int, runs: Mapping[str, Measured]) -> Iterator[Figure]:
+    run, whole = runs[way], runs.get("whole")
+    kilobytes = f"{run.peak_bytes / side**2 / 1000:.2g} kB per pixel"
+    most = BUDGET_BYTES / GIB if way == "scratch" else None
+    yield Figure(8, f"{what}: peak memory", run.peak_bytes / GIB, "GiB", at_most=most, note=kilobytes)
+    if whole is None or way == "whole":
+        yield Figure(8, f"{what}: time", run.seconds, "s")
         return
-    headline = (direction, way) == ("decode", "strips")
-    ratio = seconds / statistics.median(one.seconds for one in whole)
-    most = 1.15 if way == "strips" else None
-    yield Figure(8, f"{what}: time, in one piece = 1", ratio, "x", at_most=most, note=f"{seconds:.0f} s", headline=headline)
-    off = (torch.load(runs[0].result) - expected).abs()
+    headline = (run.direction, way) == ("decode", "strips")
+    ratio, most = run.seconds / whole.seconds, 1.15 if way == "strips" else None
+    yield Figure(8, f"{what}: time, in one piece = 1", ratio, "x", at_most=most, note=f"{run.seconds:.0f} s", headline=headline)
+    expected = torch.load(whole.result)
+    off = (torch.load(run.result) - expected).abs()
     most = None if way == "tiles" else 1e-4
     spread = f"mean {off.mean():.1e}; the standard deviation of the whole is {expected.std():.2g}"
     yield Figure(8, f"{what}: largest difference", float(off.max()), "", at_most=most, note=spread, headline=headline)

@@ -14,8 +14,8 @@ from daemon.models.registry import Models
 TIMED = {"unet": "forward", "text_encoder": "forward", "vae": "decode"}
 
 
-def timed(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, with what it took noted."""
+def timed(method: Callable[..., Any], note: Callable[[float], object]) -> Callable[..., Any]:
+    """The method, with the seconds it took noted."""
 
     @wraps(method)
     def measured(*args: Any, **kwargs: Any) -> Any:
@@ -23,10 +23,14 @@ def timed(method: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return method(*args, **kwargs)
         finally:
-            with Path(os.environ["FORWARD_SECONDS"]).open("a", encoding="utf-8") as file:
-                file.write(f"{time.perf_counter() - started}\n")
+            note(time.perf_counter() - started)
 
     return measured
+
+
+def _append(seconds: float) -> None:
+    with Path(os.environ["FORWARD_SECONDS"]).open("a", encoding="utf-8") as file:
+        file.write(f"{seconds}\n")
 
 
 def main() -> None:
@@ -35,7 +39,7 @@ def main() -> None:
     def load_timed(self: Models, model: Any, part: Any, name: str, *more: Any) -> Any:
         loaded = load(self, model, part, name, *more)
         if name in TIMED:
-            setattr(loaded, TIMED[name], timed(getattr(loaded, TIMED[name])))
+            setattr(loaded, TIMED[name], timed(getattr(loaded, TIMED[name]), _append))
         return loaded
 
     Models._load = load_timed

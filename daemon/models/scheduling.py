@@ -4,6 +4,7 @@ A diffusers pipeline runs whatever `scheduler.timesteps` says. A Segment holds t
 pipeline a slice of it, and puts the solver's saved memory in its place. So there is no denoising loop of our own."""
 
 import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -42,13 +43,19 @@ def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: 
             )
         class_name, options = recipe.class_name, dict(recipe.options)
     cls = getattr(diffusers, class_name)
-    expected = cls._get_init_keys(cls)
+    expected = _parameters(cls)
     if family.flow and "flow_shift" in expected:
         options["flow_shift"] = config.get("shift", 1.0) if lean is None else math.exp(lean)
     elif "shift" in expected and "use_dynamic_shifting" not in expected and lean is not None:
         options["shift"] = math.exp(lean)
     known = {key: value for key, value in {**config, **family.forced}.items() if key in expected}
-    return cls.from_config({**known, **options})
+    # What from_config does beside this is to ask all the other classes what they would take.
+    return cls(**{**known, **options})
+
+
+@functools.cache
+def _parameters(cls: type) -> frozenset[str]:
+    return frozenset(inspect.signature(cls).parameters)
 
 
 def scheduled(
