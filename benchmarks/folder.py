@@ -7,10 +7,12 @@ and the daemon against three programs in a row that each load their model.
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.daemon_on import DaemonOn
 from benchmarks.figures import Figure, run
@@ -38,38 +40,58 @@ def full_size(threads: int = CORES) -> Setting:
     return Setting(str(shared_stable_diffusion_1()), 256, 256, 3, threads, scheduler="ddim")
 
 
+@dataclass(frozen=True)
+class Way:
+    """A daemon that is held against the one-piece pipeline: how many workers share its threads, and whether pictures are fast."""
+
+    what: str
+    least: float
+    workers: int = 1
+    fast: bool = False
+
+    def setting(self, whole: Setting) -> Setting:
+        """The setting of each worker."""
+        return replace(whole, threads=whole.threads // self.workers)
+
+    def options(self) -> dict[str, Any]:
+        """What its config.yaml has."""
+        return {"compute": {"workers": self.workers}, "defaults": {"fast": True} if self.fast else {}}
+
+
 def against_one_piece(
-    setting: Setting,
-    prompts: Sequence[str],
-    *,
-    rounds: int,
-    warm: int = 4,
-    what: str,
-    least: float,
-    workers: int = 1,
-    defaults: Mapping[str, object] | None = None,
-    headline: bool = False,
-) -> Figure:
-    """The daemon's rate over that of the one-piece pipeline, whose threads `workers` share among them."""
-    shared = replace(setting, threads=setting.threads // workers)
-    with tempfile.TemporaryDirectory() as place:
-        flat = Path(place) / "one_piece"
-        flat.mkdir()
-        options = {"compute": {"workers": workers}, "defaults": defaults}
-        with DaemonOn(Path(place) / "daemon", shared, **options) as daemon, OnePiece(setting) as one:
-            ways = {"one piece": lambda: one.make(prompts, flat), "daemon": lambda: daemon.make(prompts)}
-            one.make(prompts[:warm], flat)
-            daemon.make(prompts[:warm])
-            times = taking_turns(ways, rounds=rounds, warm=0)
-            if workers > 1:
-                with OnePiece(shared) as reference:
-                    reference.make(prompts, flat)
-            worst = max(daemon.differences(flat))
-    rate = ratio(times["one piece"], times["daemon"])
-    if worst > (FAST_TOLERANCE if defaults else 0):
-        raise AssertionError(f"{what}: the pictures differ by {worst:.2f} of 255")
-    note = f"pictures differ by {worst:.2f} of 255" if defaults else "pictures equal to the bit"
-    return Figure(1, what, rate.median, "x", rate.low, rate.high, at_least=least, note=note, headline=headline)
+    setting: Setting, prompts: Sequence[str], ways: Sequence[Way], *, rounds: int, warm: int = 4
+) -> Iterator[Figure]:
+    """The rate of each daemon over that of the one-piece pipeline."""
+    with tempfile.TemporaryDirectory() as root, ExitStack() as stack:
+        place = Path(root)
+        one = stack.enter_context(OnePiece(setting))
+        daemons = [
+            stack.enter_context(DaemonOn(place / f"daemon{number}", way.setting(setting), **way.options()))
+            for number, way in enumerate(ways)
+        ]
+        turns = {"one piece": lambda prompts: one.make(prompts, place)} | {
+            way.what: daemon.make for way, daemon in zip(ways, daemons, strict=True)
+        }
+        for make in turns.values():
+            make(prompts[:warm])
+        times = taking_turns({name: partial(make, prompts) for name, make in turns.items()}, rounds=rounds, warm=0)
+        for way, daemon in zip(ways, daemons, strict=True):
+            found = ratio(times["one piece"], times[way.what])
+            note = _compared(daemon, way, setting, prompts, place)
+            yield Figure(1, way.what, found.median, "x", found.low, found.high, at_least=way.least, note=note, headline=True)
+
+
+def _compared(daemon: DaemonOn, way: Way, setting: Setting, prompts: Sequence[str], place: Path) -> str:
+    """How far the pictures of a daemon are from those of one piece, in words. Raises AssertionError where that is too far."""
+    reference = place if way.workers == 1 else place / "shared"
+    if way.workers > 1:
+        reference.mkdir()
+        with OnePiece(way.setting(setting)) as one:
+            one.make(prompts, reference)
+    worst = max(daemon.differences(reference))
+    if worst > (FAST_TOLERANCE if way.fast else 0):
+        raise AssertionError(f"{way.what}: the pictures differ by {worst:.2f} of 255")
+    return f"pictures differ by {worst:.2f} of 255" if way.fast else "pictures equal to the bit"
 
 
 def against_three_programs(prompts: Sequence[str]) -> Figure:
@@ -85,24 +107,16 @@ def against_three_programs(prompts: Sequence[str]) -> Figure:
 
 def figures() -> Iterator[Figure]:
     """Items 1 and 2."""
-    demo_prompts, few = PROMPTS[:32], PROMPTS[:3]
-    what = f"{len(demo_prompts)} prompts, embedded model, over the one-piece pipeline"
-    yield against_one_piece(
-        demo(), demo_prompts, rounds=3, what=f"{what}: a worker for each core", least=1.0, workers=CORES, headline=True
-    )
-    yield against_one_piece(demo(), demo_prompts, rounds=3, what=f"{what}: one worker with all cores", least=1.0, headline=True)
-    yield against_one_piece(
-        demo(), demo_prompts, rounds=3, what=f"{what}: fast: true", least=1.4, defaults={"fast": True}, headline=True
-    )
-    yield against_one_piece(
-        full_size(),
-        few,
-        rounds=3,
-        warm=1,
-        what=f"{len(few)} prompts, size of SD1.5, 256 pixels, 3 steps",
-        least=0.98,
-        headline=True,
-    )
+    what = f"{len(PROMPTS)} prompts, embedded model, over the one-piece pipeline"
+    ways = [
+        Way(f"{what}: a worker for each core", 1.0, workers=CORES),
+        Way(f"{what}: one worker with all cores", 1.0),
+        Way(f"{what}: fast: true", 1.4, fast=True),
+    ]
+    yield from against_one_piece(demo(), PROMPTS, ways, rounds=3)
+    few = PROMPTS[:3]
+    ways = [Way(f"{len(few)} prompts, size of SD1.5, 256 pixels, 3 steps, over the one-piece pipeline", 0.98)]
+    yield from against_one_piece(full_size(), few, ways, rounds=3, warm=1)
     yield against_three_programs(PROMPTS[:8])
 
 

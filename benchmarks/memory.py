@@ -94,8 +94,7 @@ def figures(names: Sequence[str] = tuple(NAMES)) -> Iterator[Figure]:
 
 
 def _of_model(name: str, place: Path) -> Iterator[Figure]:
-    folder, tensors, dtype = place / "model", place / "tensors.pt", RUN_IN[name]
-    subprocess.run([sys.executable, "-m", "benchmarks.memory", "--write", name, str(folder)], check=True)
+    folder, tensors, dtype = _written(name, place), place / "tensors.pt", RUN_IN[name]
     sizes = {path.name: _weights(path) for path in folder.iterdir() if path.is_dir()}
     peaks = {stage: peak_of(stage, folder, dtype, tensors) for stage in STAGES}
     for stage, peak in peaks.items():
@@ -112,6 +111,12 @@ def _of_model(name: str, place: Path) -> Iterator[Figure]:
     what = f"{NAMES[name]}: all stages in one process, memory_gb {budget / 1e9:.2f}, largest stage = 1"
     yield Figure(7, what, within / most, "x", at_most=1.1, note=f"{within / GIB:.2f} GiB")
     yield _difference(name, tensors)
+
+
+def _written(name: str, place: Path) -> Path:
+    """The folder of a model, made by a process of its own, whose memory is free again afterwards."""
+    words = [sys.executable, "-m", "benchmarks.memory", "--write", name, str(place / "model")]
+    return Path(subprocess.run(words, stdout=subprocess.PIPE, check=True, text=True).stdout)
 
 
 def _difference(name: str, tensors: Path) -> Figure:
@@ -135,9 +140,11 @@ def main() -> None:
     parser.add_argument("--model", choices=NAMES, action="append")
     given, rest = parser.parse_known_args()
     if given.write:
-        from benchmarks.random_models import write_model
+        from benchmarks.random_models import SD1, shared_stable_diffusion_1, write_model
 
-        write_model(given.write[0], Path(given.write[1]), RUN_IN[given.write[0]])
+        name, folder = given.write
+        made = shared_stable_diffusion_1() if name == SD1 else write_model(name, Path(folder), RUN_IN[name])
+        sys.stdout.write(str(made))
     elif given.measure:
         what, folder, dtype, tensors, budget = given.measure
         sys.stdout.write(str(measure(what, Path(folder), dtype, Path(tensors), int(budget))))

@@ -17,8 +17,6 @@ from benchmarks.one_piece import Setting
 from benchmarks.timed_worker import TIMED, timed
 from benchmarks.timing import ratio, seconds_of, spread, taking_turns
 
-LOOP_STEPS = 10
-
 
 def overhead(setting: Setting, prompts: Sequence[str], *, rounds: int) -> list[tuple[float, float]]:
     """Seconds of a picture since the first one was claimed, and those of its forward passes, in each round."""
@@ -50,8 +48,10 @@ def overhead_in_one_piece(setting: Setting, prompts: Sequence[str]) -> float:
     return (whole - sum(spent)) / len(prompts)
 
 
-def loop_over_unet(setting: Setting, *, rounds: int, steps: int = LOOP_STEPS) -> tuple[float, float, float]:
-    """The time of a step of the diffuse stage over that of the bare UNet, which makes the same forward passes."""
+def loop_over_unet(setting: Setting, what: str, *, rounds: int, steps: int, headline: bool = False) -> Figure:
+    """The time of the diffuse stage over that of its forward passes: with a clock around them, and of the bare UNet in turns.
+
+    The clock is what is held to the target: two runs of seconds differ by more on a machine that others use too."""
     import torch
 
     from daemon.models.registry import Model, Models
@@ -62,7 +62,9 @@ def loop_over_unet(setting: Setting, *, rounds: int, steps: int = LOOP_STEPS) ->
     chosen = {**plain_settings(setting), "steps": steps}
     drawn, _ = text.run(models, {}, chosen, lambda *_: None)
     tensors = {name: value[0] if name in ("latents", "generator_state") else value for name, value in drawn.items()}
-    unet = models.component(Model.of(chosen), "unet")
+    unet, spent = models.component(Model.of(chosen), "unet"), list[float]()
+    unet.forward = timed(unet.forward, spent.append)
+    shares: list[float] = []
     pair = torch.cat([tensors["latents"][None]] * 2)
     words = torch.stack([tensors["negative_prompt_embeds"], tensors["prompt_embeds"]])
 
@@ -71,10 +73,16 @@ def loop_over_unet(setting: Setting, *, rounds: int, steps: int = LOOP_STEPS) ->
         for step in range(steps):
             unet(pair, torch.tensor(step), encoder_hidden_states=words, return_dict=False)
 
-    ways = {"stage": lambda: diffuse.run(models, tensors, chosen, lambda *_: None), "bare": bare}
-    times = taking_turns(ways, rounds=rounds)
-    found = ratio(times["stage"], times["bare"])
-    return found.median, found.low, found.high
+    def stage() -> None:
+        spent.clear()
+        whole = seconds_of(lambda: diffuse.run(models, tensors, chosen, lambda *_: None))
+        shares.append(whole / sum(spent))
+
+    times = taking_turns({"stage": stage, "bare": bare}, rounds=rounds)
+    found, turns = spread(shares[1:]), ratio(times["stage"], times["bare"])
+    note = f"in turns with the bare UNet {turns.median:.3f}x ({turns.low:.3f} to {turns.high:.3f})"
+    most = 1.02 if headline else None
+    return Figure(4, what, found.median, "x", found.low, found.high, at_most=most, note=note, headline=headline)
 
 
 def plain_settings(setting: Setting) -> dict[str, Any]:
@@ -98,10 +106,9 @@ def figures() -> Iterator[Figure]:
     ((whole, forward),) = overhead(full_size(), PROMPTS[:3], rounds=1)
     what, note = "the same at the size of SD1.5, of the whole", f"{1000 * (whole - forward):.0f} ms of {whole:.1f} s"
     yield Figure(3, what, 100 * (whole - forward) / whole, "%", at_most=1, note=note, headline=True)
-    median, low, high = loop_over_unet(demo(), rounds=5)
-    yield Figure(4, "a step of the loop over the bare UNet, embedded model", median, "x", low, high)
-    median, low, high = loop_over_unet(full_size(), rounds=3, steps=3)
-    yield Figure(4, "a step of the loop over the bare UNet, size of SD1.5", median, "x", low, high, at_most=1.02, headline=True)
+    what = "a step of the loop over its forward passes"
+    yield loop_over_unet(demo(), f"{what}, embedded model", rounds=5, steps=20)
+    yield loop_over_unet(full_size(), f"{what}, size of SD1.5", rounds=3, steps=3, headline=True)
 
 
 if __name__ == "__main__":

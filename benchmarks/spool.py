@@ -21,7 +21,8 @@ SETTLE_SECONDS = 0.3  # as in config.yaml
 WATCH = {"rescan_seconds": 5.0, "settle_seconds": SETTLE_SECONDS, "settle_unleased_seconds": 5.0}
 JOBS = 300  # over which the cost of one is measured
 LOOK_SECONDS = 0.001
-DROPS, FEW, MANY = 300, 1000, 100_000
+DROPS, FEW, MANY = 300, 100, 100_000
+JOBS_OF_FEW = 60
 
 
 @contextmanager
@@ -119,7 +120,8 @@ def figures() -> Iterator[Figure]:
         median, worst = 1000 * statistics.median(seconds), 1000 * seconds[int(len(seconds) * 0.99)]
         yield Figure(10, f"drop to claim beyond the settle time, median of {DROPS}", median, "ms", at_most=30)
         yield Figure(10, "the same, 99th percentile", worst, "ms", at_most=150)
-        few, many = (backlog(Path(place) / "backlog", files=files) for files in (FEW, MANY))
+        sizes = ((FEW, JOBS_OF_FEW), (MANY, JOBS))
+        few, many = (backlog(Path(place) / "backlog", files=files, jobs=jobs) for files, jobs in sizes)
         yield Figure(10, f"start to first claim, {MANY} files waiting", many.start_seconds, "s", at_most=5)
         yield Figure(10, "peak memory of the front process with them", many.peak_megabytes, "MB", at_most=200)
         ratio, note = many.job_milliseconds / few.job_milliseconds, f"{few.job_milliseconds:.1f} ms with {FEW}"

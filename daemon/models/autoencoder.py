@@ -18,11 +18,17 @@ def precise(models: Models, model: Model, work: Callable[[Any], torch.Tensor], n
     Raises InputError where the result is not finite in float32 either."""
     vae = models.vae(model)
     result = work(vae)
-    if vae.dtype is torch.float16 and not bool(torch.isfinite(result).all()):
+    if weight(vae).dtype is torch.float16 and not bool(torch.isfinite(result).all()):
         notes.append("the VAE overflowed in float16 and was run in float32")
         model = replace(model, dtype="float32", fast=False)
         result = work(models.component(model, "vae"))
     return model.finite(result)
+
+
+def weight(vae: Any) -> torch.Tensor:
+    """One weight of a VAE, whose device and dtype are those of all: to ask the VAE itself takes milliseconds."""
+    one: torch.Tensor = next(vae.parameters())
+    return one
 
 
 def to_vae(latents: torch.Tensor, config: Any) -> torch.Tensor:

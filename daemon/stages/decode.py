@@ -10,7 +10,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models import Progress
-from daemon.models.autoencoder import precise, to_vae
+from daemon.models.autoencoder import precise, to_vae, weight
 from daemon.models.registry import Model, Models
 from daemon.models.strips import Room, decode
 
@@ -28,7 +28,7 @@ def run(
     latents = _checked(tensors["latents"], model, models.config(model, "vae"))
 
     def decoded(vae: Any) -> torch.Tensor:
-        picture: torch.Tensor = decode(vae, to_vae(latents.to(vae.device, vae.dtype), vae.config), Room.of(settings), progress)
+        picture: torch.Tensor = decode(vae, to_vae(latents.to(weight(vae)), vae.config), Room.of(settings), progress)
         return picture / 2 + 0.5  # (1, 3, H, W)
 
     picture = precise(models, model, decoded, notes)

@@ -15,7 +15,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 
 from daemon.errors import InputError
 from daemon.models import Progress
-from daemon.models.autoencoder import from_vae, precise
+from daemon.models.autoencoder import from_vae, precise, weight
 from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Model, Models
 from daemon.models.strips import Room, encode
@@ -36,7 +36,7 @@ def run(
 
     def drawn(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         def moments(vae: Any) -> torch.Tensor:
-            made: torch.Tensor = encode(vae, pixels.to(vae.device, vae.dtype), Room.of(settings), progress).parameters
+            made: torch.Tensor = encode(vae, pixels.to(weight(vae)), Room.of(settings), progress).parameters
             return made
 
         sample = DiagonalGaussianDistribution(precise(models, model, moments, notes)).sample(generator)
