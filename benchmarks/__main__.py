@@ -64,7 +64,7 @@ def _run(names: Sequence[str]) -> Results:
     here = machine()
     sys.stdout.write(f"{here}\n")
     for name in names:
-        sys.stderr.write(f"{name} ...\n")
+        sys.stderr.write(f"{(time.monotonic() - started) / 60:4.1f} min  {name} ...\n")
         figures, fault = measured(name)
         results = results.merged(Results.of(name, here, figures, fault))
     for figure in results.figures():

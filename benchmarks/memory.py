@@ -1,6 +1,6 @@
 """The peak of memory of each stage with models of full size, beside that of the pipeline in one piece; item 7.
 
-Stable Diffusion 1.5 in float32 and XL in bfloat16, on the CPU, random weights, pictures of 512x512 in two steps. Each stage runs
+Stable Diffusion 1.5 in float32 and XL in bfloat16, on the CPU, random weights, pictures of 512x512 in one step. Each stage runs
 in a process of its own that reads its components from the disk, as the one piece does, so that each peak is its own; Python,
 torch and diffusers, about half a GiB, are in all of them. Takes 12 GB of the disk for a few minutes.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.figures import Figure, run
 
 GIB = 2**30
-SIDE, STEPS = 512, 2
+SIDE, STEPS = 512, 1
 STAGES = ("text", "diffuse", "decode", "encode")
 WHOLE, ALL = "one piece", "all stages"
 NAMES = {"stable-diffusion-1": "SD 1.5 float32", "stable-diffusion-xl": "SDXL bfloat16"}

@@ -103,12 +103,12 @@ def figures() -> Iterator[Figure]:
     what = f"overhead of the parts for a picture, embedded model, a folder of {len(PROMPTS)}"
     note = f"the one-piece pipeline: {1000 * overhead_in_one_piece(demo(), PROMPTS):.0f} ms"
     yield Figure(3, what, small.median, "ms", small.low, small.high, at_most=30, note=note, headline=True)
-    ((whole, forward),) = overhead(full_size(), PROMPTS[:3], rounds=1)
+    ((whole, forward),) = overhead(full_size(), PROMPTS[:2], rounds=1)
     what, note = "the same at the size of SD1.5, of the whole", f"{1000 * (whole - forward):.0f} ms of {whole:.1f} s"
     yield Figure(3, what, 100 * (whole - forward) / whole, "%", at_most=1, note=note, headline=True)
     what = "a step of the loop over its forward passes"
     yield loop_over_unet(demo(), f"{what}, embedded model", rounds=5, steps=20)
-    yield loop_over_unet(full_size(), f"{what}, size of SD1.5", rounds=3, steps=3, headline=True)
+    yield loop_over_unet(full_size(), f"{what}, size of SD1.5", rounds=2, steps=3, headline=True)
 
 
 if __name__ == "__main__":
