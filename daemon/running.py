@@ -16,12 +16,12 @@ READ_SECONDS = 0.1
 
 
 class RunningFile:
-    """One job's file; it appears with `start`, tells the step with `update`, and goes with `end`."""
+    """One job's file; it appears with `start`, tells the step with `update`, once in `every` seconds, and goes with `end`."""
 
-    def __init__(self, root: Path, stage: str, *, name: str) -> None:
+    def __init__(self, root: Path, stage: str, *, name: str, every: float = READ_SECONDS) -> None:
         self.path = root / FOLDER / name
         self._stage = stage
-        self._told = 0.0
+        self._every, self._due = every, 0.0
 
     def start(self) -> None:
         """Write the file, in a folder that a person may have deleted. Raises OSError: a job without its file is cancelled."""
@@ -33,9 +33,9 @@ class RunningFile:
 
         A file that a person deleted stays deleted."""
         now = time.monotonic()
-        if self._told and now < self._told + READ_SECONDS:
+        if now < self._due:
             return
-        self._told = now
+        self._due = now + self._every
         with suppress(OSError):
             self._write(f"step {step} of {steps}", 0)
 
