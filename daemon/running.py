@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,14 @@ from daemon.plain_files import opened
 
 FOLDER = "running"
 HEAD_BYTES = 4096
-READ_SECONDS = 0.1
 
 
 class RunningFile:
-    """One job's file; it appears with `start`, tells the step with `update`, once in `every` seconds, and goes with `end`."""
+    """One job's file; it appears with `start`, tells the step with `update`, and goes with `end`."""
 
-    def __init__(self, root: Path, stage: str, *, name: str, every: float = READ_SECONDS) -> None:
+    def __init__(self, root: Path, stage: str, *, name: str) -> None:
         self.path = root / FOLDER / name
         self._stage = stage
-        self._every, self._due = every, 0.0
 
     def start(self) -> None:
         """Write the file, in a folder that a person may have deleted. Raises OSError: a job without its file is cancelled."""
@@ -29,13 +26,7 @@ class RunningFile:
         self._write("waiting for the worker", os.O_CREAT)
 
     def update(self, step: int, steps: int) -> None:
-        """Tell how far the job is, where that can be done, but not oftener than people read it.
-
-        A file that a person deleted stays deleted."""
-        now = time.monotonic()
-        if now < self._due:
-            return
-        self._due = now + self._every
+        """Tell how far the job is, where that can be done; a file that a person deleted stays deleted."""
         with suppress(OSError):
             self._write(f"step {step} of {steps}", 0)
 

@@ -4,9 +4,10 @@
     out   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
           ("failed", id, kind, sentence, traceback)
 
-Several calls in one message run as one batch; where that fails, each runs alone and fails, or not, for itself. A message may come
-while another is worked on: it waits. Arrays are numpy on the pipe and torch inside. The process ends when its parent does. It
-ignores SIGINT and SIGTERM, which a terminal or systemd send to the whole group: the parent decides when a job stops.
+Progress is told of the first step of a job, of the last, and ten times a second. Several calls in one message run as one batch;
+where that fails, each runs alone and fails, or not, for itself. A message may come while another is worked on: it waits. Arrays are
+numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or systemd
+send to the whole group: the parent decides when a job stops.
 """
 
 import ctypes
@@ -14,6 +15,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +32,13 @@ from daemon.errors import Cancelled, DaemonError
 if TYPE_CHECKING:
     import torch
 
+    from daemon.models import Progress
+
 Arrays = Mapping[str, NDArray[Any]]
 Job = tuple[int, Arrays, Mapping[str, Any]]
 
 PR_SET_PDEATHSIG = 1
+TELL_SECONDS = 0.1  # between two words about a job: nobody reads faster, and each takes a core from what is computed
 
 
 class Worker:
@@ -73,14 +78,7 @@ class Worker:
         import torch
 
         numbers = [number for number, _, _ in jobs]
-
-        def progress(step: int, steps: int, estimate: "torch.Tensor | None" = None, /) -> None:
-            for number in numbers:
-                if estimate is not None:
-                    self._pipe.send(("estimate", number, estimate.numpy()))
-                self._pipe.send(("progress", number, step, steps))
-            self._check_wanted(numbers)
-
+        progress = self._progress(numbers)
         call = numbers[0]
         try:
             self._check_wanted(numbers)
@@ -98,13 +96,31 @@ class Worker:
             kind = "OSError" if isinstance(error, OSError) else type(error).__name__
             return [self._failed(call, kind, f"{type(error).__name__}: {error}")]
 
+    def _progress(self, numbers: Sequence[int]) -> "Progress":
+        """What a stage calls after each step of some jobs: it tells of them, and stops them where nobody wants them any more."""
+        due = 0.0
+
+        def progress(step: int, steps: int, estimate: "torch.Tensor | None" = None, /) -> None:
+            nonlocal due
+            if estimate is not None:
+                for number in numbers:
+                    self._pipe.send(("estimate", number, estimate.numpy()))
+            if step < steps and time.monotonic() < due:
+                return
+            due = time.monotonic() + TELL_SECONDS
+            for number in numbers:
+                self._pipe.send(("progress", number, step, steps))
+            self._check_wanted(numbers)
+
+        return progress
+
     def _check_wanted(self, numbers: Sequence[int]) -> None:
         while self._pipe.poll():
             self._take(self._pipe.recv())
         if self._cancelled.issuperset(numbers):
             raise Cancelled("the job was cancelled")
 
-    def _run(self, stage: str, jobs: Sequence[Job], progress: Any) -> list[tuple[Any, Any]]:
+    def _run(self, stage: str, jobs: Sequence[Job], progress: "Progress") -> list[tuple[Any, Any]]:
         import torch
 
         from daemon.models.numbers import said_of

@@ -166,16 +166,8 @@ def test_a_fifo_in_the_place_of_a_running_file_holds_no_job_up(root: Path) -> No
         file.start()
 
 
-def test_a_running_file_is_not_written_for_every_one_of_many_short_steps(root: Path) -> None:
-    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt", every=3600)
-    file.start()
-    for step in (1, 2, 3):
-        file.update(step, 3)
-    assert file.path.read_text().startswith("diffuse: step 1 of 3\n")
-
-
 def test_a_running_file_can_be_read_in_every_instant_of_its_job(root: Path) -> None:
-    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt", every=0)
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
     file.start()
     done = threading.Event()
 
