@@ -7,9 +7,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from daemon.models.registry import Models
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -34,6 +37,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def models() -> "Models":
+    """Room for the tiny models of one file of tests."""
+    from daemon.models.registry import Models
+
+    return Models(budget_bytes=1 << 30)
+
+
+@pytest.fixture(scope="module")
+def folders(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny models that MAKERS of the file of tests makes, each in a folder of its own."""
+    root = tmp_path_factory.mktemp("models")
+    return {name: make(root / name) for name, make in request.module.MAKERS.items()}
 
 
 # What takes a third of the time that a command may take to answer.

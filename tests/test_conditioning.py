@@ -13,7 +13,7 @@ from daemon.stages import diffuse
 from tests import tiny
 from tests.parts import Tensors, generator, one_piece, quiet, settings, start, unpacked
 
-FAMILIES = {
+MAKERS = {
     "sd1": tiny.stable_diffusion,
     "sd2": lambda path: tiny.stable_diffusion(path, version=2),
     "sdxl": tiny.stable_diffusion_xl,
@@ -26,17 +26,6 @@ SEVENTY_FIVE = "red cat " * 37 + "cat"
 LONG = "red cat, " * 30
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in FAMILIES.items()}
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
 
 
 def encoded(models: Models, folder: Path, prompt: str, **more: Any) -> Tensors:
@@ -64,7 +53,7 @@ def assert_equal(ours: Tensors, theirs: Tensors) -> None:
         assert torch.equal(ours[name], tensor), name
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MAKERS)
 @pytest.mark.parametrize("prompt", ["", "a red cat", r"a red cat \(the dog\)", SEVENTY_FIVE])
 def test_a_prompt_of_one_chunk_without_weights_has_the_bits_of_diffusers(
     models: Models, folders: dict[str, Path], family: str, prompt: str

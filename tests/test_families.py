@@ -47,17 +47,6 @@ LEAN = {"flow_dpmpp_2m": {"flow_shift": 3.0}, "flow_unipc": {"flow_shift": 3.0}}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in MAKERS.items()}
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
-
-
 def words(family: str) -> dict[str, str]:
     return {"prompt": PROMPT} if family in ("flux", "schnell") else {"prompt": PROMPT, "negative_prompt": NEGATIVE}
 

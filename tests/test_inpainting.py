@@ -54,17 +54,6 @@ CASES = [(family, name, strength) for family, (_, names) in PIPELINES.items() fo
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in MAKERS.items()}
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
-
-
 def photo() -> torch.Tensor:
     return torch.rand((SIZE, SIZE, 3), generator=torch.Generator().manual_seed(1))
 

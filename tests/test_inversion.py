@@ -16,11 +16,6 @@ from tests.parts import embeddings, quiet, settings, start
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
-
-
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 def test_noise_to_picture_to_noise_to_picture_with_the_embedded_model(models: Models, guidance: float) -> None:
     demo = {"width": 128, "height": 128, "prompt": "a red house in a meadow at sunset", "negative_prompt": ""}
@@ -50,12 +45,6 @@ MAKERS = {
     "sd3": tiny.stable_diffusion_3,
     "flux": tiny.flux,
 }
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in MAKERS.items()}
 
 
 @pytest.mark.parametrize("family", MAKERS)

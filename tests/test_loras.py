@@ -23,7 +23,7 @@ from tests import tiny
 from tests.adapters import ATTENTION, CONVOLUTIONS, kohya, matrices, peft, text_layers, written
 from tests.parts import SIZE, STEPS, generator, quiet, settings, start, unpacked
 
-FAMILIES = {
+MAKERS = {
     "sd1": tiny.stable_diffusion,
     "sdxl": tiny.stable_diffusion_xl,
     "sd3": tiny.stable_diffusion_3,
@@ -34,17 +34,6 @@ File = Mapping[str, torch.Tensor]
 Maker = Callable[[Any], File]
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in FAMILIES.items()}
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
 
 
 @functools.cache

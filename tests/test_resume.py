@@ -41,17 +41,6 @@ ALONE = PAIRS if ALL else FEW
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in MAKERS.items()}
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
-
-
 @pytest.mark.parametrize(("family", "name"), PAIRS)
 def test_stopped_and_resumed_is_bit_equal_for_every_scheduler(
     models: Models, folders: dict[str, Path], family: str, name: str

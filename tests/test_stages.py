@@ -22,11 +22,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return {version: tiny.stable_diffusion(tmp_path_factory.mktemp("models") / "tiny", version=version) for version in (1, 2)}
 
 
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
-
-
 def call(pipe: Any, **more: Any) -> Any:
     prompts = {"prompt": PROMPT, "negative_prompt": NEGATIVE}
     return pipe(**{**prompts, "num_inference_steps": STEPS, "guidance_scale": 5.0, "generator": generator(), **more})

@@ -16,21 +16,10 @@ from tests import tiny
 from tests.adapters import written
 from tests.parts import Tensors, quiet, settings, start
 
-FAMILIES = {"sd1": tiny.stable_diffusion, "sdxl": tiny.stable_diffusion_xl, "sd3": tiny.stable_diffusion_3, "flux": tiny.flux}
+MAKERS = {"sd1": tiny.stable_diffusion, "sdxl": tiny.stable_diffusion_xl, "sd3": tiny.stable_diffusion_3, "flux": tiny.flux}
 WIDTHS = {"clip_l": 16, "clip_g": 32}
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("models")
-    return {name: make(root / name) for name, make in FAMILIES.items()}
-
-
-@pytest.fixture(scope="module")
-def models() -> Models:
-    return Models(budget_bytes=1 << 30)
 
 
 def vectors(count: int, width: int = 16, seed: int = 0) -> torch.Tensor:
