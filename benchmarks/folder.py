@@ -116,7 +116,7 @@ def figures() -> Iterator[Figure]:
     yield from against_one_piece(demo(), PROMPTS, ways, rounds=3)
     few = PROMPTS[:3]
     ways = [Way(f"{len(few)} prompts, size of SD1.5, 256 pixels, 2 steps, over the one-piece pipeline", 0.98)]
-    yield from against_one_piece(full_size(), few, ways, rounds=3, warm=1)
+    yield from against_one_piece(full_size(), few, ways, rounds=4, warm=1)
     yield against_three_programs(PROMPTS[:8])
 
 

@@ -108,7 +108,7 @@ def figures() -> Iterator[Figure]:
     yield Figure(3, what, 100 * (whole - forward) / whole, "%", at_most=1, note=note, headline=True)
     what = "a step of the loop over its forward passes"
     yield loop_over_unet(demo(), f"{what}, embedded model", rounds=5, steps=20)
-    yield loop_over_unet(full_size(), f"{what}, size of SD1.5", rounds=2, steps=3, headline=True)
+    yield loop_over_unet(full_size(), f"{what}, size of SD1.5", rounds=2, steps=2, headline=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,10 @@ def with_two_workers(prompts: Sequence[str], *, rounds: int) -> Figure:
         alone = DaemonOn(Path(place) / "one", setting)
         both = DaemonOn(Path(place) / "two", setting, compute={"workers": 2})
         with alone, both:
-            times = taking_turns({"one": lambda: alone.make(prompts), "two": lambda: both.make(prompts)}, rounds=rounds)
+            for daemon in (alone, both):
+                daemon.make(prompts[: len(prompts) // 2])
+            ways = {"one": lambda: alone.make(prompts), "two": lambda: both.make(prompts)}
+            times = taking_turns(ways, rounds=rounds, warm=0)
             first = {path.name.split(".")[0]: path for path in (alone.spool / "pictures").glob("*.png")}
             for number, path in first.items():
                 path.rename(path.with_name(f"{number}.png"))
@@ -38,7 +41,8 @@ def models_in_turn(prompts: Sequence[str], *, rounds: int) -> Figure:
         options = {"models": {"a": setting.model, "b": str(twin)}, "compute": {"memory_gb": 0.04}}
         with DaemonOn(Path(place) / "daemon", setting, **options) as daemon:
             ways = {"one": lambda: daemon.make(prompts), "two": lambda: daemon.make(prompts, models=["a", "b"])}
-            times = taking_turns(ways, rounds=rounds)
+            daemon.make(prompts[:4], models=["a", "b"])
+            times = taking_turns(ways, rounds=rounds, warm=0)
     found = ratio(times["two"], times["one"])
     note = f"{len(prompts)} prompts, alternating; memory_gb holds one of the two"
     return Figure(6, "two models in turn over one model", found.median, "x", found.low, found.high, at_most=1.25, note=note)
