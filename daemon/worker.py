@@ -6,8 +6,8 @@
 
 Progress is told of the first step of a job, of the last, and ten times a second. Several calls in one message run as one batch;
 where that fails, each runs alone and fails, or not, for itself. A message may come while another is worked on: it waits. Arrays are
-numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or systemd
-send to the whole group: the parent decides when a job stops.
+numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or
+systemd send to the whole group: the parent decides when a job stops.
 """
 
 import ctypes
