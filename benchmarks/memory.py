@@ -7,6 +7,7 @@ float32 alone 14.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, run
+from daemon.worker_process import KEPT_MEMORY
 
 GIB = 2**30
 SIDE, STEPS = 512, 1
@@ -84,7 +86,9 @@ def measure(what: str, folder: Path, dtype: str, tensors: Path, budget_bytes: in
 def peak_of(what: str, folder: Path, dtype: str, tensors: Path, budget_bytes: int = PLENTY) -> int:
     """The same in a process of its own."""
     words = [what, str(folder), dtype, str(tensors), str(budget_bytes)]
-    done = subprocess.run([sys.executable, "-m", "benchmarks.memory", "--measure", *words], stdout=subprocess.PIPE, check=True)
+    command = [sys.executable, "-m", "benchmarks.memory", "--measure", *words]
+    environment = None if what == WHOLE else {**KEPT_MEMORY, **os.environ}  # as a worker has it
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
     return int(done.stdout)
 
 

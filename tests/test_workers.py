@@ -3,15 +3,18 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-from daemon import compute
+from daemon import compute, worker_process
 from daemon.calls import Call, Queue
 from daemon.compute import Local
 from daemon.errors import WorkerDied
+from daemon.worker_process import KEPT_MEMORY
 from tests import tiny
 from tests.conftest import wait_until
 from tests.test_compute import SECONDS, noise, settings
@@ -132,3 +135,30 @@ def test_where_no_process_can_be_started_the_call_says_so_and_the_next_one_tries
 
 def raise_(error: Exception) -> None:
     raise error
+
+
+LAYERS = """
+import ctypes, resource
+c = ctypes.CDLL(None)
+c.malloc.restype, c.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+c.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+for layer in range(20):
+    if layer == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [c.malloc(20 << 20) for _ in range(4)]
+    for block in blocks:
+        c.memset(block, 1, 20 << 20)
+    for block in reversed(blocks):
+        c.free(block)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_what_a_layer_worked_in_is_there_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEPT_MEMORY:
+        monkeypatch.delenv(name, raising=False)
+    usual, ours = (
+        int(subprocess.check_output([sys.executable, "-c", LAYERS], env=environment))
+        for environment in (dict(os.environ), worker_process.environment())
+    )
+    assert usual > 10 * (ours + 100)
