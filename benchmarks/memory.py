@@ -7,7 +7,6 @@ float32 alone 14.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, run
-from daemon.worker_process import KEPT_MEMORY
+from daemon.worker_process import environment
 
 GIB = 2**30
 SIDE, STEPS = 512, 1
@@ -87,8 +86,7 @@ def peak_of(what: str, folder: Path, dtype: str, tensors: Path, budget_bytes: in
     """The same in a process of its own."""
     words = [what, str(folder), dtype, str(tensors), str(budget_bytes)]
     command = [sys.executable, "-m", "benchmarks.memory", "--measure", *words]
-    environment = None if what == WHOLE else {**KEPT_MEMORY, **os.environ}  # as a worker has it
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=None if what == WHOLE else environment())
     return int(done.stdout)
 
 

@@ -8,7 +8,6 @@ larger picture, which takes a quarter of an hour and 17 GiB for the one piece; t
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ from diffusers import AutoencoderKL
 
 from benchmarks.figures import Figure, run
 from daemon.models.strips import Room, decode, encode
-from daemon.worker_process import KEPT_MEMORY
+from daemon.worker_process import environment
 
 SIDE = 1024
 FACTOR = 8
@@ -98,8 +97,8 @@ def measured(way: str, direction: str, side: int, folder: Path) -> Measured:
     """In a process of its own."""
     result = folder / f"{direction}-{way}.pt"
     words = ["-m", "benchmarks.strips", "--measure", way, "--direction", direction, "--side", str(side), "--result", str(result)]
-    environment = {**KEPT_MEMORY, **os.environ} if way in OURS else None
-    done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True, text=True, env=environment)
+    own = environment() if way in OURS else None
+    done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, check=True, text=True, env=own)
     return Measured(**json.loads(done.stdout), direction=direction, result=result)
 
 

@@ -78,8 +78,7 @@ class Worker:
         import torch
 
         numbers = [number for number, _, _ in jobs]
-        progress = self._progress(numbers)
-        call = numbers[0]
+        call, progress = numbers[0], self._progress(numbers)
         try:
             self._check_wanted(numbers)
             return [("done", number, *result) for number, result in zip(numbers, self._run(stage, jobs, progress), strict=True)]
@@ -105,11 +104,10 @@ class Worker:
             if estimate is not None:
                 for number in numbers:
                     self._pipe.send(("estimate", number, estimate.numpy()))
-            if step < steps and time.monotonic() < due:
-                return
-            due = time.monotonic() + TELL_SECONDS
-            for number in numbers:
-                self._pipe.send(("progress", number, step, steps))
+            if step == steps or time.monotonic() >= due:
+                due = time.monotonic() + TELL_SECONDS
+                for number in numbers:
+                    self._pipe.send(("progress", number, step, steps))
             self._check_wanted(numbers)
 
         return progress

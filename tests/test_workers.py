@@ -162,3 +162,24 @@ def test_what_a_layer_worked_in_is_there_for_the_next_one(monkeypatch: pytest.Mo
         for environment in (dict(os.environ), worker_process.environment())
     )
     assert usual > 10 * (ours + 100)
+
+
+LET_GO = """
+from pathlib import Path
+import sys
+from daemon.models.registry import Model, Models
+def own() -> int:
+    return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024
+models = Models(1 << 30)
+unet = models.component(Model("m", sys.argv[1], dtype="bfloat16"), "unet")  # so that it is not mapped from its file
+loaded, weights = own(), sum(tensor.nbytes for tensor in unet.parameters())
+del unet
+models.clear()
+print((loaded - own()) / weights)
+"""
+
+
+def test_what_a_model_lay_in_is_given_back_when_it_is_let_go() -> None:
+    demo = Path(worker_process.__file__).parent / "models/demo"
+    given_back = subprocess.check_output([sys.executable, "-c", LET_GO, str(demo)], env=worker_process.environment())
+    assert float(given_back) > 0.8

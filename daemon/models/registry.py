@@ -3,11 +3,13 @@
 In which form a model lies there is the business of `sources`. Nothing is loaded that a stage did not ask for: text needs no
 UNet."""
 
+import ctypes
 import gc
 import inspect
 import logging
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple, Self
@@ -275,5 +277,8 @@ def _loaded_bytes(part: Any) -> int:
 
 def _free_memory() -> None:
     gc.collect()
+    with suppress(OSError, AttributeError):  # of another C library
+        # A worker keeps what its layers worked in, but not what a model lay in.
+        ctypes.CDLL(None).malloc_trim(0)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
