@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-editors test-system prove bench format lint types check clean
+.PHONY: help demo test test-processors test-editors test-system prove bench format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -19,6 +19,9 @@ demo: $(VENV)/.installed ## install, then make three pictures with the embedded 
 
 test: $(VENV)/.installed-dev ## install with the developers' tools, then run the tests
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+test-processors: $(VENV)/.installed-dev ## test that results are exact on the processors that this one can pretend to be
+	@$(BIN)/python -m tests.processors $(PROCESSORS) $(ARGS)
 
 # Debian's names; --no-install-recommends leaves out half a desktop.
 EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 graphicsmagick libvips-tools openimageio-tools gmic \
@@ -49,7 +52,8 @@ lint: $(VENV)/.installed-dev ## look for mistakes and unformatted code
 types: $(VENV)/.installed-dev ## check the types
 	@$(BIN)/mypy
 
-check: test test-system lint types ## everything that CI runs
+check: PROCESSORS = --short
+check: test test-processors test-system lint types ## everything that CI runs
 
 clean: ## remove what make made: environment, caches, builds, the demo's pictures
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures

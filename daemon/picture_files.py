@@ -50,7 +50,7 @@ SUFFIXES = {"tiff": ".tiff", "webp": ".webp", "jpeg": ".jpg", "png": ".png"}
 
 def _writers(artifact: tiffsd.Artifact, wanted: Pictures) -> dict[str, Write]:
     picture, header = artifact.tensors["picture"], artifact.header
-    story = Story(header.recipe, header.history, versions()["tiffsd"])
+    story = Story(header.recipe, header.history, {**versions(), **header.software})
     jpeg_quality = JPEG_QUALITY if wanted.jpeg is True else int(wanted.jpeg)
     return {
         "tiff": partial(_write_tiff, artifact=artifact, dtype="float32" if wanted.tiff is True else str(wanted.tiff)),

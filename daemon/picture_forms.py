@@ -38,28 +38,30 @@ Picture = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Story:
-    """What a picture carries of how it was made: its recipe, the history of its artifact, and the version of this program."""
+    """What a picture carries of how it was made: its recipe, the history of its artifact, and what made it: name -> version."""
 
     recipe: Mapping[str, Any]
     history: Sequence[Mapping[str, Any]]
-    version: str
+    software: Mapping[str, str]
 
     @property
     def infotext(self) -> str:
-        return render_infotext(self.recipe, self.version)
+        return render_infotext(self.recipe, self.software[SOFTWARE])
 
     @property
-    def software(self) -> str:
-        return f"{SOFTWARE} {self.version}"
+    def program(self) -> str:
+        return f"{SOFTWARE} {self.software[SOFTWARE]}"
 
     def exact(self, pixels: str) -> str:
         """The record that makes the picture again: one line of ASCII JSON, with the digest of the coded pixels."""
-        return recipe_json(self.recipe, self.history, pixels)
+        return recipe_json(self.recipe, self.history, self.software, pixels)
 
 
-def recipe_json(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], pixels: str | None = None) -> str:
+def recipe_json(
+    recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], software: Mapping[str, str], pixels: str | None = None
+) -> str:
     """The record that a picture carries so that it can be run again: one line of ASCII JSON."""
-    record = {"recipe": dict(recipe), "history": [dict(entry) for entry in history]}
+    record = {"recipe": dict(recipe), "history": [dict(entry) for entry in history], "software": dict(software)}
     return json.dumps(record | ({} if pixels is None else {PIXELS: pixels}))
 
 
@@ -108,11 +110,11 @@ def write_jpeg(file: BinaryIO, picture: Picture, story: Story, *, quality: int =
 
 def _exif_segment(story: Story, exact: str) -> bytes:
     for text in (ExifText(story.infotext, exact), ExifText(None, exact)):
-        segment = EXIF_NAME + render_exif(text, story.software)
+        segment = EXIF_NAME + render_exif(text, story.program)
         if len(segment) <= LARGEST_SEGMENT_BYTES:
             return segment
     log.warning("the recipe is too long for a JPEG, which goes without it; it stands in the other forms")
-    return EXIF_NAME + render_exif(ExifText(), story.software)
+    return EXIF_NAME + render_exif(ExifText(), story.program)
 
 
 def write_webp(file: BinaryIO, picture: Picture, story: Story, *, quality: int | None = WEBP_QUALITY) -> None:
@@ -120,7 +122,7 @@ def write_webp(file: BinaryIO, picture: Picture, story: Story, *, quality: int |
     bare = io.BytesIO()
     coding = {"lossless": True} if quality is None else {"quality": quality}
     Image.fromarray(levels8(picture)).save(bare, format="WEBP", icc_profile=_srgb(), **coding)
-    exif = render_exif(ExifText(story.infotext, story.exact(pixels_digest(bare, Form.WEBP))), story.software)
+    exif = render_exif(ExifText(story.infotext, story.exact(pixels_digest(bare, Form.WEBP))), story.program)
     chunks = b"".join(_webp_chunk(part, bare) for part in parts(bare, Form.WEBP))
     chunks += b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
     file.write(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks)

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daemon.errors import InputError
@@ -27,10 +27,14 @@ LATENT_UPSCALER = "Latent"
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a prompt file says: settings in the one vocabulary, and what could not be honoured, in sentences."""
+    """What a prompt file says: settings in the one vocabulary, and what could not be honoured, in sentences.
+
+    Of a picture's recipe `software` is what made the picture, as far as it says.
+    """
 
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    software: Mapping[str, Any] = field(default_factory=dict)
 
 
 def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:

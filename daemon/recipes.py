@@ -31,11 +31,10 @@ def read_recipe(path: Path, name: str, config: Config) -> Prompt:
     """The recipe that a picture carries, without its pixels; empty where there is none. Raises InputError for no picture."""
     if Path(name).suffix.lower() in TIFF_SUFFIXES:
         header = tiffsd.inspect(path, name=name)
-        return _recipe(header.recipe, header.history, name) if header.recipe else Prompt({})
+        return _recipe(vars(header), name) if header.recipe else Prompt({})
     text, _ = _texts(path, name)
     if text.exact is not None:
-        record = _record(text.exact, name)
-        return _recipe(record["recipe"], record["history"], name)
+        return _recipe(_record(text.exact, name), name)
     if text.infotext is not None:
         return _foreign_recipe(text.infotext, name, config)
     return Prompt({})
@@ -80,22 +79,25 @@ def _texts(path: Path, name: str) -> tuple[ExifText, Form]:
 
 
 def _record(text: str, name: str) -> Mapping[str, Any]:
-    """The exact record: a recipe and a history. Raises InputError where it is damaged."""
+    """The exact record: recipe, history and software. Raises InputError where it is damaged."""
     try:
         record = json.loads(text)
-        if isinstance(record["recipe"], dict) and all(isinstance(entry, dict) for entry in record["history"]):
-            return dict(record)
+        record = {"software": {}, **record}  # pictures of 0.1.0 do not say it
+        well_formed = isinstance(record["recipe"], dict) and isinstance(record["software"], dict)
+        if well_formed and all(isinstance(entry, dict) for entry in record["history"]):
+            return record
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise InputError(f"{name}: the recipe in this picture is damaged; drop a prompt file instead")
 
 
-def _recipe(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]], name: str) -> Prompt:
+def _recipe(record: Mapping[str, Any], name: str) -> Prompt:
+    recipe, history = record["recipe"], record["history"]
     said = {key: value for key, value in recipe.items() if key not in ("hold", "strength")}
     unknown = sorted(key for key in said if key not in Settings.model_fields)
     settings = checked({key: value for key, value in said.items() if key not in unknown}, name).given()
     notes = [f"the recipe says {shown(key)[:40]}, which this version does not know; it is passed over" for key in unknown]
-    return Prompt(settings, (*notes, *unrepeatable(recipe, history)))
+    return Prompt(settings, (*notes, *unrepeatable(recipe, history)), record["software"])
 
 
 def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -10,6 +10,7 @@ import tiffsd
 from daemon.config import Config
 from daemon.models.prompt_grammar import named_textual_inversions
 from daemon.settings import Settings
+from daemon.software import made_elsewhere, versions
 
 ADAPTED = ("text", "diffuse", "invert")
 """The stages that run a part of the model which LoRAs change."""
@@ -25,6 +26,7 @@ class Request:
 
     `encodes_text` says that the prompt has to go through the text stage first, because no embedding came with it. `enlarged` is how
     much larger the latents are than those of the first pass where this is the second, `enlarges_next` says that one is to follow.
+    `software` is what made that which this job repeats or goes on with, and is expected to come out the same to the last bit.
     """
 
     stage: str
@@ -37,6 +39,7 @@ class Request:
     encodes_text: bool = False
     enlarged: float | None = None
     enlarges_next: bool = False
+    software: Mapping[str, Any] = field(default_factory=dict)
 
 
 def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Facts]:
@@ -54,7 +57,13 @@ def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Fac
         notes += said.get("notes", [])
     given = {name: tensor for name, tensor in request.tensors.items() if name != "picture" or request.stage != "invert"}
     tensors, facts = call(request.stage, {**given, **made}, settings)
-    return {**made, **tensors}, {**facts, "notes": [*notes, *facts.get("notes", [])]}
+    notes += [*facts.get("notes", []), *_made_elsewhere(request, facts)]
+    return {**made, **tensors}, {**facts, "notes": notes}
+
+
+def _made_elsewhere(request: Request, facts: Facts) -> tuple[str, ...]:
+    what = "the steps so far were" if request.source else "this picture was"
+    return made_elsewhere(what, request.software, {**versions(), **facts.get("software", {})})
 
 
 def _on(stage: str, request: Request, config: Config) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def _header(
         steps=facts.get("steps") if is_latents else None,
         recipe=dict(recipe),
         history=(*request.history, _entry(request, identity, facts, bench)),
-        software=dict(versions()),
+        software={**versions(), **facts.get("software", {})},
     )
 
 

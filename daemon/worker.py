@@ -122,6 +122,7 @@ class Worker:
         import torch
 
         from daemon.models.numbers import said_of
+        from daemon.models.processor import computed_on
 
         module = importlib.import_module(f"daemon.stages.{stage}")
         tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
@@ -130,7 +131,8 @@ class Worker:
                 done = module.run_together(self._models, tensors, [settings for _, _, settings in jobs], progress)
             else:
                 done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
-        said = said_of(jobs[0][2], len(jobs))
+        settings = jobs[0][2]
+        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"])}
         return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
 
     def _out_of_memory(self, call: int, error: BaseException) -> tuple[Any, ...]:

@@ -14,6 +14,10 @@ END_SECONDS = 5.0
 # for the next layer; whether it does hangs on what happens to lie behind it. At full size that is up to a third of the time. Blocks
 # above the threshold, the highest there is, still go back, so that large ones leave no holes.
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+# On some processors (AMD's at least) MKL adds in another order where weights do not begin at a multiple of 64 bytes, as those of a
+# mapped file never do; so the same model gave other last bits from a file than from a folder. With this it does not.
+# Source: oneMKL's developer guide, "Getting Reproducible Results", conditional numerical reproducibility.
+SAME_BITS = {"MKL_CBWR": "AUTO"}
 
 
 class WorkerProcess:
@@ -76,6 +80,7 @@ def environment() -> dict[str, str]:
     paths = [ours, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **KEPT_MEMORY,
+        **SAME_BITS,
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "HF_HUB_DISABLE_TELEMETRY": "1",

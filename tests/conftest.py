@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daemon.worker_process import SAME_BITS
+
 if TYPE_CHECKING:
     from daemon.models.registry import Models
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Before torch is loaded: the tests compare with what they compute themselves. `python -m tests.processors` chooses other values.
+for name, value in SAME_BITS.items():
+    os.environ.setdefault(name, value)
+THREADS = int(os.environ.get("TIFFSD_TEST_THREADS", "1"))
 
 
 @pytest.fixture(autouse=True)
@@ -29,12 +35,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Sums in one order, and tiny models without the cost of threads."""
+def fixed_threads() -> Iterator[None]:
+    """Sums in one order, that of the daemon of a test; one thread is the fastest for tiny models."""
     import torch
 
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     yield
     torch.set_num_threads(threads)
 

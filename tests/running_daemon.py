@@ -9,12 +9,12 @@ from pathlib import Path
 
 import yaml
 
-from tests.conftest import wait_until
+from tests.conftest import THREADS, wait_until
 
-# Short settle times, so that tests wait for work and not for caution; one thread, so that sums are made in one order.
+# Short settle times, so that tests wait for work and not for caution; a number of threads, so that sums are made in one order.
 CONFIG = {
     "watch": {"rescan_seconds": 1.0, "settle_seconds": 0.05, "settle_unleased_seconds": 0.2, "empty_grace_seconds": 0.3},
-    "compute": {"threads": 1},
+    "compute": {"threads": THREADS},
     "defaults": {"steps": 4},
 }
 

@@ -25,7 +25,7 @@ MAKERS = {
 SEVENTY_FIVE = "red cat " * 37 + "cat"
 LONG = "red cat, " * 30
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 def encoded(models: Models, folder: Path, prompt: str, **more: Any) -> Tensors:

@@ -1,6 +1,8 @@
 """The whole of it, with the real daemon process and the embedded model: drop, hold, paint, approve, look at the picture."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,13 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 import tiffsd
+from daemon.picture_forms import Story, write_png
 from daemon.resources import resource
 from tests.adapters import ATTENTION, kohya, matrices, text_layers, written
+from tests.conftest import THREADS
 from tests.running_daemon import RunningDaemon
+
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 PROMPT = "a red house in a meadow at sunset"
 SEED, STEPS, GUIDANCE = 7, 4, 4.0
@@ -25,14 +31,6 @@ def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
     running.start()
     yield running
     running.close()
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def in_one_piece() -> np.ndarray:
@@ -65,7 +63,6 @@ def paint(path: Path) -> None:
     image.save(path)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_an_unpainted_picture_is_the_one_piece_picture_and_a_painted_one_differs_where_it_was_painted(
     daemon: RunningDaemon,
 ) -> None:
@@ -178,3 +175,27 @@ def test_a_saved_embedding_serves_other_latents(daemon: RunningDaemon) -> None:
     for name in ("prompt_embeds", "negative_prompt_embeds", "latents"):
         np.testing.assert_array_equal(first.tensors[name], second.tensors[name])
     assert (daemon.spool / "embeddings/mycat.tiff").exists()
+
+
+def test_what_was_made_elsewhere_says_why_its_last_bits_may_differ(daemon: RunningDaemon) -> None:
+    daemon.drop("inbox/1-text", "cat.txt", prompt(stop_at=2))
+    (half_done,) = daemon.found("hold/2-diffuse/cat.*.tiff")
+    artifact = tiffsd.read(half_done)
+    assert artifact.header.software["threads"] == str(THREADS)
+    elsewhere = {**artifact.header.software, "processor": "another one"}
+    moved = replace(artifact, header=replace(artifact.header, software=elsewhere))
+    tiffsd.write(daemon.spool / "inbox/2-diffuse" / half_done.name, moved)
+    half_done.unlink()
+    (png,) = daemon.found("pictures/cat.*.png")
+    header = tiffsd.inspect(png.with_suffix(".tiff"))
+    unlike = f"the processor another one (here {header.software['processor']})"
+    assert _notes(png).count(f"the steps so far were made with {unlike}: the last bits may differ") == 1
+
+    record = BytesIO()
+    write_png(record, np.zeros((8, 8, 3), np.float32), Story(header.recipe, (), elsewhere))
+    daemon.drop("inbox/1-text", "again.png", record.getvalue())
+    (again,) = daemon.found("pictures/again.*.png")
+    assert any(note.startswith("this picture was made with the processor another one (here ") for note in _notes(again))
+    daemon.drop("inbox/1-text", "same.png", again.read_bytes())
+    (same,) = daemon.found("pictures/same.*.png")
+    assert not any("the last bits may differ" in note for note in _notes(same))

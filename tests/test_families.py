@@ -44,7 +44,7 @@ PAIRS = [(family, name) for family, names in SCHEDULERS.items() for name in (Non
 LEAN = {"flow_dpmpp_2m": {"flow_shift": 3.0}, "flow_unipc": {"flow_shift": 3.0}}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 def words(family: str) -> dict[str, str]:

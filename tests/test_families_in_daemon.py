@@ -12,6 +12,8 @@ from tests import originals, tiny
 from tests.parts import PROMPT, SEED, SIZE, STEPS, generator, one_piece, unpacked
 from tests.running_daemon import RunningDaemon
 
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
+
 SQUARE = {"width": SIZE, "height": SIZE}
 
 
@@ -62,14 +64,6 @@ def in_one_piece(folder: Path, name: str) -> np.ndarray:
     latents = pipe(PROMPT, **SQUARE, num_inference_steps=STEPS, guidance_scale=4.0, generator=generator(), output_type="latent")
     result: np.ndarray = unpacked(latents.images).numpy()
     return result
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_flux_stopped_in_the_middle_goes_on_from_its_file_to_the_bits_of_one_piece(

@@ -15,7 +15,7 @@ from daemon.stages import diffuse
 from tests import tiny
 from tests.parts import STEPS, quiet, settings, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 @pytest.fixture(scope="module")

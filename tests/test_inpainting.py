@@ -51,7 +51,7 @@ PIPELINES = {
 }
 CASES = [(family, name, strength) for family, (_, names) in PIPELINES.items() for name in names for strength in (0.6, 1.0)]
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 def photo() -> torch.Tensor:

@@ -13,7 +13,7 @@ from daemon.stages import decode, diffuse, encode, invert
 from tests import tiny
 from tests.parts import embeddings, quiet, settings, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])

@@ -11,6 +11,8 @@ from PIL import Image
 import tiffsd
 from tests.running_daemon import RunningDaemon
 
+pytestmark = pytest.mark.exact
+
 PROMPT = "a red house in a meadow at sunset"
 SEED = 7
 

@@ -33,7 +33,7 @@ SINGLE = (".add_q_proj", ".add_k_proj", ".add_v_proj", ".to_add_out", ".proj_mlp
 File = Mapping[str, torch.Tensor]
 Maker = Callable[[Any], File]
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 @functools.cache

@@ -33,7 +33,7 @@ def gradient(height: int = 8, width: int = 16) -> np.ndarray:
 
 def written(tmp_path: Path, picture: np.ndarray, history: tuple[dict[str, object], ...] = ()) -> Path:
     png = io.BytesIO()
-    write_png(png, picture, Story(RECIPE, history, "0.1.0"))
+    write_png(png, picture, Story(RECIPE, history, {"tiffsd": "0.1.0"}))
     path = tmp_path / "cat.png"
     path.write_bytes(png.getvalue())
     return path
@@ -171,7 +171,7 @@ def test_a_picture_smaller_than_one_latent_is_refused(tmp_path: Path) -> None:
 
 def test_a_recipe_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
     info = PngImagePlugin.PngInfo()
-    info.add_text("tiffsd", recipe_json({**RECIPE, "wonder": 5}, [{"painted": 3}]))
+    info.add_text("tiffsd", recipe_json({**RECIPE, "wonder": 5}, [{"painted": 3}], {}))
     path = tmp_path / "cat.png"
     Image.new("RGB", (8, 8)).save(path, pnginfo=info)
     recipe = read_recipe(path, "cat.png", Config())

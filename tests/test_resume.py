@@ -38,7 +38,7 @@ FEW = [("sd2", "euler_a"), ("sd2", "pndm"), ("sdxl", "unipc"), ("sdxl", "heun"),
 ALONE = PAIRS if ALL else FEW
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 @pytest.mark.parametrize(("family", "name"), PAIRS)

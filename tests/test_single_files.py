@@ -19,7 +19,7 @@ from daemon.stages import decode, diffuse
 from tests import originals, tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, embeddings, generator, loaded, quiet, settings, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 ALL = ["safetensors", "zip", "legacy"]
 FORMS = {

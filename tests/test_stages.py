@@ -14,7 +14,7 @@ from daemon.stages import decode, diffuse, encode, text
 from tests import tiny
 from tests.parts import NEGATIVE, PROMPT, SEED, SIZE, STEPS, generator, one_piece, quiet, settings, start
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ from daemon.stages import decode as decode_stage
 from daemon.stages import encode as encode_stage
 from tests import parts, tiny
 
+pytestmark = pytest.mark.exact
+
 TOLERANCE = 1e-5
 PLENTY = 2**40
 

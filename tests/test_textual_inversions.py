@@ -19,7 +19,7 @@ from tests.parts import Tensors, quiet, settings, start
 MAKERS = {"sd1": tiny.stable_diffusion, "sdxl": tiny.stable_diffusion_xl, "sd3": tiny.stable_diffusion_3, "flux": tiny.flux}
 WIDTHS = {"clip_l": 16, "clip_g": 32}
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
 def vectors(count: int, width: int = 16, seed: int = 0) -> torch.Tensor:

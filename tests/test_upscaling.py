@@ -20,6 +20,8 @@ from tests import tiny
 from tests.artifacts import latents
 from tests.parts import embeddings, generator, quiet, settings, start
 
+pytestmark = pytest.mark.exact
+
 FIRST = {"stage": "diffuse", "id": "00000001"}
 SECOND = {"stage": "diffuse", "id": "00000002", "enlarged": 1.5}
 RECIPE = {"prompt": "a cat", "model": "demo", "seed": 1, "steps": 12, "width": 128, "height": 128, "scheduler": "euler"}

@@ -116,7 +116,8 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
                 history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
                           without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}
-                software  object: name -> version
+                software  object: name -> version of each package; of what computed it "processor", "instruction_set" and,
+                          of a CPU, "threads", as text
 
 A reader MUST keep keys that it does not know, and MUST refuse a version above its own with a sentence that says so.
 The id is found in tag 270, else in tag 65000, else in the description of the ICC profile, else in the file name

@@ -43,6 +43,8 @@ def read_diffuse(files: Files, shelves: Shelves) -> Request:
     if encodes_text:
         recipe.pop("embedding", None)
     request = Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
+    if artifact.header.state is tiffsd.State.PARTIAL:
+        request = replace(request, software=artifact.header.software)
     if enlarges or second_pass.goes_on(artifact):
         return _of_the_second_pass(request, beside, files.name, shelves)
     size = second_pass.first_size(artifact)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     if not {"prompt", "embedding"} & recipe.settings.keys():
         raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return Prompt({"count": 1, **recipe.settings}, recipe.notes + saved_again(path, files.name, config))
+    return replace(recipe, settings={"count": 1, **recipe.settings}, notes=recipe.notes + saved_again(path, files.name, config))
 
 
 def spoken_beside(files: Files, config: Config) -> dict[str, Any]:

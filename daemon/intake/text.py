@@ -26,4 +26,4 @@ def read_text(files: Files, shelves: Shelves) -> Request:
     elif not tensors:
         given["negative_prompt"] = settings.negative_prompt or ""
     recipe = {**recipe_of("text", settings, {**given, "seed": settings.seed}), **asked_for(settings)}
-    return Request("text", settings, recipe, tensors, notes=notes)
+    return Request("text", settings, recipe, tensors, notes=notes, software=prompt.software)

@@ -124,12 +124,15 @@ def _product(addition: _Addition, tensors: Mapping[str, torch.Tensor], weight: t
     rank = down.shape[0]
     alpha = float(tensors[matrices.alpha]) if isinstance(matrices.alpha, str) else matrices.alpha
     scale = addition.change.weight * (rank if alpha is None else alpha) / rank
-    rows = up.flatten(1)[addition.first : addition.last]  # (o, r)
-    if matrices.mid is None:
-        made = rows @ down.flatten(1)
-    else:
+    rows = up[addition.first : addition.last]  # (o, r), or (o, r, 1, 1)
+    if matrices.mid is not None:
         mid = tensors[matrices.mid].to(weight.device, torch.float32)
-        made = torch.einsum("or,rskl,si->oikl", rows, mid, down.flatten(1))
+        made = torch.einsum("or,rskl,si->oikl", rows.flatten(1), mid, down.flatten(1))
+    elif _all_ones(down.shape[2:]):
+        made = rows.flatten(1) @ down.flatten(1)
+    else:
+        # As peft does it: a matrix product would add in another order on some processors.
+        made = torch.nn.functional.conv2d(down.transpose(0, 1), rows.reshape(*rows.shape[:2], 1, 1)).transpose(0, 1)
     if piece.transposed:
         made = made.T
     if piece.swapped:

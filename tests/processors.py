@@ -1,0 +1,55 @@
+"""The tests of exactness on every processor that this one can pretend to be: `python -m tests.processors`.
+
+Each run gives the libraries other instructions, or another number of threads, and all must still be equal to the bit. The last one
+emulates an AMD, on which MKL takes another way than on an Intel. --short is for CI; other arguments go to pytest.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PRETENCES: Sequence[Mapping[str, str]] = [
+    {"MKL_CBWR": "AVX2"},
+    {"MKL_CBWR": "AVX512"},
+    {"MKL_CBWR": "COMPATIBLE"},
+    {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"},
+    {"ATEN_CPU_CAPABILITY": "default"},
+    {"ATEN_CPU_CAPABILITY": "avx2"},
+    {"TIFFSD_TEST_THREADS": "2"},
+]
+# As far from what is usual as it goes, on the files that fell at an AMD.
+FARTHEST = {"MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "TIFFSD_TEST_THREADS": "2"}
+SHORT = ("tests/test_same_bits.py", "tests/test_single_files.py", "tests/test_loras.py", "tests/test_batching.py")
+PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run them all, and say of each how it ended; 1 where one failed."""
+    short = "--short" in arguments
+    given = [argument for argument in arguments if argument != "--short"]
+    runs = [(FARTHEST, ["-m", "exact and not emulated", *PARALLEL, *SHORT])] if short else []
+    runs += [] if short else [(pretence, ["-m", "exact and not emulated", *PARALLEL]) for pretence in PRETENCES]
+    runs += [({}, ["-m", "emulated"])]
+    ended = {_named(pretence): _run(pretence, [*words, *given]) for pretence, words in runs}
+    sys.stdout.writelines(f"{'passed' if code == 0 else 'FAILED'}  {name}\n" for name, code in ended.items())
+    return 1 if any(ended.values()) else 0
+
+
+def _named(pretence: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in pretence.items()) or "an emulated AMD"
+
+
+def _run(pretence: Mapping[str, str], words: Sequence[str]) -> int:
+    sys.stdout.write(f"{_named(pretence)}\n")
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "pytest", "-q", *words]
+    return subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **pretence}).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
