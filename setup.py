@@ -1,7 +1,7 @@
 """Carries config.yaml and systemd/ into the wheel; everything else about the package stands in pyproject.toml.
 
 Both live at the top of the repository, where people look for them, and so outside the packages. A wheel gets copies in
-`daemon/data`; `daemon/resources.py` finds them there, and at the top level in a checkout, where nothing is copied.
+`daemon/data`; `daemon/settings/resources.py` finds them there, and at the top level in a checkout, where nothing is copied.
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 import os
 
-from daemon.worker_process import SAME_BITS
+from daemon.compute.process import SAME_BITS
 
 # Before torch is loaded, in every program of this folder: what people would use instead is compared to the last bit too.
 for name, value in SAME_BITS.items():

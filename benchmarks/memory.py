@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figure, run
-from daemon.worker_process import environment
+from daemon.compute.process import environment
 
 GIB = 2**30
 SIDE, STEPS = 512, 1

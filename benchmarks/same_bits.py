@@ -15,8 +15,8 @@ from benchmarks.figures import Figure, run
 from benchmarks.folder import CORES, full_size
 from benchmarks.parts import plain_settings
 from benchmarks.timing import ratio, seconds_of, spread
+from daemon.compute.process import SAME_BITS, environment
 from daemon.models.registry import Model, Models
-from daemon.worker_process import SAME_BITS, environment
 
 ROUNDS = 4
 PASSES = 3

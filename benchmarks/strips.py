@@ -21,8 +21,8 @@ import torch
 from diffusers import AutoencoderKL
 
 from benchmarks.figures import Figure, run
+from daemon.compute.process import environment
 from daemon.models.strips import Room, decode, encode
-from daemon.worker_process import environment
 
 SIDE = 1024
 FACTOR = 8

@@ -8,7 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from daemon import worker
+from daemon.compute import worker
 from daemon.models.registry import Models
 
 TIMED = {"unet": "forward", "text_encoder": "forward", "vae": "decode"}

@@ -1,1 +1,1 @@
-"""The daemon: folders in, pictures out; see `daemon/stages/__init__.py` for the pipeline and `daemon/job.py` for the story."""
+"""The daemon: folders in, pictures out; see `daemon/stages/__init__.py` for the pipeline and `daemon/jobs/job.py` for the story."""

@@ -1,4 +1,4 @@
-"""What can go wrong, sorted by who is at fault; each kind has one fate, decided in `daemon/job.py`.
+"""What can go wrong, sorted by who is at fault; each kind has one fate, decided in `daemon/jobs/job.py`.
 
 tiffsd.TiffsdError     the file is at fault      -> failed/ with the sentence
 DaemonError

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daemon.worker_process import SAME_BITS
+from daemon.compute.process import SAME_BITS
 
 if TYPE_CHECKING:
     from daemon.models.registry import Models

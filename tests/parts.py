@@ -10,8 +10,9 @@ from typing import Any
 import diffusers
 import torch
 
+from daemon.models import schedulers
 from daemon.models.registry import Models
-from daemon.stages import schedulers, text
+from daemon.stages import text
 
 Tensors = dict[str, torch.Tensor]
 STEPS, SEED, SIZE = 7, 42, 64

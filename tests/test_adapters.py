@@ -11,12 +11,12 @@ from PIL.PngImagePlugin import PngInfo
 
 import tiffsd
 from daemon.commands.models import list_models
-from daemon.config import Config, read_config
 from daemon.errors import InputError
-from daemon.intake import Files, Shelves, read_request
+from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.request import Request, stage_settings
 from daemon.models.adapters.shelf import chosen, shelved
-from daemon.prompts import parse_prompt, render_infotext
-from daemon.request import Request, stage_settings
+from daemon.settings.config import Config, read_config
+from daemon.settings.prompts import parse_prompt, render_infotext
 from tests.adapters import kohya, written
 from tests.artifacts import latents
 

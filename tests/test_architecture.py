@@ -19,21 +19,21 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGES = ("tiffsd", "daemon")
 
-SPOOL_SIDE = ("daemon.spool", "daemon.inbox", "daemon.watch")
+SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
 KNOWN_TO_ALL = ("daemon", "daemon.errors", "daemon.stages", "daemon.names")  # words, not folders: STEM.ID.EXT is text
-JOB_AND_ITS_HANDS = ("daemon.job", "daemon.intake", "daemon.results")
+JOB_AND_ITS_HANDS = ("daemon.jobs.job", "daemon.jobs.intake", "daemon.jobs.results")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
-TORCH_FREE_STAGES = ("daemon.stages", "daemon.stages.schedulers")
+TORCH_FREE_STAGES = ("daemon.stages", "daemon.models.schedulers")
 MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors.torch")
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
-ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.watch", "yaml": "daemon.plain_yaml"}
+ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.inbox.watch", "yaml": "daemon.settings.plain_yaml"}
 MAY_PRINT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
-MAY_EXIT = (*MAY_PRINT, "daemon.worker")  # the worker is a process of its own, which ends itself when its parent is gone
+MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker")  # the worker is a process of its own, which ends itself when its parent is gone
 # A broad except swallows what nobody thought of. Beside the job's, two borders need one, each with its reason there:
 # what a worker process raises must reach the front as an answer, and a handler that raises kills watchdog's thread.
-MAY_CATCH_ALL = ("daemon.worker", "daemon.watch")
+MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
 # The child that decodes what people drop, and the room that starts it: a codec that crashes must not crash the daemon.
-DECODER, DECODES_ELSEWHERE = "daemon.decoder", "daemon.decoding"
+DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decoding"
 DECODING_LIBRARIES = (DECODER, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
 DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
@@ -131,7 +131,7 @@ def within(name: str, rooms: Iterable[str]) -> bool:
 
 
 def on_model_side(name: str) -> bool:
-    return within(name, ("daemon.worker", "daemon.models", "daemon.stages")) and name not in TORCH_FREE_STAGES
+    return within(name, ("daemon.compute.worker", "daemon.models", "daemon.stages")) and name not in TORCH_FREE_STAGES
 
 
 def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
@@ -180,7 +180,7 @@ def the_spool_side_does_not_know_there_are_pictures(house: House) -> list[str]:
 
 def spool_side(house: House) -> set[str]:
     """The spool, the inbox, the watcher, and every module they were split into."""
-    return house.reached(SPOOL_SIDE, lambda module: module.imports)
+    return house.reached((module.name for module in house.under(*SPOOL_SIDE)), lambda module: module.imports)
 
 
 def the_front_process_never_imports_torch(house: House) -> list[str]:
@@ -196,7 +196,10 @@ def the_front_process_never_imports_torch(house: House) -> list[str]:
 
 
 def the_daemon_decodes_nothing_itself(house: House) -> list[str]:
-    rooms = [house.modules[name] for name in sorted(house.reached(["daemon.service", "daemon.job"], lambda module: module.imports))]
+    rooms = [
+        house.modules[name]
+        for name in sorted(house.reached(["daemon.service.service", "daemon.jobs.job"], lambda module: module.imports))
+    ]
     rooms = [room for room in rooms if within(room.name, ("daemon",)) and not on_model_side(room.name)]
     libraries = [(room.name, library) for room in rooms for library in DECODING_LIBRARIES if room.names(library)]
     calls = [
@@ -219,7 +222,7 @@ def only_the_job_knows_both_the_folders_and_the_format(house: House) -> list[str
 
 
 def the_job_fits_on_one_page(house: House) -> list[str]:
-    pages = [(module.name, len(module.text.splitlines())) for module in house.under("daemon.job")]
+    pages = [(module.name, len(module.text.splitlines())) for module in house.under("daemon.jobs.job")]
     return [f"{name} has {lines} lines" for name, lines in pages if lines > JOB_LINES]
 
 
@@ -248,12 +251,12 @@ def one_broad_except_exists_and_is_the_jobs(house: House) -> list[str]:
     sentences = []
     for module in house.modules.values():
         broad = [line for node in ast.walk(module.tree) for line in swallowing_lines(node)]
-        if len(broad) > (module.name in MAY_CATCH_ALL or module.name == "daemon.job"):
+        if len(broad) > (module.name in MAY_CATCH_ALL or module.name == "daemon.jobs.job"):
             sentences.append(f"{module.name} has {len(broad)} broad excepts, at line {broad[-1]}")
         elif broad and not has_reason(module, broad[0]):
             sentences.append(f"{module.name}:{broad[0]} has a broad except without its reason")
-        elif module.name == "daemon.job" and not broad:
-            sentences.append("daemon.job lost its broad except: what nobody thought of would end the daemon")
+        elif module.name == "daemon.jobs.job" and not broad:
+            sentences.append("daemon.jobs.job lost its broad except: what nobody thought of would end the daemon")
     return sentences
 
 
@@ -318,7 +321,7 @@ def test_the_front_process_has_no_torch_after_importing_all_of_it(house: House) 
 
     assert result.returncode == 0, result.stderr
     loaded = set(result.stdout.split())
-    assert {"daemon.service", "daemon.cli"} <= loaded
+    assert {"daemon.service.service", "daemon.cli"} <= loaded
     assert sorted(loaded & set(MODEL_LIBRARIES)) == []
 
 
@@ -375,24 +378,24 @@ BROKEN_HOUSES = [
         the_format_does_not_know_there_is_a_daemon,
         {"tiffsd/file.py": "import importlib\nimportlib.import_module('daemon')"},
     ),
-    (stages_and_models_do_not_know_there_are_folders, {"daemon/stages/text.py": "from daemon.spool import Claim"}),
+    (stages_and_models_do_not_know_there_are_folders, {"daemon/stages/text.py": "from daemon.spool.spool import Claim"}),
     (stages_and_models_do_not_know_there_are_folders, {"daemon/models/registry.py": "from ..inbox import Drop"}),
-    (stages_and_models_do_not_know_there_are_folders, {"daemon/models/registry.py": "from daemon import results"}),
+    (stages_and_models_do_not_know_there_are_folders, {"daemon/models/registry.py": "from daemon.jobs import results"}),
     (stages_and_models_do_not_know_there_are_folders, {"daemon/stages/decode.py": "from pathlib import Path"}),
     (stages_and_models_do_not_know_there_are_folders, {"daemon/stages/decode.py": "import os.path"}),
-    (the_spool_side_does_not_know_there_are_pictures, {"daemon/inbox.py": "import tiffsd"}),
+    (the_spool_side_does_not_know_there_are_pictures, {"daemon/inbox/inbox.py": "import tiffsd"}),
     (
         the_spool_side_does_not_know_there_are_pictures,
-        {"daemon/spool.py": "import daemon.names", "daemon/names.py": "import PIL"},
+        {"daemon/spool/spool.py": "import daemon.names", "daemon/names.py": "import PIL"},
     ),
-    (the_spool_side_does_not_know_there_are_pictures, {"daemon/watch.py": "from numpy.typing import NDArray"}),
-    (the_front_process_never_imports_torch, {"daemon/service.py": "import torch"}),
+    (the_spool_side_does_not_know_there_are_pictures, {"daemon/inbox/watch.py": "from numpy.typing import NDArray"}),
+    (the_front_process_never_imports_torch, {"daemon/service/service.py": "import torch"}),
     (the_front_process_never_imports_torch, {"daemon/cli.py": "def f():\n    import diffusers.schedulers"}),
     (
         the_front_process_never_imports_torch,
         {
-            "daemon/compute.py": "from daemon import worker",
-            "daemon/worker.py": "try:\n    import torch\nfinally:\n    pass",
+            "daemon/compute/local.py": "from daemon.compute import worker",
+            "daemon/compute/worker.py": "try:\n    import torch\nfinally:\n    pass",
         },
     ),
     (
@@ -405,47 +408,50 @@ BROKEN_HOUSES = [
     ),
     (
         the_daemon_decodes_nothing_itself,
-        {"daemon/job.py": "from daemon import intake", "daemon/intake.py": "import tiffsd\ntiffsd.read(path)"},
+        {"daemon/jobs/job.py": "from daemon.jobs import intake", "daemon/jobs/intake.py": "import tiffsd\ntiffsd.read(path)"},
     ),
-    (the_daemon_decodes_nothing_itself, {"daemon/service.py": "from PIL import Image\nImage.open(path)"}),
-    (the_daemon_decodes_nothing_itself, {"daemon/job.py": "from daemon.decoder import main", "daemon/decoder.py": ""}),
-    (the_daemon_decodes_nothing_itself, {"daemon/job.py": "from tiffsd.file import decode_pages"}),
+    (the_daemon_decodes_nothing_itself, {"daemon/service/service.py": "from PIL import Image\nImage.open(path)"}),
+    (
+        the_daemon_decodes_nothing_itself,
+        {"daemon/jobs/job.py": "from daemon.pictures.decoder import main", "daemon/pictures/decoder.py": ""},
+    ),
+    (the_daemon_decodes_nothing_itself, {"daemon/jobs/job.py": "from tiffsd.file import decode_pages"}),
     (
         only_the_job_knows_both_the_folders_and_the_format,
-        {"daemon/service.py": "import tiffsd\nfrom daemon.inbox import Drop"},
+        {"daemon/service/service.py": "import tiffsd\nfrom daemon.inbox.inbox import Drop", "daemon/inbox/inbox.py": ""},
     ),
     (
         only_the_job_knows_both_the_folders_and_the_format,
         {
-            "daemon/cli.py": "import tiffsd, daemon.books",
-            "daemon/spool.py": "from daemon import books",
-            "daemon/books.py": "",
+            "daemon/cli.py": "import tiffsd, daemon.spool.records",
+            "daemon/spool/spool.py": "from daemon.spool import records",
+            "daemon/spool/records.py": "",
         },
     ),
-    (the_job_fits_on_one_page, {"daemon/job.py": "\n" * (JOB_LINES + 1)}),
+    (the_job_fits_on_one_page, {"daemon/jobs/job.py": "\n" * (JOB_LINES + 1)}),
     (each_replaceable_library_has_one_door, {"tiffsd/prototype.py": "import tifffile"}),
-    (each_replaceable_library_has_one_door, {"daemon/inbox.py": "from watchdog.observers import Observer"}),
-    (each_replaceable_library_has_one_door, {"daemon/prompts.py": "def f():\n    import yaml"}),
-    (only_the_command_line_prints_and_exits, {"daemon/worker.py": "print(1)"}),
-    (only_the_command_line_prints_and_exits, {"daemon/service.py": "import sys\nsys.exit(1)"}),
+    (each_replaceable_library_has_one_door, {"daemon/inbox/inbox.py": "from watchdog.observers import Observer"}),
+    (each_replaceable_library_has_one_door, {"daemon/settings/prompts.py": "def f():\n    import yaml"}),
+    (only_the_command_line_prints_and_exits, {"daemon/compute/worker.py": "print(1)"}),
+    (only_the_command_line_prints_and_exits, {"daemon/service/service.py": "import sys\nsys.exit(1)"}),
     (only_the_command_line_prints_and_exits, {"tiffsd/file.py": "raise SystemExit(2)"}),
-    (one_broad_except_exists_and_is_the_jobs, {"daemon/spool.py": "try:\n    f()\nexcept Exception:\n    pass"}),
+    (one_broad_except_exists_and_is_the_jobs, {"daemon/spool/spool.py": "try:\n    f()\nexcept Exception:\n    pass"}),
     (
         one_broad_except_exists_and_is_the_jobs,
         {"tiffsd/file.py": "try:\n    f()\nexcept (OSError, BaseException):\n    g()"},
     ),
     (
         one_broad_except_exists_and_is_the_jobs,
-        {"daemon/inbox.py": "import contextlib\nwith contextlib.suppress(Exception):\n    f()"},
+        {"daemon/inbox/inbox.py": "import contextlib\nwith contextlib.suppress(Exception):\n    f()"},
     ),
     (
         one_broad_except_exists_and_is_the_jobs,
-        {"daemon/watch.py": "try:\n    f()\nexcept Exception:  # noqa: BLE001\n    pass"},
+        {"daemon/inbox/watch.py": "try:\n    f()\nexcept Exception:  # noqa: BLE001\n    pass"},
     ),
-    (one_broad_except_exists_and_is_the_jobs, {"daemon/job.py": "try:\n    f()\nexcept OSError:\n    pass"}),
+    (one_broad_except_exists_and_is_the_jobs, {"daemon/jobs/job.py": "try:\n    f()\nexcept OSError:\n    pass"}),
     (
         one_broad_except_exists_and_is_the_jobs,
-        {"daemon/job.py": "try:\n    f()\nexcept:  # here all else ends\n    g()\ntry:\n    h()\nexcept:\n    pass"},
+        {"daemon/jobs/job.py": "try:\n    f()\nexcept:  # here all else ends\n    g()\ntry:\n    h()\nexcept:\n    pass"},
     ),
     (no_module_is_named_after_nothing, {"daemon/spool_utils.py": ""}),
     (no_module_is_named_after_nothing, {"daemon/common/names.py": ""}),
@@ -464,24 +470,25 @@ def test_the_laws_leave_a_lawful_house_alone(tmp_path: Path) -> None:
         "tiffsd/file.py": "'''Files.'''\nimport tifffile\ntry:\n    f()\nexcept Exception as e:\n    raise Odd from e",
         "daemon/__init__.py": "'''The daemon.'''",
         "daemon/cli.py": "'''Commands.'''\nimport sys\nprint(1)\nsys.exit(0)",
-        "daemon/compute.py": "'''Where maths runs.'''\nfrom daemon import worker",
-        "daemon/worker.py": "'''The worker.'''\ndef main():\n    import torch\n    from daemon.stages import text",
+        "daemon/compute/local.py": "'''Where maths runs.'''\nfrom daemon.compute import worker",
+        "daemon/compute/worker.py": "'''The worker.'''\ndef main():\n    import torch\n    from daemon.stages import text",
         "daemon/stages/__init__.py": "'''The table.'''",
         "daemon/stages/text.py": "'''Maths.'''\nimport torch\nfrom daemon.models.registry import Models",
         "daemon/models/__init__.py": "'''Models.'''",
         "daemon/models/registry.py": "'''Loading.'''\nfrom pathlib import Path\nimport torch",
-        "daemon/spool.py": "'''Folders.'''\nfrom daemon.stages import STAGES",
-        "daemon/service.py": """
+        "daemon/spool/spool.py": "'''Folders.'''\nfrom daemon.stages import STAGES",
+        "daemon/service/service.py": """
             '''The lifecycle.'''
             from typing import TYPE_CHECKING
-            from daemon import spool, job
+            from daemon.spool import spool
+            from daemon.jobs import job
             if TYPE_CHECKING:
                 from daemon.stages.text import run
             """,
-        "daemon/job.py": """
+        "daemon/jobs/job.py": """
             '''The story.'''
             import tiffsd
-            from daemon.spool import Claim
+            from daemon.spool.spool import Claim
             try:
                 f()
             except Exception as error:  # noqa: BLE001 - what nobody thought of fails this job only

@@ -5,13 +5,13 @@ import sys
 import threading
 import time
 
-from daemon.bell import Bell
+from daemon.service.wake import Bell
 from tests.conftest import wait_until
 
 # A handler that waits for a lock which the interrupted thread holds waits for ever: it can only be seen from outside.
 STORM = """
 import signal, time
-from daemon.bell import Bell
+from daemon.service.wake import Bell
 
 bell, rings = Bell(), 0
 def ring(number, frame):

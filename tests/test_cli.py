@@ -15,8 +15,8 @@ from PIL import Image
 
 import tiffsd
 from daemon.cli import app
-from daemon.config import read_config
-from daemon.spool import Spool
+from daemon.settings.config import read_config
+from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
 from tests.conftest import YARDSTICK, processor_seconds, wait_until
@@ -114,9 +114,12 @@ def test_the_command_line_answers_at_once(words: str, most: float, home: Path) -
 @pytest.mark.parametrize(
     ("words", "heavy"),
     [
-        ("status", {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "daemon.config", "daemon.service"}),
-        ("show cat.tiff", {"PIL", "watchdog", "torch", "pydantic", "rich", "yaml", "daemon.config"}),
-        ("hold decode", {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "rich", "daemon.config"}),
+        (
+            "status",
+            {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "daemon.settings.config", "daemon.service.service"},
+        ),
+        ("show cat.tiff", {"PIL", "watchdog", "torch", "pydantic", "rich", "yaml", "daemon.settings.config"}),
+        ("hold decode", {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "rich", "daemon.settings.config"}),
     ],
 )
 def test_a_command_loads_no_more_than_it_needs(words: str, heavy: set[str], home: Path) -> None:

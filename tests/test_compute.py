@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.compute import Local, StageError
+from daemon.compute.local import Local, StageError
+from daemon.compute.worker import TELL_SECONDS
 from daemon.errors import Cancelled, InputError, ModelMissing, Stopped, WorkerDied
 from daemon.models.registry import Models
 from daemon.stages import text
-from daemon.worker import TELL_SECONDS
 from tests import tiny
 
 SECONDS = 100
@@ -247,7 +247,7 @@ def test_close_stops_a_running_call_and_ends_the_worker(folder: Path) -> None:
 PARENT = """
 import json, sys
 import numpy as np
-from daemon.compute import Local
+from daemon.compute.local import Local
 arrays = {"latents": np.zeros((4, 8, 8), np.float32), "prompt_embeds": np.zeros((77, 16), np.float32)}
 local = Local(threads=1)
 def say(step, steps):

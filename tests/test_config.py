@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from daemon.config import Config, read_config
 from daemon.errors import ConfigError
-from daemon.request import model_settings
-from daemon.resources import resource
-from daemon.settings import Settings
+from daemon.jobs.request import model_settings
+from daemon.settings.config import Config, read_config
+from daemon.settings.resources import resource
+from daemon.settings.vocabulary import Settings
 
 
 def written(tmp_path: Path, text: str) -> Path:

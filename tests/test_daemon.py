@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import tiffsd
-from daemon.running import read_running
+from daemon.jobs.running import read_running
 from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
 

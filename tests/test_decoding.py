@@ -11,10 +11,10 @@ import tifffile
 from PIL import Image
 
 import tiffsd
-from daemon import decoding
-from daemon.decoding import decode_photo, read_artifact
 from daemon.errors import InputError
-from daemon.pictures import read_photo
+from daemon.pictures import decoding
+from daemon.pictures.decoding import decode_photo, read_artifact
+from daemon.pictures.photos import read_photo
 from tests.artifacts import file_of, latents
 from tests.running_daemon import RunningDaemon
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from daemon.recipes import unrepeatable
+from daemon.jobs.recipes import unrepeatable
 from tests.artifacts import embedding_of, half_done, latents
 from tiffsd import Artifact, BadValues, State, edit
 

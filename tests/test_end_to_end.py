@@ -13,8 +13,8 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 import tiffsd
-from daemon.picture_forms import Story, write_png
-from daemon.resources import resource
+from daemon.pictures.forms import Story, write_png
+from daemon.settings.resources import resource
 from tests.adapters import ATTENTION, kohya, matrices, text_layers, written
 from tests.conftest import THREADS
 from tests.running_daemon import RunningDaemon

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Config
 from daemon.errors import SpoolError
-from daemon.service import Service
-from daemon.spool import Spool
+from daemon.service.service import Service
+from daemon.settings.config import Config
+from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 
 MOUNTED = [

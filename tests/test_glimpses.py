@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 import tiffsd
+from daemon.jobs.previews import LivePreview
 from daemon.models.registry import Models
-from daemon.previews import LivePreview
 from daemon.stages import diffuse
 from tests import tiny
 from tests.parts import STEPS, quiet, settings, start

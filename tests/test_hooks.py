@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config import Hooks as Options
-from daemon.hooks import WAITING_AT_MOST, Hooks
+from daemon.jobs.hooks import WAITING_AT_MOST, Hooks
+from daemon.settings.config import Hooks as Options
 from tests.conftest import wait_until
 
 TELL = 'env | grep ^TIFFSD_ | sort > "$1"; cat "$TIFFSD_FILE" >> "$1"'

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from daemon import lease
-from daemon.drops import PRINCIPAL, Mark, group
-from daemon.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
+from daemon.inbox.grouping import PRINCIPAL, Mark, group
+from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
 
 SETTLE, UNLEASED, GRACE, PATIENCE = 1.0, 5.0, 10.0, 36_000.0

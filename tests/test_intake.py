@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import tiffsd
-from daemon.config import Config
 from daemon.errors import InputError
-from daemon.intake import Files, Shelves, read_request
-from daemon.request import Request, stage_settings
+from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.request import Request, stage_settings
+from daemon.settings.config import Config
 from tests.artifacts import latents, unmarried
 
 Read = Callable[..., Request]

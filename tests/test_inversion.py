@@ -8,7 +8,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.registry import Models
-from daemon.resources import resource
+from daemon.settings.resources import resource
 from daemon.stages import decode, diffuse, encode, invert
 from tests import tiny
 from tests.parts import embeddings, quiet, settings, start

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 
 import tiffsd
-from daemon.config import Config
 from daemon.errors import InputError
-from daemon.intake import Files, Shelves, read_request
-from daemon.pictures import read_mask
-from daemon.request import Request
+from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.request import Request
+from daemon.pictures.photos import read_mask
+from daemon.settings.config import Config
 from tests.artifacts import latents
 
 LEVELS = np.array([[0, 64, 128, 255]], np.uint8).repeat(8, axis=0)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.inbox import Inbox, Scan
-from daemon.peek import stated_mask
+from daemon.inbox.inbox import Inbox, Scan
+from daemon.jobs.probe import stated_mask
 from daemon.stages import STAGES
 
 

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 
 import tiffsd
-from daemon.config import Config
 from daemon.errors import InputError
-from daemon.intake import Files, Shelves, read_request
-from daemon.originals import compared
+from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.originals import compared
+from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried
 from tiffsd import edit
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 import tiffsd
-from daemon.config import Config, Pictures
 from daemon.errors import InputError
-from daemon.exif_text import ExifText, parse_exif, render_exif
-from daemon.picture_files import picture_files
-from daemon.picture_forms import LARGEST_SIDE, Story, levels8, levels16, write_jpeg, write_png
-from daemon.picture_parts import CODED_PIXELS, Form, parts, pixels_digest
-from daemon.recipes import SAVED_AGAIN, read_recipe, saved_again
+from daemon.jobs.recipes import SAVED_AGAIN, read_recipe, saved_again
+from daemon.pictures.exif_text import ExifText, parse_exif, render_exif
+from daemon.pictures.files import picture_files
+from daemon.pictures.forms import LARGEST_SIDE, Story, levels8, levels16, write_jpeg, write_png
+from daemon.pictures.parts import CODED_PIXELS, Form, parts, pixels_digest
+from daemon.settings.config import Config, Pictures
 from tests.artifacts import picture
 
 RECIPE = {"prompt": "a cat, 🐈", "negative_prompt": "dog", "model": "demo", "seed": 5, "steps": 4, "scheduler": "ddim"}

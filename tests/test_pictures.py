@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from daemon.config import Config
 from daemon.errors import InputError
-from daemon.picture_forms import Story, recipe_json, write_png
-from daemon.pictures import read_photo
-from daemon.recipes import read_recipe, unrepeatable
+from daemon.jobs.recipes import read_recipe, unrepeatable
+from daemon.pictures.forms import Story, recipe_json, write_png
+from daemon.pictures.photos import read_photo
+from daemon.settings.config import Config
 
 RECIPE = {
     "prompt": "a cat, 🐈",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from daemon.png_text import LARGEST_TEXT_BYTES, PNG_BEGINNING, png_text
+from daemon.pictures.png_text import LARGEST_TEXT_BYTES, PNG_BEGINNING, png_text
 
 
 def png(info: PngInfo | None = None) -> bytes:

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import tiffsd
-from daemon.previews import preview_image, write_index, write_preview
-from daemon.resources import resource
+from daemon.jobs.previews import preview_image, write_index, write_preview
+from daemon.settings.resources import resource
 from tests.artifacts import latents
 from training.scenes import draw, random_scene
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import tiffsd
-from daemon.inbox import Inbox
-from daemon.peek import stated_ids, stated_priority
-from daemon.ranking import BUDGET_SECONDS
+from daemon.inbox.inbox import Inbox
+from daemon.inbox.ranking import BUDGET_SECONDS
+from daemon.jobs.probe import stated_ids, stated_priority
 from daemon.stages import STAGES
 from tests.artifacts import latents
 

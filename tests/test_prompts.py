@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import InputError
-from daemon.prompts import Prompt, parse_prompt, render_infotext
+from daemon.settings.prompts import Prompt, parse_prompt, render_infotext
 
 A1111 = """a cat, sitting
 on a wall

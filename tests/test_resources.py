@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon import resources
 from daemon.errors import ConfigError
-from daemon.resources import resource
+from daemon.settings import resources
+from daemon.settings.resources import resource
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from daemon.errors import InputError
+from daemon.models import schedulers
 from daemon.models.registry import Models
-from daemon.stages import diffuse, schedulers
+from daemon.stages import diffuse
 from tests import tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, STEPS, embeddings, generator, one_piece, quiet, settings, start, through_numpy
 

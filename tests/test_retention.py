@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import tiffsd
-from daemon.config import Retention as Limits
-from daemon.config import Shelf
-from daemon.ops import Ops
-from daemon.peek import stated_ids
-from daemon.retention import FIRST_SWEEP_SECONDS, Retention
-from daemon.spool import Spool
+from daemon.jobs.probe import stated_ids
+from daemon.service.retention import FIRST_SWEEP_SECONDS, Retention
+from daemon.settings.config import Retention as Limits
+from daemon.settings.config import Shelf
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
 from tests.conftest import wait_until

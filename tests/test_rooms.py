@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from daemon import lease
-from daemon.config import Config
 from daemon.errors import Cancelled, InputError
-from daemon.rooms import Rooms
-from daemon.running import RunningFile
-from daemon.spool import Claim, Spool
+from daemon.jobs.context import Rooms
+from daemon.jobs.running import RunningFile
+from daemon.settings.config import Config
+from daemon.spool.spool import Claim, Spool
 from daemon.stages import STAGES
 from tests.spool.real import claim_one, drop, inbox_of
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from daemon import worker_process
+from daemon.compute import process
 from daemon.models import processor
 from daemon.models.processor import computed_on, cpu_name
-from daemon.software import made_elsewhere
+from daemon.pictures.software import made_elsewhere
 from tests.moved_weights import SIZES, differing
 from tests.real.programs import needed
 
@@ -35,8 +35,8 @@ def test_a_layer_gives_the_same_bits_wherever_its_weights_lie(size: tuple[int, i
 @pytest.mark.timeout(900)
 def test_an_emulated_amd_gives_the_same_bits_in_the_environment_of_a_worker_and_not_without() -> None:
     needed(EMULATED_AMD[0])
-    ours = worker_process.environment()
-    bare = {name: value for name, value in ours.items() if name not in worker_process.SAME_BITS}
+    ours = process.environment()
+    bare = {name: value for name, value in ours.items() if name not in process.SAME_BITS}
     command = [*EMULATED_AMD, sys.executable, "-m", "tests.moved_weights"]
     runs = [subprocess.run(command, env=environment, capture_output=True, text=True, check=True) for environment in (bare, ours)]
     without, within = (int(run.stdout) for run in runs)
@@ -46,9 +46,9 @@ def test_an_emulated_amd_gives_the_same_bits_in_the_environment_of_a_worker_and_
 
 def test_a_worker_has_the_variable_and_leaves_one_that_somebody_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MKL_CBWR", raising=False)
-    assert worker_process.environment()["MKL_CBWR"] == "AUTO"
+    assert process.environment()["MKL_CBWR"] == "AUTO"
     monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
-    assert worker_process.environment()["MKL_CBWR"] == "COMPATIBLE"
+    assert process.environment()["MKL_CBWR"] == "COMPATIBLE"
 
 
 @pytest.mark.parametrize(("cpuinfo", "name"), CPUS.items())

@@ -11,8 +11,8 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.families import FAMILIES
+from daemon.models.schedulers import NAMES, RECIPES, SPACINGS, canonical, display
 from daemon.models.scheduling import Segment, build, scheduled
-from daemon.stages.schedulers import NAMES, RECIPES, SPACINGS, canonical, display
 from tests import tiny
 
 FAMILY, FLOW_FAMILY = FAMILIES["StableDiffusionPipeline"], FAMILIES["FluxPipeline"]

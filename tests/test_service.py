@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from daemon.config import Config
 from daemon.errors import InputError, OutOfMemory, SpoolError
-from daemon.service import UNCLAIMED, UNREFUSED, Service
-from daemon.spool import Recovery
-from daemon.troubles import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
+from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
+from daemon.service.service import UNCLAIMED, UNREFUSED, Service
+from daemon.settings.config import Config
+from daemon.spool.spool import Recovery
 from tests.conftest import wait_until
 
 QUICK = {"watch": {"rescan_seconds": 0.2, "settle_seconds": 0.01, "settle_unleased_seconds": 0.05, "empty_grace_seconds": 0.1}}
@@ -188,7 +188,7 @@ def test_an_inbox_that_is_none_any_more_degrades_its_stage_and_nothing_else(tmp_
 
 
 def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.service.REFUSING_SECONDS", 0.02)
+    monkeypatch.setattr("daemon.service.service.REFUSING_SECONDS", 0.02)
     service = service_in(tmp_path)
     service.start()
     inbox = tmp_path / "spool/inbox/3-decode"

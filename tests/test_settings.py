@@ -3,7 +3,7 @@
 import pytest
 
 from daemon.errors import InputError
-from daemon.settings import Settings, checked, layered
+from daemon.settings.vocabulary import Settings, checked, layered
 
 
 def test_settings_that_are_right_come_back_as_given() -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from daemon.running import RunningFile, read_running
-from daemon.spool import Spool
+from daemon.jobs.running import RunningFile, read_running
+from daemon.service.status import notify, read_status, write_status
+from daemon.spool.spool import Spool
 from daemon.stages import STAGES
-from daemon.status import notify, read_status, write_status
 
 NOON = datetime(2026, 11, 22, 12, 0).astimezone()
 

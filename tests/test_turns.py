@@ -3,9 +3,9 @@
 from collections import deque
 from pathlib import Path
 
-from daemon.config import Config
-from daemon.drops import Drop, Member
-from daemon.turns import LONGEST_SECONDS, MOST_PASSES, Turns
+from daemon.inbox.grouping import Drop, Member
+from daemon.service.dispatch import LONGEST_SECONDS, MOST_PASSES, Turns
+from daemon.settings.config import Config
 
 CONFIG = Config.model_validate({"models": {"demo": {"path": "builtin"}, "other": {"path": "builtin"}}})
 

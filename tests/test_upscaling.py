@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import tiffsd
-from daemon.config import Config
 from daemon.errors import InputError
-from daemon.intake import Files, Shelves, read_request
+from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.request import Request, stage_settings
 from daemon.models.registry import Models
 from daemon.models.upscaling import enlarged
-from daemon.request import Request, stage_settings
+from daemon.settings.config import Config
 from daemon.stages import diffuse
 from tests import tiny
 from tests.artifacts import latents

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.watch import RETRY_SECONDS, Watcher
+from daemon.inbox.watch import RETRY_SECONDS, Watcher
 
 PATIENCE_SECONDS = 10.0
 

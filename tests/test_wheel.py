@@ -102,7 +102,7 @@ def test_the_wheel_has_the_two_packages_and_nothing_else(wheel: Path) -> None:
 def test_the_installed_program_finds_its_own_files(installed: Path, tmp_path: Path) -> None:
     names = ("config.yaml", "systemd/tiffsd.service", "models/demo")
     program = (
-        "import daemon, tiffsd; from daemon.resources import resource;"
+        "import daemon, tiffsd; from daemon.settings.resources import resource;"
         f"print(daemon.__file__, tiffsd.__file__, *map(resource, {names}))"
     )
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from daemon import compute, worker_process
-from daemon.calls import Call, Queue
-from daemon.compute import Local
+from daemon.compute import process
+from daemon.compute.calls import Call, Queue
+from daemon.compute.local import Local
+from daemon.compute.process import KEPT_MEMORY
 from daemon.errors import WorkerDied
-from daemon.worker_process import KEPT_MEMORY
+from daemon.settings.resources import resource
 from tests import tiny
 from tests.conftest import wait_until
 from tests.test_compute import SECONDS, noise, settings
@@ -24,7 +25,7 @@ FAST = {"prompt": "a cat", "seeds": [1], "width": 64, "height": 64, "model": {"n
 
 @pytest.fixture
 def fast_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compute, "WORKER", "tests.real.fast_worker")
+    monkeypatch.setattr("daemon.compute.local.WORKER", "tests.real.fast_worker")
 
 
 def call(number: int, key: str | None = None) -> Call:
@@ -159,7 +160,7 @@ def test_what_a_layer_worked_in_is_there_for_the_next_one(monkeypatch: pytest.Mo
         monkeypatch.delenv(name, raising=False)
     usual, ours = (
         int(subprocess.check_output([sys.executable, "-c", LAYERS], env=environment))
-        for environment in (dict(os.environ), worker_process.environment())
+        for environment in (dict(os.environ), process.environment())
     )
     assert usual > 10 * (ours + 100)
 
@@ -180,6 +181,6 @@ print((loaded - own()) / weights)
 
 
 def test_what_a_model_lay_in_is_given_back_when_it_is_let_go() -> None:
-    demo = Path(worker_process.__file__).parent / "models/demo"
-    given_back = subprocess.check_output([sys.executable, "-c", LET_GO, str(demo)], env=worker_process.environment())
+    demo = resource("models/demo")
+    given_back = subprocess.check_output([sys.executable, "-c", LET_GO, str(demo)], env=process.environment())
     assert float(given_back) > 0.8

@@ -12,7 +12,7 @@ import click
 from daemon.errors import ConfigError
 
 if TYPE_CHECKING:
-    from daemon.spool import Spool
+    from daemon.spool.spool import Spool
 
 USUAL_CONFIGS = (Path("config.yaml"), Path.home() / ".config/tiffsd/config.yaml", Path("/etc/tiffsd/config.yaml"))
 
@@ -28,7 +28,7 @@ config_option = click.option(
 
 def complain(error: Exception) -> None:
     """Say in one line what went wrong; to journald with the priority of an error."""
-    from daemon.terminal import journal_listens
+    from daemon.service.terminal import journal_listens
 
     click.secho(f"{'<3>' * journal_listens()}tiffsd: {error}", fg="red", err=True)
 
@@ -40,7 +40,7 @@ def config_path(given: Path | None) -> Path:
 
 def spool_root(given: Path | None) -> Path:
     """The spool's folder, and nothing else of the configuration: a wrong line elsewhere in it must not hide how things stand."""
-    from daemon.plain_yaml import folder_beside, read_yaml
+    from daemon.settings.plain_yaml import folder_beside, read_yaml
 
     path = config_path(given)
     named = read_yaml(path).get("spool", "spool")
@@ -51,7 +51,7 @@ def spool_root(given: Path | None) -> Path:
 
 def spool_at(root: Path) -> "Spool":
     """The spool in a folder."""
-    from daemon.spool import Spool
+    from daemon.spool.spool import Spool
     from daemon.stages import STAGES
 
     return Spool(root, {stage.name: stage.folder for stage in STAGES.values()})

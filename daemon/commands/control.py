@@ -8,7 +8,7 @@ import click
 
 from daemon.commands import PATH, config_option, spool_at, spool_root
 from daemon.errors import DaemonError
-from daemon.running import read_running
+from daemon.jobs.running import read_running
 from daemon.stages import STAGES
 
 

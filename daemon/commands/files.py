@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from daemon.commands import USUAL_CONFIGS
-from daemon.resources import resource
+from daemon.settings.resources import resource
 
 
 class Knowledge:
@@ -14,14 +14,14 @@ class Knowledge:
 
     def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
         """Settings as the vocabulary has them. Raises InputError."""
-        from daemon.settings import checked
+        from daemon.settings.vocabulary import checked
 
         return checked(settings, where).given()
 
     def fate(self, path: Path) -> list[str]:
         """What the daemon would do with a file, by the usual configuration, else by the one that the program brings."""
-        from daemon.config import read_config
-        from daemon.fate import fate
+        from daemon.jobs.explain import fate
+        from daemon.settings.config import read_config
 
         return fate(path, read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml"))))
 

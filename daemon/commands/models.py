@@ -14,8 +14,8 @@ from daemon.commands import as_json_option, config_option, config_path
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from daemon.config import Config
     from daemon.models.on_disk import OnDisk
+    from daemon.settings.config import Config
 
 GB, MB = 1e9, 1e6
 
@@ -45,7 +45,7 @@ def models(config: Path | None, as_json: bool) -> None:
     """
     from rich.console import Console
 
-    from daemon.config import read_config
+    from daemon.settings.config import read_config
 
     listed = list_models(read_config(config_path(config)))
     if as_json:

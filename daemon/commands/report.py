@@ -13,7 +13,7 @@ from rich.text import Text
 
 from daemon.commands import as_json_option, config_option, spool_root
 from daemon.plain_files import opened
-from daemon.status import Status, read_status
+from daemon.service.status import Status, read_status
 
 WATCH_SECONDS = 1.0
 

@@ -9,7 +9,7 @@ import click
 
 from daemon.commands import PATH, config_option, config_path, spool_at
 from daemon.errors import DaemonError
-from daemon.resources import resource
+from daemon.settings.resources import resource
 
 DEMO_PROMPTS = {
     "house": "a red house in a meadow at sunset",
@@ -31,7 +31,7 @@ def init(folder: Path) -> None:
 
     Example: tiffsd init ~/pictures
     """
-    from daemon.config import read_config
+    from daemon.settings.config import read_config
 
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yaml"
@@ -55,9 +55,9 @@ def run(config: Path | None, verbose: bool) -> None:
     """
     # Until the configuration is read for the first time there is none to read again: the signal must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    from daemon.service import Service
-    from daemon.terminal import log_to_stderr, progress
-    from daemon.trust import read_trusted
+    from daemon.service.service import Service
+    from daemon.service.terminal import log_to_stderr, progress
+    from daemon.settings.permissions import read_trusted
 
     log_to_stderr(verbose)
     path = config_path(config)
@@ -74,9 +74,9 @@ def once(config: Path | None, verbose: bool) -> None:
 
     Example: tiffsd once
     """
-    from daemon.service import Service
-    from daemon.terminal import log_to_stderr, progress
-    from daemon.trust import read_trusted
+    from daemon.service.service import Service
+    from daemon.service.terminal import log_to_stderr, progress
+    from daemon.settings.permissions import read_trusted
 
     log_to_stderr(verbose)
     path = config_path(config)
@@ -92,9 +92,9 @@ def demo(out_folder: Path) -> None:
 
     Example: tiffsd demo --out /tmp/pictures
     """
-    from daemon.config import read_config
-    from daemon.service import Service
-    from daemon.terminal import log_to_stderr, progress
+    from daemon.service.service import Service
+    from daemon.service.terminal import log_to_stderr, progress
+    from daemon.settings.config import read_config
 
     log_to_stderr(False)
     out_folder.mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from daemon.commands import PATH, USUAL_CONFIGS, config_option
-from daemon.resources import resource
+from daemon.settings.resources import resource
 
 if TYPE_CHECKING:
-    from daemon.config import Config
+    from daemon.settings.config import Config
 
 OnProgress = Callable[[int, int], None]
 
@@ -36,7 +36,7 @@ def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
 
     Example: tiffsd text "a cat" -o cat1 -w 768 -he 512 -i 30
     """
-    from daemon import oneshot
+    from daemon.jobs import oneshot
 
     target = _with_suffix(output, ".tiff")
     _one_shot(
@@ -64,7 +64,7 @@ def diffuse(name: str, output: str | None, config: Path | None, **given: Any) ->
 
     Example: tiffsd diffuse cat1 -i 30 -g 7
     """
-    from daemon import oneshot
+    from daemon.jobs import oneshot
 
     target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_unet.tiff"))
     members = oneshot.find_latents(name)
@@ -87,7 +87,7 @@ def decode(file: Path, output: str | None, config: Path | None, **given: Any) ->
 
     Example: tiffsd decode cat1_unet.tiff -o cat.png
     """
-    from daemon import oneshot
+    from daemon.jobs import oneshot
 
     target = Path(output) if output else oneshot.free_target(file.with_suffix(".png"))
     _one_shot(
@@ -112,7 +112,7 @@ def encode(file: Path, output: str | None, config: Path | None, **given: Any) ->
 
     Example: tiffsd encode photo.png -o photo
     """
-    from daemon import oneshot
+    from daemon.jobs import oneshot
 
     target = _with_suffix(output, ".tiff") if output else oneshot.free_target(file.with_suffix(".tiff"))
     _one_shot(
@@ -137,7 +137,7 @@ def invert(name: str, output: str | None, config: Path | None, **given: Any) -> 
 
     Example: tiffsd invert cat1_unet -i 20 -g 4
     """
-    from daemon import oneshot
+    from daemon.jobs import oneshot
 
     target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_noise.tiff"))
     members = oneshot.find_latents(name)
@@ -150,8 +150,8 @@ def invert(name: str, output: str | None, config: Path | None, **given: Any) -> 
 
 
 def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[["Config", OnProgress], list[str]]) -> None:
-    from daemon.config import read_config
-    from daemon.terminal import bar
+    from daemon.service.terminal import bar
+    from daemon.settings.config import read_config
 
     found = next((path for path in ([config] if config else USUAL_CONFIGS) if path.is_file()), resource("config.yaml"))
     with bar() as bars:

@@ -17,7 +17,7 @@ from daemon.models import Progress
 from daemon.models.families import Family
 from daemon.models.history import changed, memory
 from daemon.models.masking import Inpainting
-from daemon.stages.schedulers import RECIPES, canonical
+from daemon.models.schedulers import RECIPES, canonical
 
 Watch = Callable[[int, torch.Tensor], None]
 """Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""

@@ -18,6 +18,7 @@ from daemon.models.adapters.loras import Lora
 from daemon.models.history import PREFIX, recorded, unpack
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Model, Models
+from daemon.models.schedulers import canonical
 from daemon.models.scheduling import Segment, index_of, scheduled
 from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
@@ -26,7 +27,6 @@ from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import Loop, loop_of
-from daemon.stages.schedulers import canonical
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 import tiffsd
-from daemon.spool import Spool
+from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.conftest import wait_until
 from tests.real.fast_worker import noise_of

@@ -7,8 +7,10 @@ import errno
 import os
 from typing import Any
 
-from daemon import compute, troubles, watch
 from daemon.cli import main
+from daemon.compute import local
+from daemon.inbox import watch
+from daemon.service import backoff
 
 
 def no_observer() -> Any:
@@ -16,8 +18,8 @@ def no_observer() -> Any:
 
 
 if __name__ == "__main__":
-    compute.WORKER = "tests.real.fast_worker"
-    troubles.FIRST_BACKOFF_SECONDS, troubles.LONGEST_BACKOFF_SECONDS = 0.5, 2.0
+    local.WORKER = "tests.real.fast_worker"
+    backoff.FIRST_BACKOFF_SECONDS, backoff.LONGEST_BACKOFF_SECONDS = 0.5, 2.0
     if os.environ.get("NO_EVENTS"):
         watch.Observer = no_observer
     main()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.worker import _end_with
+from daemon.compute.worker import _end_with
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.spool import Spool
+from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.conftest import wait_until
 from tests.real.fast_daemon import FastDaemon, Ledger

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from daemon.spool import Spool
+from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any
 
-from daemon.spool import Spool
+from daemon.spool.spool import Spool
 from tests.spool.disk import ROOT, Contents, Disk, Key
 from tests.spool.invariants import check_always, check_end
 from tests.spool.stories import FOLDERS, Story, live

@@ -14,7 +14,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from daemon.ops import Ops
+from daemon.spool.filesystem import Ops
 
 ROOT = Path("/spool")
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

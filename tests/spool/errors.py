@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from daemon.spool import Spool
+from daemon.spool.spool import Spool
 from tests.spool.crashes import Crashes
 from tests.spool.disk import ROOT, Contents, Disk
 from tests.spool.invariants import check_always, check_end

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from daemon.inbox import Inbox
-from daemon.spool import Claim, Publication, Spool
+from daemon.inbox.inbox import Inbox
+from daemon.spool.spool import Claim, Publication, Spool
 from daemon.stages import STAGES
 from tests.spool.stories import FOLDERS
 

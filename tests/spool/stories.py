@@ -5,9 +5,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.drops import Drop, Member, group
-from daemon.ops import Ops
-from daemon.spool import Claim, Publication, Spool
+from daemon.inbox.grouping import Drop, Member, group
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Publication, Spool
 from daemon.stages import STAGES
 from tests.spool.disk import NOON, ROOT, Disk
 
@@ -163,7 +163,7 @@ def _release_all(spool: Spool, ops: Ops) -> None:
 
 
 def run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
-    """One job as `daemon/job.py` runs it, with these outputs for its maths: an error gives the job back, if that can be."""
+    """One job as `daemon/jobs/job.py` runs it, with these outputs for its maths: an error gives the job back, if that can be."""
     try:
         _make(story, spool, ops, claim, way=way)
     except OSError:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from daemon import books
-from daemon.ops import Ops
-from daemon.spool import Claim, Spool
+from daemon.spool import records
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Spool
 from tests.spool.real import claim_one, drop
 from tests.spool.stories import FOLDERS
 
@@ -30,18 +30,18 @@ def _variants(whole: bytes) -> Iterator[bytes]:
 
 def test_a_record_that_is_not_what_was_written_is_never_believed(root: Path, spool: Spool) -> None:
     damaged, _other = _job_with_a_neighbour(root, spool)
-    path = root / ".work" / damaged.job / books.CLAIM
+    path = root / ".work" / damaged.job / records.CLAIM
     whole = path.read_bytes()
-    believed = books.read_claim(Ops(), path.parent)
+    believed = records.read_claim(Ops(), path.parent)
     for content in _variants(whole):
         path.write_bytes(content)
         try:
-            assert books.read_claim(Ops(), path.parent) == believed  # a bit of the layout, such as a space, says nothing
-        except books.Unreadable:
+            assert records.read_claim(Ops(), path.parent) == believed  # a bit of the layout, such as a space, says nothing
+        except records.Unreadable:
             continue
 
 
-@pytest.mark.parametrize("book", [books.CLAIM, books.ATTEMPT])
+@pytest.mark.parametrize("book", [records.CLAIM, records.ATTEMPT])
 def test_torn_notes_lose_no_file_and_stop_no_other_job(book: str, worlds: Path) -> None:
     for number, share in enumerate((0.0, 0.3, 0.9)):
         root = worlds / str(number)
@@ -55,7 +55,7 @@ def test_torn_notes_lose_no_file_and_stop_no_other_job(book: str, worlds: Path) 
         assert [found.read_bytes() for found in root.rglob("cat.tiff")] == [b"latents"]
 
 
-@pytest.mark.parametrize("book", [books.CLAIM, books.COMMIT, books.FAIL])
+@pytest.mark.parametrize("book", [records.CLAIM, records.COMMIT, records.FAIL])
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b'{"names": {"principal": "../../x"}}', b"\xff\xfe"])
 def test_damaged_books_quarantine_the_job_and_stop_no_other(book: str, damage: bytes, root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff", b"latents")
@@ -72,7 +72,7 @@ def test_damaged_books_quarantine_the_job_and_stop_no_other(book: str, damage: b
     assert (failed / "results/latents.tiff").read_bytes() == b"result"
     report = next(failed.glob("error*.txt")).read_text()
     assert report.startswith("The daemon's notes on this job could not be read")
-    assert failed.parent.name == ("unclear" if book == books.CLAIM else "2-diffuse")
+    assert failed.parent.name == ("unclear" if book == records.CLAIM else "2-diffuse")
 
 
 def test_job_of_a_stage_that_is_not_configured_any_more_is_kept(root: Path, spool: Spool) -> None:
@@ -85,7 +85,7 @@ def test_job_of_a_stage_that_is_not_configured_any_more_is_kept(root: Path, spoo
 def test_damaged_count_of_attempts_leaves_one_more(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
     claim = claim_one(spool)
-    (root / ".work" / claim.job / books.ATTEMPT).write_bytes(b"\0\0")
+    (root / ".work" / claim.job / records.ATTEMPT).write_bytes(b"\0\0")
     assert [again.attempts for again in Spool(root, FOLDERS).recover().claims] == [1]
 
 

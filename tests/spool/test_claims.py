@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import pytest
 
-from daemon.ops import Ops
-from daemon.spool import Claim, Spool
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Spool
 from tests.spool.real import claim_one, drop, inbox_of
 from tests.spool.stories import FOLDERS, TRIPLE
 

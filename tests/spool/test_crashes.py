@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from daemon.ops import Ops
-from daemon.spool import Spool
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Spool
 from tests.spool.crashes import Crashes
 from tests.spool.disk import NOON
 from tests.spool.invariants import Found, check_always, check_end
@@ -44,7 +44,7 @@ def test_a_protocol_that_publishes_by_copying_is_found_out(monkeypatch: pytest.M
 
 
 def test_a_protocol_that_forgets_its_decision_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.books.read_commit", lambda *_: None)
+    monkeypatch.setattr("daemon.spool.records.read_commit", lambda *_: None)
     with pytest.raises((AssertionError, RuntimeError)):
         crashes(STORIES["one output"])
 

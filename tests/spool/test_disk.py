@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.ops import Ops
+from daemon.spool.filesystem import Ops
 from tests.spool.disk import ROOT, Disk
 
 PLACES = ("a", "b", "a/x", "a/y", "b/x", "a/x/z")

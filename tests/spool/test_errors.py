@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from daemon.ops import Ops
-from daemon.spool import Claim, Spool
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Spool
 from tests.spool.errors import Faults
 from tests.spool.real import claim_one, complete, drop
 from tests.spool.stories import FOLDERS, STORIES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import SpoolError
-from daemon.spool import Spool
+from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
 from tests.spool.stories import TRIPLE
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import SpoolError
-from daemon.ops import Ops
-from daemon.spool import Spool
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
 
 
@@ -75,7 +75,7 @@ def test_rename_without_replace_also_without_the_system_call(tmp_path: Path, mon
     def unsupported(source: Path, target: Path) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), source, None, target)
 
-    monkeypatch.setattr("daemon.ops._renameat2", unsupported)
+    monkeypatch.setattr("daemon.spool.filesystem._renameat2", unsupported)
     _written(tmp_path / "a")
     Ops().rename_noreplace(tmp_path / "a", tmp_path / "b")
     _written(tmp_path / "a")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.ops import Ops
-from daemon.spool import Claim, Publication, Spool
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Publication, Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of, publications
 from tests.spool.stories import FOLDERS
 

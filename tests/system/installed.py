@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from daemon.running import read_running
+from daemon.jobs.running import read_running
 from tests.conftest import wait_until
 from tests.system.box import CHECKOUT, Box
 

@@ -1,0 +1,138 @@
+"""Where the maths runs: worker processes on this machine, each spawned for the first call it gets and ended after an idle time.
+
+The front side, without torch. Calls are served in the order of their submission, each by the first worker that is free; those of
+one batch key run together. A worker that dies fails the call it was running with WorkerDied; those behind it go on with a fresh
+one. A supervisor calls `tick(now)` now and then.
+"""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from daemon.compute.calls import Arrays, Call, Facts, OnEstimate, OnProgress, Queue, Result, StageError
+from daemon.compute.process import WorkerProcess
+from daemon.compute.worker_handle import Lane
+from daemon.errors import Stopped
+
+__all__ = ["Arrays", "Call", "Facts", "Local", "Result", "StageError"]
+
+GIB = 1 << 30
+WORKER = "daemon.compute.worker"
+
+
+class Local:
+    """Worker processes on this machine.
+
+    `threads` is how many torch computes with in each (None: its default), `idle_seconds` how long a worker without calls is kept,
+    `budget_bytes` how many bytes of models all of them keep loaded, `batch` how many calls of one key run together. Several workers
+    on "cuda" have a GPU each. Nothing is started before the first call.
+    """
+
+    def __init__(
+        self,
+        device: str = "cpu",
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        idle_seconds: float = 300.0,
+        budget_bytes: int = 8 * GIB,
+        batch: int = 1,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.changed = threading.Condition()
+        self.queue = Queue(batch)
+        self.closing = False
+        self._threads = threads or (max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0)
+        self._budget_bytes = budget_bytes // workers
+        self._idle_seconds = idle_seconds
+        self._numbers = itertools.count(1)
+        self._open: dict[int, Call] = {}
+        self._said: dict[str, Any] = {}
+        devices = [f"cuda:{number}" for number in range(workers)] if device == "cuda" and workers > 1 else [device] * workers
+        self._lanes = [Lane(self, name, clock=clock) for name in devices]
+
+    def submit(
+        self,
+        stage: str,
+        arrays: Arrays,
+        settings: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        on_progress: OnProgress | None = None,
+        on_estimate: OnEstimate | None = None,
+    ) -> Call:
+        """Queue one run of a stage. Raises Stopped once closed.
+
+        Calls of an equal `key` may run together; without one a call runs alone. Both are called from another thread:
+        `on_progress(step, steps)`, and `on_estimate(latents)` with a loop's estimate of the finished latents where the settings ask
+        for it."""
+        number = next(self._numbers)
+        call = Call(number, stage, arrays, settings, key=key, on_progress=on_progress, on_estimate=on_estimate, cancel=self.cancel)
+        with self.changed:
+            if self.closing:
+                raise Stopped("no more work is taken, because the daemon is stopping")
+            for lane in self._lanes:
+                lane.start()
+            self._open[number] = call
+            self.queue.add(call)
+            self.changed.notify_all()
+        call.future.add_done_callback(partial(self._over, number))
+        return call
+
+    def _over(self, number: int, served: "Future[Result]") -> None:
+        self._open.pop(number, None)
+        if served.exception() is None and "numbers" in (facts := served.result()[1]):
+            self._said = {"numbers": facts["numbers"]}
+
+    def cancel(self, call: Call, reason: Exception) -> None:
+        """Fail a call with `reason`, as `Call.cancel` says."""
+        with self.changed:
+            call.reason = call.reason or reason
+            self.queue.remove(call)
+            for lane in self._lanes:
+                if lane.holds(call):
+                    lane.cancel(call)
+                if lane.running is call and len(lane.flights[0]) == 1:
+                    return  # until its next step
+        call.fail(reason)
+
+    def tick(self, now: float) -> None:
+        """End the workers that have been idle for the idle time; `now` is any clock in seconds that only grows."""
+        with self.changed:
+            for lane in self._lanes:
+                lane.tick(now, self._idle_seconds)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what there is to say: device, pid, alive, busy, stage, since (epoch seconds) and queued, of the first worker;
+        where there may be several, of each under "workers"; and the "numbers" of the last fast job."""
+        with self.changed:
+            said = [lane.describe() for lane in self._lanes]
+            queued = len(self._open) - sum(lane["busy"] for lane in said)
+        first = next((lane for lane in said if lane["busy"]), next((lane for lane in said if lane["alive"]), said[0]))
+        return {**first, "queued": queued, **self._said} | ({"workers": said} if len(said) > 1 else {})
+
+    def close(self, *, grace_seconds: float = 10.0) -> None:
+        """Cancel all calls with Stopped and end the workers, by force if the calls they run take longer than the grace."""
+        with self.changed:
+            self.closing = True
+            calls = list(self._open.values())
+            self.changed.notify_all()
+        for call in calls:
+            call.cancel(Stopped("the daemon is stopping"))
+        deadline = time.monotonic() + grace_seconds
+        for lane in self._lanes:
+            lane.join(max(0.0, deadline - time.monotonic()))
+
+    def spawn(self) -> WorkerProcess:
+        """A fresh worker process, for the lane that asks."""
+        return WorkerProcess(WORKER, threads=self._threads, budget_bytes=self._budget_bytes)
+
+    def better_lane(self, lane: Lane) -> bool:
+        """Whether the next call should go to another lane: to one with nothing to do before one that has, to a warm one first."""
+        free = [other for other in self._lanes if not other.flights and other is not lane]
+        return bool(free) if lane.flights else lane.worker is None and any(other.worker for other in free)

@@ -1,0 +1,242 @@
+"""One worker and what lies with it: a thread that spawns it, hands it calls and ends it, and one that listens to its answers.
+
+All that lanes share is guarded by one condition, `changed`: the queue that they take from, and what each has in hand. Two flights
+lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
+
+from daemon.compute.calls import Call, Queue, StageError
+from daemon.compute.process import WorkerProcess
+from daemon.errors import WorkerDied
+
+FLIGHTS = 2
+Step = Callable[[], None]
+
+
+class Fleet(Protocol):
+    """What a lane asks of its side: the queue, whether it ends, and whether another lane should have the next call."""
+
+    changed: threading.Condition
+    queue: Queue
+    closing: bool
+
+    def spawn(self) -> WorkerProcess: ...
+
+    def better_lane(self, lane: "Lane") -> bool: ...
+
+
+class Lane:
+    """One worker process on one device, or the place for one."""
+
+    def __init__(self, fleet: Fleet, device: str, *, clock: Callable[[], float] = time.time) -> None:
+        self.device = device
+        self.flights: deque[list[Call]] = deque()  # with the worker; it runs the first
+        self.worker: WorkerProcess | None = None
+        self.since: float | None = None
+        self._fleet, self._clock = fleet, clock
+        self._listener: threading.Thread | None = None
+        self._lost: tuple[BaseException | None] | None = None  # why the listener ended, where it has
+        self._idle_since: float | None = None
+        self._ends_idle = False
+        self._cancels: deque[int] = deque()
+        self._thread = threading.Thread(target=self._serve, name=f"compute-{device}", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, once; it starts the process when there is a call for it."""
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the end of a lane of a closing fleet; after so many seconds its worker is killed."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+            if self._thread.is_alive() and (worker := self.worker):
+                worker.kill()
+            self._thread.join()
+
+    @property
+    def running(self) -> Call | None:
+        """The call that the worker computes, the first of them where they are several."""
+        return self.flights[0][0] if self.flights else None
+
+    def holds(self, call: Call) -> bool:
+        """Whether a call lies with the worker."""
+        return any(call in flight for flight in self.flights)
+
+    def cancel(self, call: Call) -> None:
+        """Tell the worker not to go on with a call; under `changed`."""
+        self._cancels.append(call.number)
+        self._fleet.changed.notify_all()
+
+    def tick(self, now: float, idle_seconds: float) -> None:
+        """End the worker where it has had nothing to do for so long; under `changed`."""
+        if self.worker is None or self.flights or self._fleet.closing:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since >= idle_seconds:
+            self._idle_since, self._ends_idle = None, True
+            self._fleet.changed.notify_all()
+
+    def describe(self) -> dict[str, Any]:
+        """What there is to say of the worker; under `changed`."""
+        alive = self.worker is not None and self.worker.alive()
+        running = self.running
+        return {
+            "device": self.device,
+            "pid": self.worker.pid if self.worker is not None and alive else None,
+            "alive": alive,
+            "busy": running is not None,
+            "stage": running.stage if running else None,
+            "since": self.since,
+        }
+
+    def _serve(self) -> None:
+        step: Step | None = _wait
+        while step:
+            step()
+            with self._fleet.changed:
+                while (step := self._next()) is _wait:
+                    self._fleet.changed.wait()
+
+    def _next(self) -> Step | None:
+        """What the thread has to do next; None where it is over."""
+        if self._lost:
+            return self._bury
+        if self._cancels:
+            return self._send_cancel
+        if self._fleet.closing and not self.flights:
+            return self._end if self.worker else None
+        if self._ends_idle:
+            return self._end_if_idle
+        if not self._fleet.closing and len(self.flights) < FLIGHTS and not self._fleet.better_lane(self):
+            flight = self._fleet.queue.take(whole_only=bool(self.flights))
+            if flight:
+                self._take(flight)
+                return lambda: self._send(flight)
+        return _wait
+
+    def _take(self, flight: list[Call]) -> None:
+        self.flights.append(flight)
+        self._idle_since, self._ends_idle = None, False
+        if len(self.flights) == 1:
+            self.since = self._clock()
+
+    def _send(self, flight: list[Call]) -> None:
+        with _Ending(partial(self._note_unsent, flight)):
+            jobs = [(call.number, call.arrays, call.on(self.device)) for call in flight]
+            self._started().pipe.send(("run", flight[0].stage, jobs))
+
+    def _note_unsent(self, flight: list[Call], error: BaseException | None) -> None:
+        """Fail calls that no worker could be given, where no process can be started, say."""
+        if error is None or isinstance(error, ConnectionError):
+            return  # the listener finds out too that a worker has died
+        with self._fleet.changed:
+            self.flights.remove(flight)
+        for call in flight:
+            call.fail(error)
+
+    def _send_cancel(self) -> None:
+        number = self._cancels.popleft()
+        if self.worker is not None:
+            with suppress(ConnectionError):
+                self.worker.pipe.send(("cancel", number))
+
+    def _started(self) -> WorkerProcess:
+        if self.worker is not None and not self.worker.alive() and len(self.flights) == 1:
+            self._end(kill=True)  # it died while it was idle, which is nobody's fault
+        if self.worker is None:
+            worker = self._fleet.spawn()
+            with self._fleet.changed:
+                self.worker = worker
+            self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
+            self._listener.start()
+        return self.worker
+
+    def _end(self, *, kill: bool = False) -> None:
+        with self._fleet.changed:
+            worker, self.worker = self.worker, None
+        if worker is not None:
+            worker.end(kill=kill)
+            if self._listener is not None:
+                self._listener.join()
+            worker.pipe.close()
+        with self._fleet.changed:
+            self._lost = None
+
+    def _end_if_idle(self) -> None:
+        self._ends_idle = False
+        if not self.flights:
+            self._end()
+
+    def _listen(self, worker: WorkerProcess) -> None:
+        with _Ending(self._note_loss):
+            while True:
+                answer = worker.pipe.recv()
+                if answer[0] in ("done", "failed"):
+                    self._settle(answer)
+                elif (call := self._running(answer[1])) is not None:
+                    (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
+
+    def _note_loss(self, error: BaseException | None) -> None:
+        with self._fleet.changed:
+            self._lost = (error,)
+            self._fleet.changed.notify_all()
+
+    def _running(self, number: int) -> Call | None:
+        with self._fleet.changed:
+            return next((call for call in self.flights[0] if call.number == number), None) if self.flights else None
+
+    def _settle(self, answer: tuple[Any, ...]) -> None:
+        with self._fleet.changed:
+            flight = next(flight for flight in self.flights if any(call.number == answer[1] for call in flight))
+            call = next(call for call in flight if call.number == answer[1])
+            flight.remove(call)
+            if not flight:
+                self.flights.remove(flight)
+                self.since = self._clock()
+            self._fleet.changed.notify_all()
+        call.settle(answer)
+
+    def _bury(self) -> None:
+        """Give each call that lay with a lost worker its fate: it was at fault only if it ran, and ran alone."""
+        with self._fleet.changed:
+            lost, flights = self._lost, list(self.flights)
+            self.flights.clear()
+            worker = self.worker
+        if worker is not None:
+            error = lost[0] if lost else None
+            self._end(kill=True)
+            if flights and (len(flights[0]) == 1 or not isinstance(error, EOFError | OSError)):
+                died = isinstance(error, EOFError | OSError)
+                for call in flights.pop(0):
+                    call.fail(call.reason or WorkerDied(worker.epitaph()) if died else error or StageError("it ended"))
+        with self._fleet.changed:
+            self.since, self._lost = self._clock(), None
+            self._fleet.queue.put_back(flights)
+            self._fleet.changed.notify_all()
+
+
+def _wait() -> None:
+    """Nothing to do until something changes."""
+
+
+class _Ending:
+    """Says how something ended that runs in a thread of its own, whatever ended it."""
+
+    def __init__(self, tell: Callable[[BaseException | None], None]) -> None:
+        self._tell = tell
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        self._tell(error)
+        return True

@@ -1,0 +1,162 @@
+"""The files of one folder as they come: what each was like, since when it stands still, and in which order they arrived.
+
+A look costs one listing. A file is examined when it is new and until it stood still for the settle time; after that it is left
+alone until somebody wants to use it and calls `examined`, so that a hundred thousand waiting files cost next to nothing. What is
+known goes by name and inode: a rename is not news.
+"""
+
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.inbox.grouping import Mark
+
+PAUSE = frozenset({"PAUSE", "PAUSE.txt"})
+SIGNS = PAUSE | {"HOLD", "HOLD.txt", "README", "README.txt", "README.md"}
+
+# Programs that write under one name and rename to another; only the other is a drop.
+_TEMPORARY_ENDINGS = (
+    *("~", ".part", ".partial", ".crdownload", ".download", ".filepart", ".tacitpart", ".tmp", ".temp", ".swp", ".swo", ".swx"),
+    *(".uploading", ".!ut", ".aria2", ".opdownload", ".!sync"),
+)
+_TEMPORARY_STARTS = (".", "~")
+_TEMPORARY_NAMES = frozenset({"4913", "thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found"})
+
+
+@dataclass(slots=True)
+class Arrival:
+    """One file: what it was like, since when, when it came, whether its name ties it to others, that no writer held it since."""
+
+    mark: Mark
+    mode: int
+    links: int
+    since: float
+    arrived: tuple[float, int]
+    tied: bool
+    free: bool = False
+
+    @property
+    def private_elsewhere(self) -> bool:
+        """Whether it has another name somewhere, and not everybody may read it: whoever put it here perhaps may not."""
+        return self.links > 1 and stat.S_ISREG(self.mode) and not self.mode & stat.S_IROTH
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no content."""
+        return self.mark[2] == 0
+
+
+@dataclass(slots=True)
+class Look:
+    """What one listing found: files in order of arrival, those of them that are tied, folders, the signs, and since when each
+    temporary file lies there."""
+
+    files: dict[str, Arrival] = field(default_factory=dict)
+    tied: set[str] = field(default_factory=set)
+    folders: list[str] = field(default_factory=list)
+    temporary: dict[str, float] = field(default_factory=dict)
+    paused: bool = False
+
+
+class Arrivals:
+    """The arrivals of one folder; `is_tied` tells of a name whether it may belong to other files. Times are monotonic seconds."""
+
+    def __init__(self, folder: Path, *, settle_seconds: float, is_tied: Callable[[str], bool]) -> None:
+        self._folder = folder
+        self._settle_seconds = settle_seconds
+        self._is_tied = is_tied
+        self._last = Look()
+        self.changed: dict[str, Arrival] = {}  # new, or not what they were; whoever wants to know empties it
+
+    def look(self, now: float) -> Look:
+        """List the folder once. Raises OSError where that cannot be done."""
+        look = Look()
+        before = self._last.files
+        here: set[str] = set()
+        fresh: dict[str, Arrival] = {}
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                known = before.get(entry.name)
+                if known is None or known.mark[1] != entry.inode() or now < known.since + self._settle_seconds:
+                    known = self._meet(look, entry, known, now, fresh)
+                if known is not None:
+                    here.add(entry.name)
+        self._admit(look, here, fresh)
+        self._last = look
+        return look
+
+    def examined(self, name: str, now: float) -> Arrival:
+        """A file of the last look as it is at this moment. Raises FileNotFoundError when it has gone."""
+        known, before = self._arrival(name, os.lstat(f"{self._folder}/{name}"), self._last.files[name], now), self._last.files[name]
+        if known is not before:
+            self._last.files[name] = self.changed[name] = known
+        return known
+
+    def _meet(
+        self, look: Look, entry: os.DirEntry[str], known: Arrival | None, now: float, fresh: dict[str, Arrival]
+    ) -> Arrival | None:
+        """Sort in a name that is new or may have changed; the record of a file that keeps its place, else None."""
+        name = entry.name
+        if name in SIGNS:
+            look.paused = look.paused or name in PAUSE
+        elif is_temporary(name):
+            look.temporary[name] = self._last.temporary.get(name, now)
+        elif entry.is_dir(follow_symlinks=False):
+            look.folders.append(name)
+        else:
+            with suppress(FileNotFoundError):  # taken away in the same moment
+                seen = self._arrival(name, entry.stat(follow_symlinks=False), known, now)
+                if seen is not known:
+                    self.changed[name] = seen
+                if known is not None and seen.arrived is known.arrived:
+                    self._last.files[name] = seen
+                    return seen
+                fresh[name] = seen
+        return None
+
+    def _arrival(self, name: str, st: os.stat_result, known: Arrival | None, now: float) -> Arrival:
+        mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+        if known is None or known.mark[:2] != mark[:2]:
+            return Arrival(mark, st.st_mode, st.st_nlink, now, (now, st.st_ctime_ns), self._is_tied(name))
+        return known if known.mark == mark else Arrival(mark, st.st_mode, st.st_nlink, now, known.arrived, known.tied)
+
+    def _admit(self, look: Look, here: set[str], fresh: dict[str, Arrival]) -> None:
+        """Put the files in order of arrival; those that were in order already cost no sorting."""
+        before = self._last.files
+        look.files, gone = before, {}
+        if len(here) < len(before):
+            look.files = {name: known for name, known in before.items() if name in here}
+            # A rename leaves size and mtime; the inode alone may have been used again.
+            gone = {known.mark[:4]: known.arrived for name, known in before.items() if name not in here} if fresh else {}
+        renamed = [seen for seen in fresh.values() if seen.mark[:4] in gone]
+        for seen in renamed:
+            seen.arrived = gone[seen.mark[:4]]
+        look.files.update(sorted(fresh.items(), key=_place))
+        if renamed:
+            look.files = dict(sorted(look.files.items(), key=_place))
+        look.tied = (self._last.tied & here) | {name for name, seen in fresh.items() if seen.tied}
+
+
+def _place(item: tuple[str, Arrival]) -> tuple[tuple[float, int], str]:
+    """Where a file stands in the order of arrival; names decide between files of one instant."""
+    return item[1].arrived, item[0]
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is one that programs give to files they have not finished."""
+    lower = name.lower()
+    return (
+        lower.startswith(_TEMPORARY_STARTS)
+        or lower.endswith(_TEMPORARY_ENDINGS)
+        or lower in _TEMPORARY_NAMES
+        or (lower.startswith("#") and lower.endswith("#"))
+    )
+
+
+def kind_of(mode: int) -> str:
+    """What a thing that is no file is, in words."""
+    kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")

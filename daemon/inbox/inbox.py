@@ -1,0 +1,269 @@
+"""Which files of an inbox are ready to become jobs: a scan that looks at the folder as it is, and is the truth.
+
+A file is ready when its name is not that of a temporary file, it is a regular file, its size and times stood still for the
+settle time by the monotonic clock, and no writer holds it (a read lease; where the system cannot say, the longer settle time
+counts). A result of the daemon's own need not stand still. Claims are served from the scan's order: one scan offers up to
+`AT_ONCE` drops and says whether there are more, so that what waits behind them is not even looked at. Nothing here opens a file for
+its content, and nothing is ever moved or deleted.
+"""
+
+import math
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from daemon import lease
+from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
+from daemon.inbox.grouping import Drop, Group, Mark, Member, expected, group, is_tied, related, single
+from daemon.inbox.named_masks import with_named
+from daemon.inbox.ranking import Ranking, Stated
+from daemon.names import base_of, shown
+from daemon.stages import STAGES, Stage
+
+__all__ = ["SIGNS", "Drop", "Inbox", "Member", "Refusal", "Scan", "Waiting", "is_temporary"]
+
+AT_ONCE = 500  # drops that one scan offers, and files whose reasons to wait it tells
+STALE_SECONDS = 3600.0  # a temporary file as old as this is worth mentioning
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A drop that the stage cannot take, and the sentence that says why and what to do."""
+
+    drop: Drop
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that stays where it is for now, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one look at an inbox found; `due` is the monotonic time from which another can find more, None if only an event can.
+
+    With `more` there are drops behind the ready ones that were not looked at yet, with `unranked` files of unknown priority.
+    """
+
+    ready: list[Drop] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    paused: bool = False
+    due: float | None = None
+    more: bool = False
+    unranked: bool = False
+
+    def wait(self, name: str, reason: str, due: float | None = None) -> None:
+        """Note a file that is not ready; of very many only the first are told."""
+        if len(self.waiting) < AT_ONCE:
+            self.waiting.append(Waiting(name, reason))
+        if due is not None:
+            self.due = due if self.due is None else min(self.due, due)
+
+    def full(self) -> bool:
+        """Whether it offers as much as one scan does."""
+        return len(self.ready) + len(self.refused) >= AT_ONCE
+
+
+class _NotYet(Exception):
+    """The file may still change; `due` is when a look at the clock alone could change that."""
+
+    def __init__(self, reason: str, due: float | None = None) -> None:
+        super().__init__(reason)
+        self.due = due
+
+
+class Inbox:
+    """One stage's inbox. Times are seconds of the monotonic clock.
+
+    `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
+    when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused, and
+    `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `stated` reads the priority
+    that a file states, `stated_mask` the name of the mask. `is_own` tells of a file whether it is as the daemon itself put it
+    there, whole: it need not stand still first.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        folder: Path,
+        *,
+        settle_seconds: float,
+        settle_unleased_seconds: float,
+        empty_grace_seconds: float,
+        pair_patience_seconds: float = math.inf,
+        stated: Stated = lambda _: 0,
+        stated_mask: Callable[[Path], str | None] = lambda _: None,
+        is_own: Callable[[Mark], bool] = lambda _: False,
+    ) -> None:
+        self.stage = stage
+        self.folder = folder
+        self._settle_seconds = settle_seconds
+        self._unleased_seconds = max(settle_seconds, settle_unleased_seconds)
+        self._empty_grace_seconds = empty_grace_seconds
+        self._pair_patience_seconds = pair_patience_seconds
+        self._arrivals = Arrivals(folder, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage))
+        self._ranking = Ranking(folder, stated)
+        self._stated_mask = stated_mask
+        self._masks: dict[str, tuple[Mark, str | None]] = {}  # what each settings file or prompt named, when it was like that
+        self._is_own = is_own
+        self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
+
+    def scan(self, now: float) -> Scan:
+        """Look at the folder once. Raises OSError when the folder itself cannot be listed."""
+        look = self._arrivals.look(now)
+        scan = Scan(paused=look.paused)
+        for name in look.folders:
+            scan.wait(name, "is a folder; move the files in it here one by one")
+        for name, since in look.temporary.items():
+            if now - since >= STALE_SECONDS:
+                scan.wait(name, "has the name of a temporary file; rename it if it is meant to be used")
+        groups, alone = self._group(look, now)
+        scan.unranked = self._learn_priorities(look)
+        for found in self._in_order(scan, look, groups, now):
+            if scan.full():
+                scan.more = True
+                break
+            self._judge(scan, found, look.files, now)
+        for name in alone:
+            scan.wait(name, f"waits for the file it belongs to, {shown(expected(self.stage, name))} for example")
+        if scan.paused:
+            self._pause(scan)
+        return scan
+
+    def _group(self, look: Look, now: float) -> tuple[list[Group], list[str]]:
+        """The groups of files that belong together, and the companions of nobody; files that stand alone are not among them."""
+        names = related(self.stage, look.files, look.tied)
+        if names != self._grouped[0]:
+            self._grouped = (names, group(self.stage, names))
+        groups, alone = self._grouped[1]
+        complete, given = with_named(self.stage, groups, look.files, partial(self._mask_named, look, now))
+        return complete, [name for name in alone if name not in given]
+
+    def _mask_named(self, look: Look, now: float, name: str) -> str | None:
+        known = self._masks.get(name)
+        if known and known[1]:
+            with suppress(OSError):  # a drop that waits for its mask is not looked at otherwise
+                self._arrivals.examined(name, now)
+        mark = look.files[name].mark
+        if known is None or known[0] != mark:
+            self._masks = {known: mask for known, mask in self._masks.items() if known in look.files}
+            self._masks[name] = mark, self._stated_mask(self.folder / name)
+        return self._masks[name][1]
+
+    def _learn_priorities(self, look: Look) -> bool:
+        changed, self._arrivals.changed = self._arrivals.changed, {}
+        return self._ranking.learn(sorted(changed, key=lambda name: changed[name].arrived), look.files)
+
+    def _in_order(self, scan: Scan, look: Look, groups: list[Group], now: float) -> Iterator[Group]:
+        """All groups that may be ready, in the order of their claims; those of one file are made when they are asked for."""
+        openers = {found.opener: found for found in groups}
+        grouped = set(self._grouped[0])
+        for name in self._ranking.ordered(look.files, groups):
+            if name in openers:
+                yield openers[name]
+            elif name not in grouped:
+                due = look.files[name].since + self._settle_seconds
+                if now >= due or self._is_own(look.files[name].mark):
+                    yield single(self.stage, name)
+                else:
+                    scan.wait(name, f"{shown(name)} has only just changed", due)
+
+    def _judge(self, scan: Scan, found: Group, files: dict[str, Arrival], now: float) -> None:
+        """Put one group where it belongs: ready, refused, or waiting with its reason."""
+        try:
+            sentence = self._check_complete(found, files, now)
+            for name in found.roles.values():
+                self._check_settled(name, files[name], now)
+            known = {role: self._arrivals.examined(name, now) for role, name in found.roles.items()}
+            sentence = sentence or self._complaint(found, known, now)
+            for role, name in found.roles.items():
+                self._check_free(name, known[role], now)
+        except _NotYet as not_yet:
+            scan.wait(found.principal, str(not_yet), not_yet.due)
+        except FileNotFoundError:
+            return  # taken away in the same moment
+        except OSError as error:
+            scan.wait(found.principal, f"cannot be opened by the daemon ({error.strerror}); let its group read it")
+        else:
+            members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
+            drop = Drop(members, found.stem)
+            if sentence:
+                scan.refused.append(Refusal(drop, sentence))
+            else:
+                scan.ready.append(drop)
+
+    def _check_complete(self, found: Group, files: dict[str, Arrival], now: float) -> str | None:
+        """Raise _NotYet while a half may still come; the sentence that gives it up after the patience."""
+        if found.missing is None:
+            return None
+        if now - files[found.principal].arrived[0] < self._pair_patience_seconds:
+            raise _NotYet(f"waits for {shown(found.missing)}")
+        waited = f"{self._pair_patience_seconds / 3600:g} hours"
+        return f"{shown(found.principal)} waited {waited} for {shown(found.missing)}, which did not come; drop both to try again."
+
+    def _check_settled(self, name: str, known: Arrival, now: float) -> None:
+        """Raise _NotYet while the file has not stood still for the settle time."""
+        due = known.since + self._settle_seconds
+        if now < due and not self._is_own(known.mark):
+            raise _NotYet(f"{shown(name)} has only just changed", due)
+
+    def _complaint(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
+        """Why the stage cannot take the group, as a sentence; None if it can, as far as the folder shows."""
+        for role, name in found.roles.items():
+            if not stat.S_ISREG(known[role].mode):
+                found_kind = f"{shown(name)} is {kind_of(known[role].mode)}, and only files can be used"
+                return f"{found_kind}; copy the file itself into inbox/{self.stage.folder}."
+            if known[role].private_elsewhere:
+                twin = f"{shown(name)} is a second name of a file that not everybody may read"
+                return f"{twin}; copy the file itself into inbox/{self.stage.folder}."
+        if not found.principal.lower().endswith(self.stage.extensions):
+            return self._wrong_extension(found.principal, known["principal"], now)
+        return self._empty(found, known, now)
+
+    def _wrong_extension(self, name: str, known: Arrival, now: float) -> str:
+        extension = name[len(base_of(name)) :].lower()
+        takes = " ".join(self.stage.extensions)
+        instead = self.stage.instead.get(extension)
+        if instead:
+            place = STAGES[instead].folder
+            return f"{shown(name)} is a {extension} file, and the {self.stage.name} stage takes {takes}; move it to inbox/{place}."
+        # Perhaps a program's temporary name that this module does not know: time to rename it.
+        if now - known.since < self._unleased_seconds:
+            raise _NotYet("has a name that this stage does not know", known.since + self._unleased_seconds)
+        found = f"ends in {shown(extension)}" if extension else "has no extension"
+        return f"{shown(name)} {found}, and the {self.stage.name} stage takes {takes}; save it as one of these."
+
+    def _empty(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
+        for role, name in found.roles.items():
+            if known[role].empty and now - known[role].since < self._empty_grace_seconds:
+                raise _NotYet(f"{shown(name)} is empty so far", known[role].since + self._empty_grace_seconds)
+        if known["principal"].empty:
+            return f"{shown(found.principal)} is empty (0 bytes); save it again, or copy it again."
+        return None
+
+    def _check_free(self, name: str, known: Arrival, now: float) -> None:
+        """Raise _NotYet while a writer may hold the file, or where it has changed since it was looked at."""
+        if known.free or not stat.S_ISREG(known.mode):
+            return
+        self._check_settled(name, known, now)
+        written = lease.is_being_written(self.folder / name)
+        if written:
+            known.since = now
+            raise _NotYet(f"{shown(name)} is still being written")
+        unleased_until = known.since + self._unleased_seconds
+        if written is None and now < unleased_until and not self._is_own(known.mark):
+            raise _NotYet(f"{shown(name)} has only just changed", unleased_until)
+        known.free = True
+
+    def _pause(self, scan: Scan) -> None:
+        for drop in [*scan.ready, *(refusal.drop for refusal in scan.refused)]:
+            scan.wait(drop.principal.path.name, "is ready, but the stage is paused")
+        scan.ready, scan.refused, scan.more = [], [], False

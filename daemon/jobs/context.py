@@ -1,0 +1,86 @@
+"""The parts of the house that one job walks through, and how a job waits: for its files, and for the compute side."""
+
+import stat
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.compute.local import Call, Local
+from daemon.errors import Cancelled, InputError, Stopped
+from daemon.inbox.arrivals import kind_of
+from daemon.jobs.hooks import Hooks
+from daemon.jobs.intake import Shelves
+from daemon.jobs.previews import LivePreview
+from daemon.jobs.request import Facts, Tensors
+from daemon.jobs.running import RunningFile
+from daemon.names import shown
+from daemon.settings.config import Config
+from daemon.spool.spool import Claim, Spool
+from daemon.stages.batching import batch_key
+
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """`gated` asks whether results for a stage wait in its hold folder, `stopping` whether the daemon is about to end."""
+
+    config: Config
+    spool: Spool
+    compute: Local
+    hooks: Hooks
+    gated: Callable[[str], bool]
+    stopping: Callable[[], bool]
+
+    @property
+    def shelves(self) -> Shelves:
+        """Where a job may look besides its own files."""
+        return Shelves(self.config, self.spool.root / "embeddings", self.spool.root / ".keep")
+
+    def check_going_on(self, running: RunningFile) -> None:
+        """Raise Stopped where the daemon is about to end, Cancelled where a person has deleted the job's file in running/."""
+        if self.stopping():
+            raise Stopped("the daemon is stopping")
+        if running.deleted():
+            raise Cancelled(f"cancelled: {running.path.name} was deleted from running/; drop the file again to run it")
+
+    def await_settled(self, claim: Claim, running: RunningFile) -> None:
+        """Wait while a program that had a file open when it was claimed goes on writing into it.
+
+        Raises InputError where a member is no file: it may have been replaced between the scan and the claim.
+        """
+        for role, path in claim.members.items():
+            if not stat.S_ISREG(mode := path.lstat().st_mode):
+                kind = f"{shown(claim.names[role])} is {kind_of(mode)}, and only files can be used"
+                raise InputError(f"{kind}; copy the file itself into the inbox")
+        until = 0.0
+        while not (settled := self.spool.settled(claim)):
+            now = time.monotonic()
+            if settled is False:
+                until = now + self.config.watch.settle_unleased_seconds
+            elif now >= until:
+                return  # it stood still, though nobody can say whether it is open
+            self.check_going_on(running)
+            time.sleep(LOOK_SECONDS)
+
+    def call(self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
+        """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
+        live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
+        try:
+            key = batch_key(stage, tensors, settings)
+            submitted = self.compute.submit(stage, tensors, settings, key=key, on_progress=running.update, on_estimate=live.show)
+            return self._served(running, submitted)
+        finally:
+            live.end()
+
+    def _served(self, running: RunningFile, call: Call) -> tuple[Tensors, Facts]:
+        while True:
+            try:
+                self.check_going_on(running)
+            except (Stopped, Cancelled) as reason:
+                call.cancel(reason)
+            try:
+                return call.future.result(timeout=LOOK_SECONDS)
+            except TimeoutError:
+                continue

@@ -1,0 +1,104 @@
+"""What the daemon would do with a file, told by the hands that would do it: nothing is computed and nothing moves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import tiffsd
+from daemon.errors import DaemonError
+from daemon.jobs.intake import TAKERS, Files, Shelves, read_request
+from daemon.jobs.neighbours import expected, group_of, is_tied
+from daemon.jobs.request import Request, stage_settings
+from daemon.jobs.results import KEEP
+from daemon.names import shown
+from daemon.pictures.decoding import read_artifact
+from daemon.settings.config import Config
+from daemon.stages import STAGES, Stage
+from daemon.stages.loop import stops_after
+
+TIFF = (".tif", ".tiff")
+
+
+def fate(path: Path, config: Config) -> list[str]:
+    """For each inbox that takes such a file, one sentence: what would happen there, or why it would be refused."""
+    stages = [STAGES[name] for name in _takers(path)]
+    if stages:
+        return [f"inbox/{stage.folder}: {_told(stage, path, config)}" for stage in stages]
+    if any(is_tied(stage, path.name) for stage in STAGES.values()):
+        return ["goes with the file of its name, into any inbox"]
+    if path.suffix.lower() in TIFF:
+        return [f"goes to {TAKERS[tiffsd.Kind.EMBEDDING]}"]
+    return ["no inbox takes such a file; prompts are .txt, pictures .png .jpg .webp .tiff, latents .tiff"]
+
+
+def _takers(path: Path) -> Iterator[str]:
+    suffix = path.suffix.lower()
+    if suffix not in TIFF:
+        yield from (stage.name for stage in STAGES.values() if suffix in stage.extensions)
+        return
+    header = tiffsd.inspect(path, name=path.name)
+    if header.kind is tiffsd.Kind.PICTURE:
+        yield from ["encode", "invert"]
+    if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):
+        yield "diffuse"
+    if header.kind is tiffsd.Kind.LATENTS:
+        # Only reading tells the state of files without metadata.
+        state = header.state or read_artifact(path, name=path.name).header.state
+        yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
+
+
+def _told(stage: Stage, path: Path, config: Config) -> str:
+    """What would happen to the file in this inbox, with what lies beside it."""
+    found = group_of(stage, path)
+    if found is None:
+        return f"goes with {shown(expected(stage, path.name))}"
+    if found.missing:
+        return f"waits for {shown(found.missing)}"
+    keep = config.spool_folder / KEEP
+    shelves = Shelves(config, config.spool_folder / "embeddings", keep if keep.is_dir() else None)
+    try:
+        request = read_request(stage.name, Files({r: path.with_name(n) for r, n in found.roles.items()}, found.roles), shelves)
+        stage_settings(request, config)
+    except (DaemonError, tiffsd.TiffsdError) as error:
+        return f"refused: {error}"
+    beside = [f"with {name}" for name in found.roles.values() if name != path.name]
+    notes = [note for note in request.notes if request.source is None or note not in request.source.notes]
+    return "; ".join([", ".join([_work(request), *beside]), *notes])
+
+
+def _work(request: Request) -> str:
+    settings = request.settings
+    size = f"{settings.width}x{settings.height} pixels"
+    words = "the prompt is encoded, then " if request.encodes_text else ""
+    match request.stage:
+        case "diffuse":
+            larger = f"enlarged by {request.enlarged:g}, then " if _enlarges(request) else ""
+            return (
+                f"{words}{larger}{_steps(request)} by {settings.scheduler or 'the scheduler of the model'}, model {settings.model}"
+            )
+        case "decode":
+            return f"decoded to a picture of {size}, model {settings.model}"
+        case "invert":
+            return f"{words}inverted to the noise of {settings.steps} steps that makes them, {size}, model {settings.model}"
+        case "encode":
+            return f"{words}encoded to latents of {size}, model {settings.model}"
+        case _:
+            return f"noise and embedding for {settings.count or 1} of {size}, model {settings.model}"
+
+
+def _enlarges(request: Request) -> bool:
+    """Whether the latents are enlarged before their loop."""
+    return request.enlarged is not None and request.source is not None and request.source.header.state is tiffsd.State.FINAL
+
+
+def _steps(request: Request) -> str:
+    settings, header = request.settings, request.source.header if request.source else None
+    steps = settings.steps or 0
+    start = settings.start_at or 0
+    if header and header.state is tiffsd.State.PARTIAL:
+        start = header.step if header.step is not None else start
+    elif header and header.state is tiffsd.State.FINAL and settings.strength is not None:
+        start = steps - min(int(steps * settings.strength), steps)
+    ends = [*stops_after(start, settings.stop_at), *stops_after(start, settings.end_at)]
+    end = min([steps, *ends])
+    stop = f", which stop at {end}" if end < steps else ""
+    return f"{end - start} steps of {steps}{stop}"

@@ -1,0 +1,34 @@
+"""Denoised latents -> a request for a picture."""
+
+import tiffsd
+from daemon.jobs.intake.files import Files, Shelves, read_latents, said_by, size_of, spoken_beside
+from daemon.jobs.intake.second_pass import first_size
+from daemon.jobs.intake.settled import recipe_of, settle
+from daemon.jobs.request import Request
+from daemon.settings.vocabulary import layered
+
+
+def read_decode(files: Files, shelves: Shelves) -> Request:
+    """Read latents that are to become a picture, whatever their state."""
+    artifact = read_latents(files, shelves)
+    beside = spoken_beside(files, shelves.config)
+    settings = settle(layered(said_by(artifact), beside, size_of(artifact)), files.name, shelves.config)
+    notes = artifact.notes
+    if artifact.header.state is not tiffsd.State.FINAL:
+        notes += (f"these latents are {_described(artifact)}, decoded as they are",)
+    recipe = {**recipe_of("decode", settings, {**artifact.header.recipe, **beside}), **first_size(artifact)}
+    if not first_size(artifact):
+        # What was to be enlarged is not, and a recipe that says so would make another picture.
+        recipe = {key: value for key, value in recipe.items() if not key.startswith("upscale")}
+    said = artifact.header.recipe.get("model", settings.model)
+    if said != settings.model:
+        notes += (f"decoded with {settings.model!r}, while the latents were made with {said!r}: the recipe cannot repeat that",)
+    tensors = {"latents": artifact.tensors["latents"]}
+    return Request("decode", settings, recipe, tensors, artifact, artifact.header.history, notes)
+
+
+def _described(artifact: tiffsd.Artifact) -> str:
+    header = artifact.header
+    if header.state is tiffsd.State.PARTIAL:
+        return f"half-done (step {header.step} of {header.steps})"
+    return "pure noise"

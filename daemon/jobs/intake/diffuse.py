@@ -1,0 +1,91 @@
+"""Latents with their embedding -> a request for the diffusion loop."""
+
+from dataclasses import replace
+from typing import Any
+
+import tiffsd
+from daemon.errors import InputError
+from daemon.jobs.intake import second_pass
+from daemon.jobs.intake.embeddings import embedding_half, must_encode_text, saved_embedding
+from daemon.jobs.intake.files import Files, Notes, Shelves, read_latents, said_by, size_of, spoken_beside
+from daemon.jobs.intake.masks import check_named, mask_of_latents
+from daemon.jobs.intake.settled import DEPENDS_ON, recipe_of, settle, with_seed
+from daemon.jobs.request import Request
+from daemon.names import shown, stem_of
+from daemon.settings.vocabulary import Settings, layered
+
+
+def read_diffuse(files: Files, shelves: Shelves) -> Request:
+    """Read latents, their embedding, and what lies beside them."""
+    artifact = read_latents(files, shelves)
+    beside = spoken_beside(files, shelves.config)
+    late = _too_late(artifact, beside)
+    settings = settle(layered(said_by_now(artifact), beside, size_of(artifact)), files.name, shelves.config)
+    half, found = embedding_half(files, shelves)
+    saved, found_saved = saved_embedding(beside.get("embedding"), shelves)
+    tensors = {**artifact.tensors, **half, **saved}
+    encodes_text = must_encode_text(tensors, beside, files, artifact)
+    check_named(files, settings)
+    enlarges = second_pass.begins(artifact, settings, beside, files.name)
+    if not enlarges:
+        _check_startable(artifact, settings, files.name)
+    tensors |= mask_of_latents(files, artifact, limit=shelves.config.limits.pixels)
+    notes = artifact.notes + found + found_saved + late
+    said = artifact.header.recipe.get("model", settings.model)
+    if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
+        notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)
+    if artifact.header.state is tiffsd.State.PARTIAL and (artifact.header.recipe.get("loras") or {}) != (settings.loras or {}):
+        notes += ("the steps so far were made with other LoRAs, and the recipe names those of now only: it cannot repeat that",)
+    if settings.seed is None:
+        settings = with_seed(settings)
+        notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
+    recipe = {**recipe_of("diffuse", settings, {**artifact.header.recipe, **beside}), **second_pass.asked_for(settings)}
+    if encodes_text:
+        recipe.pop("embedding", None)
+    request = Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
+    if artifact.header.state is tiffsd.State.PARTIAL:
+        request = replace(request, software=artifact.header.software)
+    if enlarges or second_pass.goes_on(artifact):
+        return _of_the_second_pass(request, beside, files.name, shelves)
+    size = second_pass.first_size(artifact)
+    return replace(request, recipe={**recipe, **size}, enlarges_next=settings.upscale is not None and not size)
+
+
+def _of_the_second_pass(request: Request, beside: dict[str, Any], name: str, shelves: Shelves) -> Request:
+    """The same request with the settings of the second pass, and the recipe of the first."""
+    assert request.source is not None
+    said = request.source.header.recipe
+    if request.source.header.state is tiffsd.State.FINAL:
+        second_pass.check_size(request.settings, name, shelves.config)
+    kept = {key: value for key, value in request.recipe.items() if key not in DEPENDS_ON["diffuse"] or key not in said}
+    return replace(
+        request,
+        settings=second_pass.settings_of(request.settings),
+        recipe={**kept, **{key: said[key] for key in DEPENDS_ON["diffuse"] if key in said}},
+        notes=request.notes + second_pass.notes_on(said, beside),
+        enlarged=request.settings.upscale,
+    )
+
+
+def _check_startable(artifact: tiffsd.Artifact, settings: Settings, name: str) -> None:
+    if artifact.header.state is tiffsd.State.FINAL and settings.strength is None:
+        raise InputError(
+            f"{name}: these latents are finished, so there is nothing left to denoise; give a `strength` between 0 and 1 in the "
+            f"settings file {shown(stem_of(name))}.yaml to make them anew (image-to-image), "
+            "or drop them into inbox/3-decode to make a picture"
+        )
+
+
+def said_by_now(artifact: tiffsd.Artifact) -> dict[str, Any]:
+    """The same for the next loop: where one has finished, the factor of the latents is used up and counts only if said anew."""
+    said = said_by(artifact)
+    if artifact.header.state is tiffsd.State.FINAL and any(entry.get("stage") == "diffuse" for entry in artifact.header.history):
+        said.pop("latent_influence", None)
+    return said
+
+
+def _too_late(artifact: tiffsd.Artifact, beside: dict[str, Any]) -> Notes:
+    """Take out, in place, what counts only where a loop begins; and say so."""
+    if artifact.header.state is tiffsd.State.PARTIAL and beside.pop("latent_influence", None) is not None:
+        return ("latent_influence counts where the loop begins, and these latents are half-done; it is passed over",)
+    return ()

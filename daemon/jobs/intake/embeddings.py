@@ -1,0 +1,62 @@
+"""The embedding of a job: half of a pair, saved under a name, or still to be made from the words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tiffsd
+from daemon.errors import InputError
+from daemon.jobs.intake.files import Files, Notes, Shelves
+from daemon.jobs.originals import AMBIGUOUS, NO_ORIGINAL, compared
+from daemon.jobs.request import EMBEDDING_TENSORS, Tensors
+from daemon.names import shown, stem_of
+from daemon.pictures.decoding import read_artifact
+
+
+def embedding_half(files: Files, shelves: Shelves) -> tuple[Tensors, Notes]:
+    """The embedding that came as the other half of a pair, if one did."""
+    for role in ("_prompt", "_textstate1"):
+        if role in files.members:
+            return _embedding(files.members[role], files.names[role], shelves)
+    return {}, ()
+
+
+def saved_embedding(name: str | None, shelves: Shelves) -> tuple[Tensors, Notes]:
+    """The embedding saved under a name. Raises InputError where there is none of that name."""
+    if name is None:
+        return {}, ()
+    path = shelves.embeddings / f"{name}.tiff"
+    if path.is_symlink() or not path.is_file():
+        saved = ", ".join(sorted(found.stem for found in shelves.embeddings.glob("*.tiff"))) or "none"
+        raise InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
+    return _embedding(path, path.name, shelves)
+
+
+def _embedding(path: Path, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
+    artifact = read_artifact(path, expect=tiffsd.Kind.EMBEDDING, name=name)
+    if shelves.keep is not None:
+        artifact = compared(artifact, path, name=name, keep=shelves.keep)
+    tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}
+    return tensors, tuple(f"{shown(name)}: {note}" for note in artifact.notes)
+
+
+def must_encode_text(tensors: Tensors, beside: Mapping[str, Any], files: Files, artifact: tiffsd.Artifact) -> bool:
+    """Whether the prompt has to be encoded first: there is no embedding, or a person changed the words beside it."""
+    said = artifact.header.recipe
+    words = ("prompt", "negative_prompt", "clip_skip", "model", "loras")
+    changed = "embedding" not in beside and any(beside[key] != said.get(key) for key in words if key in beside)
+    if "prompt" in {**said, **beside}:
+        return changed or "prompt_embeds" not in tensors
+    if "prompt_embeds" in tensors:
+        if "negative_prompt" in beside:
+            raise InputError(
+                f"{files.name}: a negative prompt lies beside these latents, but the words of their prompt are not known, and both "
+                f"are encoded together; put the prompt beside them as {shown(stem_of(files.name))}.txt, or take the negative away"
+            )
+        return False
+    stem = shown(stem_of(files.name))
+    why = next((note for note in artifact.notes if note.startswith((NO_ORIGINAL, AMBIGUOUS))), "none lies beside them")
+    raise InputError(
+        f"{files.name}: these latents have no embedding, and {why}; drop the prompt as {stem}.txt beside them, or a settings file "
+        f"{stem}.yaml with a line `prompt: ...`, or `embedding: NAME` for a saved one"
+    )

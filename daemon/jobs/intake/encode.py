@@ -1,0 +1,47 @@
+"""A picture, and perhaps a prompt and a mask -> a request for latents."""
+
+from daemon.errors import InputError
+from daemon.jobs.intake.embeddings import saved_embedding
+from daemon.jobs.intake.files import Files, Shelves, naming_the_taker, own_recipe, spoken_beside
+from daemon.jobs.intake.masks import check_named, mask_of_photo
+from daemon.jobs.intake.second_pass import asked_for, check_size
+from daemon.jobs.intake.settled import recipe_of, settle, with_seed
+from daemon.jobs.request import Request
+from daemon.pictures.photos import read_photo
+from daemon.settings.vocabulary import layered
+from daemon.stages import MASK_ENDING
+
+# Image-to-image needs a strength; a picture dropped with a prompt and no strength gets this one, and the recipe says so.
+STRENGTH_OF_A_PICTURE = 0.6
+# Under a mask nothing need be left of the picture.
+STRENGTH_UNDER_A_MASK = 1.0
+
+
+def read_encode(files: Files, shelves: Shelves) -> Request:
+    """Read a picture, and the prompt, settings and mask for image-to-image where they lie beside it or in it."""
+    path, config = files.members["principal"], shelves.config
+    beside = spoken_beside(files, config)
+    own = own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
+    # A picture that was upscaled has its size; only who says it anew wants it larger still.
+    said = {key: value for key, value in own.settings.items() if not key.startswith("upscale")}
+    given, notes = layered(said, beside), own.notes
+    if {"prompt", "embedding"} & given.keys() and given.get("strength") is None:
+        given["strength"] = STRENGTH_UNDER_A_MASK if MASK_ENDING in files.members else STRENGTH_OF_A_PICTURE
+        notes += (f"no strength was given for image-to-image; {given['strength']} is used",)
+    if (given.get("count") or 1) > 1:
+        notes += ("count is for prompts; a picture is encoded once",)
+    settings = with_seed(settle(given, files.name, config))
+    size = (beside.get("width"), beside.get("height"))
+    check_named(files, settings)
+    with naming_the_taker(files):
+        photo = read_photo(path, files.name, size=size, limit=config.limits.pixels)
+    settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})
+    check_size(settings, files.name, config)
+    masks = mask_of_photo(files, photo, scaled=size != (None, None), limit=config.limits.pixels)
+    if masks and settings.upscale is not None:
+        raise InputError(f"{files.name}: upscale makes the whole picture anew, and a mask says that some of it stays; take one out")
+    saved, found = saved_embedding(settings.embedding, shelves)
+    tensors = {"picture": photo.pixels, **masks, **saved}
+    encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors
+    recipe = {**recipe_of("encode", settings, given), **asked_for(settings)}
+    return Request("encode", settings, recipe, tensors, notes=notes + found + photo.notes, encodes_text=encodes_text)

@@ -1,0 +1,137 @@
+"""The files of one job by role, what lies beside the principal, and where a request may look besides."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tiffsd
+from daemon.errors import InputError
+from daemon.jobs.originals import compared
+from daemon.jobs.recipes import read_recipe, saved_again
+from daemon.pictures.decoding import read_artifact
+from daemon.settings.config import Config
+from daemon.settings.plain_yaml import parse_yaml
+from daemon.settings.prompts import Prompt, parse_prompt
+from daemon.settings.vocabulary import PIXELS_PER_LATENT, Settings, checked
+from daemon.stages import LATENTS, PICTURES
+from tiffsd.spec import NOUNS
+
+Notes = tuple[str, ...]
+
+# Where an artifact can go that was dropped into a stage that cannot take it.
+TAKERS = {
+    tiffsd.Kind.LATENTS: "inbox/2-diffuse, or inbox/3-decode where they are denoised",
+    tiffsd.Kind.EMBEDDING: "embeddings/, and `embedding: NAME` in a settings file uses it",
+    tiffsd.Kind.PICTURE: "inbox/encode",
+}
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one job by role, with the names people gave them; `principal` is the one the job is about.
+
+    `spoken` are settings said on the command line; they win over all others.
+    """
+
+    members: Mapping[str, Path]
+    names: Mapping[str, str]
+    spoken: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.names["principal"]
+
+    def data(self, role: str, limit: int) -> bytes:
+        """The bytes of a small member. Raises InputError where it is larger than `limit` bytes."""
+        with self.members[role].open("rb") as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise InputError(f"{self.names[role]}: this is larger than {limit} bytes; a prompt or a settings file is short text")
+        return data
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """Where a request may look besides its own files: saved embeddings and kept originals."""
+
+    config: Config
+    embeddings: Path
+    keep: Path | None = None
+
+
+@contextmanager
+def naming_the_taker(files: Files) -> Iterator[None]:
+    """Say of a stray artifact which stage can take it."""
+    try:
+        yield
+    except tiffsd.WrongKind as error:
+        raise InputError(f"{error}: {TAKERS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
+
+
+def own_recipe(files: Files, config: Config, *, needed: bool) -> Prompt:
+    """The recipe in a picture that is encoded; one that cannot be used is no hindrance where a prompt lies beside it."""
+    try:
+        return read_recipe(files.members["principal"], files.name, config)
+    except InputError as error:
+        if needed:
+            raise
+        return Prompt({}, (f"the recipe in the picture is passed over: {error}",))
+
+
+def prompt_or_recipe(files: Files, config: Config) -> Prompt:
+    """What the principal of a text job says: a prompt file, or a picture with a recipe."""
+    path, extension = files.members["principal"], Path(files.name).suffix.lower()
+    if extension not in PICTURES:
+        return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
+    if extension in LATENTS and (kind := tiffsd.inspect(path, name=files.name).kind) is not tiffsd.Kind.PICTURE:
+        raise InputError(
+            f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; move it to {TAKERS[kind]}"
+        )
+    recipe = read_recipe(path, files.name, config)
+    if not {"prompt", "embedding"} & recipe.settings.keys():
+        raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
+    # The recipe of one picture makes one picture, whatever the defaults say.
+    return replace(recipe, settings={"count": 1, **recipe.settings}, notes=recipe.notes + saved_again(path, files.name, config))
+
+
+def spoken_beside(files: Files, config: Config) -> dict[str, Any]:
+    """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins."""
+    limit = 4 * config.limits.characters
+    spoken: dict[str, Any] = {}
+    if ".txt" in files.members:
+        spoken |= parse_prompt(files.data(".txt", limit), files.names[".txt"], characters=config.limits.characters).settings
+    if "_neg.txt" in files.members:
+        spoken["negative_prompt"] = _plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
+    for role in (".yaml", ".yml"):
+        if role in files.members:
+            name = files.names[role]
+            spoken |= checked(parse_yaml(_plain_text(files.data(role, limit), name), name), name).given()
+    return {**spoken, **files.spoken}
+
+
+def _plain_text(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: this is not UTF-8 text; save it as UTF-8") from None
+
+
+def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
+    """The principal as latents, compared with the original that was kept of it."""
+    path = files.members["principal"]
+    with naming_the_taker(files):
+        artifact = read_artifact(path, expect=tiffsd.Kind.LATENTS, name=files.name)
+    return artifact if shelves.keep is None else compared(artifact, path, name=files.name, keep=shelves.keep)
+
+
+def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
+    """The size of the picture that latents stand for, as settings."""
+    _, rows, columns = artifact.tensors["latents"].shape
+    return {"width": columns * PIXELS_PER_LATENT, "height": rows * PIXELS_PER_LATENT}
+
+
+def said_by(artifact: tiffsd.Artifact) -> dict[str, Any]:
+    """The settings in an artifact's record that this version knows; the others are carried on in its recipe."""
+    return {key: value for key, value in artifact.header.recipe.items() if key in Settings.model_fields}

@@ -1,0 +1,136 @@
+"""One stage on one file, without a spool: the twins of the prototype's four scripts.
+
+The same hands as the daemon's (`intake/`, `results.py`) and the same kind of worker process, so that both make the same tensors.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import tiffsd
+from daemon.compute.local import Local
+from daemon.errors import InputError
+from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.request import Facts, Request, Tensors, computed
+from daemon.jobs.results import Bench, Output, results
+from daemon.settings.config import Config
+from daemon.settings.vocabulary import checked, layered
+
+OnProgress = Callable[[int, int], None]
+PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
+
+
+def run(
+    stage: str,
+    members: Mapping[str, Path],
+    given: Mapping[str, Any],
+    target: Path,
+    *,
+    config: Config,
+    on_progress: OnProgress,
+) -> list[str]:
+    """Run one stage on files and write `target`; `given` are settings that win over all others. Returns notes for the person.
+
+    Raises InputError where a file is at fault; an existing target is replaced, since its name was said in so many
+    words.
+    """
+    started = time.monotonic()
+    _check_not_an_input(target, members)
+    # The name of the target says what is wanted, not the configuration of the daemon.
+    config = config.model_copy(update={"pictures": config.pictures.all_on()})
+    files = Files(
+        members,
+        {role: path.name for role, path in members.items()},
+        checked(layered(given), "the command line").given(),
+    )
+    with _sentences():
+        request = read_request(stage, files, Shelves(config, config.spool_folder / "embeddings"))
+        tensors, facts = _computed(request, config, on_progress)
+        bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
+        outputs = results(request, target.stem, tensors, facts, bench)
+        _write(_wanted(outputs, target), target)
+    return [*request.notes, *facts.get("notes", [])]
+
+
+def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Config, on_progress: OnProgress) -> list[str]:
+    """The text stage on a prompt that is no file."""
+    given = {**given, "count": 1}
+    with tempfile.TemporaryDirectory(prefix="tiffsd-") as scratch:
+        path = Path(scratch) / f"{target.stem}.txt"
+        path.write_text(prompt, encoding="utf-8")
+        return run("text", {"principal": path}, given, target, config=config, on_progress=on_progress)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """For the command line a file at fault is one kind of error, whoever found it."""
+    try:
+        yield
+    except tiffsd.TiffsdError as error:
+        raise InputError(str(error)) from error
+
+
+def find_latents(name: str) -> dict[str, Path]:
+    """The files that a name means: NAME, NAME.tiff, or the prototype's pair NAME_latent.tiff and NAME_prompt.tiff."""
+    for path in (Path(name), Path(f"{name}.tiff")):
+        if path.is_file():
+            return {"principal": path}
+    for latents, embedding in PAIRS:
+        pair = Path(f"{name}{latents}.tiff"), Path(f"{name}{embedding}.tiff")
+        if all(path.is_file() for path in pair):
+            return {"principal": pair[0], embedding: pair[1]}
+    raise InputError(
+        f"{name}: there is neither {name}.tiff nor the pair {name}_latent.tiff and {name}_prompt.tiff; "
+        "give the name without its ending"
+    )
+
+
+def _check_not_an_input(target: Path, members: Mapping[str, Path]) -> None:
+    for path in members.values():
+        if target.exists() and path.exists() and target.samefile(path):
+            raise InputError(f"{target} is the file that is read; give the result another name with -o")
+
+
+def free_target(path: Path) -> Path:
+    """A name that nobody said in so many words must not replace a file. Raises InputError where it would."""
+    if path.exists():
+        raise InputError(f"{path} exists; give the result another name with -o, or say this one to replace it")
+    return path
+
+
+def _computed(request: Request, config: Config, on_progress: OnProgress) -> tuple[Tensors, Facts]:
+    compute = Local(device=config.compute.device, threads=config.compute.threads)
+    try:
+        return computed(request, config, lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
+    finally:
+        compute.close()
+
+
+def _wanted(outputs: list[Output], target: Path) -> Output:
+    """The one output that was asked for, by its extension; the kept originals are the daemon's business."""
+    suffix = {".tif": ".tiff", ".jpeg": ".jpg"}.get(target.suffix.lower(), target.suffix.lower())
+    visible = [output for output in outputs if not output.publication.folder.startswith(".")]
+    fitting = [output for output in visible if output.publication.name.endswith(suffix)]
+    if not fitting:
+        kinds = " or ".join(sorted({Path(output.publication.name).suffix for output in visible}))
+        raise InputError(
+            f"{target}: this stage writes {kinds}, not {target.suffix or 'a file without an ending'}; give another name"
+        )
+    return fitting[-1]
+
+
+def _write(output: Output, target: Path) -> None:
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            output.write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""A dropped artifact against the original that the daemon kept: what an editor lost comes back, what a program changed is noticed.
+
+The original is found by the artifact's id; without one by the stem, where exactly one fits: of the same kind and size, and half of
+its canvas agrees.
+"""
+
+import filecmp
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+import tiffsd
+from daemon.names import id_of, output_name, shown, stem_of
+from daemon.pictures.decoding import read_artifact
+from tiffsd.canvas import canvas_tensor
+from tiffsd.edit import EMBEDDING_TENSORS, WORDS
+
+# As many namesakes are compared pixel by pixel; more of them tell that the stem names nothing.
+MOST_NAMESAKES = 64
+NO_ORIGINAL = "no original of it is kept"
+AMBIGUOUS = "its name does not tell which of the kept originals it is"
+
+
+def compared(artifact: tiffsd.Artifact, path: Path, *, name: str, keep: Path) -> tiffsd.Artifact:
+    """The artifact in `path`, repaired from its kept original if it lost something; `name` is what people called the file."""
+    if _is_whole(artifact):
+        kept = _of_id(keep, stem_of(name), artifact.header.id)
+        return _changed_by_program(artifact, path, kept) if kept else artifact
+    identity = tiffsd.find_id(path, name)
+    kept = _of_id(keep, stem_of(name), identity) if identity else None
+    if kept:
+        return tiffsd.repair(artifact, read_artifact(kept, name=kept.name), name=name)
+    return _repaired_by_stem(artifact, name, keep) if artifact.canvas else _completed_by_parent(artifact, name, keep)
+
+
+def _is_whole(artifact: tiffsd.Artifact) -> bool:
+    complete = "prompt_embeds" in artifact.tensors
+    return complete and bool(artifact.header.recipe) and artifact.canvas is None
+
+
+def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
+    usual = keep / output_name(stem, identity, ".tiff")
+    if usual.is_file():
+        return usual
+    return next((keep / kept for kept in os.listdir(keep) if id_of(kept) == identity), None)
+
+
+def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> tiffsd.Artifact:
+    """A program that writes TIFFSD itself leaves no painted pixels: only the kept original shows what it changed."""
+    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or _same(path, kept):
+        return artifact
+    latents, original = artifact.tensors["latents"], read_artifact(kept, name=kept.name).tensors["latents"]
+    changed = latents.size if latents.shape != original.shape else int(np.count_nonzero(latents != original))
+    if not changed:
+        return artifact
+    tensors = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith("scheduler.")}
+    notes = (*artifact.notes, f"{changed} of {latents.size} values differ from the original {artifact.header.id}")
+    return replace(artifact, tensors=tensors, painted=changed, notes=notes)
+
+
+def _same(path: Path, kept: Path) -> bool:
+    """Whether two files have the same exact tensors; most files are their original to the byte, which is found out sooner."""
+    return filecmp.cmp(path, kept, shallow=False) or tiffsd.same_tensors(path, kept)
+
+
+def _completed_by_parent(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:
+    """Latents that `tiffsd` edited after an editor had dropped their record and embedding: both come back from the parent.
+
+    With the record intact the history tells of stages, and what is missing was taken out on purpose.
+    """
+    header = artifact.header
+    if header.parent is None or any(entry.get("stage") != "edit" for entry in header.history):
+        return artifact
+    kept = _of_id(keep, stem_of(name), header.parent)
+    original = read_artifact(kept, name=kept.name) if kept else None
+    return _completed(artifact, original) if original and original.header.kind is header.kind else artifact
+
+
+def _completed(artifact: tiffsd.Artifact, original: tiffsd.Artifact) -> tiffsd.Artifact:
+    header, kept = artifact.header, original.header
+    reworded = "prompt_embeds" in artifact.tensors or any(word in header.recipe for word in WORDS)
+    embedding = {} if reworded else {key: original.tensors[key] for key in EMBEDDING_TENSORS if key in original.tensors}
+    tensors = {**embedding, **artifact.tensors}
+    lost = ", ".join(["the record", *sorted(tensors.keys() - artifact.tensors.keys())])
+    header = replace(header, recipe={**kept.recipe, **header.recipe}, history=(*kept.history, *header.history))
+    notes = (*artifact.notes, f"restored from the original {kept.id}: {lost}")
+    return replace(artifact, header=header, tensors=tensors, notes=notes)
+
+
+def _repaired_by_stem(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:
+    agreeing = list(_agreeing_namesakes(artifact, name, keep))
+    if len(agreeing) == 1:
+        return agreeing[0]
+    if not agreeing:
+        return replace(artifact, notes=(*artifact.notes, NO_ORIGINAL))
+    ids = ", ".join(sorted(repaired.header.id for repaired in agreeing))
+    reason = f"{AMBIGUOUS}, {ids}: put the right one into the name, {shown(stem_of(name))}.ID.tiff"
+    return replace(artifact, notes=(*artifact.notes, reason))
+
+
+def _agreeing_namesakes(artifact: tiffsd.Artifact, name: str, keep: Path) -> Iterator[tiffsd.Artifact]:
+    namesakes = [kept for kept in os.listdir(keep) if stem_of(kept) == stem_of(name)]
+    for kept in namesakes if len(namesakes) <= MOST_NAMESAKES else []:
+        try:
+            repaired = tiffsd.repair(artifact, read_artifact(keep / kept, expect=artifact.header.kind), name=name)
+        except tiffsd.TiffsdError:
+            continue  # another kind or size
+        canvas = canvas_tensor(repaired.tensors, repaired.header.kind)
+        if canvas is not None and repaired.painted * 2 <= canvas.size:
+            yield repaired

@@ -1,0 +1,131 @@
+"""One job as the compute side sees it: tensors and settings, read and checked, with what its result has to carry on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
+
+import tiffsd
+from daemon.models.prompt_grammar import named_textual_inversions
+from daemon.pictures.software import made_elsewhere, versions
+from daemon.settings.config import Config
+from daemon.settings.vocabulary import Settings
+
+ADAPTED = ("text", "diffuse", "invert")
+"""The stages that run a part of the model which LoRAs change."""
+EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+Tensors = Mapping[str, NDArray[Any]]
+Facts = Mapping[str, Any]
+Call = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, Facts]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compute. `recipe` and `history` go on into the result, `notes` are what reading found, in sentences.
+
+    `encodes_text` says that the prompt has to go through the text stage first, because no embedding came with it. `enlarged` is how
+    much larger the latents are than those of the first pass where this is the second, `enlarges_next` says that one is to follow.
+    `software` is what made that which this job repeats or goes on with, and is expected to come out the same to the last bit.
+    """
+
+    stage: str
+    settings: Settings
+    recipe: Mapping[str, Any]
+    tensors: Tensors = field(default_factory=dict)
+    source: tiffsd.Artifact | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    encodes_text: bool = False
+    enlarged: float | None = None
+    enlarges_next: bool = False
+    software: Mapping[str, Any] = field(default_factory=dict)
+
+
+def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Facts]:
+    """Send a request through `call`: the stage itself, and those before it where needed. Returns tensors and facts."""
+    settings = stage_settings(request, config)
+    made: dict[str, Any] = {}
+    notes: list[str] = []
+    if request.encodes_text:
+        words, said = call("text", {}, {**settings, "seeds": [settings["seed"]], **_on("text", request, config)})
+        made |= {name: words[name] for name in EMBEDDING_TENSORS if name in words}
+        notes += said.get("notes", [])
+    if request.stage == "invert" and "picture" in request.tensors:
+        latents, said = call("encode", {"picture": request.tensors["picture"]}, {**settings, **_on("encode", request, config)})
+        made["latents"] = latents["latents"]
+        notes += said.get("notes", [])
+    given = {name: tensor for name, tensor in request.tensors.items() if name != "picture" or request.stage != "invert"}
+    tensors, facts = call(request.stage, {**given, **made}, settings)
+    notes += [*facts.get("notes", []), *_made_elsewhere(request, facts)]
+    return {**made, **tensors}, {**facts, "notes": notes}
+
+
+def _made_elsewhere(request: Request, facts: Facts) -> tuple[str, ...]:
+    what = "the steps so far were" if request.source else "this picture was"
+    return made_elsewhere(what, request.software, {**versions(), **facts.get("software", {})})
+
+
+def _on(stage: str, request: Request, config: Config) -> dict[str, Any]:
+    """The model of a request where another stage runs it."""
+    return {"model": model_settings(request.settings, config, stage)}
+
+
+def stage_settings(request: Request, config: Config) -> dict[str, Any]:
+    """The settings of a request as the compute side takes them: plain JSON values, the model by its path."""
+    settings = request.settings
+    seed = settings.seed or 0
+    header = request.source.header if request.source else None
+    return {
+        **settings.given(),
+        "seed": seed,
+        "seeds": [seed + index for index in range(settings.count or 1)],
+        "prompt": settings.prompt or "",
+        "negative_prompt": settings.negative_prompt or "",
+        "state": header.state.value if header and header.state else None,
+        "step": header.step if header else None,
+        "painted": request.source.painted if request.source else 0,
+        "enlarged": request.enlarged if header and header.state is tiffsd.State.FINAL else None,
+        "model": model_settings(settings, config, request.stage),
+        "loras": lora_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else [],
+        "textual_inversions": textual_inversion_settings(settings, config)
+        if request.encodes_text or request.stage == "text"
+        else {},
+        "preview_every": config.previews.every if config.previews.enabled else None,
+        "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
+    }
+
+
+def lora_settings(settings: Settings, config: Config) -> list[dict[str, Any]]:
+    """The LoRAs that are asked for, and where they lie. Raises InputError for a name that the configured folder does not have."""
+    weights = {name: said if isinstance(said, list) else [said, said] for name, said in (settings.loras or {}).items()}
+    return [
+        {"name": name, "path": config.lora(name), "text": text, "denoiser": denoiser} for name, (text, denoiser) in weights.items()
+    ]
+
+
+def textual_inversion_settings(settings: Settings, config: Config) -> dict[str, str]:
+    """Where the textual inversions lie that prompts name. Raises InputError for one that the configured folder does not have."""
+    shelf = config.textual_inversions()
+    named, unknown = named_textual_inversions((settings.prompt or "", settings.negative_prompt or ""), shelf)
+    return {name: config.textual_inversion(name) for name in (*unknown, *named)}
+
+
+def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, Any]:
+    """Which model, and where: the configuration's names become paths here. Raises InputError for a name it does not have.
+
+    The device is None where the stage runs on that of the worker."""
+    name, options = settings.model or "", config.options(stage)
+    return {
+        "name": name,
+        "path": config.model_path(name),
+        "dtype": options.dtype or config.model(name).dtype,
+        "prediction_type": config.model(name).prediction_type,
+        "parts": config.model_parts(name),
+        "vae": config.vae(settings.vae) if settings.vae else None,
+        "device": options.device,
+        "network": config.compute.network,
+        # The embedding of a prompt is the same for all: it is cheap, and people keep it. An inversion is worth its exactness only.
+        "fast": bool(settings.fast) and stage not in ("text", "invert"),
+        "compiled": bool(settings.fast) and stage == "diffuse" and config.compute.compile,
+    }

@@ -1,0 +1,253 @@
+"""The tensors of one job -> the files it publishes: married latents, pictures, saved embeddings, and the kept originals.
+
+One of the two hands of `job.py` (the other is `intake/`). Names are STEM.ID.EXT with a new id for each output; the gate decides
+whether a result goes to the next inbox or waits in `hold/`.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tiffsd
+from daemon.jobs.intake.second_pass import ENLARGED
+from daemon.jobs.request import EMBEDDING_TENSORS, Request, Tensors
+from daemon.names import output_name
+from daemon.pictures.files import picture_files
+from daemon.pictures.software import versions
+from daemon.settings.config import Config
+from daemon.spool.records import Publication
+from daemon.stages import STAGES
+from daemon.stages.loop import ESTIMATE, stops_after
+
+KEEP = ".keep"
+STEPS, STEPS_FOLDER = "steps.", "steps"
+LAYOUTS = {
+    tiffsd.Kind.LATENTS: tiffsd.Layout.MOSAIC,
+    tiffsd.Kind.EMBEDDING: tiffsd.Layout.STRIP,
+    tiffsd.Kind.PICTURE: tiffsd.Layout.RGB,
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One file to publish: where, under which name, how its bytes are written, and the artifact for a preview (of the visible
+    ones)."""
+
+    publication: Publication
+    write: Callable[[BinaryIO], object]
+    artifact: tiffsd.Artifact | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the making of results needs to know of its surroundings; `gated` says whether a stage's review gate is on."""
+
+    config: Config
+    gated: Callable[[str], bool]
+    now: datetime
+    seconds: float
+
+
+def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    """The files that a finished computation publishes, in the order in which they must appear."""
+    if request.stage == "decode":
+        return _picture(request, stem, tensors, facts, bench)
+    if request.stage == "text":
+        return _text(request, stem, tensors, facts, bench)
+    return _latents(request, stem, tensors, facts, bench)
+
+
+def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    embedding = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors} | dict(request.tensors)
+    outputs = _saved_embedding(request, embedding, facts, bench)
+    for index, noise in enumerate(tensors["latents"]):
+        drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
+        recipe = {**request.recipe, "seed": int(request.recipe["seed"]) + index}
+        outputs += _artifact(
+            request,
+            stem,
+            drawn,
+            {"state": "noise", **facts},
+            bench,
+            recipe=recipe,
+            place=_place(request, request.settings.then or "diffuse", bench),
+        )
+    return outputs
+
+
+def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
+    together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEPS)}}
+    following, hold = _next(request, facts, married="prompt_embeds" in together)
+    saved = _saved_embedding(request, together, facts, bench) if "prompt_embeds" in together else []
+    dumps = _dumps(request, stem, {**carried, **tensors}, facts, bench)
+    place = _place(request, request.settings.then or following, bench, hold=hold and request.settings.then is None)
+    return [*saved, *dumps, *_artifact(request, stem, together, facts, bench, recipe=_recipe(request, facts), place=place)]
+
+
+def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple[str, bool]:
+    """The stage that latents go to, and whether they wait there in any case."""
+    if request.stage == "diffuse" and facts.get("state") != "partial":
+        return ("diffuse" if request.enlarges_next else "decode"), False
+    if request.stage == "encode":
+        return ("diffuse", False) if married else ("decode", True)
+    return "diffuse", True
+
+
+def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of latents, with what the rest of their way still needs, and with the scheduler that an inversion was made for."""
+    ahead: dict[str, Any] = {}
+    if facts.get("state") == "partial":
+        stops = stops_after(facts["step"], request.settings.stop_at)
+        ahead = {"stop_at": stops, "dump_every": request.settings.dump_every}
+    elif request.enlarges_next:
+        ahead = {"dump_every": request.settings.dump_every}
+    chosen = {"scheduler": facts["scheduler"]} if "scheduler" in facts else {}
+    return {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
+
+
+def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    """The half-done latents of single steps, each of them whole enough to go on from."""
+    outputs = []
+    for dump in facts.get("dumps", []):
+        prefix = f"{STEPS}{dump['step']}."
+        own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        carried = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors}
+        said = {**facts, **dump, "state": "partial"}
+        name = f"{stem}_step{dump['step']:0{len(str(facts['steps']))}}"
+        outputs += _artifact(request, name, {**carried, **own}, said, bench, recipe=request.recipe, place=STEPS_FOLDER)
+    return outputs
+
+
+def _place(request: Request, target: str, bench: Bench, *, hold: bool = False) -> str:
+    """The folder of a stage in which latents for it appear: its inbox, or its hold folder where a gate is closed."""
+    gate = "hold" if hold or request.settings.hold == target or bench.gated(target) else "inbox"
+    return f"{gate}/{STAGES[target].folder}"
+
+
+def _artifact(
+    request: Request,
+    stem: str,
+    tensors: Tensors,
+    facts: Mapping[str, Any],
+    bench: Bench,
+    *,
+    recipe: Mapping[str, Any],
+    place: str,
+) -> list[Output]:
+    """A married latents file for a folder of the spool, and its original for `.keep/`, which is published first."""
+    kept = {name: tensor for name, tensor in tensors.items() if name != ESTIMATE}
+    artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, kept["latents"].shape, recipe, facts, bench), kept)
+    name = output_name(stem, artifact.header.id, ".tiff")
+    layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
+
+    write = _rendered(artifact, layout)
+    return [
+        Output(Publication(f"keep-{artifact.header.id}.tiff", KEEP, name), write),
+        Output(Publication(f"{artifact.header.id}.tiff", place, name), write, _shown(artifact, tensors.get(ESTIMATE))),
+    ]
+
+
+def _shown(artifact: tiffsd.Artifact, estimate: NDArray[Any] | None) -> tiffsd.Artifact:
+    """What a preview shows: of half-done latents the finished ones as the loop saw them there, where it did."""
+    if estimate is None or not np.isfinite(estimate).all():
+        return artifact
+    header = replace(artifact.header, state=tiffsd.State.FINAL, sigma=None)
+    return replace(artifact, header=header, tensors={**artifact.tensors, "latents": estimate})
+
+
+def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    name = request.settings.save_embedding
+    if name is None:
+        return []
+    lengths = [len(embedding[tensor]) if tensor in embedding else 0 for tensor in EMBEDDING_TENSORS[:2]]
+    size = (*lengths, embedding["prompt_embeds"].shape[-1])
+    words = {
+        key: request.recipe[key] for key in ("prompt", "negative_prompt", "model", "clip_skip", "loras") if key in request.recipe
+    }
+    header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, bench)
+    artifact = tiffsd.Artifact(header, dict(embedding))
+
+    write = _rendered(artifact)
+    return [
+        Output(Publication(f"keep-{header.id}.tiff", KEEP, output_name(name, header.id, ".tiff")), write),
+        Output(Publication(f"embedding-{header.id}.tiff", "embeddings", f"{name}.tiff"), write),
+    ]
+
+
+def _rendered(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) -> Callable[[BinaryIO], object]:
+    """What writes an artifact, into several files as the same bytes."""
+
+    @cache
+    def rendered() -> bytes:
+        file = io.BytesIO()
+        tiffsd.write(file, artifact, layout=layout)
+        return file.getvalue()
+
+    return lambda file: file.write(rendered())
+
+
+def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+    picture = np.ascontiguousarray(tensors["picture"], dtype=np.float32)
+    recipe = {key: value for key, value in request.recipe.items() if key != "hold"}
+    header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, bench)
+    artifact = tiffsd.Artifact(header, {"picture": picture})
+    outputs = [
+        Output(Publication(f"picture{suffix}", "pictures", output_name(stem, header.id, suffix)), write)
+        for suffix, write in picture_files(artifact, bench.config.pictures)
+    ]
+    return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
+
+
+def _header(
+    request: Request,
+    kind: tiffsd.Kind,
+    size: tuple[int, ...],
+    recipe: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    bench: Bench,
+) -> tiffsd.Header:
+    identity = tiffsd.new_id()
+    is_latents = kind is tiffsd.Kind.LATENTS
+    state = tiffsd.State(facts.get("state", "final")) if is_latents else None
+    return tiffsd.Header(
+        kind=kind,
+        id=identity,
+        layout=LAYOUTS[kind],
+        parent=request.source.header.id if request.source else None,
+        size=tuple(int(side) for side in size),
+        state=state,
+        sigma=facts.get("sigma") if is_latents else None,
+        step=facts.get("step") if is_latents else None,
+        steps=facts.get("steps") if is_latents else None,
+        recipe=dict(recipe),
+        history=(*request.history, _entry(request, identity, facts, bench)),
+        software={**versions(), **facts.get("software", {})},
+    )
+
+
+def _entry(request: Request, identity: str, facts: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "stage": request.stage,
+        "id": identity,
+        "at": bench.now.astimezone(UTC).isoformat(timespec="seconds"),
+        "seconds": round(bench.seconds, 3),
+    }
+    notes = [*request.notes, *facts.get("notes", [])]
+    if notes:
+        entry["notes"] = notes
+    if "numbers" in facts:
+        entry["numbers"] = facts["numbers"]
+    if request.source and request.source.painted:
+        entry["painted"] = request.source.painted
+    if request.enlarged is not None:
+        entry[ENLARGED] = request.enlarged
+    if "residual" in facts:
+        entry["residual"] = facts["residual"]
+    return entry

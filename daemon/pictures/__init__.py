@@ -1,0 +1,1 @@
+"""Photos in, pictures out: decoding in a child process, colour, and the recipe that rides in PNG, JPEG and WebP."""

@@ -1,0 +1,401 @@
+"""The lifecycle of the daemon: build, start, tick, stop. The constructor starts nothing; a tick is one look at the folders.
+
+The main thread scans, claims, supervises and pings systemd; each job in flight has one thread that runs `job.run`. Signals only
+set flags.
+"""
+
+import logging
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from operator import attrgetter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from daemon.compute.local import Local
+from daemon.errors import ConfigError
+from daemon.inbox.inbox import Drop, Inbox, Scan
+from daemon.inbox.watch import Watcher
+from daemon.jobs.context import Rooms
+from daemon.jobs.hooks import Hooks
+from daemon.jobs.job import run
+from daemon.jobs.outcome import Ended, Outcome
+from daemon.jobs.previews import write_index
+from daemon.jobs.probe import stated_ids, stated_mask, stated_model, stated_priority
+from daemon.names import shown
+from daemon.service.backoff import Retry, Troubles
+from daemon.service.dispatch import Turns
+from daemon.service.retention import Retention
+from daemon.service.status import Status, has_sign, notify, read_status, write_status
+from daemon.service.wake import Bell
+from daemon.settings.config import Config
+from daemon.settings.permissions import read_trusted
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Recovery, Spool
+from daemon.stages import STAGES
+
+log = logging.getLogger(__name__)
+
+# Downstream first: a picture that is nearly done is finished before a new one is begun.
+ORDER = ("decode", "diffuse", "invert", "encode", "text")
+COALESCE_SECONDS = 0.05
+# systemd's watchdog wants a ping also where the folders are looked at seldom.
+PING_SECONDS = 10.0
+UNREADABLE = "its inbox cannot be read"
+FAILED_BY_MACHINE = "the machine failed a job"
+UNCLAIMED = "a file cannot be claimed"
+UNREFUSED = "a file cannot be put into failed/"
+OF_A_FILE = (FAILED_BY_MACHINE, UNCLAIMED, UNREFUSED)
+STUCK = "a job cannot be put away"
+REST_PER_LOOK = 20.0
+REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
+LEARNING_SECONDS = 1.0  # until the next look, while there are files whose priority is not known
+STATUS_SECONDS = 1.0
+NEEDS_RESTART = (
+    *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
+    *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
+)
+# How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
+DRAIN_SECONDS = 20.0
+
+
+class Service:
+    """The daemon on one spool, for as long as it runs; `config_path` is where a reload reads the configuration again."""
+
+    def __init__(self, config: Config, *, config_path: Path | None = None) -> None:
+        self.config = config
+        self.config_path = config_path
+        root = config.spool_folder
+        self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
+        self.inboxes = {name: self._inbox(name, root) for name in ORDER}
+        self.compute = Local(
+            device=config.compute.device,
+            workers=config.compute.workers,
+            threads=config.compute.threads,
+            batch=config.compute.batch,
+            idle_seconds=config.compute.idle_seconds,
+            budget_bytes=int(config.compute.memory_gb * 1e9),
+        )
+        self.retention = Retention(root, Ops(), limits=lambda: self.config.retention, ids=stated_ids)
+        self.slots = config.slots
+        self._bell = Bell()  # something happened: tick
+        self._look = threading.Event()  # something happened in a folder: scan
+        self._stopping = False
+        self._reload = False
+        self.hooks = Hooks(root, lambda: self.config.hooks, self._bell.ring)
+        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
+        self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
+        self._jobs: dict[Future[Ended], Claim] = {}
+        self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
+        self._scans: dict[str, Scan] = {}
+        self._turns = Turns(stated_model, stated_priority, config=lambda: self.config)
+        self._troubles = Troubles()
+        self._recovery = Retry()
+        self._new_previews = config.previews.enabled
+        self._next_scan = 0.0
+        self._rest_until = 0.0
+        self._last_status: Status | None = None
+        self._status_due = 0.0
+        self._config_complaint: tuple[str, ...] = ()
+
+    def _inbox(self, name: str, root: Path) -> Inbox:
+        watch = self.config.watch
+        return Inbox(
+            STAGES[name],
+            root / "inbox" / STAGES[name].folder,
+            settle_seconds=watch.settle_seconds,
+            settle_unleased_seconds=watch.settle_unleased_seconds,
+            empty_grace_seconds=watch.empty_grace_seconds,
+            pair_patience_seconds=watch.pair_patience_hours * 3600,
+            stated=stated_priority,
+            stated_mask=stated_mask,
+            is_own=self.spool.is_own,
+        )
+
+    def start(self) -> None:
+        """Take the spool, finish what a crash left, and begin to watch. Raises SpoolError where the spool cannot be used."""
+        self.spool.root.mkdir(parents=True, exist_ok=True)
+        self.spool.acquire()
+        self.spool.create()
+        self.spool.check()
+        for left_over in (self.spool.root / "running").glob("*.txt"):
+            with suppress(OSError):
+                left_over.unlink()
+        self._recover(time.monotonic())
+        self._watcher.start()
+        self._tell(time.monotonic())
+        notify("READY=1")
+        log.info("watching %s", self.spool.root)
+
+    def run(self) -> None:
+        """Start, tick until a signal asks for the end, stop."""
+        with self._signals():
+            self.start()
+            try:
+                while not self._stopping:
+                    self._sleep(self.tick(time.monotonic()))
+            finally:
+                self.stop()
+
+    def run_once(self) -> None:
+        """Work off what lies in the inboxes, and what comes of it, then stop."""
+        with self._signals():
+            self.start()
+            try:
+                while not self._stopping:
+                    due = self.tick(time.monotonic())
+                    if self._idle():
+                        break
+                    self._sleep(due)
+            finally:
+                self.stop()
+
+    def tick(self, now: float) -> float:
+        """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
+        self._bell.hush()
+        if self._reload:
+            self._read_config_again()
+        self._reap(now)
+        if self._recovery.due(now):
+            self._recover(now)
+        if now >= self._next_scan or (self._look.is_set() and now >= self._rest_until):
+            self._scan(now)
+            self._refuse_all(now)
+        self._claim(now)
+        self.compute.tick(now)
+        self.retention.tick(now)
+        if now >= self._status_due:
+            self._tell(now)
+        if self._watcher.healthy():
+            notify("WATCHDOG=1")
+        return min(
+            [self._next_scan, now + PING_SECONDS, *[self._rest_until] * self._look.is_set(), *[self._status_due] * bool(self._jobs)]
+        )
+
+    def request_stop(self) -> None:
+        """Ask the loop to end after this tick."""
+        self._stopping = True
+        self._bell.ring()
+
+    def request_reload(self) -> None:
+        """Ask the loop to read the configuration again."""
+        self._reload = True
+        self._bell.ring()
+
+    def stop(self) -> None:
+        """Give running jobs back at their next step, end the worker, and release the spool."""
+        notify("STOPPING=1")
+        self._stopping = True
+        wait(self._jobs, timeout=DRAIN_SECONDS)
+        self.compute.close()
+        self._threads.shutdown(wait=True)
+        self._reap(time.monotonic())
+        self.hooks.close()
+        self.retention.close()
+        self._watcher.stop()
+        self._tell(time.monotonic(), alive=False)
+        self.spool.release()
+
+    def gated(self, stage: str) -> bool:
+        """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
+        return self.config.holds(stage) or has_sign(self.spool.root / "hold" / STAGES[stage].folder, "HOLD")
+
+    def _look_again(self) -> None:
+        self._look.set()
+        self._bell.ring()
+
+    def _sleep(self, due: float) -> None:
+        if not self._stopping:
+            self._bell.sleep_until(due)
+
+    def _idle(self) -> bool:
+        # What waits for a stage in trouble may wait for ever.
+        able = {name: scan for name, scan in self._scans.items() if name not in self._troubles.reasons()}
+        settling = any(scan.due is not None or scan.unranked or scan.refused or scan.more for scan in able.values())
+        ready = any(self._ready[name] for name in able)
+        return not (self._jobs or ready or settling or self._look.is_set() or self.hooks.busy())
+
+    def _scan(self, now: float) -> None:
+        self._look.clear()
+        started = time.monotonic()
+        for name, inbox in self.inboxes.items():
+            try:
+                scan = inbox.scan(now)
+            except OSError as error:
+                self._scans.pop(name, None)
+                self._ready[name].clear()
+                self._troubles.note(name, f"{UNREADABLE}: {error}", now)
+                continue
+            self._troubles.end(name, UNREADABLE)
+            self._scans[name] = scan
+            self._ready[name] = deque(scan.ready)
+            if not (scan.ready or scan.refused or scan.waiting or name in {claim.stage for claim in self._jobs.values()}):
+                self._troubles.end(name, OF_A_FILE)  # nothing is left that could be tried again
+        # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
+        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
+        dues = [scan.due for scan in self._scans.values() if scan.due is not None]
+        dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unranked for scan in self._scans.values())
+        self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
+
+    def _refuse_all(self, now: float) -> None:
+        """Put away what the stages cannot take, as much of it as there is time for."""
+        until = time.monotonic() + REFUSING_SECONDS
+        for name, scan in self._scans.items():
+            while scan.refused and not self._stopping and not self._troubles.rests(name, now):
+                if time.monotonic() >= until:
+                    self._next_scan = now
+                    return
+                refusal = scan.refused.pop(0)
+                self._refuse(name, refusal.drop, refusal.sentence, now)
+
+    def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
+        try:
+            claim = self.spool.claim(stage, drop)
+            if claim:
+                log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
+                folder = self.spool.fail(claim, sentence, {"stage": stage})
+                self.hooks.failed(stage, claim.names["principal"], folder, sentence)
+                self._troubles.end(stage, UNREFUSED)
+        except OSError as error:
+            self._recovery.failed(now)
+            self._troubles.note(stage, f"{UNREFUSED}: {error}", now)
+
+    def _claim(self, now: float) -> None:
+        while len(self._jobs) < self.slots and not self._stopping:
+            able = {name: self._ready[name] for name in ORDER if not self._troubles.rests(name, now)}
+            turn = self._turns.take(able, now)
+            if turn is None:
+                break
+            self._claim_one(*turn, now)
+        if any(scan.more and not (self._ready[name] or self._troubles.rests(name, now)) for name, scan in self._scans.items()):
+            self._next_scan = now
+
+    def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
+        try:
+            claim = self.spool.claim(stage, drop)
+        except OSError as error:
+            self._troubles.note(stage, f"{UNCLAIMED}: {error}", now)
+            return
+        if claim:
+            self._troubles.end(stage, UNCLAIMED)
+            self._launch(claim)
+
+    def _launch(self, claim: Claim) -> None:
+        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
+        future = self._threads.submit(run, claim, rooms)
+        self._jobs[future] = claim
+        future.add_done_callback(lambda _: self._bell.ring())
+
+    def _reap(self, now: float) -> None:
+        for future in [future for future in self._jobs if future.done()]:
+            claim = self._jobs.pop(future)
+            error = future.exception()
+            ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
+            if ended.outcome is Outcome.UNFINISHED:
+                self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
+                self._recovery.failed(now)
+            elif ended.outcome is Outcome.KEPT:
+                self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
+            elif ended.outcome is Outcome.DONE:
+                self._troubles.end(claim.stage)
+                # Its result is in the next inbox, which must be seen also without inotify.
+                self._look.set()
+                self._new_previews = self.config.previews.enabled
+
+    def _recover(self, now: float) -> None:
+        """Bring what a crash or a failing machine left in `.work/` to its end."""
+        try:
+            recovery = self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()])
+        except OSError as error:
+            recovery = Recovery([], {".work": error})
+        if recovery.stuck:
+            self._recovery.failed(now)
+        else:
+            self._recovery.succeeded()
+        for name in ORDER:
+            if recovery.stuck:
+                # What keeps one job from its end, a full disk say, would keep the next one too.
+                self._troubles.note(name, f"{STUCK}: {next(iter(recovery.stuck.values()))}", now)
+            else:
+                self._troubles.end(name, STUCK)
+        for claim in recovery.claims:
+            log.info("%s %s: taken up again", claim.stage, shown(claim.names["principal"]))
+            self._launch(claim)
+
+    def _tell(self, now: float, *, alive: bool = True) -> None:
+        """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
+        started = time.monotonic()
+        waits = {
+            name: [f"{shown(waiting.name)}: {waiting.reason}" for waiting in scan.waiting] for name, scan in self._scans.items()
+        }
+        status = read_status(
+            self.spool.root,
+            now=datetime.now().astimezone(),
+            alive=alive,
+            troubles=self._troubles.reasons(),
+            waits=waits,
+            worker=self.compute.describe(),
+            gates=[name for name in STAGES if self.gated(name)],
+            complaints=[*self._config_complaint, *self.hooks.complaints(), *self.retention.complaints()],
+        )
+        # Counting very many files is dear, and most time is kept for work.
+        self._status_due = now + max(STATUS_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
+        before = self._last_status
+        if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
+            return
+        with suppress(OSError):
+            write_status(self.spool.root, status)
+            if self._new_previews:
+                self._new_previews = False
+                write_index(self.spool.root)
+        notify(f"STATUS={status.line()}")
+        self._last_status = status
+
+    def _read_config_again(self) -> None:
+        self._reload = False
+        if self.config_path is None:
+            return
+        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            before, self.config = self.config, read_trusted(self.config_path)
+        except ConfigError as error:
+            self._config_complaint = (f"the configuration stays as it was: {error}",)
+            log.error("%s", *self._config_complaint)
+        else:
+            self._config_complaint = ()
+            late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(self.config)]
+            log.info("read %s again%s", self.config_path, f"; {', '.join(late)} will change with the next start" if late else "")
+        self._status_due = 0.0
+        notify("READY=1")
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Set flags on SIGTERM, SIGINT and SIGHUP, and give the old handlers back at the end; only a main thread has signals."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask_stop(_number: int, _frame: FrameType | None) -> None:
+            self.request_stop()
+
+        def ask_reload(_number: int, _frame: FrameType | None) -> None:
+            self.request_reload()
+
+        handlers: dict[int, Any] = {
+            signal.SIGTERM: ask_stop,
+            signal.SIGINT: ask_stop,
+            signal.SIGHUP: ask_reload,
+            signal.SIGIO: signal.SIG_IGN,
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

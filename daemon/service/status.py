@@ -1,0 +1,155 @@
+"""What the daemon says of itself: the folders counted, status.json and status.txt, and the notes to systemd.
+
+The truth is in the folders, so that `tiffsd status` says the same with the daemon down; the daemon adds only what folders cannot
+show: that it lives, what its worker does, and which stage is in trouble and why.
+"""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.inbox.inbox import SIGNS
+from daemon.jobs.running import Running, read_running
+from daemon.stages import STAGES
+
+FILE = "status.json"
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """One stage by its folders; `degraded` is the reason in words where the stage is in trouble, `waits` who waits for what."""
+
+    waiting: int
+    held: int
+    failed: int
+    paused: bool
+    gated: bool
+    degraded: str | None = None
+    waits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole of a spool at one moment; `worker` is empty where no daemon runs, `complaints` are what people should see to.
+
+    `interrupted` counts the jobs that a daemon left when it was killed.
+    """
+
+    alive: bool
+    at: str
+    stages: Mapping[str, StageStatus]
+    running: tuple[Running, ...]
+    done_today: int
+    pictures: int
+    worker: Mapping[str, Any] = field(default_factory=dict)
+    complaints: tuple[str, ...] = ()
+    interrupted: int = 0
+
+    def line(self) -> str:
+        """One line for systemd and the log."""
+        waiting = sum(stage.waiting for stage in self.stages.values())
+        held = sum(stage.held for stage in self.stages.values())
+        failed = sum(stage.failed for stage in self.stages.values())
+        text = f"{len(self.running)} running, {waiting} waiting, {held} on hold, {self.done_today} done today, {failed} failed"
+        troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
+        interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
+        fast = [f"fast pictures in {self.worker.get('numbers')}"] * ("numbers" in self.worker)
+        return "; ".join([text, *fast, *interrupted, *troubles, *self.complaints])
+
+    def well(self) -> bool:
+        """Whether nothing asks for a person: no stage in trouble, and no complaint."""
+        return not self.complaints and not any(stage.degraded for stage in self.stages.values())
+
+
+def read_status(
+    root: Path,
+    *,
+    now: datetime,
+    alive: bool | None = None,
+    troubles: Mapping[str, str] | None = None,
+    waits: Mapping[str, Sequence[str]] | None = None,
+    worker: Mapping[str, Any] | None = None,
+    gates: Collection[str] = (),
+    complaints: Sequence[str] = (),
+) -> Status:
+    """Count the folders of a spool. With `alive` None the lock says whether a daemon runs."""
+    stages = {}
+    for name, stage in STAGES.items():
+        inbox, hold = root / "inbox" / stage.folder, root / "hold" / stage.folder
+        stages[name] = StageStatus(
+            waiting=_count(inbox),
+            held=_count(hold),
+            failed=_count(root / "failed" / stage.folder),
+            paused=has_sign(inbox, "PAUSE"),
+            gated=name in gates or has_sign(hold, "HOLD"),
+            degraded=(troubles or {}).get(name),
+            waits=tuple((waits or {}).get(name, ()))[:SHOWN],
+        )
+    alive = _is_locked(root) if alive is None else alive
+    return Status(
+        alive=alive,
+        at=now.isoformat(timespec="seconds"),
+        stages=stages,
+        running=tuple(read_running(root)) if alive else (),
+        done_today=_count(root / "done" / now.date().isoformat()),
+        pictures=_count(root / "pictures"),
+        worker=dict(worker or {}),
+        complaints=tuple(complaints),
+        interrupted=0 if alive else _count(root / ".work"),
+    )
+
+
+def write_status(root: Path, status: Status) -> None:
+    """Write status.json and status.txt, each whole or not at all."""
+    _replace(root / FILE, json.dumps(asdict(status), indent=1) + "\n")
+    _replace(root / "status.txt", f"{status.at}  {status.line()}\n")
+
+
+def has_sign(folder: Path, sign: str) -> bool:
+    """Whether a person has put a file named PAUSE or HOLD into a folder, or PAUSE.txt, as some systems make of it."""
+    return any(os.path.lexists(folder / name) for name in (sign, f"{sign}.txt"))
+
+
+def notify(message: str) -> None:
+    """Tell systemd, where it listens: a datagram to NOTIFY_SOCKET, as sd_notify(3) says. Silent elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as link:
+        link.connect("\0" + address[1:] if address.startswith("@") else address)
+        link.sendall(message.encode("utf-8", "replace"))
+
+
+def _count(folder: Path) -> int:
+    try:
+        with os.scandir(folder) as entries:
+            return sum(1 for entry in entries if not entry.name.startswith(".") and entry.name not in SIGNS)
+    except OSError:  # gone, or not to be read: the stage's trouble says why
+        return 0
+
+
+def _is_locked(root: Path) -> bool:
+    try:
+        with (root / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    with part.open("x", encoding="utf-8", errors="replace") as file:  # never through a link that somebody has put there
+        file.write(text)
+    part.replace(path)

@@ -1,0 +1,305 @@
+"""config.yaml -> validated, frozen settings.
+
+The defaults below and the file `config.yaml` of this repository say the same; a test holds them together.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from daemon.errors import ConfigError, InputError
+from daemon.models.adapters.shelf import chosen, shelved
+from daemon.models.hub_ids import is_hub_id
+from daemon.settings.plain_yaml import folder_beside, read_yaml
+from daemon.settings.resources import resource
+from daemon.settings.vocabulary import PlainName, StageName, checked, sentence_of
+from daemon.stages import STAGES
+
+BUILTIN = "builtin"
+SPARED = "text_encoder_3"
+"""The one component that a model can be told to do without: the T5 of Stable Diffusion 3."""
+
+
+Command = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+Dtype = Literal["float32", "float16", "bfloat16"]
+
+
+def _checked_settings(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    try:
+        return checked(value, "defaults").given()
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _known_components(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    # Only here, because it needs numpy, and all commands read a configuration.
+    from daemon.models.families import FAMILIES
+
+    known = sorted({name for family in FAMILIES.values() for name in family.components})
+    for name, place in value.items():
+        if name not in known:
+            raise ValueError(f"names {name!r}, which is no component of a model: use {', '.join(known)}")
+        if place is None and name != SPARED:
+            raise ValueError(f"leaves {name!r} out, which no model can do without; only {SPARED} may be null")
+    return value
+
+
+def _form(*words: int | str, quality: bool = False) -> BeforeValidator:
+    """Accept true, false, one of the words and, where `quality` says so, a whole number from 1 to 100."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, bool) or value in words or (quality and isinstance(value, int) and 1 <= value <= 100):
+            return value
+        known = ["true", "false", *map(str, words), *["a quality from 1 to 100"] * quality]
+        raise ValueError(f"is none of {', '.join(known)}")
+
+    return BeforeValidator(check)
+
+
+PngForm = Annotated[bool | Literal[8, 16], _form(8, 16)]
+TiffForm = Annotated[bool | Literal["float32", "float16"], _form("float32", "float16")]
+JpegForm = Annotated[bool | int, _form(quality=True)]
+WebpForm = Annotated[bool | int | Literal["lossless"], _form("lossless", quality=True)]
+
+
+def _enabled(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
+class Model(_Section):
+    path: str
+    dtype: Dtype = "float32"
+    prediction_type: Literal["epsilon", "v_prediction"] | None = None
+    parts: Annotated[str | dict[str, str | None] | None, BeforeValidator(_known_components)] = None
+    defaults: Annotated[dict[str, Any], BeforeValidator(_checked_settings)] = Field(default_factory=dict)
+
+
+class Adapters(_Section):
+    loras: Path | None = None
+    textual_inversions: Path | None = None
+
+
+class StageOptions(_Section):
+    hold: bool = False
+    device: Device | None = None
+    dtype: Dtype | None = None
+
+
+class Limits(_Section):
+    pixels: int = Field(default=4_194_304, gt=0)
+    steps: int = Field(default=1000, gt=0)
+    count: int = Field(default=100, gt=0)
+    characters: int = Field(default=20_000, gt=0)
+    file_bytes: int = Field(default=2_147_483_648, gt=0)
+
+
+class Watch(_Section):
+    rescan_seconds: float = Field(default=5.0, gt=0, le=3600)
+    settle_seconds: float = Field(default=0.3, ge=0, le=3600)
+    settle_unleased_seconds: float = Field(default=5.0, ge=0, le=3600)
+    empty_grace_seconds: float = Field(default=30.0, ge=0)
+    pair_patience_hours: float = Field(default=168.0, gt=0)
+
+
+class Compute(_Section):
+    device: Device = "cpu"
+    workers: int = Field(default=1, ge=1, le=64)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    batch: int = Field(default=8, ge=1, le=256)
+    compile: bool = False
+    idle_seconds: float = Field(default=600.0, gt=0)
+    memory_gb: float = Field(default=16.0, gt=0)
+    picture_memory_gb: float = Field(default=8.0, gt=0)
+    scratch: str = "/var/tmp"
+    ahead: int = Field(default=2, ge=0, le=64)
+    network: bool = False
+
+
+class Pictures(_Section):
+    png: PngForm = True
+    tiff: TiffForm = True
+    jpeg: JpegForm = False
+    webp: WebpForm = False
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if not (self.png or self.tiff or self.jpeg or self.webp):
+            raise ValueError("has none of png, tiff, jpeg and webp, so that finished pictures would be lost: turn one of them on")
+        return self
+
+    def all_on(self) -> "Pictures":
+        """Each form as it is configured, and where it is not, as it is by default."""
+        return Pictures(**{form: getattr(self, form) or True for form in type(self).model_fields})
+
+
+class Previews(_Section):
+    enabled: bool = True
+    every: int | None = Field(default=None, ge=1)
+
+
+class Hooks(_Section):
+    done: Command | None = None
+    failed: Command | None = None
+    review: Command | None = None
+    seconds: float = Field(default=60.0, gt=0, le=3600)
+
+    def command(self, event: str) -> list[str] | None:
+        """The program and its arguments for an event, or None where nobody asked for one."""
+        command: list[str] | None = getattr(self, event)
+        return command
+
+
+class Shelf(_Section):
+    days: float | None = Field(default=None, gt=0)
+    gb: float | None = Field(default=None, gt=0)
+
+
+class Retention(_Section):
+    done: Shelf = Shelf(days=90, gb=20)
+    failed: Shelf = Shelf(days=180)
+    previews: Shelf = Shelf(days=30, gb=2)
+    steps: Shelf = Shelf(days=30, gb=20)
+    originals: Shelf = Shelf(days=90)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_that_are_left_out_stay(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        defaults = {name: field.default.model_dump() for name, field in cls.model_fields.items()}
+        return {name: {**defaults.get(name, {}), **shelf} if isinstance(shelf, Mapping) else shelf for name, shelf in given.items()}
+
+
+def _default_settings() -> dict[str, Any]:
+    return {
+        "model": "demo",
+        "count": 1,
+        "width": 128,
+        "height": 128,
+        "steps": 20,
+        "guidance_scale": 4.0,
+        "scheduler": "dpmpp_2m_karras",
+    }
+
+
+def _checked_defaults(value: Any) -> Any:
+    checked_value = _checked_settings(value)
+    return {**_default_settings(), **checked_value} if isinstance(value, Mapping) else checked_value
+
+
+Defaults = Annotated[dict[str, Any], BeforeValidator(_checked_defaults)]
+
+
+class Config(_Section):
+    """The whole of config.yaml; `folder` is where the file lies, and relative paths in it start there."""
+
+    folder: Path = Field(default_factory=Path.cwd)
+    spool: Path = Path("spool")
+    models: dict[PlainName, Model] = Field(default_factory=lambda: {"demo": Model(path=BUILTIN)})
+    vaes: dict[PlainName, str] = Field(default_factory=dict)
+    adapters: Adapters = Adapters()
+    defaults: Defaults = Field(default_factory=_default_settings)
+    stages: dict[StageName, StageOptions] = Field(default_factory=lambda: {name: StageOptions() for name in STAGES})
+    limits: Limits = Limits()
+    watch: Watch = Watch()
+    compute: Compute = Compute()
+    pictures: Pictures = Pictures()
+    hooks: Hooks = Hooks()
+    retention: Retention = Retention()
+    previews: Annotated[Previews, BeforeValidator(_enabled)] = Previews()
+
+    @property
+    def slots(self) -> int:
+        """How many jobs are in flight at most: what is computed, the next batch of fast ones, and what is read ahead."""
+        together = 2 * self.compute.batch if self.defaults.get("fast") else 1
+        return self.compute.workers * together + self.compute.ahead
+
+    @property
+    def spool_folder(self) -> Path:
+        return folder_beside(self.folder, self.spool)
+
+    def options(self, stage: str) -> StageOptions:
+        """What the configuration says of a stage."""
+        return self.stages.get(stage, StageOptions())
+
+    def holds(self, stage: str) -> bool:
+        """Whether the configuration turns the review gate of a stage on."""
+        return self.options(stage).hold
+
+    def defaults_for(self, model: str | None) -> dict[str, Any]:
+        """What counts where a file says nothing: the defaults, and over them those of the model that is meant."""
+        known = self.models.get(model or self.defaults["model"])
+        return {**self.defaults, **(known.defaults if known else {})}
+
+    def model(self, name: str) -> Model:
+        """The model of that name. Raises InputError where the configuration has none."""
+        return self.models[_chosen(name, self.models, "model")]
+
+    def vae(self, name: str) -> str:
+        """The path of the VAE of that name. Raises InputError where the configuration has none."""
+        return self._located(self.vaes[_chosen(name, self.vaes, "vae")])
+
+    def model_path(self, name: str) -> str:
+        """Where a model lies: a folder or a file, or the hub id as it stands."""
+        return self._located(self.model(name).path)
+
+    def model_parts(self, name: str) -> str | dict[str, str | None] | None:
+        """Where that lies which a model does not have itself: one folder, or the place of each component."""
+        parts = self.model(name).parts
+        if parts is None or isinstance(parts, str):
+            return parts and self._located(parts)
+        return {component: place and self._located(place) for component, place in parts.items()}
+
+    def lora(self, name: str) -> str:
+        """Where the LoRA of that name lies. Raises InputError where the configured folder has none."""
+        return str(chosen(name, self._folder_of(self.adapters.loras), "LoRA", "adapters.loras"))
+
+    def loras(self) -> dict[str, Path]:
+        """The LoRAs of the configured folder, by name."""
+        return shelved(self._folder_of(self.adapters.loras))
+
+    def textual_inversion(self, name: str) -> str:
+        """Where the textual inversion of that name lies. Raises InputError where the configured folder has none."""
+        folder = self._folder_of(self.adapters.textual_inversions)
+        return str(chosen(name, folder, "textual inversion", "adapters.textual_inversions"))
+
+    def textual_inversions(self) -> dict[str, Path]:
+        """The textual inversions of the configured folder, by name."""
+        return shelved(self._folder_of(self.adapters.textual_inversions))
+
+    def _folder_of(self, path: Path | None) -> Path | None:
+        return None if path is None else folder_beside(self.folder, path)
+
+    def _located(self, path: str) -> str:
+        if path == BUILTIN:
+            return str(resource("models/demo"))
+        found = self.folder / Path(path).expanduser()
+        return path if is_hub_id(path) and not found.exists() else str(found)
+
+
+def _chosen(name: str, known: Mapping[str, Any], what: str) -> str:
+    if name in known:
+        return name
+    names = ", ".join(sorted(known)) or "none"
+    raise InputError(f"there is no {what} named {name!r} in config.yaml; it has: {names}")
+
+
+def read_config(path: Path) -> Config:
+    """Read and validate a configuration. Raises ConfigError with one sentence that names the file, the key and the way out."""
+    try:
+        return Config.model_validate({"folder": path.absolute().parent, **read_yaml(path)})
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {sentence_of(error)}") from error

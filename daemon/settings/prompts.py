@@ -1,0 +1,250 @@
+"""Prompt text -> the settings it says: plain text, YAML front matter + text, or an A1111 infotext; and back.
+
+The grammar of the infotext is that of A1111's `modules/infotext_utils.py`: the last line counts as parameters where it holds at
+least three `Key: value` pairs. A plain prompt can look like that by accident, so `Steps:` must be one of them.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from daemon.errors import InputError
+from daemon.models.prompt_grammar import check_syntax, render_loras
+from daemon.models.schedulers import canonical, display
+from daemon.settings.plain_yaml import parse_yaml
+from daemon.settings.vocabulary import UPSCALE_STRENGTH, layered, with_loras_cut_out
+
+PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
+FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
+NEGATIVE = "Negative prompt:"
+SOFTWARE = "tiffsd"
+LATENT_UPSCALER = "Latent"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a prompt file says: settings in the one vocabulary, and what could not be honoured, in sentences.
+
+    Of a picture's recipe `software` is what made the picture, as far as it says.
+    """
+
+    settings: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+    software: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
+    """Read the bytes of a prompt file; `characters` bounds its length. Raises InputError naming the file and the way out."""
+    text = _decoded(data, where)
+    if len(text) > characters:
+        raise InputError(
+            f"{where}: the prompt has {len(text)} characters, the limit is {characters} (limits.characters in config.yaml)"
+        )
+    prompt = _front_matter(text, where) if FENCE.match(text) else _infotext(text)
+    prompt = replace(prompt, settings=with_loras_cut_out(prompt.settings, where))
+    words = str(prompt.settings.get("prompt", ""))
+    if not words.strip() and "embedding" not in prompt.settings:
+        raise InputError(f"{where}: there is no prompt in this file; write what the picture shall show and drop it again")
+    for part in (words, str(prompt.settings.get("negative_prompt", ""))):
+        refuse_unsupported(part, where)
+    return prompt
+
+
+def _decoded(data: bytes, where: str) -> str:
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{where}: this is not UTF-8 text (byte {error.start} is {data[error.start]:#04x}); save it as UTF-8"
+        ) from error
+    if "\0" in text:
+        raise InputError(f"{where}: this holds zero bytes, so it is no text; a prompt is plain UTF-8 text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _front_matter(text: str, where: str) -> Prompt:
+    found = FRONT_MATTER.match(text)
+    if not found:
+        raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
+    spoken = parse_yaml(found["head"], where)
+    inner = _infotext(text[found.end() :])
+    written = {key: value for key, value in inner.settings.items() if key != "prompt" or value}
+    return Prompt(layered(written, spoken), inner.notes)
+
+
+def _infotext(text: str) -> Prompt:
+    *lines, last = text.strip().split("\n")
+    pairs = PAIR.findall(last)
+    if len(pairs) < 3 or not any(key == "Steps" for key, _ in pairs):
+        lines, pairs = [*lines, last], []
+    prompt, negative = _split_negative(lines)
+    settings: dict[str, Any] = {"prompt": prompt}
+    if negative is not None:
+        settings["negative_prompt"] = negative
+    read, notes = _parameters({key: _unquoted(value) for key, value in pairs})
+    return Prompt({**settings, **read}, notes)
+
+
+def _split_negative(lines: list[str]) -> tuple[str, str | None]:
+    for index, line in enumerate(lines):
+        if line.strip().startswith(NEGATIVE):
+            first = line.strip().removeprefix(NEGATIVE).strip()
+            return "\n".join(lines[:index]).strip(), "\n".join([first, *lines[index + 1 :]]).strip()
+    return "\n".join(lines).strip(), None
+
+
+def _unquoted(value: str) -> str:
+    if value.startswith('"'):
+        try:
+            return str(json.loads(value))
+        except json.JSONDecodeError:
+            return value
+    return value.strip()
+
+
+NUMBERS: Mapping[str, tuple[str, type]] = {
+    "Steps": ("steps", int),
+    "CFG scale": ("guidance_scale", float),
+    "CFG Rescale": ("guidance_rescale", float),
+    "Eta": ("eta", float),
+    "Seed": ("seed", int),
+    "Denoising strength": ("strength", float),
+    "Hires upscale": ("upscale", float),
+    "Hires steps": ("upscale_steps", int),
+}
+# Keys that name the software or repeat what the picture itself shows.
+SILENT = frozenset(
+    {
+        *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
+        *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize"),
+    }
+)
+
+
+def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    settings: dict[str, Any] = {}
+    notes = [
+        f"the recipe's '{key}: {value}' is not something tiffsd can honour"
+        for key, value in pairs.items()
+        if key not in {*NUMBERS, *SILENT}
+    ]
+    for key, (name, number) in NUMBERS.items():
+        if key in pairs:
+            settings[name] = _number(pairs[key], number, key)
+    if "Size" in pairs:
+        settings["width"], settings["height"] = _size(pairs["Size"])
+    second, unlike = _second_pass(settings, pairs)
+    settings |= second
+    notes += unlike
+    if second:
+        settings.pop("strength", None)
+    if "Sampler" in pairs:
+        settings["scheduler"] = _scheduler(pairs["Sampler"], pairs.get("Schedule type", "Automatic"))
+    if int(_number(pairs.get("Clip skip", "1"), int, "Clip skip")) > 1:
+        settings["clip_skip"] = int(pairs["Clip skip"])
+    for key, name in (("Model", "model"), ("VAE", "vae")):
+        if key in pairs:
+            settings[name] = pairs[key]
+    if pairs and pairs.get("RNG") != "CPU":
+        notes.append("this recipe's noise was drawn by another program, perhaps on a GPU: the same seed gives another picture here")
+    return settings, tuple(notes)
+
+
+def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """A1111's hires fix, which counts the steps that are run, as our settings, which count those of the schedule; and notes."""
+    notes = []
+    upscale = settings.get("upscale")
+    if upscale is None and "Hires resize" in pairs and "width" in settings:
+        width, height = _size(pairs["Hires resize"])
+        upscale = width / settings["width"]
+        if round(upscale * settings["height"]) != height:
+            notes.append(
+                f"the recipe's 'Hires resize: {width}x{height}' crops, and tiffsd enlarges the whole picture by {upscale:g}"
+            )
+    if upscale is None:
+        return {}, notes
+    strength = settings.get("strength") or UPSCALE_STRENGTH
+    run = settings.get("upscale_steps") or settings.get("steps", 1)
+    if pairs.get("Hires upscaler", LATENT_UPSCALER) != LATENT_UPSCALER:
+        notes.append(f"the recipe was upscaled by {pairs['Hires upscaler']!r}, and tiffsd enlarges the latents, bilinear")
+    return {"upscale": upscale, "upscale_strength": strength, "upscale_steps": math.ceil(run / strength)}, notes
+
+
+def _number(text: str, number: type, key: str) -> Any:
+    try:
+        return number(text)
+    except ValueError:
+        raise InputError(
+            f"the recipe says '{key}: {text}', expected a number; correct it or delete the line of parameters"
+        ) from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,6})", text)
+    if not found:
+        raise InputError(f"the recipe says 'Size: {text}', expected WIDTHxHEIGHT such as 512x768")
+    return int(found[1]), int(found[2])
+
+
+def _scheduler(sampler: str, schedule: str) -> str:
+    suffix = "" if schedule in ("", "Automatic", "Default") else f" {schedule}"
+    return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)
+
+
+def refuse_unsupported(prompt: str, where: str) -> None:
+    """Raise InputError, naming the file `where`, for a prompt whose syntax is wrong or would be encoded as words."""
+    try:
+        check_syntax(prompt)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
+    """The recipe of a picture in A1111's form, as other programs read it from a PNG."""
+    sampler, schedule = display(recipe["scheduler"]) if "scheduler" in recipe else (None, None)
+    size = f"{recipe['width']}x{recipe['height']}" if "width" in recipe and "height" in recipe else None
+    pairs = {
+        "Steps": recipe.get("steps"),
+        "Sampler": sampler,
+        "Schedule type": schedule,
+        "CFG scale": recipe.get("guidance_scale"),
+        "Seed": recipe.get("seed"),
+        "Size": size,
+        "Model": recipe.get("model"),
+        "VAE": recipe.get("vae"),
+        "Denoising strength": recipe.get("strength"),
+        **_second_pass_pairs(recipe),
+        "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
+        "CFG Rescale": recipe.get("guidance_rescale") or None,
+        "Eta": recipe.get("eta") or None,
+        "RNG": "CPU",
+        "Version": f"{SOFTWARE} {version}",
+    }
+    lines = [" ".join(filter(None, (str(recipe.get("prompt", "")), render_loras(recipe.get("loras") or {}))))]
+    if recipe.get("negative_prompt"):
+        lines.append(f"{NEGATIVE} {recipe['negative_prompt']}")
+    lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value is not None))
+    return "\n".join(lines).strip()
+
+
+def _second_pass_pairs(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `_second_pass`."""
+    if "upscale" not in recipe:
+        return {}
+    strength = recipe.get("upscale_strength", UPSCALE_STRENGTH)
+    steps = recipe.get("upscale_steps") or recipe.get("steps", 1)
+    return {
+        "Denoising strength": strength,
+        "Hires upscale": recipe["upscale"],
+        "Hires steps": int(steps * strength),
+        "Hires upscaler": LATENT_UPSCALER,
+    }
+
+
+def _quoted(value: Any) -> str:
+    text = str(value)
+    return json.dumps(text) if any(mark in text for mark in ',:\n"') else text

@@ -1,0 +1,38 @@
+"""A claim: what the daemon knows of the files it has taken for one job, and the record that is kept of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.inbox.grouping import Drop
+from daemon.spool.records import ClaimRecord
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The files of one job, which are now this daemon's alone.
+
+    `job` is its folder in .work/ and sorts by age, `id` the 8 hex digits it is known by. `members` are the paths by role, to be
+    read only; `names` are the names they were dropped under. `attempts` is how often the job was started before this claim was
+    made.
+    """
+
+    job: str
+    stage: str
+    stem: str
+    id: str
+    members: Mapping[str, Path]
+    names: Mapping[str, str]
+    attempts: int = 0
+
+
+def record_of(claim: Claim) -> ClaimRecord:
+    """What the books say of a claim, but for what its files were like."""
+    return ClaimRecord(claim.stage, claim.stem, claim.id, dict(claim.names), {})
+
+
+def record_of_drop(stage: str, drop: Drop, identity: str) -> ClaimRecord:
+    """What is to be written of a drop before its files are taken."""
+    members = {member.role: member.path.name for member in drop.members}
+    prints = {member.role: (member.mark[1], member.mark[2], member.mark[3]) for member in drop.members}
+    return ClaimRecord(stage, drop.stem, identity, members, prints)

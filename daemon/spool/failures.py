@@ -1,0 +1,71 @@
+"""The folder failed/INBOX/STEM.ID/: the words of error.txt, the facts of error.json, and the way back."""
+
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daemon import names
+from daemon.errors import SpoolError
+from daemon.spool.filesystem import Ops
+from daemon.spool.records import ClaimRecord, Failure
+from daemon.spool.transitions import Endings
+
+UNCLEAR = "unclear"  # failed/unclear/: for files whose stage is not known any more
+RESULTS = "results"  # the outputs of a job that may have published some of them
+
+_REPORTS = ("error.txt", "error.json")
+_OTHER_REPORTS = ("error-report.txt", "error-report.json")  # for drops that are named like a report themselves
+
+
+def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[str, Any]) -> Failure:
+    """What is told about a job whose files are known."""
+    folder = names.output_name(record.stem, record.id)
+    files = ", ".join(map(names.shown, record.names.values()))
+    text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to inbox/{inbox}\n"
+    text += f"or run: tiffsd retry {names.shown(folder)}\n"
+    reports = _OTHER_REPORTS if set(_REPORTS) & set(record.names.values()) else _REPORTS
+    known = {"sentence": sentence, "stage": record.stage, "stem": record.stem, "id": record.id, "files": record.names}
+    return Failure(f"failed/{inbox}", folder, reports[0], text, reports[1], {**facts, **known})
+
+
+def failure_of_unknown(job: str, sentence: str) -> Failure:
+    """What is told about a job whose own notes are lost."""
+    text = f"{sentence}\n\nTo try again: move the files to the inbox they were dropped into.\n"
+    return Failure(f"failed/{UNCLEAR}", job, _OTHER_REPORTS[0], text, _OTHER_REPORTS[1], {"sentence": sentence, "job": job})
+
+
+def retry(endings: Endings, ops: Ops, failed: Path) -> list[Path]:
+    """Move the files of a failed job back to the inbox and remove its reports; the new paths. Raises SpoolError."""
+    inbox = endings.root / "inbox" / failed.parent.name
+    if failed.parent.parent != endings.root / "failed" or not endings.exists(inbox):
+        raise SpoolError(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
+    if not endings.exists(failed):
+        raise SpoolError(f"{failed} is not there; `tiffsd status` names the jobs that failed.")
+    files = [name for name in ops.list(failed) if not stat.S_ISDIR(ops.lstat(failed / name).st_mode)]
+    reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= set(files) else _REPORTS
+    stem, order = _dropped_as(ops, failed / reports[1])
+    files = sorted(set(files) - set(reports), key=lambda name: order.index(name) if name in order else -1)
+    number = endings.free_number(inbox, files, stem)
+    moved = [endings.move(failed / name, inbox, name, number=number, stem=stem) for name in files]
+    ops.fsync_folder(inbox)
+    _clear(endings, ops, failed, reports)
+    return [path for path in moved if path is not None]
+
+
+def _dropped_as(ops: Ops, facts: Path) -> tuple[str, list[str]]:
+    """The stem of the drop and the names of its files, the principal last; nothing where the report does not say."""
+    try:
+        report = json.loads(ops.read(facts))
+        return str(report["stem"]), list(reversed([str(name) for name in report["files"].values()]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "", []  # people may edit or delete the report
+
+
+def _clear(endings: Endings, ops: Ops, failed: Path, reports: tuple[str, ...]) -> None:
+    for report in reports:
+        if endings.exists(failed / report):
+            ops.unlink(failed / report)
+    if not ops.list(failed):
+        ops.rmdir(failed)

@@ -1,0 +1,41 @@
+"""The review gate: the ways of a file between the inbox of its stage and hold/, its companions with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from daemon import names
+from daemon.errors import SpoolError
+from daemon.inbox.grouping import companions
+from daemon.spool.filesystem import Ops
+from daemon.spool.transitions import Endings
+from daemon.stages import STAGES
+
+
+def release(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
+    """Move a file from hold/ to its inbox; the new path. Raises SpoolError."""
+    if path.parent.parent != endings.root / "hold" or path.parent.name not in inboxes.values():
+        raise SpoolError(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
+    # The file last: it must not start without them.
+    return _moved(endings, ops, path, endings.root / "inbox", [*_companions(ops, path, inboxes), path.name])
+
+
+def put_on_hold(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
+    """Move a file that waits in an inbox to hold/; the new path. Raises SpoolError."""
+    if path.parent.parent != endings.root / "inbox" or path.parent.name not in inboxes.values():
+        raise SpoolError(f"{path} is not in an inbox of this spool; name a file such as inbox/2-diffuse/cat.tiff.")
+    return _moved(endings, ops, path, endings.root / "hold", [path.name, *_companions(ops, path, inboxes)])
+
+
+def _companions(ops: Ops, path: Path, inboxes: Mapping[str, str]) -> list[str]:
+    (stage,) = [STAGES[name] for name, folder in inboxes.items() if folder == path.parent.name]
+    return companions(stage, path.name, sorted(ops.list(path.parent)))
+
+
+def _moved(endings: Endings, ops: Ops, path: Path, kind: Path, files: list[str]) -> Path:
+    stem, target = names.stem_of(path.name), kind / path.parent.name
+    number = endings.free_number(target, files, stem)
+    moved = {name: endings.move(path.parent / name, target, name, number=number, stem=stem) for name in files}
+    ops.fsync_folder(target)
+    if (found := moved[path.name]) is None:
+        raise SpoolError(f"{path} is not there; `tiffsd status` says where files wait.")
+    return found

@@ -1,0 +1,117 @@
+"""The folders of a spool: which there are, whether they can keep its promises, and the lock that makes one daemon its owner."""
+
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from daemon import names
+from daemon.errors import SpoolError
+from daemon.spool.filesystem import Ops
+
+_BY_STAGE = ("inbox", "hold", "failed")
+_COMMON = ("embeddings", "running", "steps", "pictures", "done", "previews")
+_PRIVATE = (".work", ".trash")  # .keep is only the daemon's too, but harmless to look into
+
+
+def all_folders(root: Path, inboxes: Mapping[str, str]) -> list[Path]:
+    """Every folder of a spool whose inboxes are named by stage."""
+    by_stage = [root / kind / name for kind in _BY_STAGE for name in inboxes.values()]
+    return [*by_stage, *(root / kind for kind in (*_COMMON, ".keep", *_PRIVATE))]
+
+
+def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
+    """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private."""
+    for folder in all_folders(root, inboxes):
+        with _naming(folder):
+            _make(ops, folder)
+    for private in _PRIVATE:
+        with _naming(root / private):
+            ops.make_private(root / private)
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        way_out = "give it to the daemon's user, `chown -R` the whole spool for example"
+        raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error
+
+
+def _make(ops: Ops, folder: Path) -> None:
+    with suppress(FileExistsError):
+        try:
+            ops.mkdir(folder)
+        except FileNotFoundError:
+            _make(ops, folder.parent)
+            ops.mkdir(folder)
+
+
+def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
+    """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
+    for name in inboxes.values():
+        if not names.is_plain(name) or name.startswith("."):
+            raise SpoolError(f"The inbox {names.shown(name)!r} must be one plain folder name; inboxes lie side by side.")
+    _check_not_nested(ops, root)
+    mounts = _mount_points(ops)
+    seen: dict[tuple[int, int], Path] = {}
+    for folder in [root, *(root / kind for kind in _BY_STAGE), *all_folders(root, inboxes)]:
+        st = _check_folder(ops, folder, may_be_link=folder == root)
+        if other := seen.get((st.st_dev, st.st_ino)):
+            raise SpoolError(f"{folder} and {other} are the same folder, so results would run in circles; give each its own.")
+        if seen and st.st_dev != next(iter(seen))[0]:
+            raise SpoolError(f"{folder} is on another filesystem than {root}; all folders of a spool must be on one.")
+        if seen and os.fsencode(root.resolve() / folder.relative_to(root)) in mounts:
+            raise SpoolError(f"{folder} is a mount of its own, so nothing can be renamed into it; mount the whole spool instead.")
+        seen[st.st_dev, st.st_ino] = folder
+
+
+def _check_not_nested(ops: Ops, root: Path) -> None:
+    for above in root.resolve().parents:
+        with suppress(OSError):
+            if all(stat.S_ISDIR(ops.lstat(above / kind).st_mode) for kind in (".work", "inbox")):
+                raise SpoolError(f"{root} lies inside another spool, {above}, whose daemon would meet its files; put it elsewhere.")
+
+
+def _mount_points(ops: Ops) -> set[bytes]:
+    """Where something is mounted: also what has the same device, a bind mount, cannot be renamed across."""
+    try:
+        lines = ops.read(Path("/proc/self/mountinfo")).splitlines()
+    except OSError:
+        return set()
+    return {re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4]) for line in lines}
+
+
+def _check_folder(ops: Ops, folder: Path, *, may_be_link: bool) -> os.stat_result:
+    try:
+        st = ops.stat(folder) if may_be_link else ops.lstat(folder)
+    except OSError as error:
+        raise SpoolError(f"{folder} cannot be used ({error.strerror}); `tiffsd init` makes the folders of a spool.") from error
+    if stat.S_ISLNK(st.st_mode):
+        raise SpoolError(f"{folder} is a symbolic link, and the folders of a spool must be real; move the whole spool instead.")
+    if not stat.S_ISDIR(st.st_mode):
+        raise SpoolError(f"{folder} is a file where a folder of the spool must be; move it away.")
+    if not ops.may_change(folder):
+        raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
+    return st
+
+
+def lock(ops: Ops, root: Path) -> int:
+    """Own the spool until the returned descriptor is unlocked. Raises SpoolError when another process does."""
+    path = root / ".lock"
+    # Whoever asks for the status of a spool holds the lock for an instant: look more than once.
+    for _ in range(5):
+        try:
+            return ops.lock(path)
+        except BlockingIOError:
+            time.sleep(0.02)
+        except OSError as error:
+            complaint = f"{path} cannot be opened ({error.strerror}); give the daemon's user write permission there."
+            raise SpoolError(complaint) from error
+    owner = ops.read(path)[:20].decode("ascii", "replace").strip()
+    who = f"process {owner}" if owner else "another process"
+    raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")

@@ -1,0 +1,215 @@
+"""The books of one job in `.work/`: small JSON records, each written whole or not at all.
+
+    claim.json     who the job is, and which files it took        written before it takes them
+    attempt.json   how often the job was started                  written before each start
+    entrusted.json which start lies with a worker                 there as long as it does
+    commit.json    what is published where                        from here on only forward
+    fail.json      why the job failed, and what people are told   from here on only to failed/
+
+A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but is not what was
+written, by its SHA-256, means a damaged disk, not a crash: `Unreadable`. Only entrusted.json is not synced: it need not outlive the
+machine, and counts for the run of the machine that it names.
+"""
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon import names
+from daemon.spool.filesystem import Ops
+
+CLAIM = "claim.json"
+ATTEMPT = "attempt.json"
+ENTRUSTED = "entrusted.json"
+COMMIT = "commit.json"
+FAIL = "fail.json"
+
+Record = dict[str, Any]
+Fingerprint = tuple[int, int, int]  # inode, size, mtime_ns: what a rename leaves as it was
+
+
+class Unreadable(Exception):
+    """A record is there, and is not what was written."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """One output: `source` is its name in out/, `folder` a folder of the spool ("inbox/2-diffuse"), `name` its name there."""
+
+    source: str
+    folder: str
+    name: str
+
+    def __post_init__(self) -> None:
+        inside = not self.folder.startswith("/") and ".." not in self.folder.split("/")
+        if not (names.is_plain(self.source) and names.is_plain(self.name) and self.folder and inside):
+            raise ValueError(f"{self} does not name a file of out/ and a place in the spool.")
+
+
+@dataclass(frozen=True)
+class ClaimRecord:
+    """What claim.json says; `names` and `fingerprints` by role."""
+
+    stage: str
+    stem: str
+    id: str
+    names: dict[str, str]
+    fingerprints: dict[str, Fingerprint]
+
+
+def write(ops: Ops, folder: Path, name: str, record: Record, *, durable: bool = True) -> None:
+    """Write a record and make it durable, its name included, unless only this run of the machine needs to know it."""
+    write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}), durable=durable)
+    if durable:
+        ops.fsync_folder(folder)
+
+
+def as_text(record: Record) -> str:
+    """A record as JSON, for the daemon and for people."""
+    return json.dumps(record, indent=1, default=str) + "\n"
+
+
+def _digest(record: Record) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def write_text(ops: Ops, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
+    """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
+    part = folder / f".{name}.part"
+    with suppress(FileNotFoundError):
+        ops.unlink(part)  # of a crash
+    try:
+        with ops.create(part) as file:
+            ops.write(file, text.encode("utf-8", "backslashreplace"))
+            if durable:
+                ops.fsync(file)
+        ops.rename(part, folder / name)
+    except OSError:
+        with suppress(OSError):
+            ops.unlink(part)
+        raise
+
+
+def read(ops: Ops, folder: Path, name: str) -> Record | None:
+    """The record, or None where there is none. Raises Unreadable."""
+    try:
+        record = json.loads(ops.read(folder / name))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise Unreadable(f"{name} is not JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise Unreadable(f"{name} holds {type(record).__name__} where a record was expected")
+    if record.pop("sha256", None) != _digest(record):
+        raise Unreadable(f"{name} is not what was written")
+    return record
+
+
+def write_claim(ops: Ops, folder: Path, claim: ClaimRecord) -> None:
+    """Write claim.json; the inverse of `read_claim`."""
+    write(ops, folder, CLAIM, {"version": 1, **vars(claim)})
+
+
+def read_claim(ops: Ops, folder: Path) -> ClaimRecord | None:
+    """Who the job is, or None if it never came so far. Raises Unreadable."""
+    record = read(ops, folder, CLAIM)
+    if record is None:
+        return None
+    try:
+        members = {str(role): str(name) for role, name in record["names"].items()}
+        prints = {str(role): (int(a), int(b), int(c)) for role, (a, b, c) in record["fingerprints"].items()}
+        claim = ClaimRecord(str(record["stage"]), str(record["stem"]), str(record["id"]), members, prints)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"{CLAIM} is incomplete: {error!r}") from error
+    if not members or not all(map(names.is_plain, [*members.values(), claim.stem])):
+        raise Unreadable(f"{CLAIM} names no files, or files outside the job")
+    return claim
+
+
+def write_attempts(ops: Ops, folder: Path, attempts: int) -> None:
+    """Write attempt.json; the inverse of `read_attempts`."""
+    write(ops, folder, ATTEMPT, {"attempts": attempts})
+
+
+def read_attempts(ops: Ops, folder: Path, *, if_unreadable: int) -> int:
+    """How often the job was started; a damaged count is only a count."""
+    try:
+        record = read(ops, folder, ATTEMPT)
+        return 0 if record is None else int(record["attempts"])
+    except (Unreadable, KeyError, TypeError, ValueError):
+        return if_unreadable
+
+
+def write_entrusted(ops: Ops, folder: Path, attempt: int, *, boot: str) -> None:
+    """Write entrusted.json: which start of the job, on which run of the machine; the inverse of `read_entrusted`."""
+    write(ops, folder, ENTRUSTED, {"attempt": attempt, "boot": boot}, durable=False)
+
+
+def read_entrusted(ops: Ops, folder: Path) -> tuple[int, str] | None:
+    """Which start of the job lay with a worker, on which run of the machine; None where that is not known."""
+    try:
+        record = read(ops, folder, ENTRUSTED)
+        return None if record is None else (int(record["attempt"]), str(record["boot"]))
+    except (Unreadable, KeyError, TypeError, ValueError):
+        return None
+
+
+def remove_entrusted(ops: Ops, folder: Path) -> None:
+    """Remove entrusted.json, where it is."""
+    with suppress(FileNotFoundError):
+        ops.unlink(folder / ENTRUSTED)
+
+
+def write_commit(ops: Ops, folder: Path, publications: list[Publication], day: str) -> None:
+    """Write commit.json; the inverse of `read_commit`."""
+    write(ops, folder, COMMIT, {"day": day, "publications": [vars(publication) for publication in publications]})
+
+
+def read_commit(ops: Ops, folder: Path) -> tuple[list[Publication], str] | None:
+    """The publications and the day of the archive, or None before the commit. Raises Unreadable."""
+    record = read(ops, folder, COMMIT)
+    if record is None:
+        return None
+    try:
+        publications = [Publication(**publication) for publication in record["publications"]]
+        day = str(record["day"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unreadable(f"{COMMIT} is incomplete: {error!r}") from error
+    if not names.is_plain(day):
+        raise Unreadable(f"{COMMIT} names no day")
+    return publications, day
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What fail.json says: where the files go, and the two reports that lie beside them there."""
+
+    folder: str
+    name: str
+    sentence_name: str
+    text: str
+    facts_name: str
+    facts: Record
+
+
+def write_failure(ops: Ops, folder: Path, failure: Failure) -> None:
+    """Write fail.json; the inverse of `read_failure`."""
+    write(ops, folder, FAIL, vars(failure))
+
+
+def read_failure(ops: Ops, folder: Path) -> Failure | None:
+    """Why the job failed, or None if it did not. Raises Unreadable."""
+    record = read(ops, folder, FAIL)
+    if record is None:
+        return None
+    try:
+        failure = Failure(**record)
+    except TypeError as error:
+        raise Unreadable(f"{FAIL} is incomplete: {error}") from error
+    places = [*failure.folder.split("/"), failure.name, failure.sentence_name, failure.facts_name]
+    if not all(isinstance(place, str) and names.is_plain(place) for place in places):
+        raise Unreadable(f"{FAIL} names no place for the files")
+    return failure

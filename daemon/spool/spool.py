@@ -1,0 +1,385 @@
+"""The spool: jobs are claimed, committed, published, archived and failed by moving files, so that no crash loses or doubles one.
+
+Two renames decide. The claim moves the dropped files into `.work/JOB/in/`: from there on they are this job's. The commit puts
+`.work/JOB/commit.json` in place: before it a crash rolls back to the claimed files, after it only forward. An output that is
+gone from `.work/JOB/out/` has been published, which is why nothing is ever published but by a rename that replaces nothing.
+
+    a job in .work/ holds              what `recover` does
+    no claim.json, no members          deletes it: the files never left their inbox
+    claim.json, not all members        gives back those that came
+    claim.json, all members            runs it again, while attempt.json counts fewer than `max_attempts`; else failed/
+    back.N                             goes on giving back
+    fail.json                          goes on to failed/
+    commit.json                        publishes what is in out/, archives what is in in/
+    a record that cannot be read       failed/, with everything that is there
+
+Nothing here knows what is in the files. All calls go through `Ops` and may raise OSError: then nothing is lost, and the call,
+or `recover`, may be repeated.
+"""
+
+import itertools
+import logging
+import stat
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from daemon import names
+from daemon.inbox.grouping import Drop, Mark
+from daemon.names import stem_of
+from daemon.spool import failures, holds, layout, records
+from daemon.spool.claims import Claim, record_of, record_of_drop
+from daemon.spool.filesystem import Ops
+from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
+from daemon.spool.transitions import IN, OUT, Endings
+
+__all__ = ["Claim", "Ops", "Publication", "Recovery", "Spool", "stem_of"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What `recover` found: the claims to be run again, oldest first, and the jobs that stay in .work/ for now, each with why."""
+
+    claims: list[Claim]
+    stuck: dict[str, OSError]
+
+
+class Spool:
+    """One spool on one filesystem. `folders` maps the name of a stage to that of its inbox: {"text": "1-text", ...}."""
+
+    def __init__(self, root: Path, folders: Mapping[str, str], *, ops: Ops | None = None, max_attempts: int = 2) -> None:
+        self.root = root
+        self.max_attempts = max_attempts
+        self._folders = dict(folders)
+        self._ops = ops or Ops()
+        self._endings = Endings(root, self._ops)
+        self._work = root / ".work"
+        self._lock: int | None = None
+        self._numbers = itertools.count(1)
+        self._last_seen: dict[str, dict[str, Fingerprint]] = {}
+        self._undelivered: dict[str, Failure] = {}
+        self._unreturned: set[str] = set()
+
+    def inbox(self, stage: str) -> Path:
+        """Where files for a stage are dropped."""
+        return self.root / "inbox" / self._folders[stage]
+
+    def hold(self, stage: str) -> Path:
+        """Where files for a stage wait for a person."""
+        return self.root / "hold" / self._folders[stage]
+
+    def create(self) -> None:
+        """Make every folder of the spool that is missing."""
+        layout.create(self._ops, self.root, self._folders)
+
+    def check(self) -> None:
+        """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
+        layout.check(self._ops, self.root, self._folders)
+
+    def acquire(self) -> None:
+        """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
+        self._lock = layout.lock(self._ops, self.root)
+
+    def release(self) -> None:
+        """Let another daemon have the spool."""
+        if self._lock is not None:
+            self._ops.unlock(self._lock)
+            self._lock = None
+
+    def claim(self, stage: str, drop: Drop) -> Claim | None:
+        """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
+        identity = self._ops.new_id()
+        job = self._work / f"{self._ops.now():%Y%m%dT%H%M%SZ}-{next(self._numbers):06d}-{identity}"
+        record = record_of_drop(stage, drop, identity)
+        with self._endings.moving:
+            try:
+                self._open_job(job, record)
+                taken = self._take(job, drop)
+            except OSError:
+                with suppress(OSError):  # the first error is the one to report; what cannot be undone now, `recover` undoes
+                    self._abandon(job, record)
+                raise
+            if not taken:
+                self._abandon(job, record)
+                return None
+        return self._claim_of(job, record)
+
+    def _open_job(self, job: Path, record: ClaimRecord) -> None:
+        self._ops.mkdir(job)
+        self._ops.fsync_folder(self._work)
+        self._ops.mkdir(job / IN)
+        records.write_claim(self._ops, job, record)
+
+    def _take(self, job: Path, drop: Drop) -> bool:
+        for member in drop.members:
+            taken = job / IN / member.path.name
+            try:
+                self._ops.rename(member.path, taken)
+            except FileNotFoundError:
+                return False
+            # A folder may have taken the file's name since the scan.
+            if stat.S_ISDIR(self._ops.lstat(taken).st_mode):
+                return False
+        self._ops.fsync_folder(job / IN)
+        self._ops.fsync_folder(drop.principal.path.parent)
+        return True
+
+    def _abandon(self, job: Path, record: ClaimRecord) -> None:
+        if not self._endings.exists(job):
+            return
+        if self._endings.holder(job) is None:
+            self._endings.discard(job)
+        else:
+            self._endings.give_back(job, record, self.inbox(record.stage))
+
+    def _claim_of(self, job: Path, record: ClaimRecord) -> Claim:
+        self._last_seen[job.name] = dict(record.fingerprints)
+        attempts = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        members = {role: job / IN / name for role, name in record.names.items()}
+        return Claim(job.name, record.stage, record.stem, record.id, members, dict(record.names), attempts)
+
+    def is_own(self, mark: Mark) -> bool:
+        """Whether a file, by what it is like, is a result of this daemon's as it was published, so that it is whole."""
+        return self._endings.is_own(mark)
+
+    def settled(self, claim: Claim) -> bool | None:
+        """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.
+
+        None where none changed and the system cannot say whether a writer holds one. A program that had a file open when it was
+        claimed goes on writing into it here; ask again after the stage's settle time.
+        """
+        before = self._last_seen.get(claim.job, {})
+        now: dict[str, Fingerprint] = {}
+        writers: list[bool | None] = []
+        for role, path in claim.members.items():
+            st = self._ops.lstat(path)
+            now[role] = (st.st_ino, st.st_size, st.st_mtime_ns)
+            writers.append(self._ops.is_being_written(path) if stat.S_ISREG(st.st_mode) else False)
+        self._last_seen[claim.job] = now
+        if now != before or True in writers:
+            return False
+        return None if None in writers else True
+
+    def begin_attempt(self, claim: Claim) -> int:
+        """Count the attempt, durably, and empty out/; the number of this attempt, from 1. Nothing may be computed before it."""
+        job = self._open(claim)
+        attempt = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1) + 1
+        records.write_attempts(self._ops, job, attempt)
+        if self._endings.exists(job / OUT):
+            self._endings.wipe_outputs(job)
+        else:
+            self._ops.mkdir(job / OUT)
+        return attempt
+
+    def entrust(self, claim: Claim) -> None:
+        """Note that the files were read without harm and the job lies with a worker, whose death the daemon survives and counts.
+
+        If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count. So the
+        note must outlive the daemon, but not the machine.
+        """
+        job = self._open(claim)
+        attempt = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        records.write_entrusted(self._ops, job, attempt, boot=self._ops.boot())
+
+    def take_back(self, claim: Claim) -> None:
+        """Note that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
+        records.remove_entrusted(self._ops, self._open(claim))
+
+    @contextmanager
+    def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
+        """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
+        if not names.is_plain(name) or name.startswith("."):
+            raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
+        out = self._open(claim) / OUT
+        part = out / names.fitted(f".{name}", ".part")
+        try:
+            with self._ops.create(part) as file:
+                yield file
+                self._ops.fsync(file)
+            self._ops.rename_noreplace(part, out / name)
+        except BaseException:
+            with suppress(OSError):
+                self._ops.unlink(part)
+            raise
+
+    def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
+        """Decide what is published where. Every output must be named once; from here on the job only goes forward."""
+        job = self._open(claim)
+        made = set(self._ops.list(job / OUT))
+        for part in [name for name in made if name.startswith(".")]:
+            self._ops.unlink(job / OUT / part)
+        outputs = sorted(name for name in made if not name.startswith("."))
+        if outputs != sorted(publication.source for publication in publications):
+            raise ValueError(f"{claim.job} made {outputs}, but would publish {[p.source for p in publications]}.")
+        self._ops.fsync_folder(job / OUT)
+        self._ops.fsync_folder(job)
+        day = self._ops.now().astimezone().date().isoformat()
+        records.write_commit(self._ops, job, list(publications), day)
+
+    def finish(self, claim: Claim) -> list[Path]:
+        """Publish the outputs, archive the members in done/, clear the job away; the paths that this call published.
+
+        After an error it may be called again; a job that is already over publishes nothing.
+        """
+        job = self._work / claim.job
+        if not self._endings.exists(job):
+            return []
+        record, commit = records.read_claim(self._ops, job), records.read_commit(self._ops, job)
+        if record is None or commit is None:
+            raise RuntimeError(f"{claim.job} was to be finished before it was committed.")
+        published = self._endings.publish(job, record, commit)
+        self._forget(claim.job)
+        return published
+
+    def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
+        """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence and the way back) and error.json (the facts).
+
+        After an error, of a full disk say, the next `recover` of this spool goes on with it.
+        """
+        job = self._open(claim)
+        record = record_of(claim)
+        times = {"at": self._ops.now().isoformat(), "attempts": records.read_attempts(self._ops, job, if_unreadable=0)}
+        failure = failures.failure_of(record, self._folders[claim.stage], sentence, {**times, **facts})
+        self._undelivered[claim.job] = failure
+        records.write_failure(self._ops, job, failure)
+        failed = self._endings.fail(job, failure)
+        self._forget(claim.job)
+        return failed or self.root / failure.folder / failure.name
+
+    def give_back(self, claim: Claim) -> None:
+        """Put the members back into their inbox, as if they had never been claimed; the attempts do not count.
+
+        After an error the next `recover` of this spool goes on with it.
+        """
+        self._unreturned.add(claim.job)
+        job = self._open(claim)
+        self._endings.give_back(job, record_of(claim), self.inbox(claim.stage))
+        self._forget(claim.job)
+
+    def _open(self, claim: Claim) -> Path:
+        """The folder of a job that is not decided yet; a job that is has no way back."""
+        job = self._work / claim.job
+        if not self._endings.exists(job):
+            raise RuntimeError(f"{claim.job} is over: its files have left .work/.")
+        if self._endings.exists(job / records.COMMIT):
+            raise RuntimeError(f"{claim.job} is committed and can only be finished.")
+        return job
+
+    def _forget(self, job: str) -> None:
+        self._last_seen.pop(job, None)
+        self._undelivered.pop(job, None)
+        self._unreturned.discard(job)
+
+    def recover(self, *, in_flight: Collection[str] = ()) -> Recovery:
+        """Bring every job in .work/ to where it belongs, but those `in_flight`.
+
+        A job that cannot be recovered now stays where it is and stops no other. May be called at any time, and again.
+        """
+        recovery = Recovery([], {})
+        for name in sorted(set(self._ops.list(self._work)) - set(in_flight)):
+            try:
+                claim = self._recover_job(self._work / name)
+            except OSError as error:
+                log.error("%s could not be recovered and stays where it is: %s", self._work / names.shown(name), error)
+                if not isinstance(error, NotADirectoryError):  # a stray file is no job
+                    recovery.stuck[name] = error
+            else:
+                recovery.claims.extend([claim] if claim else [])
+        self._endings.empty_trash()
+        return recovery
+
+    def _recover_job(self, job: Path) -> Claim | None:
+        try:
+            failure = records.read_failure(self._ops, job)
+            if failure is None and (failure := self._undelivered.get(job.name)):
+                records.write_failure(self._ops, job, failure)
+            if failure is not None:
+                self._endings.fail(job, failure)
+                self._forget(job.name)
+                return None
+            record = records.read_claim(self._ops, job)
+            if record is None:
+                self._recover_unclaimed(job)
+                return None
+            return self._recover_claimed(job, record)
+        except Unreadable as error:
+            self._quarantine(job, f"The daemon's notes on this job could not be read ({error})")
+            return None
+
+    def _recover_unclaimed(self, job: Path) -> None:
+        holder = self._endings.holder(job)
+        if holder is not None and self._ops.list(holder):
+            raise Unreadable(f"{records.CLAIM} is missing")
+        self._endings.discard(job)
+
+    def _recover_claimed(self, job: Path, record: ClaimRecord) -> Claim | None:
+        commit = records.read_commit(self._ops, job)
+        if commit is not None:
+            self._endings.publish(job, record, commit)
+            self._forget(job.name)
+            return None
+        if record.stage not in self._folders:
+            raise Unreadable(f"{records.CLAIM} names the stage {record.stage}, which is not configured")
+        if job.name in self._unreturned or not self._is_whole(job, record):
+            self._abandon(job, record)
+            self._forget(job.name)
+            return None
+        self._absolve(job)
+        claim = self._claim_of(job, record)
+        if claim.attempts < self.max_attempts:
+            return claim
+        times = "once" if claim.attempts == 1 else f"{claim.attempts} times"
+        sentence = f"{names.shown(record.stem)} was started {times}, and each time the daemon ended before it was done."
+        self.fail(claim, f"{sentence} It is kept here so that it cannot stop the daemon again.", {"kind": "crashed"})
+        return None
+
+    def _is_whole(self, job: Path, record: ClaimRecord) -> bool:
+        holder = self._endings.holder(job)
+        return holder is not None and holder.name == IN and set(self._ops.list(holder)) == set(record.names.values())
+
+    def _absolve(self, job: Path) -> None:
+        """Uncount an attempt that lay with a worker when the daemon alone died: kills of the daemon must not fail good jobs."""
+        attempts, boot = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1), self._ops.boot()
+        if boot and records.read_entrusted(self._ops, job) == (attempts, boot):
+            records.write_attempts(self._ops, job, attempts - 1)
+        # A crash before this line does no harm: the note is of an attempt that is no longer the last one.
+        records.remove_entrusted(self._ops, job)
+
+    def _quarantine(self, job: Path, why: str) -> None:
+        """Fail a job whose books are damaged, with all that is there: nobody knows whether results were published."""
+        sentence = f"{why}, so it is not known whether it was done; look for its results before you try again."
+        log.error("%s: %s", job.name, sentence)
+        failure = failures.failure_of_unknown(job.name, sentence)
+        with suppress(Unreadable):
+            record = records.read_claim(self._ops, job)
+            if record is not None and record.stage in self._folders:
+                failure = failures.failure_of(record, self._folders[record.stage], sentence, {"kind": "damaged", "job": job.name})
+        self._keep_results(job)
+        records.write_failure(self._ops, job, failure)
+        self._endings.fail(job, failure)
+
+    def _keep_results(self, job: Path) -> None:
+        """Let the outputs go to failed/ with the members: some may be all that is left of them."""
+        if not self._endings.exists(job / OUT) or not self._ops.list(job / OUT):
+            return
+        holder = self._endings.holder(job)
+        if holder is None:
+            holder = job / IN
+            self._ops.mkdir(holder)
+        self._endings.move(job / OUT, holder, failures.RESULTS)
+
+    def retry(self, failed: Path) -> list[Path]:
+        """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises SpoolError."""
+        return failures.retry(self._endings, self._ops, failed)
+
+    def release_hold(self, path: Path) -> Path:
+        """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises SpoolError."""
+        return holds.release(self._endings, self._ops, path, self._folders)
+
+    def put_on_hold(self, path: Path) -> Path:
+        """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises SpoolError."""
+        return holds.put_on_hold(self._endings, self._ops, path, self._folders)

@@ -1,0 +1,204 @@
+"""How jobs end: published, failed, or given back. What follows each decision, in steps that can be repeated.
+
+Every ending may be stopped by a crash between any two calls and is then run again from its start by the next daemon, so each
+step asks the folders what is left to do: an output gone from out/ is published, a member gone from in/ is archived, a job
+without in/ has delivered its failure. `back.N` is the folder in/ of a job that is being given back under the Nth free name: the
+rename is the decision, and needs no free space on the disk.
+"""
+
+import errno
+import logging
+import stat
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from daemon import names
+from daemon.inbox.grouping import Mark
+from daemon.spool import records
+from daemon.spool.filesystem import Ops
+from daemon.spool.records import ClaimRecord, Failure, Publication
+
+IN = "in"
+OUT = "out"
+BACK = "back."
+MOST_OWN = 10_000  # results that are remembered
+
+log = logging.getLogger(__name__)
+
+
+class Endings:
+    """The last steps of the jobs of one spool; `moving` is held while outputs appear: none is claimed before it is durable."""
+
+    def __init__(self, root: Path, ops: Ops) -> None:
+        self.root = root
+        self.moving = threading.Lock()
+        self._own: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> size, mtime_ns
+        self._ops = ops
+
+    def publish(self, job: Path, record: ClaimRecord, commit: tuple[list[Publication], str]) -> list[Path]:
+        """Publish what is still in out/, archive what is still in in/, and clear the job away; the paths published by this call."""
+        publications, day = commit
+        with self.moving:
+            published = [path for publication in publications if (path := self._publish(job, publication))]
+            for folder in dict.fromkeys(publication.folder for publication in publications):
+                self._ops.fsync_folder(self.root / folder)
+            self._ops.fsync_folder(job / OUT)
+        self._archive(job, record, self.root / "done" / day)
+        self.discard(job)
+        return published
+
+    def _publish(self, job: Path, publication: Publication) -> Path | None:
+        folder = self.root / publication.folder
+        self.ensure(folder)  # a person may have deleted it
+        self._note_own(job / OUT / publication.source)
+        return self.move(job / OUT / publication.source, folder, publication.name)
+
+    def _note_own(self, output: Path) -> None:
+        """Remember what an output is like while nobody else can have touched it."""
+        with suppress(FileNotFoundError):  # published before a crash
+            st = self._ops.lstat(output)
+            while len(self._own) >= MOST_OWN:
+                del self._own[next(iter(self._own))]
+            self._own[st.st_dev, st.st_ino] = (st.st_size, st.st_mtime_ns)
+
+    def is_own(self, mark: Mark) -> bool:
+        """Whether a file is as this daemon published it: a rename into place is whole, and any writing shows in size or time."""
+        return self._own.get(mark[:2]) == mark[2:4]
+
+    def _archive(self, job: Path, record: ClaimRecord, done: Path) -> None:
+        self.ensure(done)
+        left = [name for name in record.names.values() if self.exists(job / IN / name)]
+        number = self.free_number(done, left, record.stem)
+        for name in left:
+            self.move(job / IN / name, done, name, number=number, stem=record.stem)
+        self._ops.fsync_folder(done)
+        self._ops.fsync_folder(job / IN)
+
+    def fail(self, job: Path, failure: Failure) -> Path | None:
+        """Put the members into failed/ with their reports, by one rename; None when a call before this one did."""
+        holder = self.holder(job)
+        if holder is None:
+            delivered = None
+        else:
+            records.write_text(self._ops, holder, failure.sentence_name, failure.text)
+            records.write_text(self._ops, holder, failure.facts_name, records.as_text(failure.facts))
+            self._ops.fsync_folder(holder)
+            folder = self.root / failure.folder
+            self.ensure(folder)
+            delivered = self.move(holder, folder, failure.name)
+            self._ops.fsync_folder(folder)
+        self.wipe_outputs(job)
+        self.discard(job)
+        return delivered
+
+    def give_back(self, job: Path, record: ClaimRecord, inbox: Path) -> None:
+        """Put the members back into their inbox under their names, all with the same number where one of them is taken."""
+        holder = self._turn_back(job, record, inbox)
+        number = int(holder.name.removeprefix(BACK))
+        # The principal last: it must not start without its companions.
+        for name in reversed(record.names.values()):
+            self.move(holder / name, inbox, name, number=number, stem=record.stem)
+        self._ops.fsync_folder(inbox)
+        self._ops.fsync_folder(holder)
+        self.wipe_outputs(job)
+        self.discard(job)
+
+    def _turn_back(self, job: Path, record: ClaimRecord, inbox: Path) -> Path:
+        holder = self.holder(job) or job / IN
+        if holder.name != IN:
+            return holder
+        # Members that a broken claim left in the inbox are no strangers there: only those that came here need a name.
+        number = self.free_number(inbox, self._ops.list(holder), record.stem)
+        back = job / f"{BACK}{number}"
+        self._ops.rename(holder, back)
+        self._ops.fsync_folder(job)
+        return back
+
+    def holder(self, job: Path) -> Path | None:
+        """The folder of a job that holds its members, or None when they have left."""
+        for name in self._ops.list(job):
+            if name == IN or name.startswith(BACK):
+                return job / name
+        return None
+
+    def wipe_outputs(self, job: Path) -> None:
+        """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
+        with suppress(FileNotFoundError):
+            for name in self._ops.list(job / OUT):
+                self._ops.unlink(job / OUT / name)
+            self._ops.fsync_folder(job / OUT)
+
+    def discard(self, job: Path) -> None:
+        """Clear a job away whose files have all gone elsewhere."""
+        trash = self.root / ".trash"
+        self._ops.rename(job, trash / job.name)
+        self._ops.fsync_folder(trash)
+        self._ops.fsync_folder(job.parent)
+        self._delete(trash / job.name)
+
+    def empty_trash(self) -> None:
+        """Delete the jobs that a crash left half deleted."""
+        for name in sorted(self._ops.list(self.root / ".trash")):
+            try:
+                self._delete(self.root / ".trash" / name)
+            except OSError as error:
+                log.error("%s could not be deleted and stays: %s", self.root / ".trash" / names.shown(name), error)
+
+    def _delete(self, job: Path) -> None:
+        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof."""
+        entries = [job / name for name in self._ops.list(job)]
+        folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
+        try:
+            for folder in folders:
+                self._ops.rmdir(folder)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            log.error("%s still holds files and is kept; look at them and delete it by hand", job)
+            return
+        for path in set(entries) - set(folders):
+            self._ops.unlink(path)
+        self._ops.rmdir(job)
+
+    def move(self, source: Path, folder: Path, name: str, *, number: int = 1, stem: str | None = None) -> Path | None:
+        """Rename into a folder under the name, or the next number of it that is free; None if the source is not there any more."""
+        for n in count(number):
+            target = folder / names.numbered(name, n, stem=stem)
+            try:
+                self._ops.rename_noreplace(source, target)
+            except FileExistsError:
+                continue
+            except FileNotFoundError:
+                if self.exists(source):
+                    raise
+                return None
+            return target
+        raise AssertionError("counting does not end")
+
+    def free_number(self, folder: Path, members: Iterable[str], stem: str) -> int:
+        """The first number under which all the names are free in the folder."""
+        wanted = list(members)
+        for number in count(1):
+            if not any(self.exists(folder / names.numbered(name, number, stem=stem)) for name in wanted):
+                return number
+        raise AssertionError("counting does not end")
+
+    def ensure(self, folder: Path) -> None:
+        """Make a folder, and the folders above it, where they are missing."""
+        if self.exists(folder):
+            return
+        self.ensure(folder.parent)
+        with suppress(FileExistsError):
+            self._ops.mkdir(folder)
+        self._ops.fsync_folder(folder.parent)
+
+    def exists(self, path: Path) -> bool:
+        """Whether anything at all is at the path."""
+        try:
+            self._ops.lstat(path)
+        except FileNotFoundError:
+            return False
+        return True
