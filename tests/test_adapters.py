@@ -12,7 +12,8 @@ from PIL.PngImagePlugin import PngInfo
 import tiffsd
 from daemon.commands.models import list_models
 from daemon.errors import InputError
-from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.request import Request, stage_settings
 from daemon.models.adapters.shelf import chosen, shelved
 from daemon.settings.config import Config, read_config

@@ -9,7 +9,8 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from tests.artifacts import latents, unmarried

@@ -8,7 +8,8 @@ from PIL import Image
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.request import Request
 from daemon.pictures.photos import read_mask
 from daemon.settings.config import Config

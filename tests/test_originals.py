@@ -10,7 +10,8 @@ import tifffile
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.originals import compared
 from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried

@@ -10,7 +10,8 @@ import torch
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.request import Request, stage_settings
 from daemon.models.registry import Models
 from daemon.models.upscaling import enlarged

@@ -10,7 +10,7 @@ from daemon.compute.local import Call, Local
 from daemon.errors import Cancelled, InputError, Stopped
 from daemon.inbox.arrivals import kind_of
 from daemon.jobs.hooks import Hooks
-from daemon.jobs.intake import Shelves
+from daemon.jobs.intake.files import Shelves
 from daemon.jobs.previews import LivePreview
 from daemon.jobs.request import Facts, Tensors
 from daemon.jobs.running import RunningFile

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import tiffsd
 from daemon.errors import DaemonError
-from daemon.jobs.intake import TAKERS, Files, Shelves, read_request
-from daemon.jobs.neighbours import expected, group_of, is_tied
+from daemon.inbox.arrivals import is_temporary
+from daemon.inbox.grouping import Group, expected, group, is_tied, related, single
+from daemon.inbox.named_masks import with_named
+from daemon.jobs.intake.files import TAKERS, Files, Shelves
+from daemon.jobs.intake.readers import read_request
+from daemon.jobs.probe import stated_mask
 from daemon.jobs.request import Request, stage_settings
 from daemon.jobs.results import KEEP
 from daemon.names import shown
@@ -48,7 +52,7 @@ def _takers(path: Path) -> Iterator[str]:
 
 def _told(stage: Stage, path: Path, config: Config) -> str:
     """What would happen to the file in this inbox, with what lies beside it."""
-    found = group_of(stage, path)
+    found = _group_of(stage, path)
     if found is None:
         return f"goes with {shown(expected(stage, path.name))}"
     if found.missing:
@@ -102,3 +106,14 @@ def _steps(request: Request) -> str:
     end = min([steps, *ends])
     stop = f", which stop at {end}" if end < steps else ""
     return f"{end - start} steps of {steps}{stop}"
+
+
+def _group_of(stage: Stage, path: Path) -> Group | None:
+    """The file and what lies beside it, grouped as the inbox would; None for a companion of nothing that is there."""
+    files = [entry for entry in path.parent.iterdir() if entry.is_file() and not is_temporary(entry.name)]
+    names = [entry.name for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns)]
+    tied = [name for name in names if is_tied(stage, name)]
+    groups, _ = group(stage, related(stage, names, tied))
+    groups, _ = with_named(stage, groups, names, lambda name: stated_mask(path.with_name(name)))
+    ours = (found for found in groups if path.name in found.roles.values())
+    return next(ours, None if is_tied(stage, path.name) else single(stage, path.name))

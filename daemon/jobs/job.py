@@ -2,7 +2,7 @@
 
     count the attempt -> read -> compute -> write outputs -> commit -> publish and archive -> preview
 
-Before the commit a crash rolls back, after it only forward (see `spool.py`). What goes wrong is sorted by who is at fault
+Before the commit a crash rolls back, after it only forward (see `spool/spool.py`). What goes wrong is sorted by who is at fault
 (`errors.py`): every job ends published, in `failed/` with a sentence, or back in its inbox; never nowhere.
 """
 
@@ -14,7 +14,8 @@ from functools import partial
 
 from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, WorkerDied
 from daemon.jobs.context import Rooms
-from daemon.jobs.intake import Files, read_request
+from daemon.jobs.intake.files import Files
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.outcome import Ended, Outcome
 from daemon.jobs.previews import write_previews
 from daemon.jobs.request import computed

@@ -15,7 +15,8 @@ from typing import Any
 import tiffsd
 from daemon.compute.local import Local
 from daemon.errors import InputError
-from daemon.jobs.intake import Files, Shelves, read_request
+from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.readers import read_request
 from daemon.jobs.request import Facts, Request, Tensors, computed
 from daemon.jobs.results import Bench, Output, results
 from daemon.settings.config import Config
