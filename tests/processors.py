@@ -24,7 +24,12 @@ PRETENCES: Sequence[Mapping[str, str]] = [
 ]
 # As far from what is usual as it goes, on the files that fell at an AMD.
 FARTHEST = {"MKL_CBWR": "COMPATIBLE", "ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default", "TIFFSD_TEST_THREADS": "2"}
-SHORT = ("tests/test_same_bits.py", "tests/test_single_files.py", "tests/test_loras.py", "tests/test_batching.py")
+SHORT = (
+    "tests/compute/test_same_bits.py",
+    "tests/models/test_single_files.py",
+    "tests/models/test_loras.py",
+    "tests/stages/test_batching.py",
+)
 PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 
 

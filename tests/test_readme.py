@@ -18,7 +18,7 @@ import tiffsd
 import tiffsd.commands
 from tests.artifacts import latents
 from tests.conftest import wait_until
-from tests.test_commands import lay_out, said
+from tests.tiffsd.test_commands import lay_out, said
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL))

@@ -1,6 +1,6 @@
 """The recipe that rides in a picture, so that the picture can be dropped and made again.
 
-What is written into a picture is said in `pictures/forms.py`; a TIFF has its recipe in the record of its artifact. Pictures of other
+`pictures/forms.py` says what is written into a picture; a TIFF has its recipe in the record of its artifact. Pictures of other
 programs are read too, as far as they hold A1111's infotext.
 """
 

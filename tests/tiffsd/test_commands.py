@@ -20,10 +20,11 @@ import tiffsd
 import tiffsd.commands
 from tests.artifacts import embedding_of, half_done, latents, picture
 from tests.conftest import YARDSTICK, processor_seconds
+from tests.house import REPOSITORY
 from tiffsd import Kind, State, edit
 from tiffsd.difference import compare
 
-REAL = Path(__file__).parents[2] / "shared" / "seed-artifacts"
+REAL = REPOSITORY.parent / "shared" / "seed-artifacts"
 real_files = pytest.mark.skipif(not REAL.is_dir(), reason="the prototype's files are not there")
 
 Said = Callable[..., str]

@@ -21,6 +21,7 @@ from daemon.errors import Cancelled, InputError, ModelMissing, Stopped, WorkerDi
 from daemon.models.registry import Models
 from daemon.stages import text
 from tests import tiny
+from tests.house import REPOSITORY
 
 SECONDS = 100
 
@@ -258,7 +259,7 @@ local.submit("diffuse", arrays, json.loads(sys.argv[1]), on_progress=say).future
 
 
 def test_the_worker_ends_with_its_parent(folder: Path) -> None:
-    root, chosen = Path(__file__).parents[1], json.dumps(settings(folder, steps=900))
+    root, chosen = REPOSITORY, json.dumps(settings(folder, steps=900))
     with subprocess.Popen([sys.executable, "-c", PARENT, chosen], cwd=root, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

@@ -17,8 +17,8 @@ from daemon.compute.process import KEPT_MEMORY
 from daemon.errors import WorkerDied
 from daemon.settings.resources import resource
 from tests import tiny
+from tests.compute.test_local import SECONDS, noise, settings
 from tests.conftest import wait_until
-from tests.test_compute import SECONDS, noise, settings
 
 FAST = {"prompt": "a cat", "seeds": [1], "width": 64, "height": 64, "model": {"name": "m", "device": None}}
 

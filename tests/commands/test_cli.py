@@ -20,9 +20,10 @@ from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
 from tests.conftest import YARDSTICK, processor_seconds, wait_until
+from tests.house import REPOSITORY
 from tests.running_daemon import RunningDaemon
 
-SEED_ARTIFACTS = Path(__file__).resolve().parents[2] / "shared" / "seed-artifacts"
+SEED_ARTIFACTS = REPOSITORY.parent / "shared" / "seed-artifacts"
 
 
 def said(*words: str) -> str:

@@ -6,16 +6,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests import fuzz
 from tests.corpus import Sample, corpus
+from tests.house import REPOSITORY
 from tests.mutations import WAYS
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 FILES, EVIL = 8, 3
 Way = Callable[[bytearray, bytes, Random], None]
 

@@ -9,10 +9,11 @@ import pytest
 import tifffile
 
 import tiffsd
+from tests.house import REPOSITORY
 from tiffsd import Artifact, Kind, Layout, State
 from tiffsd.prototype import ending, kind_by_ending
 
-REAL = Path(__file__).parents[2] / "shared" / "seed-artifacts"
+REAL = REPOSITORY.parent / "shared" / "seed-artifacts"
 real_files = pytest.mark.skipif(not REAL.is_dir(), reason="the prototype's files are not there")
 Array = np.ndarray[Any, Any]
 

@@ -7,8 +7,7 @@ import pytest
 from daemon.errors import ConfigError
 from daemon.settings import resources
 from daemon.settings.resources import resource
-
-REPOSITORY = Path(__file__).resolve().parent.parent
+from tests.house import REPOSITORY
 
 
 def test_a_checkout_uses_the_files_at_its_top() -> None:
