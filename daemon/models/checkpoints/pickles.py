@@ -8,6 +8,7 @@ import functools
 import pickle
 import struct
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,19 +55,21 @@ _DTYPES = {
 }
 # What PyTorch Lightning and other trainers leave beside the weights. No code of it is ever run, whatever it is called.
 _LEFT_BEHIND = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "omegaconf.", "torch.optim.")
+# And what Python and numpy do, in whichever module they keep it.
 _HARMLESS = frozenset(
     {
-        *(f"builtins.{name}" for name in ("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list")),
+        *(f"builtins.{name}" for name in ("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list")),
         *(f"builtins.{name}" for name in ("object", "range", "set", "slice", "str", "tuple")),
-        *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-        *("numpy.dtype", "numpy.ndarray", "_codecs.encode", "copyreg._reconstructor"),
-        *("argparse.Namespace", "collections.Counter", "collections.defaultdict", "collections.deque", "typing.Any"),
-        *("datetime.datetime", "datetime.timedelta", "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePosixPath"),
+        *(f"numpy.{name}" for name in ("_frombuffer", "_reconstruct", "dtype", "ndarray", "scalar")),
+        *("codecs.encode", "copyreg._reconstructor", "argparse.Namespace", "typing.Any"),
+        *("collections.Counter", "collections.defaultdict", "collections.deque"),
+        *(f"datetime.{name}" for name in ("date", "datetime", "time", "timedelta", "timezone")),
+        *(f"pathlib.{name}" for name in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")),
         *("torch.Size", "torch.device"),
     }
 )
-# Pickles of torch are of a protocol that knows these modules by the names of Python 2.
-_RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+# These move things between their modules from one release to the next: pathlib._local is of Python 3.13, numpy._core of numpy 2.
+_MOVING = frozenset({"argparse", "builtins", "codecs", "collections", "copyreg", "datetime", "numpy", "pathlib", "typing"})
 # Where the weights of a model and the vectors of a textual inversion lie among other things.
 _WITHIN = ("state_dict", "string_to_param")
 _BROKEN = (
@@ -182,6 +185,17 @@ class _Storages:
         return _Storage(dtype, str(key), int(view[0][1]) if view and view[0] else 0)
 
 
+def _in_python_3(module: str, name: str) -> str:
+    """Pickles of torch are of a protocol that knows some things by the names of Python 2."""
+    return ".".join(NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name)))
+
+
+def _in_public(said: str) -> str:
+    """The one name of what Python and numpy keep in another module with each release."""
+    package = said.split(".")[0].lstrip("_")
+    return f"{package}.{said.rpartition('.')[2]}" if package in _MOVING else said
+
+
 # Python's own and not the one in C, which sets aside memory for as many things as a pickle says it will number.
 class _Unpickler(pickle._Unpickler):
     """Runs a pickle with nothing but the makers above in its reach."""
@@ -191,7 +205,8 @@ class _Unpickler(pickle._Unpickler):
         self._storages = storages
 
     def find_class(self, module: str, name: str) -> Any:
-        asked = f"{_RENAMED.get(module, module)}.{name}"
+        said = _in_python_3(module, name)
+        asked = _in_public(said)
         if asked in _MAPPINGS:
             return _MAPPINGS[asked]
         if asked in _WORDS:
@@ -201,7 +216,7 @@ class _Unpickler(pickle._Unpickler):
             return functools.partial(_MAKERS[asked])
         if asked in _HARMLESS or asked.startswith(_LEFT_BEHIND):
             return _LeftBehind
-        raise _Refused(asked)
+        raise _Refused(said)
 
     def persistent_load(self, pid: Any) -> _Storage:
         return self._storages.named(pid)
