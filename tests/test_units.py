@@ -14,20 +14,12 @@ from pathlib import Path
 import pytest
 
 from daemon.stages import STAGES
+from tests.outside import outside
+from tests.real.programs import needed
 
 UNITS = Path(__file__).parent.parent / "systemd"
 PROGRAM = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
 EXPOSURE_LIMIT = 1.5
-
-
-def needs(program: str) -> str:
-    """The path of one of systemd's programs; without it the test is skipped, but fails on CI, which installs it."""
-    path = shutil.which(program)
-    if path is None and os.environ.get("TIFFSD_CI") == "1":
-        pytest.fail(f"{program} is missing on CI: .ci/run should have installed systemd")
-    if path is None:
-        pytest.skip(f"{program} is not installed (apt-get install systemd)")
-    return path
 
 
 def startable_copy(name: str, folder: Path) -> Path:
@@ -39,9 +31,7 @@ def startable_copy(name: str, folder: Path) -> Path:
 
 
 def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=60, env={**os.environ, **environment}
-    )
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=60, env=outside(**environment))
 
 
 def settings(name: str) -> list[tuple[str, str]]:
@@ -52,30 +42,30 @@ def settings(name: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "manager"), [("tiffsd.service", "--system"), ("tiffsd-user.service", "--user")])
 def test_systemd_finds_nothing_wrong_with_a_unit(name: str, manager: str, tmp_path: Path) -> None:
-    analyze = needs("systemd-analyze")
+    needed("systemd-analyze")
     unit = startable_copy(name, tmp_path)
 
-    result = run(analyze, manager, "verify", "--man=no", unit, XDG_RUNTIME_DIR=str(tmp_path))
+    result = run("systemd-analyze", manager, "verify", "--man=no", unit, XDG_RUNTIME_DIR=str(tmp_path))
 
     assert name not in result.stderr, result.stderr
     assert result.returncode == 0, result.stderr
 
 
 def test_systemd_would_have_said_what_is_wrong_with_a_unit(tmp_path: Path) -> None:
-    analyze = needs("systemd-analyze")
+    needed("systemd-analyze")
     unit = startable_copy("tiffsd.service", tmp_path)
     unit.write_text(unit.read_text().replace("WatchdogSec=30", "WatchdogSecs=30"))
 
-    result = run(analyze, "--system", "verify", "--man=no", unit)
+    result = run("systemd-analyze", "--system", "verify", "--man=no", unit)
 
     assert "WatchdogSecs" in result.stderr
 
 
 def test_the_system_unit_is_hardly_exposed(tmp_path: Path) -> None:
-    analyze = needs("systemd-analyze")
+    needed("systemd-analyze")
     unit = startable_copy("tiffsd.service", tmp_path)
 
-    result = run(analyze, "security", "--offline=true", "--no-pager", unit)
+    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
 
     found = re.search(r"exposure level for \S+: ([0-9.]+)", result.stdout)
     assert found is not None, result.stdout + result.stderr
@@ -124,13 +114,13 @@ def test_every_setting_of_a_unit_stands_under_its_reason(name: str) -> None:
 
 
 def test_members_of_the_group_can_work_in_the_folders_that_tmpfiles_makes(tmp_path: Path) -> None:
-    program = needs("systemd-tmpfiles")
+    needed("systemd-tmpfiles")
     spool = tmp_path / "spool"
     text = (UNITS / "tiffsd.tmpfiles").read_text()
     here = text.replace("/var/lib/tiffsd", str(spool)).replace("tiffsd tiffsd", f"{os.getuid()} {os.getgid()}")
     (tmp_path / "tiffsd.conf").write_text(here)
 
-    result = run(program, "--create", tmp_path / "tiffsd.conf")
+    result = run("systemd-tmpfiles", "--create", tmp_path / "tiffsd.conf")
 
     assert result.returncode == 0, result.stderr
     modes = {str(path.relative_to(tmp_path)): path.stat().st_mode for path in spool.rglob("*")}

@@ -17,7 +17,7 @@ def need(editor: Editor) -> None:
     """Skip where the editor is not installed; fail where it should be: the quick ones in CI, all of them in make test-editors."""
     if not editor.missing:
         return
-    reason = f"{editor.name} is not installed (apt-get install {' '.join(editor.packages)})"
+    reason = f"{editor.name} lacks {', '.join(editor.missing)} (apt-get install {' '.join(editor.packages)})"
     if os.environ.get("TIFFSD_EDITORS") == "all" or (editor.quick and os.environ.get("TIFFSD_CI") == "1"):
         pytest.fail(reason)
     pytest.skip(reason)

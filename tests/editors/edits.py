@@ -1,12 +1,12 @@
 """What is done to a file, and where: the same in every editor."""
 
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from tests.editors.specimens import Specimen
+from tests.outside import is_here
 from tiffsd import Layout
 
 
@@ -80,9 +80,9 @@ Run = Callable[[list[Job]], None]
 class Editor:
     """One line of the table: how the editor is driven, what it can, and what people should know of it.
 
-    `programs` are the commands that must be there (none for a Python library, which always is) and Debian's `packages` bring them;
-    CI installs the `quick` ones. `floats` says whether it computes in floats, `fill` which pixel its fill leaves on a page of the
-    given layout.
+    `programs` are the commands and files that must be there (none for a Python library, which always is) and Debian's `packages`
+    bring them; CI installs the `quick` ones. `floats` says whether it computes in floats, `fill` which pixel its fill leaves on a
+    page of the given layout.
     """
 
     name: str
@@ -97,8 +97,8 @@ class Editor:
 
     @property
     def missing(self) -> list[str]:
-        """The commands that are not installed here."""
-        return [program for program in self.programs if shutil.which(program) is None]
+        """What of it is not installed here."""
+        return [program for program in self.programs if not is_here(program)]
 
 
 def each(open_edit_save: Callable[[Job], object], *, cannot: tuple[type[Exception], ...] = ()) -> Run:

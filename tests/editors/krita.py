@@ -7,6 +7,8 @@ from tests.editors.edits import FILL, LEFT_BY_CROP, PAINTED, Editor, Job
 from tests.editors.programs import call
 
 SECONDS = 240
+# Debian installs Krita without it; the script then fails at its first line, and leaves nothing.
+PYQT = "/usr/lib*/python3*/*-packages/PyQt5/QtCore*.so"
 SCRIPT = Path(__file__).with_name("inside_krita.py")
 
 
@@ -30,6 +32,6 @@ KRITA = Editor(
     "Krita",
     run,
     "pages: export with alpha, not flattened",
-    ("kritarunner",),
+    ("kritarunner", PYQT),
     ("krita", "python3-pyqt5"),
 )

@@ -11,10 +11,11 @@ from PIL import Image
 
 from tests.editors.edits import FILL, LEFT_BY_CROP, PAINTED, Box, Edit, Editor, Job, Run, each
 from tests.editors.outcomes import planes
+from tests.outside import outside
 from tiffsd import Layout
 
 SECONDS = 60
-ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "OMP_NUM_THREADS": "1"}
 IMAGEJ = Path("/usr/share/java/ij.jar")
 FLOATS = ("-define", "quantum:format=floating-point", "-depth", "32")
 
@@ -26,7 +27,7 @@ def call(*command: object, seconds: float = SECONDS, **environment: str) -> str:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**ENVIRONMENT, **environment},
+        env=outside(**ENVIRONMENT, **environment),
         start_new_session=True,
     ) as process:
         try:
@@ -182,5 +183,5 @@ PROGRAMS = (
         quick=True,
         edits=(Edit.SAVE, Edit.CROP),
     ),
-    Editor("ImageJ", imagej, "keep the file name", ("java", "xvfb-run", "imagej"), ("imagej", "xvfb", "xauth")),
+    Editor("ImageJ", imagej, "keep the file name", ("java", "xvfb-run", "xauth", str(IMAGEJ)), ("imagej", "xvfb", "xauth")),
 )

@@ -7,7 +7,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.conftest import wait_until
+from tests.outside import outside
 from tests.real.fast_daemon import FastDaemon
+from tests.real.programs import skip_if_forbidden
 
 
 def threads_of(pid: int, *, main: bool) -> list[int]:
@@ -22,9 +24,12 @@ def injected(daemon: FastDaemon, fault: str, *, main: bool) -> Iterator[Path]:
     trace = daemon.folder / "trace.txt"
     trace.unlink(missing_ok=True)
     threads = [argument for thread in threads_of(daemon.pid(), main=main) for argument in ("-p", str(thread))]
-    tracer = subprocess.Popen(["strace", "-q", "-o", trace, "-e", f"inject={fault}", *threads], stderr=subprocess.PIPE, text=True)
+    command = ["strace", "-q", "-o", str(trace), "-e", f"inject={fault}", *threads]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=outside(LC_ALL="C"))
     try:
-        wait_until(lambda: is_traced(daemon.pid(), main=main), what="strace is attached")
+        wait_until(lambda: is_traced(daemon.pid(), main=main) or tracer.poll() is not None, what="strace is attached")
+        if tracer.poll() is not None and tracer.stderr:
+            skip_if_forbidden(tracer.stderr.read())
         yield trace
     finally:
         tracer.terminate()

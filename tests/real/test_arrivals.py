@@ -12,8 +12,9 @@ import pytest
 
 import tiffsd
 from tests.conftest import wait_until
+from tests.outside import outside, the_file
 from tests.real.fast_daemon import FastDaemon, came_of, texts_of
-from tests.real.programs import needed
+from tests.real.programs import SFTP_SERVER, needed
 
 TEXT = "a red house, " + "very " * 500 + "old"
 # The pauses of the writers below are longer than a look at the folder, and shorter (where nobody holds the file) than these.
@@ -30,16 +31,17 @@ def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def shell(script: str, target: Path, source: Path) -> None:
-    subprocess.run(["sh", "-eu", "-c", script, "sh", str(target), str(source)], check=True)
+    subprocess.run(["sh", "-eu", "-c", script, "sh", str(target), str(source)], env=outside(), check=True)
 
 
 def sftp(target: Path, source: Path) -> None:
     batch = f"put {source} {target}\n".encode()
-    subprocess.run(["sftp", "-q", "-D", "/usr/lib/openssh/sftp-server", "-b", "-"], input=batch, check=True, capture_output=True)
+    command = ["sftp", "-q", "-D", the_file(SFTP_SERVER), "-b", "-"]
+    subprocess.run(command, input=batch, env=outside(), check=True, capture_output=True)
 
 
 def rsync(target: Path, source: Path, *options: str) -> None:
-    subprocess.run(["rsync", *options, str(source), str(target)], check=True)
+    subprocess.run(["rsync", *options, str(source), str(target)], env=outside(), check=True)
 
 
 # T01 T02 T03 T04 T05 T06 T07: target, and a finished file outside the inbox with the text.
@@ -68,6 +70,7 @@ WRITERS: dict[str, Callable[[Path, Path], None]] = {
     "rsync": lambda target, source: rsync(target, source),
     "rsync in place": lambda target, source: rsync(target, source, "--inplace", "--bwlimit=20"),
 }
+PROGRAMS = {"sftp": ("sftp", SFTP_SERVER), "rsync": ("rsync",), "rsync in place": ("rsync",)}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +89,7 @@ def write(writer: str, daemon: FastDaemon) -> None:
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_what_a_program_finished_is_used_once_and_whole(writer: str, daemon: FastDaemon, written: dict[str, Future[None]]) -> None:
-    needed(writer.split()[0] if writer in {"sftp", "rsync", "rsync in place"} else "sh")
+    needed(*PROGRAMS.get(writer, ()))
     written[writer].result()
     came_of(daemon, writer, TEXT)
 

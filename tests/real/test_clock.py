@@ -10,14 +10,16 @@ import pytest
 from tests.real.fast_daemon import FastDaemon, came_of
 from tests.real.programs import needed
 
+# Of each architecture that is installed there is one; the loader puts the right folder in the place of $LIB.
+LIBRARY = "faketime/libfaketime.so.1"
+
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FastDaemon]:
-    needed("faketime")
+    needed("faketime", f"/usr/lib/*/{LIBRARY}")
     running = FastDaemon(tmp_path / "daemon")
-    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
     running.environment |= {
-        "LD_PRELOAD": str(library),
+        "LD_PRELOAD": f"/usr/$LIB/{LIBRARY}",
         "FAKETIME_TIMESTAMP_FILE": str(tmp_path / "clock"),
         "FAKETIME_NO_CACHE": "1",
         "DONT_FAKE_MONOTONIC": "1",

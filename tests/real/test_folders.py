@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
+from tests.outside import outside
 from tests.real.fast_daemon import FastDaemon, came_of
-from tests.real.programs import needed
+from tests.real.programs import needed, needs_mounting, skip_where_forbidden
 
 EVENTS_IN_THE_QUEUE = 16_384
 
@@ -50,43 +51,45 @@ def test_what_lies_in_an_inbox_that_was_renamed_away_is_not_used(daemon: FastDae
 
 
 def test_an_inbox_hidden_by_a_mount_loses_nothing(daemon: FastDaemon) -> None:
-    needed("mount", root=True)
+    needs_mounting()
     inbox = daemon.spool / "inbox/1-text"
-    subprocess.run(["mount", "-t", "tmpfs", "tiffsd-test", str(inbox)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tiffsd-test", str(inbox)], env=outside(), check=True)
     try:
         (inbox / "hidden.txt").write_text("on another disk")
         wait_until(lambda: "cannot be claimed" in (daemon.spool / "status.json").read_text(), what="the stage is degraded")
         assert (inbox / "hidden.txt").read_text() == "on another disk"
     finally:
-        subprocess.run(["umount", str(inbox)], check=True)
+        subprocess.run(["umount", str(inbox)], env=outside(), check=True)
     daemon.drop("inbox/1-text", "seen.txt", "on the right disk")
     came_of(daemon, "seen", "on the right disk")
 
 
 def test_a_spool_that_is_unmounted_and_mounted_again_goes_on(tmp_path: Path) -> None:
-    needed("mount", root=True)
+    needs_mounting()
     (tmp_path / "real").mkdir()
     place = tmp_path / "mounted"
     place.mkdir()
-    subprocess.run(["mount", "--bind", str(tmp_path / "real"), str(place)], check=True)
+    subprocess.run(["mount", "--bind", str(tmp_path / "real"), str(place)], env=outside(), check=True)
     daemon = FastDaemon(tmp_path / "daemon", spool=place / "spool")
     try:
         daemon.start()
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], env=outside(), check=True)
         wait_until(lambda: "its inbox cannot be read" in daemon.log(), what="the daemon misses its folders")
         (tmp_path / "real/spool/inbox/1-text/meanwhile.txt").write_text("a house")
-        subprocess.run(["mount", "--bind", str(tmp_path / "real"), str(place)], check=True)
+        subprocess.run(["mount", "--bind", str(tmp_path / "real"), str(place)], env=outside(), check=True)
         came_of(daemon, "meanwhile", "a house")
     finally:
         daemon.close()
-        subprocess.run(["umount", "--lazy", str(place)], check=False)
+        subprocess.run(["umount", "--lazy", str(place)], env=outside(), check=False)
 
 
 @pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
 def test_without_a_free_watch_the_scan_finds_everything_and_it_is_said_once(limit: str, tmp_path: Path) -> None:
     needed("unshare", root=True)
     script = f'echo 0 > /proc/sys/user/{limit} && exec "$@"'
-    daemon = FastDaemon(tmp_path / "daemon", before=["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"])
+    before = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
+    skip_where_forbidden(*before, "true")
+    daemon = FastDaemon(tmp_path / "daemon", before=before)
     try:
         daemon.start()
         for number in range(3):

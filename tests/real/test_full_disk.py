@@ -11,12 +11,12 @@ from tests.conftest import wait_until
 from tests.real.disk import SmallDisk
 from tests.real.fast_daemon import FastDaemon, Ledger
 from tests.real.fast_worker import noise_of
-from tests.real.programs import needed
+from tests.real.programs import needs_mounting
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    needed("mount", root=True)
+    needs_mounting()
     with SmallDisk(tmp_path / "disk", megabytes=2, inodes=400) as small:
         yield small
 

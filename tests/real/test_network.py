@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.outside import outside, the_file
 from tests.real.fast_daemon import FastDaemon, came_of
-from tests.real.programs import needed
+from tests.real.programs import SFTP_SERVER, needed, skip_if_forbidden
 
-SERVER = "/usr/lib/openssh/sftp-server"
 WRITER = """
 import sys, time
 with open(sys.argv[1], "w") as file:
@@ -28,18 +28,23 @@ def share(folder: Path) -> Iterator[tuple[Path, Path]]:
     there.mkdir()
     here.mkdir()
     ssh = folder / "ssh"
-    ssh.write_text(f"#!/bin/sh\nexec {SERVER}\n")
+    ssh.write_text(f"#!/bin/sh\nexec {the_file(SFTP_SERVER)}\n")
     ssh.chmod(0o755)
-    subprocess.run(["sshfs", "-o", f"ssh_command={ssh}", f"server:{there}", str(here)], check=True)
+    command = ["sshfs", "-o", f"ssh_command={ssh}", f"server:{there}", str(here)]
+    said = folder / "sshfs.txt"  # no pipe: what it starts has the other end for as long as the share is there
+    with said.open("w") as file:
+        mounted = subprocess.run(command, env=outside(LC_ALL="C"), stdin=subprocess.DEVNULL, stderr=file)
+    skip_if_forbidden(said.read_text())
+    assert mounted.returncode == 0, said.read_text()
     try:
         yield there, here
     finally:
-        subprocess.run(["umount", "--lazy", str(here)], check=True)
+        subprocess.run(["umount", "--lazy", str(here)], env=outside(), check=True)
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FastDaemon]:
-    needed("sshfs", root=True)
+    needed("sshfs", SFTP_SERVER, "umount", root=True)
     if not Path("/dev/fuse").exists():
         pytest.skip("this kernel has no FUSE")
     with share(tmp_path) as (_there, here):

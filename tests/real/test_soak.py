@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.programs import needed
+from tests.real.programs import needs_mounting
 from tests.soak import Soak
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_short_life_with_kills_edits_and_full_disks_is_exact(tmp_path: Path) -> None:
-    needed("mount", root=True)
+    needs_mounting()
     Soak(tmp_path, seed=5).run(seconds=12)

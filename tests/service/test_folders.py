@@ -1,6 +1,5 @@
 """Folders that cannot keep the spool's promises are refused at the start, with a sentence that says what to change."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from daemon.service.service import Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
+from tests.real.programs import needs_mounting
 
 MOUNTED = [
     ("mount -t tmpfs none pictures", ["pictures", "another filesystem"]),
@@ -35,14 +35,9 @@ def start(folder: Path, spool: str = "spool") -> None:
     Service(Config.model_validate({"folder": folder, "spool": spool})).start()
 
 
-def may_mount() -> bool:
-    trial = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
-    return os.geteuid() == 0 and subprocess.run(trial, capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not may_mount(), reason="mounting needs root and a kernel that lets it")
 @pytest.mark.parametrize(("mount", "words"), MOUNTED, ids=[mount for mount, _ in MOUNTED])
 def test_a_folder_on_another_filesystem_is_refused_at_the_start(tmp_path: Path, mount: str, words: list[str]) -> None:
+    needs_mounting()
     home = tmp_path / "a home"
     spool = made(home)
     (home / "config.yaml").touch()

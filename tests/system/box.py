@@ -5,7 +5,6 @@ checkout in /opt/source. Needs root, and a kernel that lets root mount and make 
 """
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +12,8 @@ import sys
 import sysconfig
 from pathlib import Path
 from typing import Self
+
+from tests.outside import is_here, outside
 
 BOOT = Path(__file__).with_name("boot.sh")
 CHECKOUT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ class Box:
             notes.settimeout(60)
             self._process = subprocess.Popen(
                 command(self._mounts, *binds(), "--notify-ready=yes", "--boot", "systemd.unit=basic.target"),
-                env={**os.environ, **VARIABLES, "NOTIFY_SOCKET": str(self._notes)},
+                env=outside(**VARIABLES, NOTIFY_SOCKET=str(self._notes)),
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -129,7 +130,7 @@ def why_impossible(folder: Path) -> str | None:
         return "it needs root"
     tried = subprocess.run(
         command(folder, "--as-pid2", "true"),
-        env={**os.environ, **VARIABLES},
+        env=outside(**VARIABLES),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -140,4 +141,4 @@ def why_impossible(folder: Path) -> str | None:
 
 def missing() -> list[str]:
     """Debian's packages of the programs that are not here."""
-    return sorted({package for program, package in PROGRAMS.items() if shutil.which(program) is None})
+    return sorted({package for program, package in PROGRAMS.items() if not is_here(program)})
