@@ -1,6 +1,6 @@
 """The child process that decodes: one request, one answer, and it ends. It may crash; `decoding.py` says so to the person.
 
-    python -m daemon.decoder FILE_DESCRIPTOR ANSWER_DESCRIPTOR REQUEST
+    python -m daemon.pictures.decoder FILE_DESCRIPTOR ANSWER_DESCRIPTOR REQUEST
 
 Limits are set after the libraries are loaded, on top of what they take.
 """

@@ -117,5 +117,5 @@ def test_display_gives_the_names_of_a1111() -> None:
 
 
 def test_the_names_are_known_without_torch() -> None:
-    code = "import sys, daemon.stages.schedulers, daemon.compute, daemon.models; sys.exit('torch' in sys.modules)"
+    code = "import sys, daemon.models.schedulers, daemon.compute.local, daemon.stages; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
