@@ -8,11 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-processors test-editors test-system prove bench format lint types check clean
+.PHONY: help demo test test-pythons test-processors test-editors test-system prove bench format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
-		while IFS='#' read -r target words; do printf '%-14s %s\n' "$$target" "$$words"; done
+		while IFS='#' read -r target words; do printf '%-20s %s\n' "$$target" "$$words"; done
 
 demo: $(VENV)/.installed ## install, then make three pictures with the embedded model
 	@$(BIN)/tiffsd demo $(ARGS)
@@ -22,6 +22,23 @@ test: $(VENV)/.installed-dev ## install with the developers' tools, then run the
 
 test-processors: $(VENV)/.installed-dev ## test that results are exact on the processors that this one can pretend to be
 	@$(BIN)/python -m tests.processors $(PROCESSORS) $(ARGS)
+
+# Each is looked for by name on the PATH, then among pyenv's. One that fails stops no other.
+PYTHONS ?= 3.11 3.12 3.13 3.14
+
+test-pythons: ## run the tests with each Python from 3.11 to 3.14 that is here, each in an environment of its own
+	@failed=false; summary=; \
+	for version in $(PYTHONS); do \
+		outcome="not there"; \
+		for python in "python$$version" "$$HOME"/.pyenv/versions/"$$version".*/bin/python; do \
+			"$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null || continue; \
+			echo "Python $$version:"; \
+			$(MAKE) --no-print-directory test VENV=.venv-$$version PYTHON="$$python" && outcome=passed || { outcome=failed; failed=true; }; \
+			break; \
+		done; \
+		summary="$$summary  Python $$version: $$outcome\n"; \
+	done; \
+	printf "$$summary"; ! $$failed
 
 # Debian's names; --no-install-recommends leaves out half a desktop.
 EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 graphicsmagick libvips-tools openimageio-tools gmic \
@@ -56,7 +73,7 @@ check: PROCESSORS = --short
 check: test test-processors test-system lint types ## everything that CI runs
 
 clean: ## remove what make made: environment, caches, builds, the demo's pictures
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures
 	find tiffsd daemon tests training -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make an environment new again when its list of packages changes, and only then. torch comes first and alone: it is most
