@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
-		while IFS='#' read -r target words; do printf '%-20s %s\n' "$$target" "$$words"; done
+		while IFS='#' read -r target words; do printf '%-22s %s\n' "$$target" "$$words"; done
 
 demo: $(VENV)/.installed ## install, then make three pictures with the embedded model
 	@$(BIN)/tiffsd demo $(ARGS)
