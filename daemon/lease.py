@@ -19,14 +19,15 @@ _REMOTE = ("nfs", "cifs", "smb", "9p", "virtiofs", "vboxsf", "ceph", "glusterfs"
 _SHARED = ("fuse", *_REMOTE)
 
 
-def is_being_written(path: Path) -> bool | None:
+def is_being_written(path: Path, *, folder: int | None = None) -> bool | None:
     """Whether a writer holds the file now; None when the system cannot say.
 
-    Never blocks, never follows a symlink. Raises OSError where the file cannot be opened at all.
+    `path` is a name in the folder of that descriptor, if there is one. Never blocks, never follows a symlink. Raises OSError where
+    the file cannot be opened at all.
     """
     if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
         return None
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         # At once: while the lease is held, a writer's open() waits.
@@ -39,6 +40,11 @@ def is_being_written(path: Path) -> bool | None:
         return None
     finally:
         os.close(fd)
+
+
+def keeps_owners(device: int) -> bool:
+    """Whether the filesystem on a device says who made a file: that of a network, FUSE and DOS say who mounted it."""
+    return not _type_of(device).startswith((*_SHARED, "vfat", "exfat", "msdos", "ntfs"))
 
 
 @lru_cache(maxsize=64)

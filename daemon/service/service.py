@@ -82,7 +82,7 @@ class Service:
             idle_seconds=config.compute.idle_seconds,
             budget_bytes=int(config.compute.memory_gb * 1e9),
         )
-        self.retention = Retention(root, Ops(), limits=lambda: self.config.retention, ids=stated_ids)
+        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=stated_ids)
         self.slots = config.slots
         self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan

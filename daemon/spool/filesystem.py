@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon import lease, names
+from daemon.beneath import Beneath
 
-_AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -23,7 +23,13 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Ops:
-    """Thin wrappers of the calls that the spool makes; all raise OSError as the system does."""
+    """Thin wrappers of the calls that the spool makes; all raise OSError as the system does.
+
+    What lies below the root is reached by `Beneath`, whatever others have put in the way; only the checks at the start look elsewhere.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._beneath = Beneath(root)
 
     def now(self) -> datetime:
         """The time of day, aware, for names and records; never for deciding."""
@@ -42,40 +48,53 @@ class Ops:
 
     def list(self, folder: Path) -> list[str]:
         """The names in a folder, in no order."""
-        return os.listdir(folder)
+        with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
+            return os.listdir(descriptor)
 
     def lstat(self, path: Path) -> os.stat_result:
         """What is at the path itself; symlinks are not followed."""
-        return path.lstat()
+        if path == self._beneath.root or not self._beneath.holds(path):
+            return path.lstat()
+        with self._beneath.place(path) as (name, folder):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def stat(self, path: Path) -> os.stat_result:
-        """What is at the path, or where the symlink at the path leads."""
+        """What is at the path, or where the symlink at the path leads: for the root."""
         return path.stat()
 
     def may_change(self, folder: Path) -> bool:
         """Whether this process may list, enter and change a folder."""
-        return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+        with self._beneath.folder(folder) as descriptor:
+            return os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
 
     def is_being_written(self, path: Path) -> bool | None:
         """Whether a writer holds the file now; None when the system cannot say."""
-        return lease.is_being_written(path)
+        with self._beneath.place(path) as (name, folder):
+            return lease.is_being_written(Path(name), folder=folder)
 
     def read(self, path: Path) -> bytes:
-        """The whole content of one of the spool's own small files."""
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        """The whole content of one of the spool's own small files, or of the system's."""
+        if not self._beneath.holds(path):
+            return path.read_bytes()
+        with os.fdopen(self._beneath.open_plain(path), "rb") as file:
             return file.read()
 
     def mkdir(self, folder: Path) -> None:
         """Make one folder; its parent must be there."""
-        folder.mkdir()
+        if folder == self._beneath.root or not self._beneath.holds(folder):
+            folder.mkdir()
+            return
+        with self._beneath.place(folder) as (name, parent):
+            os.mkdir(name, dir_fd=parent)
 
     def make_private(self, folder: Path) -> None:
         """Let nobody but the daemon's user into a folder."""
-        folder.chmod(0o700)
+        with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
+            os.fchmod(descriptor, 0o700)
 
     def create(self, path: Path) -> BinaryIO:
         """Make a file that must not be there yet, not even as a symlink, open for writing, reading and seeking."""
-        return path.open("x+b")
+        return os.fdopen(self._beneath.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "x+b")
 
     def write(self, file: BinaryIO, content: bytes) -> None:
         """Write all of the content."""
@@ -89,36 +108,37 @@ class Ops:
 
     def fsync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable."""
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
+            os.fsync(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is there: only for names inside the daemon's own folders."""
-        source.rename(target)
+        with self._beneath.place(source) as (old, away), self._beneath.place(target) as (new, into):
+            os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
 
     def rename_noreplace(self, source: Path, target: Path) -> None:
         """Move to a name that is free; FileExistsError when it is taken, and nothing has happened then."""
-        try:
-            _renameat2(source, target)
-        except OSError as error:
-            if error.errno not in {errno.ENOSYS, errno.EINVAL}:
-                raise
-            _rename_if_free(source, target)
+        with self._beneath.place(source) as (old, away), self._beneath.place(target) as (new, into):
+            try:
+                _renameat2(old, away, new, into)
+            except OSError as error:
+                if error.errno not in {errno.ENOSYS, errno.EINVAL}:
+                    raise
+                _rename_if_free(old, away, new, into)
 
     def unlink(self, path: Path) -> None:
         """Remove one name."""
-        path.unlink()
+        with self._beneath.place(path) as (name, folder):
+            os.unlink(name, dir_fd=folder)
 
     def rmdir(self, folder: Path) -> None:
         """Remove an empty folder."""
-        folder.rmdir()
+        with self._beneath.place(folder) as (name, parent):
+            os.rmdir(name, dir_fd=parent)
 
     def lock(self, path: Path) -> int:
         """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. Holds our pid."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        fd = self._beneath.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)
@@ -133,18 +153,21 @@ class Ops:
         os.close(fd)
 
 
-def _renameat2(source: Path, target: Path) -> None:
+def _renameat2(old: str, away: int, new: str, into: int) -> None:
     call = getattr(_LIBC, "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if call(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), _RENAME_NOREPLACE) != 0:
+    if call(away, os.fsencode(old), into, os.fsencode(new), _RENAME_NOREPLACE) != 0:
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), os.fspath(source), None, os.fspath(target))
+        raise OSError(code, os.strerror(code), old, None, new)
 
 
-def _rename_if_free(source: Path, target: Path) -> None:
+def _rename_if_free(old: str, away: int, new: str, into: int) -> None:
     # Network filesystems without the flag: a moment between the look and the move remains, a link + unlink would be worse
     # (after a crash between the two nobody can tell whether the result was published).
-    if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fspath(source), None, os.fspath(target))
-    source.rename(target)
+    try:
+        os.stat(new, dir_fd=into, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
+        return
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old, None, new)

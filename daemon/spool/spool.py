@@ -55,7 +55,7 @@ class Spool:
         self.root = root
         self.max_attempts = max_attempts
         self._folders = dict(folders)
-        self._ops = ops or Ops()
+        self._ops = ops or Ops(root)
         self._endings = Endings(root, self._ops)
         self._work = root / ".work"
         self._lock: int | None = None

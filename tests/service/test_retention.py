@@ -33,7 +33,7 @@ def root(tmp_path: Path) -> Path:
 
 def retention(root: Path, ops: Ops | None = None, **limits: Shelf) -> Retention:
     kept = Limits(**(FOR_EVER | limits))
-    return Retention(root, ops or Ops(), limits=lambda: kept, ids=stated_ids)
+    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=stated_ids)
 
 
 def aged(path: Path, days: float, content: bytes = b"x") -> Path:
@@ -102,7 +102,7 @@ def test_a_failed_job_that_somebody_is_putting_right_stays(root: Path) -> None:
             return st
 
     folder = failed(root, "cat.0a1b2c3d", days=200)
-    retention(root, Person(), failed=Shelf(days=180)).sweep(NOW)
+    retention(root, Person(root), failed=Shelf(days=180)).sweep(NOW)
     assert (folder / "cat.txt").exists()
 
 
@@ -190,7 +190,7 @@ def test_what_somebody_else_deletes_first_is_no_complaint(root: Path) -> None:
             super().unlink(path)
 
     paths = [aged(root / "previews/a.png", 50), aged(root / "previews/b.png", 40)]
-    sweeping = retention(root, Person(), previews=Shelf(days=30))
+    sweeping = retention(root, Person(root), previews=Shelf(days=30))
     sweeping.sweep(NOW)
     assert not any(path.exists() for path in paths)
     assert sweeping.complaints() == ()
@@ -208,7 +208,7 @@ def test_an_artifact_that_moves_back_during_the_look_still_keeps_its_original(ro
     original = aged(root / ".keep/cat.0a1b2c3d.tiff", 100)
     waiting = root / "inbox/2-diffuse/cat.0a1b2c3d.tiff"
     waiting.touch()
-    retention(root, Person(), originals=Shelf(days=90)).sweep(NOW)
+    retention(root, Person(root), originals=Shelf(days=90)).sweep(NOW)
     assert original.exists()
 
 
@@ -245,7 +245,7 @@ def test_what_cannot_be_deleted_is_complained_of_once_and_stops_nothing_else(roo
             super().unlink(path)
 
     stays, goes = aged(root / "previews/a.png", 50), aged(root / "previews/b.png", 40)
-    sweeping = retention(root, ReadOnly(), previews=Shelf(days=30))
+    sweeping = retention(root, ReadOnly(root), previews=Shelf(days=30))
     for _ in range(3):
         sweeping.sweep(NOW)
     assert (stays.exists(), goes.exists()) == (True, False)

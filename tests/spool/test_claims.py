@@ -126,7 +126,7 @@ def test_an_attempt_counts_when_the_whole_machine_went_down_with_it(root: Path) 
             return "the boot before"
 
     drop(root, "cat.tiff")
-    spool = Spool(root, FOLDERS, ops=OtherBoot())
+    spool = Spool(root, FOLDERS, ops=OtherBoot(root))
     claim = claim_one(spool)
     spool.begin_attempt(claim)
     spool.entrust(claim)
@@ -180,7 +180,7 @@ def test_give_back_works_on_a_full_disk(root: Path) -> None:
 
     drop(root, "cat.tiff")
     claim = claim_one(Spool(root, FOLDERS))
-    Spool(root, FOLDERS, ops=Full()).give_back(claim)
+    Spool(root, FOLDERS, ops=Full(root)).give_back(claim)
     assert (root / "inbox/2-diffuse/cat.tiff").exists()
 
 
@@ -191,6 +191,6 @@ def test_claim_on_a_full_disk_leaves_the_inbox_alone(root: Path) -> None:
 
     path = drop(root, "cat.tiff")
     with pytest.raises(OSError, match="No space left"):
-        claim_one(Spool(root, FOLDERS, ops=Full()))
+        claim_one(Spool(root, FOLDERS, ops=Full(root)))
     assert path.exists()
     assert not list((root / ".work").iterdir())

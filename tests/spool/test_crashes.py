@@ -56,7 +56,8 @@ class Crash(BaseException):
 class Mortal(Ops):
     """The real system, until call `end`; what was told to the kernel before that stays."""
 
-    def __init__(self, end: int) -> None:
+    def __init__(self, root: Path, end: int) -> None:
+        super().__init__(root)
         self.calls = 0
         self._end = end
 
@@ -89,7 +90,7 @@ def test_a_crash_at_every_call_on_a_real_disk_ends_well(name: str, worlds: Path)
         root = _world(story, worlds / str(end))
         crashed = _crashes(story, root, end=end)
         check_always(story, _found(root))
-        live(story, Mortal(10**6), root, way=story.last)
+        live(story, Mortal(root, 10**6), root, way=story.last)
         check_end(story, _found(root))
     assert end > 90
 
@@ -104,7 +105,7 @@ def _world(story: Story, root: Path) -> Path:
 
 def _crashes(story: Story, root: Path, *, end: int) -> bool:
     try:
-        live(story, Mortal(end), root, way=story.ways[0])
+        live(story, Mortal(root, end), root, way=story.ways[0])
     except Crash:
         return True
     return False

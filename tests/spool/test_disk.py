@@ -16,7 +16,7 @@ OPERATIONS = ("mkdir", "create", "rename", "rename_noreplace", "unlink", "rmdir"
 @pytest.mark.parametrize("seed", range(20))
 def test_the_disk_in_memory_answers_as_the_kernel_does(seed: int, worlds: Path) -> None:
     draw = random.Random(seed)
-    disk, real = Disk(), Ops()
+    disk, real = Disk(), Ops(worlds)
     for _ in range(200):
         operation = draw.choice(OPERATIONS)
         places = draw.choices(PLACES, k=2 if operation.startswith("rename") else 1)

@@ -56,7 +56,7 @@ def test_no_descriptor_is_left_open_by_an_error(root: Path) -> None:
             if self.left < 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
-    ops = Dying()
+    ops = Dying(root)
     spool = Spool(root, FOLDERS, ops=ops, max_attempts=99)
     descriptors = len(os.listdir("/proc/self/fd"))
     drop(root, "cat.tiff")
@@ -85,7 +85,7 @@ def test_what_a_full_disk_interrupts_goes_on_when_there_is_room(
     decide: Callable[[Spool, Claim], None], place: str, root: Path
 ) -> None:
     drop(root, "cat.tiff", b"latents")
-    ops = FullDisk()
+    ops = FullDisk(root)
     spool = Spool(root, FOLDERS, ops=ops)
     ops.well = True
     claim = claim_one(spool)
@@ -105,7 +105,7 @@ def test_what_a_full_disk_interrupts_goes_on_when_there_is_room(
 
 def test_a_failure_that_could_not_be_told_on_a_full_disk_is_told_later(root: Path) -> None:
     drop(root, "cat.tiff")
-    ops = FullDisk()
+    ops = FullDisk(root)
     claim = claim_one(Spool(root, FOLDERS))
     spool = Spool(root, FOLDERS, ops=ops)
     with pytest.raises(OSError, match="No space left"):
@@ -129,7 +129,7 @@ def test_a_job_that_could_not_be_given_back_goes_back_later_and_its_attempt_does
     drop(root, "cat.tiff")
     claim = claim_one(Spool(root, FOLDERS))
     Spool(root, FOLDERS).begin_attempt(claim)
-    ops = ReadOnly()
+    ops = ReadOnly(root)
     spool = Spool(root, FOLDERS, ops=ops, max_attempts=1)
     with pytest.raises(OSError, match="Read-only"):
         spool.give_back(claim)

@@ -63,7 +63,7 @@ def test_a_folder_of_another_user_is_named_with_the_way_out(root: Path) -> None:
     with pytest.raises(
         SpoolError, match=r"\.work cannot be made or used \(Operation not permitted\); give it to the daemon's user"
     ):
-        Spool(root, FOLDERS, ops=OfRoot()).create()
+        Spool(root, FOLDERS, ops=OfRoot(root)).create()
 
 
 def _written(path: Path) -> Path:
@@ -72,12 +72,12 @@ def _written(path: Path) -> Path:
 
 
 def test_rename_without_replace_also_without_the_system_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsupported(source: Path, target: Path) -> None:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), source, None, target)
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
     monkeypatch.setattr("daemon.spool.filesystem._renameat2", unsupported)
     _written(tmp_path / "a")
-    Ops().rename_noreplace(tmp_path / "a", tmp_path / "b")
+    Ops(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")
     _written(tmp_path / "a")
     with pytest.raises(FileExistsError):
-        Ops().rename_noreplace(tmp_path / "a", tmp_path / "b")
+        Ops(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")

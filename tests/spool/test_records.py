@@ -32,11 +32,11 @@ def test_a_record_that_is_not_what_was_written_is_never_believed(root: Path, spo
     damaged, _other = _job_with_a_neighbour(root, spool)
     path = root / ".work" / damaged.job / records.CLAIM
     whole = path.read_bytes()
-    believed = records.read_claim(Ops(), path.parent)
+    believed = records.read_claim(Ops(root), path.parent)
     for content in _variants(whole):
         path.write_bytes(content)
         try:
-            assert records.read_claim(Ops(), path.parent) == believed  # a bit of the layout, such as a space, says nothing
+            assert records.read_claim(Ops(root), path.parent) == believed  # a bit of the layout, such as a space, says nothing
         except records.Unreadable:
             continue
 

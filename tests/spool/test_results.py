@@ -120,7 +120,7 @@ def test_nobody_claims_an_output_before_all_are_durable(root: Path) -> None:
                 may_go_on.wait(10)
             super().fsync_folder(folder)
 
-    slow = Spool(root, FOLDERS, ops=Slow())
+    slow = Spool(root, FOLDERS, ops=Slow(root))
     producer = threading.Thread(target=complete, args=(slow, claim_one(slow)))
     producer.start()
     assert published.wait(10)

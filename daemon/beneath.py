@@ -1,0 +1,93 @@
+"""Folders below a root in which others may write, reached without following what they have put there.
+
+Whoever may write in a folder may rename what lies in it, and put a link in its place between any two calls of ours. So a folder below
+the root is not named by a path, but walked to from the root, one component after the other: none may be a link, none may lie on another
+device. What is done there is done by the descriptor that the walk ends with. The root itself is the administrator's: it may be a
+link, and so may the folders above it.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from daemon.lease import keeps_owners
+
+# What is the daemon's alone, at the top of a spool: nobody else may have made it, or may write in it.
+PRIVATE = frozenset({".work", ".keep", ".trash"})
+FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Beneath:
+    """The folders and files below a root. All methods raise OSError; a path with `..` in it, or not below the root, ValueError."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._resolved = root.resolve()
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is the root, or below it."""
+        return path.is_relative_to(self.root)
+
+    @contextmanager
+    def folder(self, path: Path, flags: int = os.O_PATH) -> Iterator[int]:
+        """A descriptor of a folder, opened with O_PATH, or with O_RDONLY to list and sync it.
+
+        NotADirectoryError where a component is a link or a file, PermissionError where one that is the daemon's own is somebody
+        else's, OSError of EXDEV where one is a mount.
+        """
+        parts = path.relative_to(self.root).parts
+        if ".." in parts:
+            raise ValueError(f"{path} leads out of {self.root}")
+        reached = os.open(self._resolved, FOLDER | (os.O_PATH if parts else flags))
+        try:
+            root = os.fstat(reached)
+            for depth, part in enumerate(parts):
+                last = depth == len(parts) - 1
+                above, reached = reached, _stepped(reached, part, flags if last else os.O_PATH, path)
+                os.close(above)
+                _check(reached, root, path, private=depth == 0 and part in PRIVATE)
+            yield reached
+        finally:
+            os.close(reached)
+
+    @contextmanager
+    def place(self, path: Path) -> Iterator[tuple[str, int]]:
+        """The last name of a path, and a descriptor of the folder that it lies in."""
+        with self.folder(path.parent) as descriptor:
+            yield path.name, descriptor
+
+    def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
+        """A descriptor of a file, by flags such as O_WRONLY | O_CREAT | O_EXCL; a link at its place is not followed."""
+        with self.place(path) as (name, folder):
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
+
+    def open_plain(self, path: Path) -> int:
+        """A descriptor to read a regular file; OSError where it is none: neither a link nor a FIFO is opened, nothing is waited for."""
+        descriptor = self.open(path, os.O_RDONLY)
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISREG(mode):
+            return descriptor
+        os.close(descriptor)
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(code, "not a regular file", os.fspath(path))
+
+
+def _stepped(above: int, part: str, flags: int, path: Path) -> int:
+    try:
+        return os.open(part, FOLDER | os.O_NOFOLLOW | flags, dir_fd=above)
+    except OSError as error:
+        # A link, by O_NOFOLLOW, is ELOOP or ENOTDIR, as the other flags have it.
+        code = errno.ENOTDIR if error.errno == errno.ELOOP else error.errno
+        raise OSError(code, os.strerror(code or 0), os.fspath(path)) from error
+
+
+def _check(reached: int, root: os.stat_result, path: Path, *, private: bool) -> None:
+    found = os.fstat(reached)
+    if found.st_dev != root.st_dev:
+        raise OSError(errno.EXDEV, "a folder on the way is a mount of its own", os.fspath(path))
+    if private and keeps_owners(found.st_dev):
+        if found.st_uid not in (os.geteuid(), root.st_uid) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))

@@ -1,0 +1,152 @@
+"""What a member of the group may put in the way of the daemon: links and folders of hers in place of its own. Nothing outside the
+spool is read, written, moved or deleted, no file is lost, and it goes on when she has put it back."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from daemon.beneath import Beneath
+from daemon.spool.filesystem import Ops
+from daemon.spool.spool import Claim, Spool
+from tests.spool.real import claim_one, drop, publications
+from tests.spool.stories import FOLDERS
+
+SECRET = b"a secret"
+
+
+@pytest.fixture
+def outside(root: Path) -> Iterator[Path]:
+    """A folder that only the daemon's user may read, on the same disk, and what must be the same afterwards."""
+    with TemporaryDirectory(dir=root.parent) as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        for place in (folder / "secret", folder / "in" / "cat.tiff", folder / "claim.json"):
+            place.write_bytes(SECRET)
+        yield folder
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def with_a_link_at(place: Path, target: Path) -> Path:
+    """What she did: moved a folder aside, and put a link in its place; where the folder is now."""
+    aside = place.with_name(f"{place.name}-aside")
+    place.rename(aside)
+    place.symlink_to(target, target_is_directory=True)
+    return aside
+
+
+def attempted(spool: Spool, claim: Claim) -> None:
+    spool.begin_attempt(claim)
+    with spool.create_output(claim, "latents.tiff") as file:
+        file.write(b"output")
+    spool.commit(claim, publications("latents.tiff"))
+
+
+def finished(spool: Spool, claim: Claim) -> None:
+    attempted(spool, claim)
+    spool.finish(claim)
+
+
+def failed(spool: Spool, claim: Claim) -> None:
+    spool.begin_attempt(claim)
+    spool.fail(claim, "cat.tiff is all cat; draw a dog.", {})
+
+
+WAYS: dict[str, tuple[str, Callable[[Spool, Claim], object]]] = {
+    "the inbox of the next stage": ("inbox/3-decode", finished),
+    "all inboxes": ("inbox", finished),
+    "the folder of used files": ("done", finished),
+    "the folder of failed jobs": ("failed/2-diffuse", failed),
+    "the inbox that a job is given back to": ("inbox/2-diffuse", lambda spool, claim: spool.give_back(claim)),
+    "the daemon's own folder": (".work", finished),
+    "the daemon's trash": (".trash", finished),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_link_in_place_of_a_folder_is_not_followed_and_the_job_ends_well_without_it(
+    way: str, root: Path, spool: Spool, outside: Path
+) -> None:
+    place, end = WAYS[way]
+    before = everything(outside)
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    aside = with_a_link_at(root / place, outside)
+    with pytest.raises(OSError, match="Not a directory"):
+        end(spool, claim)
+    assert everything(outside) == before
+
+    (root / place).unlink()
+    aside.rename(root / place)
+    for again in spool.recover().claims:
+        finished(spool, again)
+    assert everything(outside) == before
+    found = everything(root)
+    assert [path for path in found if path.endswith("cat.tiff")], "the file is lost"
+    assert not os.listdir(root / ".work")
+
+
+def test_a_link_in_place_of_a_jobs_files_makes_no_prompt_of_what_it_leads_to(root: Path, spool: Spool, outside: Path) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    before = everything(outside)
+    with_a_link_at(root / ".work" / claim.job / "in", outside / "in")
+    spool.begin_attempt(claim)
+    with pytest.raises(OSError, match="Not a directory"):
+        spool.settled(claim)
+    assert everything(outside) == before
+
+
+def test_a_link_among_the_jobs_is_no_job_and_nothing_that_it_leads_to_is_deleted(root: Path, spool: Spool, outside: Path) -> None:
+    before = everything(outside)
+    (root / ".work" / "zzz").symlink_to(outside, target_is_directory=True)
+    (root / ".trash" / "zzz").symlink_to(outside, target_is_directory=True)
+    recovery = spool.recover()
+    assert (recovery.claims, everything(outside)) == ([], before)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+def test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    (root / ".work").rename(root / "x")
+    (root / ".work").mkdir()
+    os.chown(root / ".work", 12345, 12345)
+    with pytest.raises(PermissionError, match="somebody else's"):
+        claim_one(spool)
+    os.chown(root / ".work", os.geteuid(), -1)
+    (root / ".work").chmod(0o2777)
+    with pytest.raises(PermissionError, match="somebody else's"):
+        claim_one(spool)
+    assert (root / "inbox" / FOLDERS["diffuse"] / "cat.tiff").exists()
+
+
+def test_what_blocks_or_leads_elsewhere_is_not_opened(root: Path, outside: Path) -> None:
+    beneath = Beneath(root)
+    os.mkfifo(root / "embeddings" / "fifo")
+    (root / "embeddings" / "link").symlink_to(outside / "secret")
+    for name in ("fifo", "link"):
+        with pytest.raises(OSError):  # noqa: PT011 - each its own
+            beneath.open_plain(root / "embeddings" / name)
+    with pytest.raises(ValueError, match="leads out of"):
+        beneath.open_plain(root / "embeddings" / ".." / "x")
+    with pytest.raises(ValueError, match="subpath"):
+        beneath.open_plain(outside / "secret")
+
+
+def test_the_root_may_be_a_link_which_is_the_administrators(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "spool").symlink_to(root, target_is_directory=True)
+    linked = Ops(tmp_path / "spool")
+    assert sorted(linked.list(tmp_path / "spool" / "inbox")) == sorted(FOLDERS.values())
+
+
+def test_no_descriptor_stays_open(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    before = len(os.listdir("/proc/self/fd"))
+    finished(spool, claim)
+    assert len(os.listdir("/proc/self/fd")) == before
