@@ -1,19 +1,20 @@
 """Folders below a root in which others may write, reached without following what they have put there.
 
-Whoever may write in a folder may rename what lies in it, and put a link in its place between any two calls of ours. So a folder below
-the root is not named by a path, but walked to from the root, one component after the other: none may be a link, none may lie on another
-device. What is done there is done by the descriptor that the walk ends with. The root itself is the administrator's: it may be a
-link, and so may the folders above it.
+Whoever may write in a folder may rename what lies in it, and put a link in its place between any two calls of ours. So a folder
+below the root is not named by a path, but walked to from the root, one component after the other: none may be a link, none may lie
+on another device. What is done there is done by the descriptor that the walk ends with. The root itself is the administrator's: it
+may be a link, and so may the folders above it.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from daemon.lease import keeps_owners
+from daemon.names import fitted
 
 # What is the daemon's alone, at the top of a spool: nobody else may have made it, or may write in it.
 PRIVATE = frozenset({".work", ".keep", ".trash"})
@@ -65,7 +66,7 @@ class Beneath:
             return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
 
     def open_plain(self, path: Path) -> int:
-        """A descriptor to read a regular file; OSError where it is none: neither a link nor a FIFO is opened, nothing is waited for."""
+        """A descriptor to read a regular file; OSError where it is none. Neither a link nor a FIFO is opened or waited for."""
         descriptor = self.open(path, os.O_RDONLY)
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISREG(mode):
@@ -73,6 +74,70 @@ class Beneath:
         os.close(descriptor)
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise OSError(code, "not a regular file", os.fspath(path))
+
+    @contextmanager
+    def pinned(self, path: Path) -> Iterator[Path]:
+        """A regular file, opened once: the path that is given leads to this very file as long as the block lasts, whatever becomes
+        of its name."""
+        descriptor = self.open_plain(path)
+        try:
+            yield Path(f"/proc/self/fd/{descriptor}")
+        finally:
+            os.close(descriptor)
+
+    def names(self, folder: Path) -> list[str]:
+        """What lies in a folder, in no order."""
+        with self.folder(folder, os.O_RDONLY) as descriptor:
+            return os.listdir(descriptor)
+
+    def lexists(self, path: Path) -> bool:
+        """Whether anything is at a path, be it a link; False where its folder cannot be reached."""
+        try:
+            with self.place(path) as (name, folder):
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
+
+    def is_gone(self, path: Path) -> bool:
+        """Whether nothing is at a path, or its folder is gone too; False where that cannot be told."""
+        try:
+            with self.place(path) as (name, folder):
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
+        return False
+
+    def make_folder(self, path: Path) -> None:
+        """Make a folder where there is none."""
+        with self.place(path) as (name, folder), suppress(FileExistsError):
+            os.mkdir(name, dir_fd=folder)
+
+    def touch(self, path: Path) -> None:
+        """Make an empty file where nothing is; what is there stays as it is."""
+        with suppress(FileExistsError):
+            os.close(self.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+
+    def unlink(self, path: Path) -> None:
+        """Take one name away."""
+        with self.place(path) as (name, folder):
+            os.unlink(name, dir_fd=folder)
+
+    def replace(self, path: Path, data: bytes) -> None:
+        """Write a small file that may be lost with the machine, whole or not at all."""
+        with self.place(path) as (name, folder):
+            part = fitted(f".{name}", ".part")
+            with suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=folder)  # of a crash
+            made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+            try:
+                with os.fdopen(made, "wb") as file:
+                    file.write(data)
+                os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(part, dir_fd=folder)
+                raise
 
 
 def _stepped(above: int, part: str, flags: int, path: Path) -> int:
@@ -88,6 +153,6 @@ def _check(reached: int, root: os.stat_result, path: Path, *, private: bool) -> 
     found = os.fstat(reached)
     if found.st_dev != root.st_dev:
         raise OSError(errno.EXDEV, "a folder on the way is a mount of its own", os.fspath(path))
-    if private and keeps_owners(found.st_dev):
-        if found.st_uid not in (os.geteuid(), root.st_uid) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))
+    shared = found.st_uid not in (os.geteuid(), root.st_uid) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if private and shared and keeps_owners(found.st_dev):
+        raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))

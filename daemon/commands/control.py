@@ -1,11 +1,13 @@
 """Commands that do what people can do by hand: files moved between folders, and the signs PAUSE and HOLD put and taken away."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
 import click
 
+from daemon.beneath import Beneath
 from daemon.commands import PATH, config_option, spool_at, spool_root
 from daemon.errors import DaemonError
 from daemon.jobs.running import read_running
@@ -25,7 +27,7 @@ def hold(names: tuple[str, ...], config: Path | None) -> None:
     spool = spool_at(spool_root(config))
     for name in names:
         if name in STAGES:
-            _put_sign(spool.hold(name), "HOLD")
+            _put_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
             click.echo(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
         else:
             click.echo(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / 'inbox'))}")
@@ -44,7 +46,7 @@ def release(names: tuple[str, ...], config: Path | None) -> None:
     spool = spool_at(spool_root(config))
     for name in names:
         if name in STAGES:
-            _take_sign(spool.hold(name), "HOLD")
+            _take_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
             click.echo(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits")
         else:
             click.echo(f"released to {spool.release_hold(_located(Path(name), spool.root / 'hold'))}")
@@ -105,29 +107,30 @@ def cancel(names: tuple[str, ...], config: Path | None) -> None:
     root = spool_root(config)
     for name in names:
         path = root / "running" / f"{name.removesuffix('.txt')}.txt"
-        if path.parent != root / "running" or not path.is_file():
+        if path.parent != root / "running" or not Beneath(root).lexists(path):
             running = ", ".join(job.name for job in read_running(root)) or "none"
             raise DaemonError(f"{name} is not running; running are: {running}")
-        path.unlink()
+        Beneath(root).unlink(path)
         click.echo(f"cancelled: {name}")
 
 
-def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Path, str], None], now: str) -> None:
+def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Beneath, Path], None], now: str) -> None:
     spool = spool_at(spool_root(config))
     for name in stages or STAGES:
         if name not in STAGES:
             raise DaemonError(f"{name} is not a stage; stages are: {', '.join(STAGES)}")
-        sign(spool.inbox(name), "PAUSE")
+        sign(Beneath(spool.root), spool.inbox(name) / "PAUSE")
         click.echo(f"{name}: {now}")
 
 
-def _put_sign(folder: Path, sign: str) -> None:
-    (folder / sign).touch()
+def _put_sign(beneath: Beneath, sign: Path) -> None:
+    beneath.touch(sign)
 
 
-def _take_sign(folder: Path, sign: str) -> None:
-    for name in (sign, f"{sign}.txt"):
-        (folder / name).unlink(missing_ok=True)
+def _take_sign(beneath: Beneath, sign: Path) -> None:
+    for path in (sign, sign.with_suffix(".txt")):
+        with suppress(FileNotFoundError):
+            beneath.unlink(path)
 
 
 def _located(path: Path, under: Path) -> Path:

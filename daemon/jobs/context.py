@@ -50,8 +50,8 @@ class Rooms:
 
         Raises InputError where a member is no file: it may have been replaced between the scan and the claim.
         """
-        for role, path in claim.members.items():
-            if not stat.S_ISREG(mode := path.lstat().st_mode):
+        for role, mode in self.spool.modes(claim).items():
+            if not stat.S_ISREG(mode):
                 kind = f"{shown(claim.names[role])} is {kind_of(mode)}, and only files can be used"
                 raise InputError(f"{kind}; copy the file itself into the inbox")
         until = 0.0

@@ -11,7 +11,6 @@ import queue
 import selectors
 import shutil
 import signal
-import stat
 import subprocess
 import tempfile
 import threading
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from daemon.beneath import Beneath
 from daemon.names import base_of, shown
 from daemon.settings.config import Hooks as Options
 
@@ -88,7 +88,7 @@ class Hooks:
         command = self.options().command(event.kind)
         if command is None:
             return
-        waiting = _Waiting(event, command, _opened(event.place))
+        waiting = _Waiting(event, command, self._opened(event.place))
         try:
             self._queue.put_nowait(waiting)
         except queue.Full:
@@ -98,6 +98,13 @@ class Hooks:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="hooks", daemon=True)
                 self._thread.start()
+
+    def _opened(self, place: Path) -> BinaryIO | None:
+        """The file itself, for reading; None where it is gone, or is no file."""
+        try:
+            return os.fdopen(Beneath(self.root).open_plain(place), "rb")
+        except OSError:
+            return None
 
     def busy(self) -> bool:
         """Whether a hook runs or waits."""
@@ -208,18 +215,6 @@ class Hooks:
 
 def _inherited() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
-
-
-def _opened(place: Path) -> BinaryIO | None:
-    """The file itself, for reading; None where it is gone, or is no file."""
-    try:
-        descriptor = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return os.fdopen(descriptor, "rb")
-    os.close(descriptor)
-    return None
 
 
 def _private_copy(waiting: _Waiting, folder: Path) -> Path | None:

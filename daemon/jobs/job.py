@@ -77,7 +77,8 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
 def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
     started = time.monotonic()
     rooms.await_settled(claim, running)
-    request = read_request(claim.stage, Files(claim.members, claim.names), rooms.shelves)
+    with rooms.spool.opened(claim) as members:
+        request = read_request(claim.stage, Files(members, claim.names), rooms.shelves)
     rooms.spool.entrust(claim)
     tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
     rooms.spool.take_back(claim)

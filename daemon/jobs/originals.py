@@ -4,8 +4,6 @@ The original is found by the artifact's id; without one by the stem, where exact
 its canvas agrees.
 """
 
-import filecmp
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.names import id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
 from tiffsd.canvas import canvas_tensor
@@ -20,6 +19,7 @@ from tiffsd.edit import EMBEDDING_TENSORS, WORDS
 
 # As many namesakes are compared pixel by pixel; more of them tell that the stem names nothing.
 MOST_NAMESAKES = 64
+CHUNK_BYTES = 1 << 16
 NO_ORIGINAL = "no original of it is kept"
 AMBIGUOUS = "its name does not tell which of the kept originals it is"
 
@@ -32,7 +32,7 @@ def compared(artifact: tiffsd.Artifact, path: Path, *, name: str, keep: Path) ->
     identity = tiffsd.find_id(path, name)
     kept = _of_id(keep, stem_of(name), identity) if identity else None
     if kept:
-        return tiffsd.repair(artifact, read_artifact(kept, name=kept.name), name=name)
+        return tiffsd.repair(artifact, _read_kept(kept), name=name)
     return _repaired_by_stem(artifact, name, keep) if artifact.canvas else _completed_by_parent(artifact, name, keep)
 
 
@@ -42,17 +42,17 @@ def _is_whole(artifact: tiffsd.Artifact) -> bool:
 
 
 def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
-    usual = keep / output_name(stem, identity, ".tiff")
-    if usual.is_file():
+    beneath, usual = Beneath(keep.parent), keep / output_name(stem, identity, ".tiff")
+    if beneath.lexists(usual):
         return usual
-    return next((keep / kept for kept in os.listdir(keep) if id_of(kept) == identity), None)
+    return next((keep / kept for kept in beneath.names(keep) if id_of(kept) == identity), None)
 
 
 def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> tiffsd.Artifact:
     """A program that writes TIFFSD itself leaves no painted pixels: only the kept original shows what it changed."""
     if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or _same(path, kept):
         return artifact
-    latents, original = artifact.tensors["latents"], read_artifact(kept, name=kept.name).tensors["latents"]
+    latents, original = artifact.tensors["latents"], _read_kept(kept).tensors["latents"]
     changed = latents.size if latents.shape != original.shape else int(np.count_nonzero(latents != original))
     if not changed:
         return artifact
@@ -63,7 +63,21 @@ def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> ti
 
 def _same(path: Path, kept: Path) -> bool:
     """Whether two files have the same exact tensors; most files are their original to the byte, which is found out sooner."""
-    return filecmp.cmp(path, kept, shallow=False) or tiffsd.same_tensors(path, kept)
+    with Beneath(kept.parent.parent).pinned(kept) as original:
+        return _same_bytes(path, original) or tiffsd.same_tensors(path, original)
+
+
+def _same_bytes(path: Path, other: Path) -> bool:
+    with path.open("rb") as one, other.open("rb") as two:
+        while chunk := one.read(CHUNK_BYTES):
+            if chunk != two.read(CHUNK_BYTES):
+                return False
+        return not two.read(1)
+
+
+def _read_kept(path: Path, *, expect: tiffsd.Kind | None = None) -> tiffsd.Artifact:
+    with Beneath(path.parent.parent).pinned(path) as file:
+        return read_artifact(file, expect=expect, name=path.name)
 
 
 def _completed_by_parent(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffsd.Artifact:
@@ -75,7 +89,7 @@ def _completed_by_parent(artifact: tiffsd.Artifact, name: str, keep: Path) -> ti
     if header.parent is None or any(entry.get("stage") != "edit" for entry in header.history):
         return artifact
     kept = _of_id(keep, stem_of(name), header.parent)
-    original = read_artifact(kept, name=kept.name) if kept else None
+    original = _read_kept(kept) if kept else None
     return _completed(artifact, original) if original and original.header.kind is header.kind else artifact
 
 
@@ -102,10 +116,10 @@ def _repaired_by_stem(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffs
 
 
 def _agreeing_namesakes(artifact: tiffsd.Artifact, name: str, keep: Path) -> Iterator[tiffsd.Artifact]:
-    namesakes = [kept for kept in os.listdir(keep) if stem_of(kept) == stem_of(name)]
+    namesakes = [kept for kept in Beneath(keep.parent).names(keep) if stem_of(kept) == stem_of(name)]
     for kept in namesakes if len(namesakes) <= MOST_NAMESAKES else []:
         try:
-            repaired = tiffsd.repair(artifact, read_artifact(keep / kept, expect=artifact.header.kind), name=name)
+            repaired = tiffsd.repair(artifact, _read_kept(keep / kept, expect=artifact.header.kind), name=name)
         except tiffsd.TiffsdError:
             continue  # another kind or size
         canvas = canvas_tensor(repaired.tensors, repaired.header.kind)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.names import new_id, output_name, shown, stem_of
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
     path = root / FOLDER / output_name(stem, artifact.header.id, ".png")
-    _write(path, artifact)
+    Beneath(root).replace(path, _png(artifact))
     return path
 
 
@@ -58,7 +59,7 @@ class LivePreview:
     """How the picture of a running job would be by now, in previews/STEM.ID.png as long as it runs."""
 
     def __init__(self, root: Path, name: str, tensors: Mapping[str, NDArray[Any]], *, model: str) -> None:
-        self._path, self._model = root / FOLDER / f"{name}.png", model
+        self._beneath, self._path, self._model = Beneath(root), root / FOLDER / f"{name}.png", model
         self._beside = {key: tensor for key, tensor in tensors.items() if key.endswith("prompt_embeds")}
         self._shown = False
 
@@ -73,7 +74,7 @@ class LivePreview:
             recipe={"model": self._model},
         )
         try:
-            _write(self._path, tiffsd.Artifact(header, {"latents": latents, **self._beside}))
+            self._beneath.replace(self._path, _png(tiffsd.Artifact(header, {"latents": latents, **self._beside})))
             self._shown = True
         except (OSError, ValueError) as error:
             log.warning("no preview of %s: %s", shown(self._path.stem), error)
@@ -82,17 +83,17 @@ class LivePreview:
         """Take it away again."""
         if self._shown:
             with suppress(OSError):
-                self._path.unlink()
+                self._beneath.unlink(self._path)
 
 
 def write_index(root: Path) -> None:
     """Write `index.html` over the newest previews, newest first."""
-    folder = root / FOLDER
-    with os.scandir(folder) as entries:
+    beneath = Beneath(root)
+    with beneath.folder(root / FOLDER, os.O_RDONLY) as folder, os.scandir(folder) as entries:
         found = sorted(((entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".png")), reverse=True)
     figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
     page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
-    _replace(folder / "index.html", page.encode("utf-8", "replace"))
+    beneath.replace(root / FOLDER / "index.html", page.encode("utf-8", "replace"))
 
 
 PAGE = """<!doctype html>
@@ -109,13 +110,7 @@ def _figure(name: str) -> str:
     return f'<figure><img src="{quote(os.fsencode(name))}" alt=""><figcaption>{html.escape(shown(name))}</figcaption></figure>'
 
 
-def _write(path: Path, artifact: tiffsd.Artifact) -> None:
+def _png(artifact: tiffsd.Artifact) -> bytes:
     png = io.BytesIO()
     preview_image(artifact).save(png, format="PNG", compress_level=FASTEST)
-    _replace(path, png.getvalue())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{new_id()}.part")
-    part.write_bytes(data)
-    part.replace(path)
+    return png.getvalue()

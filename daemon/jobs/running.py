@@ -6,8 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.beneath import Beneath
 from daemon.names import shown
-from daemon.plain_files import opened
 
 FOLDER = "running"
 HEAD_BYTES = 4096
@@ -18,33 +18,41 @@ class RunningFile:
 
     def __init__(self, root: Path, stage: str, *, name: str) -> None:
         self.path = root / FOLDER / name
-        self._stage = stage
+        self._beneath, self._stage = Beneath(root), stage
+        self._descriptor: int | None = None
 
     def start(self) -> None:
         """Write the file, in a folder that a person may have deleted. Raises OSError: a job without its file is cancelled."""
-        self.path.parent.mkdir(exist_ok=True)
-        self._write("waiting for the worker", os.O_CREAT)
+        self._beneath.make_folder(self.path.parent)
+        with suppress(FileNotFoundError):
+            self._beneath.unlink(self.path)  # of a job of this name that a crash ended
+        self._descriptor = self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        self._write("waiting for the worker")
 
     def update(self, step: int, steps: int) -> None:
         """Tell how far the job is, where that can be done; a file that a person deleted stays deleted."""
         with suppress(OSError):
-            self._write(f"step {step} of {steps}", 0)
+            self._write(f"step {step} of {steps}")
 
     def deleted(self) -> bool:
         """Whether a person has asked for the job to be cancelled."""
-        return not self.path.exists()
+        return self._beneath.is_gone(self.path)
 
     def end(self) -> None:
         """Take the file away, where it is one; what stays does no harm."""
         with suppress(OSError):
-            self.path.unlink()
+            self._beneath.unlink(self.path)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
-    def _write(self, doing: str, flags: int) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | flags, 0o666)
+    def _write(self, doing: str) -> None:
+        if self._descriptor is None:
+            return
+        text = f"{self._stage}: {doing}\nDelete this file to cancel the job.\n".encode()
         # Cut after it is written and not before: who reads it in between finds the new first line.
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{self._stage}: {doing}\nDelete this file to cancel the job.\n")
-            file.truncate()
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,10 @@ class Running:
 def read_running(root: Path) -> list[Running]:
     """What runs, by the files; works from another process, and over a network share."""
     found = []
-    for path in _files(root / FOLDER):
+    beneath = Beneath(root)
+    for path in _files(beneath, root / FOLDER):
         try:
-            with opened(path) as file:
+            with os.fdopen(beneath.open_plain(path), "rb") as file:
                 first = file.read(HEAD_BYTES).decode("utf-8", "replace").split("\n")[0]
         except OSError:
             continue
@@ -74,8 +83,16 @@ def read_running(root: Path) -> list[Running]:
     return found
 
 
-def _files(folder: Path) -> list[Path]:
+def clear_running(root: Path) -> None:
+    """Take away the files of jobs that a daemon left when it was killed."""
+    beneath = Beneath(root)
+    for path in _files(beneath, root / FOLDER):
+        with suppress(OSError):
+            beneath.unlink(path)
+
+
+def _files(beneath: Beneath, folder: Path) -> list[Path]:
     try:
-        return sorted(folder / name for name in os.listdir(folder) if name.endswith(".txt"))
+        return sorted(folder / name for name in beneath.names(folder) if name.endswith(".txt"))
     except OSError:
         return []

@@ -28,6 +28,7 @@ from daemon.jobs.job import run
 from daemon.jobs.outcome import Ended, Outcome
 from daemon.jobs.previews import write_index
 from daemon.jobs.probe import stated_ids, stated_mask, stated_model, stated_priority
+from daemon.jobs.running import clear_running
 from daemon.names import shown
 from daemon.service.backoff import Retry, Troubles
 from daemon.service.dispatch import Turns
@@ -124,9 +125,7 @@ class Service:
         self.spool.acquire()
         self.spool.create()
         self.spool.check()
-        for left_over in (self.spool.root / "running").glob("*.txt"):
-            with suppress(OSError):
-                left_over.unlink()
+        clear_running(self.spool.root)
         self._recover(time.monotonic())
         self._watcher.start()
         self._tell(time.monotonic())
@@ -204,7 +203,7 @@ class Service:
 
     def gated(self, stage: str) -> bool:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
-        return self.config.holds(stage) or has_sign(self.spool.root / "hold" / STAGES[stage].folder, "HOLD")
+        return self.config.holds(stage) or has_sign(self.spool.root, f"hold/{STAGES[stage].folder}", "HOLD")
 
     def _look_again(self) -> None:
         self._look.set()

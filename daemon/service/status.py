@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from daemon.beneath import Beneath
 from daemon.inbox.inbox import SIGNS
 from daemon.jobs.running import Running, read_running
 from daemon.stages import STAGES
@@ -83,13 +84,13 @@ def read_status(
     """Count the folders of a spool. With `alive` None the lock says whether a daemon runs."""
     stages = {}
     for name, stage in STAGES.items():
-        inbox, hold = root / "inbox" / stage.folder, root / "hold" / stage.folder
+        inbox, hold = f"inbox/{stage.folder}", f"hold/{stage.folder}"
         stages[name] = StageStatus(
-            waiting=_count(inbox),
-            held=_count(hold),
-            failed=_count(root / "failed" / stage.folder),
-            paused=has_sign(inbox, "PAUSE"),
-            gated=name in gates or has_sign(hold, "HOLD"),
+            waiting=_count(root, inbox),
+            held=_count(root, hold),
+            failed=_count(root, f"failed/{stage.folder}"),
+            paused=has_sign(root, inbox, "PAUSE"),
+            gated=name in gates or has_sign(root, hold, "HOLD"),
             degraded=(troubles or {}).get(name),
             waits=tuple((waits or {}).get(name, ()))[:SHOWN],
         )
@@ -99,23 +100,24 @@ def read_status(
         at=now.isoformat(timespec="seconds"),
         stages=stages,
         running=tuple(read_running(root)) if alive else (),
-        done_today=_count(root / "done" / now.date().isoformat()),
-        pictures=_count(root / "pictures"),
+        done_today=_count(root, f"done/{now.date().isoformat()}"),
+        pictures=_count(root, "pictures"),
         worker=dict(worker or {}),
         complaints=tuple(complaints),
-        interrupted=0 if alive else _count(root / ".work"),
+        interrupted=0 if alive else _count(root, ".work"),
     )
 
 
 def write_status(root: Path, status: Status) -> None:
     """Write status.json and status.txt, each whole or not at all."""
-    _replace(root / FILE, json.dumps(asdict(status), indent=1) + "\n")
-    _replace(root / "status.txt", f"{status.at}  {status.line()}\n")
+    texts = {FILE: json.dumps(asdict(status), indent=1) + "\n", "status.txt": f"{status.at}  {status.line()}\n"}
+    for name, text in texts.items():
+        Beneath(root).replace(root / name, text.encode("utf-8", "replace"))
 
 
-def has_sign(folder: Path, sign: str) -> bool:
-    """Whether a person has put a file named PAUSE or HOLD into a folder, or PAUSE.txt, as some systems make of it."""
-    return any(os.path.lexists(folder / name) for name in (sign, f"{sign}.txt"))
+def has_sign(root: Path, folder: str, sign: str) -> bool:
+    """Whether a person has put a file named PAUSE or HOLD into a folder of a spool, or PAUSE.txt, as some systems make of it."""
+    return any(Beneath(root).lexists(root / folder / name) for name in (sign, f"{sign}.txt"))
 
 
 def notify(message: str) -> None:
@@ -128,28 +130,19 @@ def notify(message: str) -> None:
         link.sendall(message.encode("utf-8", "replace"))
 
 
-def _count(folder: Path) -> int:
+def _count(root: Path, folder: str) -> int:
     try:
-        with os.scandir(folder) as entries:
-            return sum(1 for entry in entries if not entry.name.startswith(".") and entry.name not in SIGNS)
+        return sum(1 for name in Beneath(root).names(root / folder) if not name.startswith(".") and name not in SIGNS)
     except OSError:  # gone, or not to be read: the stage's trouble says why
         return 0
 
 
 def _is_locked(root: Path) -> bool:
     try:
-        with (root / ".lock").open("rb") as file:
+        with os.fdopen(Beneath(root).open_plain(root / ".lock"), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except FileNotFoundError:
         return False
     return False
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)
-    with part.open("x", encoding="utf-8", errors="replace") as file:  # never through a link that somebody has put there
-        file.write(text)
-    part.replace(path)

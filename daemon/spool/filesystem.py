@@ -8,6 +8,7 @@ import ctypes
 import errno
 import fcntl
 import os
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +26,7 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 class Ops:
     """Thin wrappers of the calls that the spool makes; all raise OSError as the system does.
 
-    What lies below the root is reached by `Beneath`, whatever others have put in the way; only the checks at the start look elsewhere.
+    What lies below the root is reached by `Beneath`, whatever lies in the way; only the checks at the start look elsewhere.
     """
 
     def __init__(self, root: Path) -> None:
@@ -78,6 +79,10 @@ class Ops:
             return path.read_bytes()
         with os.fdopen(self._beneath.open_plain(path), "rb") as file:
             return file.read()
+
+    def pinned(self, path: Path) -> AbstractContextManager[Path]:
+        """A regular file, opened once: a path that leads to this very file as long as the block lasts."""
+        return self._beneath.pinned(path)
 
     def mkdir(self, folder: Path) -> None:
         """Make one folder; its parent must be there."""

@@ -37,6 +37,9 @@ def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
 def _naming(folder: Path) -> Iterator[None]:
     try:
         yield
+    except NotADirectoryError as error:
+        stranger = "a symbolic link or a file stands in its way, and the folders of a spool must be real"
+        raise SpoolError(f"{folder} cannot be made or used: {stranger}; move it away, or move the whole spool instead.") from error
     except OSError as error:
         way_out = "give it to the daemon's user, `chown -R` the whole spool for example"
         raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error

@@ -21,7 +21,7 @@ import itertools
 import logging
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -163,6 +163,16 @@ class Spool:
         if now != before or True in writers:
             return False
         return None if None in writers else True
+
+    @contextmanager
+    def opened(self, claim: Claim) -> Iterator[Mapping[str, Path]]:
+        """The members by role, each opened once: within the block a path leads to its file, whatever becomes of the name."""
+        with ExitStack() as stack:
+            yield {role: stack.enter_context(self._ops.pinned(path)) for role, path in claim.members.items()}
+
+    def modes(self, claim: Claim) -> dict[str, int]:
+        """What the members are by role, as `st_mode` says it: one may have been replaced since the scan."""
+        return {role: self._ops.lstat(path).st_mode for role, path in claim.members.items()}
 
     def begin_attempt(self, claim: Claim) -> int:
         """Count the attempt, durably, and empty out/; the number of this attempt, from 1. Nothing may be computed before it."""

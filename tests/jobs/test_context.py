@@ -65,7 +65,7 @@ def test_a_job_is_cancelled_also_while_a_program_still_writes_its_file(rooms: Ro
 def test_a_change_after_the_claim_is_waited_out_where_the_system_cannot_tell_writers(
     rooms: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "is_being_written", lambda _: None)
+    monkeypatch.setattr(lease, "is_being_written", lambda *_, **__: None)
     drop(rooms.spool.root, "cat.tiff")
     claim = claim_one(rooms.spool)
     claim.members["principal"].write_bytes(b"another content")

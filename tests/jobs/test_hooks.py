@@ -118,7 +118,7 @@ def test_a_hook_that_fails_is_named_and_the_next_one_is_called(
 ) -> None:
     with hooks_in(tmp_path / "spool", done=command, failed=shell('touch "$1"', str(tmp_path / "next"))) as hooks:
         hooks.published("decode", "cat.txt", [picture])
-        hooks.failed("text", "dog.txt", tmp_path, "no dog")
+        hooks.failed("text", "dog.txt", tmp_path / "spool", "no dog")
         ended(hooks)
         (complaint,) = hooks.complaints()
     assert complaint.startswith("the hook 'done'")

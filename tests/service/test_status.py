@@ -162,8 +162,28 @@ def test_a_fifo_in_the_place_of_a_running_file_holds_no_job_up(root: Path) -> No
     file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
     os.mkfifo(file.path)
     file.update(1, 2)
-    with pytest.raises(OSError, match=r"cat\.0a1b2c3d"):
-        file.start()
+    file.start()
+    file.update(1, 2)
+    assert file.path.read_text().startswith("diffuse: step 1 of 2\n")
+    file.end()
+    assert not file.path.exists()
+
+
+def test_a_link_in_the_place_of_a_running_file_or_of_its_folder_leads_nothing_elsewhere(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    file = RunningFile(root, "diffuse", name="cat.0a1b2c3d.txt")
+    file.path.symlink_to(outside / "kept")
+    file.start()
+    file.path.unlink()
+    file.path.symlink_to(outside / "kept")
+    file.update(1, 2)
+    (root / "running").rename(root / "aside")
+    (root / "running").symlink_to(outside)
+    file.update(2, 2)
+    file.end()
+    assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("kept", "kept")]
 
 
 def test_a_running_file_can_be_read_in_every_instant_of_its_job(root: Path) -> None:

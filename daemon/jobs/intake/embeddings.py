@@ -1,16 +1,21 @@
 """The embedding of a job: half of a pair, saved under a name, or still to be made from the words."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, Notes, Shelves
 from daemon.jobs.originals import AMBIGUOUS, NO_ORIGINAL, compared
 from daemon.jobs.request import EMBEDDING_TENSORS, Tensors
 from daemon.names import shown, stem_of
 from daemon.pictures.decoding import read_artifact
+
+# Nothing, a link, a folder, a FIFO or a device in its place: none of them is a saved embedding.
+NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO)
 
 
 def embedding_half(files: Files, shelves: Shelves) -> tuple[Tensors, Notes]:
@@ -25,11 +30,23 @@ def saved_embedding(name: str | None, shelves: Shelves) -> tuple[Tensors, Notes]
     """The embedding saved under a name. Raises InputError where there is none of that name."""
     if name is None:
         return {}, ()
-    path = shelves.embeddings / f"{name}.tiff"
-    if path.is_symlink() or not path.is_file():
-        saved = ", ".join(sorted(found.stem for found in shelves.embeddings.glob("*.tiff"))) or "none"
-        raise InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
-    return _embedding(path, path.name, shelves)
+    beneath, path = Beneath(shelves.embeddings.parent), shelves.embeddings / f"{name}.tiff"
+    try:
+        with beneath.pinned(path) as file:
+            return _embedding(file, path.name, shelves)
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        raise _not_saved(name, shelves, beneath) from None
+
+
+def _not_saved(name: str, shelves: Shelves, beneath: Beneath) -> InputError:
+    try:
+        found = sorted(name.removesuffix(".tiff") for name in beneath.names(shelves.embeddings) if name.endswith(".tiff"))
+    except OSError:
+        found = []
+    saved = ", ".join(map(shown, found)) or "none"
+    return InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
 
 
 def _embedding(path: Path, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
