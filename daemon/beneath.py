@@ -90,11 +90,15 @@ class Beneath:
         with self.folder(folder, os.O_RDONLY) as descriptor:
             return os.listdir(descriptor)
 
+    def lstat(self, path: Path) -> os.stat_result:
+        """What is at a path itself, be it a link."""
+        with self.place(path) as (name, folder):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
     def lexists(self, path: Path) -> bool:
         """Whether anything is at a path, be it a link; False where its folder cannot be reached."""
         try:
-            with self.place(path) as (name, folder):
-                os.stat(name, dir_fd=folder, follow_symlinks=False)
+            self.lstat(path)
         except OSError:
             return False
         return True
@@ -102,8 +106,7 @@ class Beneath:
     def is_gone(self, path: Path) -> bool:
         """Whether nothing is at a path, or its folder is gone too; False where that cannot be told."""
         try:
-            with self.place(path) as (name, folder):
-                os.stat(name, dir_fd=folder, follow_symlinks=False)
+            self.lstat(path)
         except OSError as error:
             return isinstance(error, FileNotFoundError)
         return False

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.beneath import Beneath
 from daemon.inbox.grouping import Mark
 
 PAUSE = frozenset({"PAUSE", "PAUSE.txt"})
@@ -62,10 +63,11 @@ class Look:
 
 
 class Arrivals:
-    """The arrivals of one folder; `is_tied` tells of a name whether it may belong to other files. Times are monotonic seconds."""
+    """The arrivals of one folder, reached as `beneath` says. `is_tied` tells of a name whether it may belong to other files.
+    Times are monotonic seconds."""
 
-    def __init__(self, folder: Path, *, settle_seconds: float, is_tied: Callable[[str], bool]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, beneath: Beneath, *, settle_seconds: float, is_tied: Callable[[str], bool]) -> None:
+        self._folder, self._beneath = folder, beneath
         self._settle_seconds = settle_seconds
         self._is_tied = is_tied
         self._last = Look()
@@ -77,7 +79,7 @@ class Arrivals:
         before = self._last.files
         here: set[str] = set()
         fresh: dict[str, Arrival] = {}
-        with os.scandir(self._folder) as entries:
+        with self._beneath.folder(self._folder, os.O_RDONLY) as folder, os.scandir(folder) as entries:
             for entry in entries:
                 known = before.get(entry.name)
                 if known is None or known.mark[1] != entry.inode() or now < known.since + self._settle_seconds:
@@ -90,7 +92,8 @@ class Arrivals:
 
     def examined(self, name: str, now: float) -> Arrival:
         """A file of the last look as it is at this moment. Raises FileNotFoundError when it has gone."""
-        known, before = self._arrival(name, os.lstat(f"{self._folder}/{name}"), self._last.files[name], now), self._last.files[name]
+        before = self._last.files[name]
+        known = self._arrival(name, self._beneath.lstat(self._folder / name), before, now)
         if known is not before:
             self._last.files[name] = self.changed[name] = known
         return known

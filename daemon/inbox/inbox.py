@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from daemon import lease
+from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
 from daemon.inbox.grouping import Drop, Group, Mark, Member, expected, group, is_tied, related, single
 from daemon.inbox.named_masks import with_named
@@ -105,11 +106,12 @@ class Inbox:
     ) -> None:
         self.stage = stage
         self.folder = folder
+        self._beneath = Beneath(folder.parents[1])  # the spool: an inbox is inbox/NAME of it
         self._settle_seconds = settle_seconds
         self._unleased_seconds = max(settle_seconds, settle_unleased_seconds)
         self._empty_grace_seconds = empty_grace_seconds
         self._pair_patience_seconds = pair_patience_seconds
-        self._arrivals = Arrivals(folder, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage))
+        self._arrivals = Arrivals(folder, self._beneath, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage))
         self._ranking = Ranking(folder, stated)
         self._stated_mask = stated_mask
         self._masks: dict[str, tuple[Mark, str | None]] = {}  # what each settings file or prompt named, when it was like that
@@ -254,7 +256,8 @@ class Inbox:
         if known.free or not stat.S_ISREG(known.mode):
             return
         self._check_settled(name, known, now)
-        written = lease.is_being_written(self.folder / name)
+        with self._beneath.place(self.folder / name) as (last, folder):
+            written = lease.is_being_written(Path(last), folder=folder)
         if written:
             known.since = now
             raise _NotYet(f"{shown(name)} is still being written")

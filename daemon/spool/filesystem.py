@@ -56,8 +56,7 @@ class Ops:
         """What is at the path itself; symlinks are not followed."""
         if path == self._beneath.root or not self._beneath.holds(path):
             return path.lstat()
-        with self._beneath.place(path) as (name, folder):
-            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return self._beneath.lstat(path)
 
     def stat(self, path: Path) -> os.stat_result:
         """What is at the path, or where the symlink at the path leads: for the root."""

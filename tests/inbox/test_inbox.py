@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from daemon import lease
+from daemon.beneath import Beneath
 from daemon.inbox.grouping import PRINCIPAL, Mark, group
 from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
@@ -509,9 +510,9 @@ def test_waiting_files_are_not_examined_again_until_they_are_offered(
     inbox = inbox_of("text")
     settled(inbox)
     examined: list[object] = []
-    lstat = os.lstat
-    monkeypatch.setattr(os, "lstat", lambda path: (examined.append(path), lstat(path))[1])
-    monkeypatch.setattr(lease, "is_being_written", lambda _path: pytest.fail("what is known to be free needs no second lease"))
+    lstat = Beneath.lstat
+    monkeypatch.setattr(Beneath, "lstat", lambda self, path: (examined.append(path), lstat(self, path))[1])
+    monkeypatch.setattr(lease, "is_being_written", lambda *_, **__: pytest.fail("what is known to be free needs no second lease"))
     inbox.scan(200.0)
     assert len(examined) == AT_ONCE
 
