@@ -98,7 +98,8 @@ class Ops:
 
     def create(self, path: Path) -> BinaryIO:
         """Make a file that must not be there yet, not even as a symlink, open for writing, reading and seeking."""
-        return os.fdopen(self._beneath.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL), "x+b")
+        # By an opener, so that the file has its path for a name: libraries ask for it.
+        return open(path, "x+b", opener=lambda _, flags: self._beneath.open(path, flags))
 
     def write(self, file: BinaryIO, content: bytes) -> None:
         """Write all of the content."""

@@ -39,6 +39,7 @@ class Mortal(Ops):
     """The real system, until its end; what was told to the kernel before that stays."""
 
     def __init__(self, root: Path, clock: Iterator[datetime], boot: str, end: End = NEVER) -> None:
+        super().__init__(root)
         self._root, self._clock, self._boot, self._end = root, clock, boot, end
         self._met = 0
         self._dead = False
