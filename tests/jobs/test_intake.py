@@ -1,5 +1,6 @@
 """Files of one job -> a request: which settings count, what is restored, what is refused. No daemon, no model."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -216,3 +217,14 @@ def test_a_saved_embedding_is_forgotten_where_other_words_are_encoded(read: Read
     assert request.encodes_text
     assert request.recipe["prompt"] == "a dog"
     assert "embedding" not in request.recipe
+
+
+@pytest.mark.parametrize(
+    "put", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")], ids=["FIFO", "folder", "link"]
+)
+def test_what_is_no_file_in_place_of_a_saved_embedding_is_refused_and_not_waited_for(
+    read: Read, tmp_path: Path, put: Callable[[Path], None]
+) -> None:
+    put(tmp_path / "embeddings" / "cat.tiff")
+    with pytest.raises(InputError, match="there is no saved embedding 'cat'"):
+        read("text", principal=("m.txt", "---\nembedding: cat\n---\n"))
