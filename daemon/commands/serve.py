@@ -1,8 +1,10 @@
 """Commands that set up a spool and run the daemon on it: init, run, once, demo."""
 
+import ctypes
 import shutil
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -17,6 +19,9 @@ DEMO_PROMPTS = {
     "balloon": "a yellow balloon by the sea at noon",
 }
 DEMO_SEED = 1
+# Of malloc.h. With these its thresholds, which would grow, stay what they are at first.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+KEPT_BYTES = 128 << 10
 
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Say more in the log.")
@@ -45,6 +50,15 @@ def init(folder: Path) -> None:
     click.echo(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}")
 
 
+def _keep_little_freed_memory() -> None:
+    """The C library would keep what jobs have freed: apart for each thread, and ever more after each large block."""
+    with suppress(AttributeError):  # another C library than GNU's
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
 @click.command()
 @config_option
 @verbose_option
@@ -55,6 +69,7 @@ def run(config: Path | None, verbose: bool) -> None:
     """
     # Until the configuration is read for the first time there is none to read again: the signal must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _keep_little_freed_memory()
     from daemon.service.service import Service
     from daemon.service.terminal import log_to_stderr, progress
     from daemon.settings.permissions import read_trusted

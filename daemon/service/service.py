@@ -4,6 +4,7 @@ The main thread scans, claims, supervises and pings systemd; each job in flight 
 set flags.
 """
 
+import ctypes
 import logging
 import signal
 import threading
@@ -103,6 +104,7 @@ class Service:
         self._rest_until = 0.0
         self._last_status: Status | None = None
         self._status_due = 0.0
+        self._worked = False  # since freed memory was given back
         self._config_complaint: tuple[str, ...] = ()
 
     def _inbox(self, name: str, root: Path) -> Inbox:
@@ -173,9 +175,8 @@ class Service:
             self._tell(now)
         if self._watcher.healthy():
             notify("WATCHDOG=1")
-        return min(
-            [self._next_scan, now + PING_SECONDS, *[self._rest_until] * self._look.is_set(), *[self._status_due] * bool(self._jobs)]
-        )
+        telling = bool(self._jobs) or self._worked
+        return min([self._next_scan, now + PING_SECONDS, *[self._rest_until] * self._look.is_set(), *[self._status_due] * telling])
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
@@ -289,6 +290,7 @@ class Service:
         rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
         future = self._threads.submit(run, claim, rooms)
         self._jobs[future] = claim
+        self._worked = True
         future.add_done_callback(lambda _: self._bell.ring())
 
     def _reap(self, now: float) -> None:
@@ -347,6 +349,9 @@ class Service:
         self._status_due = now + max(STATUS_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
         before = self._last_status
         if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
+            if self._worked and not self._jobs:
+                self._worked = False
+                _give_back_freed_memory()
             return
         with suppress(OSError):
             write_status(self.spool.root, status)
@@ -398,3 +403,9 @@ class Service:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _give_back_freed_memory() -> None:
+    """An idle daemon is small, whatever its jobs have needed."""
+    with suppress(AttributeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)

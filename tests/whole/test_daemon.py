@@ -36,6 +36,12 @@ def resident_megabytes(pid: int) -> float:
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
+def own_megabytes(pid: int) -> float:
+    """What it holds alone. Of the files of its libraries more counts as resident the more of them the machine has in its cache."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024
+
+
 def processor_seconds(pid: int) -> float:
     """Processor time of all threads, to the nanosecond; the clock ticks of /proc/PID/stat are too coarse for an idle process."""
     return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
@@ -141,6 +147,7 @@ def _look_at_the_front_process(daemon: RunningDaemon) -> None:
     daemon.found("pictures/*.png", count=50, seconds=110)
     wait_until(lambda: not list(daemon.spool.glob("running/*")), what="all is done")
     assert "torch" not in Path(f"/proc/{pid}/maps").read_text()
+    wait_until(lambda: own_megabytes(pid) < 42, seconds=15, what="what the jobs have freed is given back")
     assert resident_megabytes(pid) < 70
 
     # Two ticks of status, then nothing is left to say.
