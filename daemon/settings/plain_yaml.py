@@ -1,8 +1,12 @@
-"""YAML as plain values, without tags and aliases; the only place that imports yaml.
+"""YAML as plain values, without tags, aliases and directives, within limits; the only place that imports yaml.
 
-Apart from `config.py`, because a command that asks only for one key must not wait until all of the configuration is checked.
+Values are made of the parser's events one by one: its own loaders take the square of the time for brackets in brackets, and end the
+process where these are deep enough. Apart from `config.py`, because a command that asks only for one key must not wait until all of
+the configuration is checked.
 """
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +14,25 @@ import yaml
 
 from daemon.errors import ConfigError, InputError
 
+LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the parser in C, where PyYAML was built with it
+DEEPEST = 32  # lists and mappings in each other
+MOST_VALUES = 10_000
+LONGEST_NUMBER = 100  # characters; what is longer is text
+TEXTS = tuple(f"tag:yaml.org,2002:{name}" for name in ("str", "value", "merge"))  # = and << mean nothing more here
+# Parsing very many of them takes the square of their time, before the first event.
+_DIRECTIVE = re.compile("(?:\\A\ufeff*|[\r\n\x85\u2028\u2029])%")
+
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
-    """A YAML mapping with text keys, as plain values. Raises InputError; tags and aliases (bombs) are refused."""
+    """A YAML mapping with text keys, as plain values. Raises InputError, also for tags, aliases, and what is beyond the limits."""
     try:
-        values = yaml.load(text, Loader=_PlainLoader)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        values = _Document(text).values()
+    except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise InputError(f"{where}: this is not valid YAML: {problem:.300} (text with a colon needs quotes)") from error
     if values is None:
         return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    if not isinstance(values, dict):
         raise InputError(f"{where}: expected lines of the form 'key: value', found {type(values).__name__}")
     return values
 
@@ -45,8 +57,72 @@ def folder_beside(folder: Path, path: Path) -> Path:
         raise ConfigError(f"{str(path)!r} cannot be a folder ({error}); write the path of one") from error
 
 
-class _PlainLoader(yaml.SafeLoader):
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("aliases (*name) are not allowed here")
-        return super().compose_node(parent, index)
+class _Document:
+    """The one document of a text. Its methods raise YAMLError or ValueError."""
+
+    def __init__(self, text: str) -> None:
+        if _DIRECTIVE.search(text):
+            raise yaml.YAMLError("directives (lines that begin with %) are not allowed here")
+        self._events: Iterator[Any] = yaml.parse(text, Loader=LOADER)
+        self._scalars = yaml.constructor.SafeConstructor()
+        self._count = 0
+
+    def values(self) -> Any:
+        """The plain values of the document; None where there is none."""
+        next(self._events)
+        if isinstance(next(self._events), yaml.StreamEndEvent):
+            return None
+        values = self._value(next(self._events), 0)
+        next(self._events)
+        after = next(self._events)
+        if not isinstance(after, yaml.StreamEndEvent):
+            raise _refused(after, "there is a second document, after a line of --- or ...")
+        return values
+
+    def _value(self, event: Any, depth: int) -> Any:
+        """The value that the event begins, `depth` lists and mappings deep."""
+        if isinstance(event, yaml.AliasEvent):
+            raise _refused(event, "aliases (*name) are not allowed here")
+        if event.tag is not None:
+            raise _refused(event, "tags (!name) are not allowed here")
+        self._count += 1
+        if self._count > MOST_VALUES:
+            raise _refused(event, f"there are more than {MOST_VALUES} values")
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event)
+        if depth == DEEPEST:
+            raise _refused(event, f"there are more than {DEEPEST} brackets or lists in each other")
+        return self._sequence(depth + 1) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(depth + 1)
+
+    def _sequence(self, depth: int) -> list[Any]:
+        values = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            values.append(self._value(event, depth))
+        return values
+
+    def _mapping(self, depth: int) -> dict[str, Any]:
+        values = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._value(event, depth)
+            # Not only for those who read it: numbers can be chosen so that a dict of them takes the square of its time.
+            if not isinstance(key, str):
+                raise _refused(event, f"the key {key!r:.60} is not text; put it in quotes")
+            values[key] = self._value(next(self._events), depth)
+        return values
+
+    def _scalar(self, event: Any) -> Any:
+        """Text, or the number, date, truth or nothing that plain text stands for."""
+        plain, _quoted = event.implicit
+        if not plain or len(event.value) > LONGEST_NUMBER:
+            return event.value
+        tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, (True, False))  # type: ignore[no-untyped-call]
+        if tag in TEXTS:
+            return event.value
+        return self._scalars.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark))
+
+
+_RESOLVER = yaml.resolver.Resolver()
+
+
+def _refused(event: Any, problem: str) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
