@@ -46,6 +46,7 @@ def output_name(stem: str, identity: str, extension: str = "") -> str:
 
 def fitted(stem: str, rest: str) -> str:
     """Stem and rest as one name of at most 255 bytes; the stem gives way."""
+    stem = stem[:LIMIT_BYTES]
     while stem and len(os.fsencode(stem + rest)) > LIMIT_BYTES:
         stem = stem[:-1]
     return stem + rest

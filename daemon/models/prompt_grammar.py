@@ -30,10 +30,12 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _OPENING_OF = {")": "(", "]": "["}
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
-_LORA = re.compile(r"[ \t]*<(?:lora|lyco):([^<>]*)>")
-_NETWORK = re.compile(r"<(?:lora|lyco|hypernet):[^>]*>")
-_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*")
+# What may begin with blanks is looked for at the first of them only, and no character can belong to either of two repetitions: else
+# a prompt of blanks, or of digits, takes the square of its time.
+_BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")
+_LORA = re.compile(r"(?:(?<![ \t])[ \t]+)?<(?:lora|lyco):([^<>]*)>")
+_NETWORK = re.compile(r"<(?:lora|lyco|hypernet):")
+_NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)\s*")
 _AND = re.compile(r"\bAND\b")
 _EMBEDDING = re.compile(r"\bembedding:(\w[\w.-]*)")
 
@@ -81,7 +83,10 @@ def parse_weights(prompt: str) -> Sections:
     for bracket, factor in (("(", HEAVIER), ("[", LIGHTER)):
         for start in opened[bracket]:
             _multiply(pieces, start, factor)
-    return tuple(_merged([piece for piece in pieces if piece[2] == number]) for number in range(section + 1))
+    sections: list[list[tuple[str, float, int]]] = [[] for _ in range(section + 1)]
+    for piece in pieces:
+        sections[piece[2]].append(piece)
+    return tuple(map(_merged, sections))
 
 
 def _check_depth(opened: Mapping[str, Collection[int]]) -> None:
@@ -124,9 +129,10 @@ def check_syntax(prompt: str) -> None:
     """Raise InputError where a prompt uses syntax that cannot be honoured, and would otherwise be encoded as words."""
     parse_weights(prompt)
     found = _NETWORK.search(prompt)
-    if found:
+    end = prompt.find(">", found.end()) if found else -1
+    if found and end >= 0:
         what = "hypernetworks cannot be used" if found[0].startswith("<hypernet") else "a LoRA is named in the prompt alone"
-        raise InputError(f"the prompt holds {found[0]!r:.60}; {what}: take it out")
+        raise InputError(f"the prompt holds {prompt[found.start() : end + 1]!r:.60}; {what}: take it out")
     found = _AND.search(prompt)
     for text, what in ((schedule_in(prompt), "prompt schedules [a:b:0.5] and alternation [a|b]"), (found and found[0], "AND")):
         if text:
@@ -148,7 +154,7 @@ def schedule_in(prompt: str) -> str | None:
             opened.append((token, found.start()))
         elif closes and innermost[0] == closes:
             start = opened.pop()[1]
-            if start in barred or (start in colons and _NUMBER.fullmatch(prompt[colons[start] : found.start()])):
+            if start in barred or (start in colons and _NUMBER.fullmatch(prompt, colons[start], found.start())):
                 return prompt[start : found.end()]
         elif innermost[0] == "[" and token == ":":
             colons[innermost[1]] = found.end()

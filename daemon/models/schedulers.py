@@ -111,6 +111,7 @@ RECIPES: Mapping[str, Recipe] = {
     for recipe in _variants(name, spacings, class_name, options)
 }
 NAMES: tuple[str, ...] = tuple(RECIPES)
+LONGEST_NAME = 100  # characters; what is longer is no name, and looking for its nearest would take its time
 
 
 def _plain(name: str) -> str:
@@ -137,6 +138,7 @@ def canonical(name: str) -> str:
 
     Capitals, blanks, `_`, `-` and `++` do not matter. Raises InputError, naming the nearest, for a scheduler that is
     not in the table."""
+    name = name[:LONGEST_NAME]
     plain = _plain(name)
     if plain in _SPELLINGS:
         return _SPELLINGS[plain]

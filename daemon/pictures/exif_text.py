@@ -23,6 +23,7 @@ LARGEST_EXIF_BYTES = 2**20
 MOST_PARTS, MOST_TAGS = 1000, 1000
 SOFTWARE, EXIF_DIRECTORY, EXIF_VERSION, MAKER_NOTE, USER_COMMENT, COLOUR_SPACE = 305, 34665, 36864, 37500, 37510, 40961
 ASCII, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+TEXTS = (MAKER_NOTE, USER_COMMENT)
 SRGB = 1
 OURS, UTF16, PLAIN = b"tiffsd\0", b"UNICODE\0", (b"ASCII\0\0\0", bytes(8))
 
@@ -94,14 +95,14 @@ def parse_exif(data: bytes) -> ExifText:
 
 
 def _fields(data: bytes, place: int, order: str) -> Iterator[tuple[int, bytes]]:
-    """Tag -> value of the fields of bytes and texts in one directory, and the place of the other directory."""
+    """Tag -> value of the fields with our texts in one directory, and the place of the other directory."""
     (count,) = _numbers(order + "H", data, place) or (0,)
     for index in range(min(count, MOST_TAGS)):
         start = place + 2 + 12 * index
         tag, kind, length, offset = _numbers(order + "HHII", data, start) or (0, 0, 0, 0)
         if tag == EXIF_DIRECTORY:
             yield tag, data[start + 8 : start + 12]
-        elif kind in (ASCII, UNDEFINED):
+        elif tag in TEXTS and kind in (ASCII, UNDEFINED):
             value = data[offset : offset + length] if length > 4 else data[start + 8 : start + 8 + length]
             yield tag, value
 

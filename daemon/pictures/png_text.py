@@ -13,19 +13,21 @@ from daemon.pictures.parts import PNG_BEGINNING, Form, parts
 __all__ = ["LARGEST_TEXT_BYTES", "PNG_BEGINNING", "inflated", "png_text"]
 
 LARGEST_TEXT_BYTES = 2**20
+LARGEST_TEXTS_BYTES = 16 * LARGEST_TEXT_BYTES  # all together, a damaged one counted as the largest
 MOST_CHUNKS = 1000
 
 
 def png_text(file: IO[bytes]) -> Mapping[str, str]:
-    """Keyword -> text of a PNG; what is damaged or larger than a megabyte is passed over."""
-    texts = dict[str, str]()
+    """Keyword -> text of a PNG; what is damaged, larger than a megabyte, or behind 16 megabytes of texts, is passed over."""
+    texts, left = dict[str, str](), LARGEST_TEXTS_BYTES
     for part in islice(parts(file, Form.PNG), MOST_CHUNKS):
-        if part.kind in (b"IDAT", b"IEND"):
+        if part.kind in (b"IDAT", b"IEND") or left <= 0:
             break
         if part.kind in READERS and part.length <= LARGEST_TEXT_BYTES:
             keyword, _, rest = part.read(file).partition(b"\0")
             text = READERS[part.kind](rest)
             texts |= {} if text is None else {keyword.decode("latin-1"): text}
+            left -= max(part.length, LARGEST_TEXT_BYTES if text is None else len(text))
     return texts
 
 

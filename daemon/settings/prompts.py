@@ -17,7 +17,10 @@ from daemon.models.schedulers import canonical, display
 from daemon.settings.plain_yaml import parse_yaml
 from daemon.settings.vocabulary import UPSCALE_STRENGTH, layered, with_loras_cut_out
 
-PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+# A1111's expression in two, each of which goes over its characters once: a run of those that a key is made of, and the value
+# behind it.
+KEY_CHARACTERS = re.compile(r"[\w \-/]+")
+VALUE = re.compile(r':\s*("(?:\\.|[^\\"])+"(?=,|$)|[^,]*)(?:,|$)')
 FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 NEGATIVE = "Negative prompt:"
@@ -39,12 +42,8 @@ class Prompt:
 
 def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
     """Read the bytes of a prompt file; `characters` bounds its length. Raises InputError naming the file and the way out."""
-    text = _decoded(data, where)
-    if len(text) > characters:
-        raise InputError(
-            f"{where}: the prompt has {len(text)} characters, the limit is {characters} (limits.characters in config.yaml)"
-        )
-    prompt = _front_matter(text, where) if FENCE.match(text) else _infotext(text)
+    text = _bounded(data, where, characters)
+    prompt = _with_front_matter(text, where) if FENCE.match(text) else _infotext(text)
     prompt = replace(prompt, settings=with_loras_cut_out(prompt.settings, where))
     words = str(prompt.settings.get("prompt", ""))
     if not words.strip() and "embedding" not in prompt.settings:
@@ -52,6 +51,34 @@ def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
     for part in (words, str(prompt.settings.get("negative_prompt", ""))):
         refuse_unsupported(part, where)
     return prompt
+
+
+def front_matter(data: bytes, where: str, *, characters: int) -> Mapping[str, Any]:
+    """The settings at the head of a prompt file, unchecked; empty where it is plain. Raises InputError as `parse_prompt` does."""
+    text = _bounded(data, where, characters)
+    return _split_front_matter(text, where)[0] if FENCE.match(text) else {}
+
+
+def settings_file(data: bytes, where: str) -> Mapping[str, Any]:
+    """The settings in the bytes of a settings file, unchecked. Raises InputError naming the file and the way out."""
+    return parse_yaml(plain_text(data, where), where)
+
+
+def plain_text(data: bytes, where: str) -> str:
+    """The text of a file that holds nothing else. Raises InputError."""
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InputError(f"{where}: this is not UTF-8 text; save it as UTF-8") from None
+
+
+def _bounded(data: bytes, where: str, characters: int) -> str:
+    text = _decoded(data, where)
+    if len(text) > characters:
+        raise InputError(
+            f"{where}: the prompt has {len(text)} characters, the limit is {characters} (limits.characters in config.yaml)"
+        )
+    return text
 
 
 def _decoded(data: bytes, where: str) -> str:
@@ -66,19 +93,24 @@ def _decoded(data: bytes, where: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _front_matter(text: str, where: str) -> Prompt:
-    found = FRONT_MATTER.match(text)
-    if not found:
-        raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
-    spoken = parse_yaml(found["head"], where)
-    inner = _infotext(text[found.end() :])
+def _with_front_matter(text: str, where: str) -> Prompt:
+    spoken, rest = _split_front_matter(text, where)
+    inner = _infotext(rest)
     written = {key: value for key, value in inner.settings.items() if key != "prompt" or value}
     return Prompt(layered(written, spoken), inner.notes)
 
 
+def _split_front_matter(text: str, where: str) -> tuple[dict[str, Any], str]:
+    """The settings at the head of a text, and what stands below them."""
+    found = FRONT_MATTER.match(text)
+    if not found:
+        raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
+    return parse_yaml(found["head"], where), text[found.end() :]
+
+
 def _infotext(text: str) -> Prompt:
     *lines, last = text.strip().split("\n")
-    pairs = PAIR.findall(last)
+    pairs = _pairs(last)
     if len(pairs) < 3 or not any(key == "Steps" for key, _ in pairs):
         lines, pairs = [*lines, last], []
     prompt, negative = _split_negative(lines)
@@ -87,6 +119,19 @@ def _infotext(text: str) -> Prompt:
         settings["negative_prompt"] = negative
     read, notes = _parameters({key: _unquoted(value) for key, value in pairs})
     return Prompt({**settings, **read}, notes)
+
+
+def _pairs(line: str) -> list[tuple[str, str]]:
+    """The `Key: value` pairs of a line, values with their quotes."""
+    pairs, place = [], 0
+    while run := KEY_CHARACTERS.search(line, place):
+        place = run.end()
+        key = run[0].lstrip(" -/")
+        found = VALUE.match(line, place) if len(key) > 1 else None
+        if found:
+            pairs.append((key, found[1]))
+            place = found.end()
+    return pairs
 
 
 def _split_negative(lines: list[str]) -> tuple[str, str | None]:
@@ -158,7 +203,7 @@ def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple
     """A1111's hires fix, which counts the steps that are run, as our settings, which count those of the schedule; and notes."""
     notes = []
     upscale = settings.get("upscale")
-    if upscale is None and "Hires resize" in pairs and "width" in settings:
+    if upscale is None and "Hires resize" in pairs and settings.get("width"):
         width, height = _size(pairs["Hires resize"])
         upscale = width / settings["width"]
         if round(upscale * settings["height"]) != height:
@@ -171,7 +216,14 @@ def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple
     run = settings.get("upscale_steps") or settings.get("steps", 1)
     if pairs.get("Hires upscaler", LATENT_UPSCALER) != LATENT_UPSCALER:
         notes.append(f"the recipe was upscaled by {pairs['Hires upscaler']!r}, and tiffsd enlarges the latents, bilinear")
-    return {"upscale": upscale, "upscale_strength": strength, "upscale_steps": math.ceil(run / strength)}, notes
+    try:
+        steps = math.ceil(run / strength)
+    except (OverflowError, ValueError):
+        raise InputError(
+            f"the recipe says {run!s:.20} steps of strength {strength:g} for its hires fix, and no schedule has so many; "
+            "correct it or delete the line of parameters"
+        ) from None
+    return {"upscale": upscale, "upscale_strength": strength, "upscale_steps": steps}, notes
 
 
 def _number(text: str, number: type, key: str) -> Any:

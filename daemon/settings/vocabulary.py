@@ -19,6 +19,7 @@ from daemon.stages import MASK_ENDING, STAGES
 
 PIXELS_PER_LATENT = 8
 MOST_URGENT = 100
+LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
 # That of A1111's hires fix.
 UPSCALE_STRENGTH = 0.7
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
@@ -132,7 +133,8 @@ def checked(values: Mapping[str, Any], where: str) -> Settings:
     values = with_loras_cut_out(values, where)
     for key in values:
         if key not in Settings.model_fields:
-            raise InputError(f"{where}: '{key}' is no setting{_nearest(str(key))}; known are {', '.join(Settings.model_fields)}")
+            said = str(key)[:LONGEST_KEY]
+            raise InputError(f"{where}: '{said}' is no setting{_nearest(said)}; known are {', '.join(Settings.model_fields)}")
     try:
         return Settings.model_validate(dict(values))
     except ValidationError as error:

@@ -106,6 +106,9 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         (b"a [cat|dog]", ["cat.txt", "[cat|dog]", "alternation"]),
         (b"a cat AND a wall", ["cat.txt", "AND"]),
         (b"(a cat:1.3.4)", ["cat.txt", "1.3.4", "number"]),
+        (b"a cat\nSteps: 8, Seed: 1, Hires upscale: 2, Denoising strength: nan", ["hires fix", "8 steps", "strength nan"]),
+        (b"a cat\nSteps: 8, Seed: 1, Hires upscale: 2, Denoising strength: 5e-324", ["hires fix", "no schedule"]),
+        (b"a cat\nSteps: " + b"9" * 900 + b", Seed: 1, Hires upscale: 2", ["hires fix", "no schedule"]),
     ],
 )
 def test_a_bad_prompt_is_refused_with_one_sentence(data: bytes, words: list[str]) -> None:
@@ -119,6 +122,25 @@ def test_a_bad_prompt_is_refused_with_one_sentence(data: bytes, words: list[str]
 def test_a_prompt_beyond_the_limit_is_refused() -> None:
     with pytest.raises(InputError, match="2000 characters, the limit is 1000"):
         parse("x" * 2000, characters=1000)
+
+
+def test_a_recipe_of_no_width_is_no_fault_of_ours() -> None:
+    assert parse("a cat\nSteps: 8, Size: 0x0, Hires resize: 2x2")["width"] == 0, "which is refused with the other settings"
+
+
+@pytest.mark.parametrize(
+    ("line", "settings"),
+    [
+        ('Steps: 8, Model: "a, b", Seed: 5', {"steps": 8, "model": "a, b", "seed": 5}),
+        ("Steps: 8,Seed:5,Model:a b", {"steps": 8, "seed": 5, "model": "a b"}),
+        ("- /Steps: 8, Seed: 5, Model: x", {"steps": 8, "seed": 5, "model": "x"}),
+        ('Steps: 8, Model: "open, Seed: 5', {"steps": 8, "model": '"open', "seed": 5}),
+        ('Steps: 8, Model: "a" b, Seed: 5', {"steps": 8, "model": '"a" b', "seed": 5}),
+        ("x: 1, Steps: 8, :, Seed: 5, Model: a: b", {"steps": 8, "seed": 5, "model": "a: b"}),
+    ],
+)
+def test_pairs_are_told_apart_as_a1111_does(line: str, settings: dict[str, object]) -> None:
+    assert parse(f"a cat\n{line}") == {"prompt": "a cat", **settings}
 
 
 def test_a_backslash_makes_plain_brackets() -> None:

@@ -12,8 +12,7 @@ from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, saved_again
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
-from daemon.settings.plain_yaml import parse_yaml
-from daemon.settings.prompts import Prompt, parse_prompt
+from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.vocabulary import PIXELS_PER_LATENT, Settings, checked
 from daemon.stages import LATENTS, PICTURES
 from tiffsd.spec import NOUNS
@@ -103,19 +102,12 @@ def spoken_beside(files: Files, config: Config) -> dict[str, Any]:
     if ".txt" in files.members:
         spoken |= parse_prompt(files.data(".txt", limit), files.names[".txt"], characters=config.limits.characters).settings
     if "_neg.txt" in files.members:
-        spoken["negative_prompt"] = _plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
+        spoken["negative_prompt"] = plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
     for role in (".yaml", ".yml"):
         if role in files.members:
             name = files.names[role]
-            spoken |= checked(parse_yaml(_plain_text(files.data(role, limit), name), name), name).given()
+            spoken |= checked(settings_file(files.data(role, limit), name), name).given()
     return {**spoken, **files.spoken}
-
-
-def _plain_text(data: bytes, name: str) -> str:
-    try:
-        return data.decode("utf-8-sig").strip()
-    except UnicodeDecodeError:
-        raise InputError(f"{name}: this is not UTF-8 text; save it as UTF-8") from None
 
 
 def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
