@@ -6,8 +6,9 @@ STEM.ID stripped; where two files could claim one companion, the first to arrive
 thousand only those that may belong to others are sorted. Pure functions: no folder is looked at here.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.names import base_of, stem_of, without_id
@@ -52,10 +53,10 @@ class Group:
     roles: dict[str, str]
     keys: tuple[str, ...]  # under which companions find the group: as dropped first, without the id last
     missing: str | None = None
-    opener: str = field(init=False)
+    opener: str = ""
 
     def __post_init__(self) -> None:
-        self.opener = self.roles[PRINCIPAL]
+        self.opener = self.opener or self.roles[PRINCIPAL]
 
     @property
     def principal(self) -> str:
@@ -63,7 +64,7 @@ class Group:
         return self.roles[PRINCIPAL]
 
 
-Waiting = dict[tuple[str, str], list[Group]]  # (stem, ending) of a half that is missing -> the groups that wait for it
+Waiting = dict[tuple[str, str], deque[Group]]  # (stem, ending) of a half that is missing -> the groups that wait for it
 
 
 def group(stage: Stage, names: Sequence[str]) -> tuple[list[Group], list[str]]:
@@ -138,14 +139,14 @@ def _pair(stage: Stage, name: str, half: tuple[str, str], waiting: Waiting) -> l
     stem, ending = half
     other = stage.halves[ending]
     if waiting.get(half):
-        group = waiting[half].pop(0)
+        group = waiting[half].popleft()
         group.roles = _in_order(stage, {ending: name, other: group.principal})
         group.keys = (base_of(name), *group.keys)
         group.missing = None
         return []
     base = base_of(name)
     group = Group(without_id(stem), {PRINCIPAL: name}, (base, stem, without_id(stem)), f"{stem}{other}{name[len(base) :]}")
-    waiting.setdefault((stem, other), []).append(group)
+    waiting.setdefault((stem, other), deque()).append(group)
     return [group]
 
 

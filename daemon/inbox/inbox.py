@@ -19,7 +19,7 @@ from daemon import lease
 from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
 from daemon.inbox.grouping import Drop, Group, Mark, Member, expected, group, is_tied, related, single
-from daemon.inbox.named_masks import with_named
+from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, Stated
 from daemon.names import base_of, shown
 from daemon.stages import STAGES, Stage
@@ -50,7 +50,8 @@ class Waiting:
 class Scan:
     """What one look at an inbox found; `due` is the monotonic time from which another can find more, None if only an event can.
 
-    With `more` there are drops behind the ready ones that were not looked at yet, with `unranked` files of unknown priority.
+    With `more` there are drops behind the ready ones that were not looked at yet, with `unread` files whose priority or mask is not
+    known yet.
     """
 
     ready: list[Drop] = field(default_factory=list)
@@ -59,7 +60,7 @@ class Scan:
     paused: bool = False
     due: float | None = None
     more: bool = False
-    unranked: bool = False
+    unread: bool = False
 
     def wait(self, name: str, reason: str, due: float | None = None) -> None:
         """Note a file that is not ready; of very many only the first are told."""
@@ -113,8 +114,7 @@ class Inbox:
         self._pair_patience_seconds = pair_patience_seconds
         self._arrivals = Arrivals(folder, self._beneath, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage))
         self._ranking = Ranking(folder, stated)
-        self._stated_mask = stated_mask
-        self._masks: dict[str, tuple[Mark, str | None]] = {}  # what each settings file or prompt named, when it was like that
+        self._masks = NamedMasks(stage, folder, stated_mask)
         self._is_own = is_own
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
 
@@ -127,9 +127,16 @@ class Inbox:
         for name, since in look.temporary.items():
             if now - since >= STALE_SECONDS:
                 scan.wait(name, "has the name of a temporary file; rename it if it is meant to be used")
-        groups, alone = self._group(look, now)
-        scan.unranked = self._learn_priorities(look)
-        for found in self._in_order(scan, look, groups, now):
+        groups, alone = self._group(look)
+        for name in self._masks.naming():
+            with suppress(OSError, KeyError):  # a drop that waits for its mask is not looked at otherwise
+                self._arrivals.examined(name, now)
+        unranked = self._learn_priorities(look)
+        order = self._ranking.ordered(look.files, groups)
+        groups, given = self._with_masks(look, groups, order)
+        alone = [name for name in alone if name not in given]
+        scan.unread = unranked or bool(self._masks.unread)
+        for found in self._in_order(scan, look, groups, order, now):
             if scan.full():
                 scan.more = True
                 break
@@ -140,35 +147,28 @@ class Inbox:
             self._pause(scan)
         return scan
 
-    def _group(self, look: Look, now: float) -> tuple[list[Group], list[str]]:
+    def _group(self, look: Look) -> tuple[list[Group], list[str]]:
         """The groups of files that belong together, and the companions of nobody; files that stand alone are not among them."""
         names = related(self.stage, look.files, look.tied)
         if names != self._grouped[0]:
             self._grouped = (names, group(self.stage, names))
-        groups, alone = self._grouped[1]
-        complete, given = with_named(self.stage, groups, look.files, partial(self._mask_named, look, now))
-        return complete, [name for name in alone if name not in given]
+        return self._grouped[1]
 
-    def _mask_named(self, look: Look, now: float, name: str) -> str | None:
-        known = self._masks.get(name)
-        if known and known[1]:
-            with suppress(OSError):  # a drop that waits for its mask is not looked at otherwise
-                self._arrivals.examined(name, now)
-        mark = look.files[name].mark
-        if known is None or known[0] != mark:
-            self._masks = {known: mask for known, mask in self._masks.items() if known in look.files}
-            self._masks[name] = mark, self._stated_mask(self.folder / name)
-        return self._masks[name][1]
+    def _with_masks(self, look: Look, groups: list[Group], order: list[str]) -> tuple[list[Group], set[str]]:
+        """The groups with the masks that they name, as far as that is known, and those masks that lie here."""
+        openers = {found.opener: found for found in groups}
+        self._masks.learn((openers[name] for name in order if name in openers), look.files)
+        return with_named(self.stage, groups, look.files, self._masks.named)
 
     def _learn_priorities(self, look: Look) -> bool:
         changed, self._arrivals.changed = self._arrivals.changed, {}
         return self._ranking.learn(sorted(changed, key=lambda name: changed[name].arrived), look.files)
 
-    def _in_order(self, scan: Scan, look: Look, groups: list[Group], now: float) -> Iterator[Group]:
+    def _in_order(self, scan: Scan, look: Look, groups: list[Group], order: list[str], now: float) -> Iterator[Group]:
         """All groups that may be ready, in the order of their claims; those of one file are made when they are asked for."""
         openers = {found.opener: found for found in groups}
         grouped = set(self._grouped[0])
-        for name in self._ranking.ordered(look.files, groups):
+        for name in order:
             if name in openers:
                 yield openers[name]
             elif name not in grouped:
@@ -203,7 +203,9 @@ class Inbox:
                 scan.ready.append(drop)
 
     def _check_complete(self, found: Group, files: dict[str, Arrival], now: float) -> str | None:
-        """Raise _NotYet while a half may still come; the sentence that gives it up after the patience."""
+        """Raise _NotYet while a half may still come, or be named; the sentence that gives it up after the patience."""
+        if not self._masks.unread.isdisjoint(found.roles.values()):
+            raise _NotYet(f"the settings of {shown(found.principal)} are still to be read")
         if found.missing is None:
             return None
         if now - files[found.principal].arrived[0] < self._pair_patience_seconds:

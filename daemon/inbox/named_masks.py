@@ -1,15 +1,54 @@
 """Masks that a drop names (`mask: x_mask.png` in its settings or its prompt), so that they are waited for, whatever their name.
 
-A mask that lies there under the name of the drop itself needs none of this. Pure but for `stated`, which reads a small file.
+A mask that lies there under the name of the drop itself needs none of this. Files are read for the masks that they name as for
+priorities: once, for a bounded time at each look, and those first whose turn is next. A drop with an unread file waits.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from daemon.inbox.grouping import Group
+from daemon.inbox.arrivals import Arrival
+from daemon.inbox.grouping import Group, Mark
+from daemon.inbox.ranking import BUDGET_SECONDS
 from daemon.stages import MASK_ENDING, Stage
 
 SAYING = (".yaml", ".yml", ".txt")
+
+
+class NamedMasks:
+    """The masks that the files of one folder name, as far as they are known; `stated` reads that of one file, None for none."""
+
+    def __init__(self, stage: Stage, folder: Path, stated: Callable[[Path], str | None]) -> None:
+        self._stage = stage
+        self._folder = folder
+        self._stated = stated
+        self._known: dict[str, tuple[Mark, str | None]] = {}  # what each file named when it was like that
+        self.unread: frozenset[str] = frozenset()
+
+    def learn(self, groups: Iterable[Group], here: Mapping[str, Arrival]) -> None:
+        """Read files that are new or have changed, of groups in the order of their claims; `unread` are those left for later."""
+        if MASK_ENDING not in self._stage.companions:
+            return
+        saying = [name for found in groups if _may_name(self._stage, found) for name in _saying(found)]
+        self._known = {name: self._known[name] for name in saying if name in self._known}
+        unread = [name for name in saying if name not in self._known or self._known[name][0] != here[name].mark]
+        deadline = time.monotonic() + BUDGET_SECONDS
+        read = 0
+        while read < len(unread) and (read == 0 or time.monotonic() < deadline):
+            name = unread[read]
+            self._known[name] = here[name].mark, self._stated(self._folder / name)
+            read += 1
+        self.unread = frozenset(unread[read:])
+
+    def named(self, name: str) -> str | None:
+        """The mask that a file names; None also while it is unread."""
+        return self._known[name][1] if name in self._known and name not in self.unread else None
+
+    def naming(self) -> list[str]:
+        """The files that name one."""
+        return [name for name, (_, mask) in self._known.items() if mask]
 
 
 def with_named(
@@ -19,8 +58,7 @@ def with_named(
 
     `here` are the names in the folder, `stated` gives the mask that a file of a group names. One mask serves one drop.
     """
-    able = MASK_ENDING in stage.companions
-    wanted = {found.opener: mask for found in groups if able and MASK_ENDING not in found.roles and (mask := _named(found, stated))}
+    wanted = {found.opener: mask for found in groups if _may_name(stage, found) and (mask := _named(found, stated))}
     if not wanted:
         return list(groups), set()
     free = set(here) - {name for found in groups for name in found.roles.values()}
@@ -37,6 +75,14 @@ def with_named(
     return result, {found.roles[MASK_ENDING] for found in result if found.opener in wanted and MASK_ENDING in found.roles}
 
 
+def _may_name(stage: Stage, found: Group) -> bool:
+    return MASK_ENDING in stage.companions and MASK_ENDING not in found.roles
+
+
+def _saying(found: Group) -> list[str]:
+    """The files of a group that may name a mask, the settings before the prompt."""
+    return [found.roles[role] for role in SAYING if role in found.roles]
+
+
 def _named(found: Group, stated: Callable[[str], str | None]) -> str | None:
-    """The mask that the settings name, or else the prompt."""
-    return next((mask for role in SAYING if role in found.roles and (mask := stated(found.roles[role]))), None)
+    return next((mask for name in _saying(found) if (mask := stated(name))), None)

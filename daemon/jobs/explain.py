@@ -10,7 +10,7 @@ from daemon.inbox.grouping import Group, expected, group, is_tied, related, sing
 from daemon.inbox.named_masks import with_named
 from daemon.jobs.intake.files import TAKERS, Files, Shelves
 from daemon.jobs.intake.readers import read_request
-from daemon.jobs.probe import stated_mask
+from daemon.jobs.probe import Heads
 from daemon.jobs.request import Request, stage_settings
 from daemon.jobs.results import KEEP
 from daemon.names import shown
@@ -52,7 +52,7 @@ def _takers(path: Path) -> Iterator[str]:
 
 def _told(stage: Stage, path: Path, config: Config) -> str:
     """What would happen to the file in this inbox, with what lies beside it."""
-    found = _group_of(stage, path)
+    found = _group_of(stage, path, config)
     if found is None:
         return f"goes with {shown(expected(stage, path.name))}"
     if found.missing:
@@ -108,12 +108,13 @@ def _steps(request: Request) -> str:
     return f"{end - start} steps of {steps}{stop}"
 
 
-def _group_of(stage: Stage, path: Path) -> Group | None:
+def _group_of(stage: Stage, path: Path, config: Config) -> Group | None:
     """The file and what lies beside it, grouped as the inbox would; None for a companion of nothing that is there."""
     files = [entry for entry in path.parent.iterdir() if entry.is_file() and not is_temporary(entry.name)]
     names = [entry.name for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns)]
     tied = [name for name in names if is_tied(stage, name)]
     groups, _ = group(stage, related(stage, names, tied))
-    groups, _ = with_named(stage, groups, names, lambda name: stated_mask(path.with_name(name)))
+    heads = Heads(lambda: config.limits.characters)
+    groups, _ = with_named(stage, groups, names, lambda name: heads.read(path.with_name(name)).mask)
     ours = (found for found in groups if path.name in found.roles.values())
     return next(ours, None if is_tied(stage, path.name) else single(stage, path.name))

@@ -1,65 +1,94 @@
 """What a file in the spool says of itself while it is nobody's job yet: priority, model, mask, and the ids it may be known by.
 
 A look never waits: neither a link, nor a FIFO, nor a file that another program has locked holds up the daemon. What cannot be read
-says nothing.
+says nothing. Texts are read by the parsers of the job itself, within the bytes that the job accepts, and once for each version of a
+file.
 """
 
-import re
+import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import tiffsd
+from daemon.errors import InputError
 from daemon.names import id_of, stem_of
 from daemon.plain_files import opened
+from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.vocabulary import MOST_URGENT, NAME
 from daemon.stages import MASK_ENDING
 
-TEXTS = (".txt", ".yaml", ".yml")
+PROMPTS = (".txt",)
+SETTINGS = (".yaml", ".yml")
 TIFFS = (".tif", ".tiff")
-HEAD_BYTES = 4096
-FRONT_MATTER = re.compile(rb"\s*---[ \t]*\r?\n(.*?)^---", re.DOTALL | re.MULTILINE)
-MASK = re.compile(rb"""^mask:[ \t]*["']?([^"'#\r\n]*[^"'#\s])["']?[ \t]*(?:#.*)?\r?$""", re.MULTILINE)
-PRIORITY = re.compile(rb"^priority:[ \t]*([+-]?\d{1,3})[ \t]*(?:#.*)?\r?$", re.MULTILINE)
-MODEL = re.compile(rb"^model:[ \t]*[\"']?([\w .+-]*[\w.+-])[\"']?[ \t]*(?:#.*)?\r?$", re.MULTILINE)
+MOST_KNOWN = 16_384
+BYTES_PER_CHARACTER = 4
 
 
-def stated_priority(path: Path) -> int:
-    """The `priority:` of a prompt's front matter, a settings file or an artifact's record, -100 to 100; 0 where there is none.
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What a prompt's front matter, a settings file or an artifact's record says; `priority` is within -100 and 100.
 
-    A wrong value is refused when the file is read as a job.
+    A value that the job would refuse counts as none, but a priority beyond the range as the nearest; the job tells.
     """
-    stated = _stated(path, "priority", PRIORITY)
-    return max(-MOST_URGENT, min(MOST_URGENT, int(stated))) if isinstance(stated, int | bytes) else 0
+
+    priority: int = 0
+    model: str | None = None
+    mask: str | None = None
 
 
-def stated_model(path: Path) -> str | None:
-    """The `model:` of the same; None where there is none."""
-    stated = _stated(path, "model", MODEL)
-    return stated.decode("utf-8", "replace") if isinstance(stated, bytes) else stated if isinstance(stated, str) else None
+NOTHING = Stated()
+Version = tuple[str, int, int, int, int, int]  # extension, device, inode, size, mtime_ns, ctime_ns
 
 
-def _stated(path: Path, key: str, line: re.Pattern[bytes]) -> Any:
-    """What the line matches in a text, as bytes, or the value in an artifact's record; None where there is none."""
-    extension = path.suffix.lower()
-    if extension not in TEXTS + TIFFS:
-        return None
-    try:
-        with opened(path) as file:
-            return _in_text(file, extension, line) if extension in TEXTS else tiffsd.inspect(file, name=path.name).recipe.get(key)
-    except (OSError, tiffsd.TiffsdError):
-        return None
+class Heads:
+    """What the heads of files say; `characters` gives how long a prompt may be. What was read is remembered, the latest of it."""
+
+    def __init__(self, characters: Callable[[], int]) -> None:
+        self._characters = characters
+        self._known: dict[Version, Stated] = {}  # the one that was asked for last at the end
+
+    def read(self, path: Path) -> Stated:
+        """What the file says: nothing where it cannot be read, or is none of those that say something."""
+        extension = path.suffix.lower()
+        if extension not in PROMPTS + SETTINGS + TIFFS:
+            return NOTHING
+        try:
+            with opened(path) as file:
+                st = os.fstat(file.fileno())
+                version = (extension, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+                known = self._known.pop(version, None)
+                said = self._said(file, path.name, extension, st.st_size) if known is None else known
+        except OSError:
+            return NOTHING
+        self._known[version] = said
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return said
+
+    def _said(self, file: BinaryIO, name: str, extension: str, size: int) -> Stated:
+        try:
+            if extension in TIFFS:
+                return _stated(tiffsd.inspect(file, name=name).recipe)
+            characters = self._characters()
+            most = BYTES_PER_CHARACTER * characters
+            if size > most:
+                return NOTHING
+            data = file.read(size)
+            return _stated(settings_file(data, name) if extension in SETTINGS else front_matter(data, name, characters=characters))
+        except (InputError, tiffsd.TiffsdError):
+            return NOTHING
 
 
-def stated_mask(path: Path) -> str | None:
-    """The `mask:` of a prompt's front matter or of a settings file, if it is the name of a mask; a wrong one is refused later."""
-    try:
-        with opened(path) as file:
-            found = _in_text(file, path.suffix.lower(), MASK)
-    except OSError:
-        return None
-    name = found.decode("utf-8", "replace") if found else ""
-    return name if NAME.fullmatch(name) and name.lower().endswith(MASK_ENDING) else None
+def _stated(settings: Mapping[str, Any]) -> Stated:
+    priority, model, mask = (settings.get(key) for key in ("priority", "model", "mask"))
+    return Stated(
+        max(-MOST_URGENT, min(MOST_URGENT, priority)) if type(priority) is int else 0,
+        model if isinstance(model, str) and NAME.fullmatch(model) else None,
+        mask if isinstance(mask, str) and NAME.fullmatch(mask) and mask.lower().endswith(MASK_ENDING) else None,
+    )
 
 
 def stated_ids(path: Path) -> set[str]:
@@ -71,13 +100,3 @@ def stated_ids(path: Path) -> set[str]:
             found.add(tiffsd.find_id(file, path.name))
     ids = {identity for identity in found if identity}
     return ids or ({stem_of(path.name)} if is_tiff else set())
-
-
-def _in_text(file: BinaryIO, extension: str, line: re.Pattern[bytes]) -> bytes | None:
-    """What the line matches among the settings at the head of a prompt or settings file."""
-    head = file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf")
-    if extension == ".txt":
-        matter = FRONT_MATTER.match(head)
-        head = matter[1] if matter else b""
-    found = line.search(head)
-    return found[1] if found else None

@@ -5,15 +5,16 @@ of the last one may pass, and not for ever: after so many of them, or so long a 
 passed by one of less priority.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from daemon.inbox.grouping import PRINCIPAL, Drop
-from daemon.inbox.ranking import SAID_FIRST
+from daemon.inbox.ranking import BUDGET_SECONDS, SAID_FIRST
+from daemon.jobs.probe import Stated
 from daemon.settings.config import Config
 
 MOST_PASSES = 16  # drops that may pass one
@@ -21,15 +22,12 @@ LONGEST_SECONDS = 60.0  # that one is passed
 WINDOW = 64  # drops of a stage that are looked at
 MOST_KNOWN = 4096
 
-Stated = Callable[[Path], Any]
-
 
 @dataclass
 class Turns:
-    """`stated_model` and `stated_priority` read what a file says, `config` gives the configuration as it is now."""
+    """`read` tells what a file says, `config` gives the configuration as it is now."""
 
-    stated_model: Callable[[Path], str | None]
-    stated_priority: Callable[[Path], int]
+    read: Callable[[Path], Stated]
     config: Callable[[], Config]
     _model: str | None = None
     _passes: int = 0
@@ -62,8 +60,11 @@ class Turns:
         return self._passes < MOST_PASSES and (self._passing_since is None or now - self._passing_since < LONGEST_SECONDS)
 
     def _passing(self, ready: Mapping[str, deque[Drop]], least: int) -> tuple[str, int] | None:
+        deadline = time.monotonic() + BUDGET_SECONDS
         for stage, drops in ready.items():
             for index, drop in enumerate(islice(drops, WINDOW)):
+                if time.monotonic() >= deadline:
+                    return None  # what was read is known the next time
                 model, priority = self._said(drop)
                 if priority < least:
                     break  # and so are all behind it
@@ -76,13 +77,13 @@ class Turns:
         if key not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = _first_said(drop, self.stated_model), _first_said(drop, self.stated_priority) or 0
+            self._known[key] = _first_said(drop, self.read)
         model, priority = self._known[key]
         return model or str(self.config().defaults["model"]), priority
 
 
-def _first_said(drop: Drop, stated: Stated) -> Any:
-    """What the first of a drop's files says: a settings file counts before a prompt beside the principal, and that before it."""
+def _first_said(drop: Drop, read: Callable[[Path], Stated]) -> tuple[str | None, int]:
+    """Model and priority that a drop's files say: a settings file before a prompt beside the principal, and that before it."""
     paths = {member.role: member.path for member in drop.members}
-    roles = [*(role for role in SAID_FIRST if role in paths), PRINCIPAL]
-    return next((said for role in roles if (said := stated(paths[role]))), None)
+    said = [read(paths[role]) for role in (*SAID_FIRST, PRINCIPAL) if role in paths]
+    return next((one.model for one in said if one.model), None), next((one.priority for one in said if one.priority), 0)

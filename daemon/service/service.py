@@ -28,7 +28,7 @@ from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
 from daemon.jobs.outcome import Ended, Outcome
 from daemon.jobs.previews import write_index
-from daemon.jobs.probe import stated_ids, stated_mask, stated_model, stated_priority
+from daemon.jobs.probe import Heads, stated_ids
 from daemon.jobs.running import clear_running
 from daemon.names import shown
 from daemon.service.backoff import Retry, Troubles
@@ -57,7 +57,7 @@ OF_A_FILE = (FAILED_BY_MACHINE, UNCLAIMED, UNREFUSED)
 STUCK = "a job cannot be put away"
 REST_PER_LOOK = 20.0
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
-LEARNING_SECONDS = 1.0  # until the next look, while there are files whose priority is not known
+LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
 STATUS_SECONDS = 1.0
 NEEDS_RESTART = (
     *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
@@ -75,6 +75,7 @@ class Service:
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
+        self._heads = Heads(lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
         self.compute = Local(
             device=config.compute.device,
@@ -96,7 +97,7 @@ class Service:
         self._jobs: dict[Future[Ended], Claim] = {}
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
-        self._turns = Turns(stated_model, stated_priority, config=lambda: self.config)
+        self._turns = Turns(self._heads.read, config=lambda: self.config)
         self._troubles = Troubles()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
@@ -116,8 +117,8 @@ class Service:
             settle_unleased_seconds=watch.settle_unleased_seconds,
             empty_grace_seconds=watch.empty_grace_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
-            stated=stated_priority,
-            stated_mask=stated_mask,
+            stated=lambda path: self._heads.read(path).priority,
+            stated_mask=lambda path: self._heads.read(path).mask,
             is_own=self.spool.is_own,
         )
 
@@ -217,7 +218,7 @@ class Service:
     def _idle(self) -> bool:
         # What waits for a stage in trouble may wait for ever.
         able = {name: scan for name, scan in self._scans.items() if name not in self._troubles.reasons()}
-        settling = any(scan.due is not None or scan.unranked or scan.refused or scan.more for scan in able.values())
+        settling = any(scan.due is not None or scan.unread or scan.refused or scan.more for scan in able.values())
         ready = any(self._ready[name] for name in able)
         return not (self._jobs or ready or settling or self._look.is_set() or self.hooks.busy())
 
@@ -240,7 +241,7 @@ class Service:
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
         self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
         dues = [scan.due for scan in self._scans.values() if scan.due is not None]
-        dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unranked for scan in self._scans.values())
+        dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unread for scan in self._scans.values())
         self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
 
     def _refuse_all(self, now: float) -> None:

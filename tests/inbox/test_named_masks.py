@@ -1,18 +1,29 @@
 """A mask beside a picture goes with it; one of another name is waited for where the settings or the prompt name it."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from daemon.inbox.inbox import Inbox, Scan
-from daemon.jobs.probe import stated_mask
+from daemon.inbox.ranking import BUDGET_SECONDS
+from daemon.jobs.probe import Heads
 from daemon.stages import STAGES
+
+
+def stated_mask(path: Path) -> str | None:
+    return Heads(lambda: 20_000).read(path).mask
+
+
+def inbox_of(folder: Path, stated_mask: Callable[[Path], str | None], stated: Callable[[Path], int] = lambda _: 0) -> Inbox:
+    settle = {"settle_seconds": 1.0, "settle_unleased_seconds": 1.0, "empty_grace_seconds": 10.0}
+    return Inbox(STAGES["encode"], folder, **settle, pair_patience_seconds=3600.0, stated=stated, stated_mask=stated_mask)
 
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Inbox:
-    settle = {"settle_seconds": 1.0, "settle_unleased_seconds": 1.0, "empty_grace_seconds": 10.0}
-    return Inbox(STAGES["encode"], tmp_path, **settle, pair_patience_seconds=3600.0, stated_mask=stated_mask)
+    return inbox_of(tmp_path, stated_mask)
 
 
 def settled(inbox: Inbox, now: float) -> Scan:
@@ -78,7 +89,56 @@ def test_only_names_of_masks_are_looked_for(tmp_path: Path) -> None:
         ("mask: x.png", None),
         ("mask:", None),
         ("# mask: x_mask.png", None),
+        ('{"mask": "x_mask.png"}', "x_mask.png"),
+        ("{strength: 0.5, mask: x_mask.png}", "x_mask.png"),
+        ("'mask' : x_mask.png", "x_mask.png"),
+        ("? mask\n: >-\n  x_mask.png", "x_mask.png"),
+        (f"negative_prompt: {'dog ' * 2000}\nmask: x_mask.png", "x_mask.png"),
+        ("mask: [x_mask.png]", None),
+        (f"mask: x_mask.png\nnegative_prompt: {'dog ' * 20_000}", None),
     ):
         (tmp_path / "cat.yaml").write_text(text)
         assert stated_mask(tmp_path / "cat.yaml") == found, text
     assert stated_mask(tmp_path / "nothing.yaml") is None
+
+
+def test_masks_are_read_for_a_moment_of_each_scan_and_whose_settings_are_unread_waits(tmp_path: Path) -> None:
+    read: list[str] = []
+
+    def slowly(path: Path) -> str | None:
+        read.append(path.stem)
+        deadline = time.monotonic() + BUDGET_SECONDS / 4
+        while time.monotonic() < deadline:
+            pass
+        return "big_mask.png" if path.stem == "p7" else None
+
+    for number in range(40):
+        write(tmp_path, **{f"p{number}__png": "picture", f"p{number}__yaml": "strength: 0.5\n"})
+    inbox = inbox_of(tmp_path, slowly, stated=lambda path: 5 if path.stem == "p39" else 0)
+    inbox.scan(100.0)
+    scan = inbox.scan(101.0)
+    assert 0 < len(read) < 30
+    assert read[0] == "p39", "it is next to be claimed"
+    assert scan.unread
+    assert {drop.stem for drop in scan.ready} <= set(read)
+    assert sum(one.reason.endswith("are still to be read") for one in scan.waiting) == 40 - len(read)
+    while scan.unread:
+        scan = inbox.scan(102.0)
+    assert sorted(read) == sorted(f"p{number}" for number in range(40)), "each file is read once"
+    assert len(scan.ready) == 39
+    assert [(one.name, one.reason) for one in scan.waiting] == [("p7.png", "waits for big_mask.png")]
+
+
+def test_three_hundred_hostile_settings_files_cost_a_scan_less_than_a_second(tmp_path: Path) -> None:
+    heads = Heads(lambda: 20_000)
+    for number in range(300):
+        write(tmp_path, **{f"p{number}__png": "picture", f"p{number}__yaml": "mask:" + "\t" * 2000 + "a" * 2000 + '""'})
+    write(tmp_path, PAUSE="")
+    inbox = inbox_of(tmp_path, lambda path: heads.read(path).mask, lambda path: heads.read(path).priority)
+    unread = True
+    while unread:
+        started = time.process_time()
+        scan = inbox.scan(100.0)
+        assert time.process_time() - started < 1.0
+        assert len(scan.waiting) == 300
+        unread = scan.unread

@@ -11,7 +11,7 @@ import pytest
 import tiffsd
 from daemon.inbox.inbox import Inbox
 from daemon.inbox.ranking import BUDGET_SECONDS
-from daemon.jobs.probe import stated_ids, stated_priority
+from daemon.jobs.probe import Heads, stated_ids
 from daemon.stages import STAGES
 from tests.artifacts import latents
 
@@ -19,6 +19,10 @@ from tests.artifacts import latents
 def urgent_artifact(path: Path) -> None:
     artifact = latents()
     tiffsd.write(path, replace(artifact, header=replace(artifact.header, id="0a1b2c3d", recipe={"priority": 7})))
+
+
+def stated_priority(path: Path) -> int:
+    return Heads(lambda: 20_000).read(path).priority
 
 
 STATED: list[tuple[str, str | bytes, int]] = [
@@ -31,6 +35,13 @@ STATED: list[tuple[str, str | bytes, int]] = [
     ("cat.txt", "---\npriority: high\n---\na cat", 0),
     ("cat.txt", "---\npriority: 999\n---\na cat", 100),
     ("cat.yaml", "steps: 3\npriority: 5\n", 5),
+    ("cat.yaml", '{"priority": 5}', 5),
+    ("cat.yaml", "'priority' : 0x0a", 10),
+    ("cat.yaml", "priority: 5.0", 0),
+    ("cat.yaml", "priority: true", 0),
+    ("cat.yaml", "priority: 5\nmask: [", 0),
+    ("cat.txt", f"---\nnegative_prompt: {'dog ' * 2000}\npriority : 10\n---\na cat", 10),
+    ("cat.txt", f"---\npriority: 5\n---\n{'a cat ' * 20_000}", 0),
     ("cat.yml", "deep:\n  priority: 5\n", 0),
     ("cat.txt", b"\xff\xfe\x00\x00", 0),
     ("cat.png", "priority: 5", 0),
@@ -128,9 +139,9 @@ def test_reading_priorities_takes_only_a_moment_of_each_scan_and_the_newest_file
     inbox = inbox_of(tmp_path, stated=slowly)
     scan = inbox.scan(time.monotonic())
     assert len(read) < 20
-    assert scan.unranked, "the others are read at the next look, which comes soon"
+    assert scan.unread, "the others are read at the next look, which comes soon"
     prompt(tmp_path, "urgent")
     assert ready(inbox)[0] == "urgent.txt"
-    while inbox.scan(time.monotonic()).unranked:
+    while inbox.scan(time.monotonic()).unread:
         pass
     assert sorted(read) == sorted([*(f"old{number}" for number in range(40)), "urgent"]), "each file is read once"

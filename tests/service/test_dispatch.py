@@ -1,9 +1,12 @@
 """Whose turn it is: the model that is loaded goes on for a while, and nobody waits for ever."""
 
+import time
 from collections import deque
 from pathlib import Path
 
 from daemon.inbox.grouping import Drop, Member
+from daemon.inbox.ranking import BUDGET_SECONDS
+from daemon.jobs.probe import Stated
 from daemon.service.dispatch import LONGEST_SECONDS, MOST_PASSES, Turns
 from daemon.settings.config import Config
 
@@ -15,7 +18,7 @@ def drop(stem: str) -> Drop:
 
 
 def turns(models: dict[str, str], urgent: dict[str, int] | None = None, config: Config = CONFIG) -> Turns:
-    return Turns(lambda path: models.get(path.stem), lambda path: (urgent or {}).get(path.stem, 0), lambda: config)
+    return Turns(lambda path: Stated((urgent or {}).get(path.stem, 0), models.get(path.stem)), lambda: config)
 
 
 def order(chosen: Turns, now: float = 0.0, **ready: list[str]) -> list[str]:
@@ -58,8 +61,37 @@ def test_nobody_passes_one_of_higher_priority() -> None:
 
 
 def test_with_one_model_no_file_is_looked_into() -> None:
-    def never(path: Path) -> None:
+    def never(path: Path) -> Stated:
         raise AssertionError(f"{path} was read")
 
-    alone = Turns(never, never, lambda: Config())  # type: ignore[arg-type]
+    alone = Turns(never, lambda: Config())
     assert order(alone, text=["a", "b"], diffuse=["c"]) == ["a", "b", "c"]
+
+
+def test_the_prompt_counts_where_the_settings_file_does_not_say() -> None:
+    said = {"b.yaml": Stated(model="other"), "b.txt": Stated(priority=5, model="demo"), "c.txt": Stated(priority=2)}
+    members = tuple(
+        Member(role, Path(f"b{ending}"), (0, 0, 0, 0, 0)) for role, ending in (("principal", ".txt"), (".yaml", ".yaml"))
+    )
+    queue = deque([drop("a"), Drop(members, "b"), drop("c")])
+    chosen = Turns(lambda path: said.get(path.name, Stated()), lambda: CONFIG)
+    chosen.take({"text": deque([drop("a")])}, 0.0)
+    queue.popleft()
+    turn = chosen.take({"text": queue}, 0.0)
+    assert turn is not None
+    assert turn[1].stem == "b", "its priority is 5, and c may not pass it"
+
+
+def test_looking_for_drops_of_the_loaded_model_takes_only_a_moment() -> None:
+    looked = []
+
+    def slowly(path: Path) -> Stated:
+        looked.append(path.stem)
+        deadline = time.monotonic() + BUDGET_SECONDS / 4
+        while time.monotonic() < deadline:
+            pass
+        return Stated(model="other")
+
+    chosen, queue = Turns(slowly, lambda: CONFIG), deque(drop(f"a{number}") for number in range(40))
+    assert chosen.take({"text": queue}, 0.0) is not None
+    assert len(looked) < 20

@@ -1,0 +1,66 @@
+"""What files say at their heads: read by the job's own parsers, once for each version, within bounds."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.jobs import probe
+from daemon.jobs.probe import NOTHING, Heads, Stated
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the settings files that were parsed."""
+    names: list[str] = []
+
+    def noting(data: bytes, where: str) -> object:
+        names.append(where)
+        return parse(data, where)
+
+    parse = probe.settings_file
+    monkeypatch.setattr(probe, "settings_file", noting)
+    return names
+
+
+def test_a_head_says_priority_model_and_mask(tmp_path: Path) -> None:
+    (tmp_path / "cat.yaml").write_text("{priority: -200, 'model': sd15, mask: x_mask.png}")
+    assert Heads(lambda: 100).read(tmp_path / "cat.yaml") == Stated(-100, "sd15", "x_mask.png")
+
+
+def test_each_version_of_a_file_is_parsed_once(tmp_path: Path, parsed: list[str]) -> None:
+    path, heads = tmp_path / "cat.yaml", Heads(lambda: 100)
+    for content, priority in (("priority: 1", 1), ("priority: 2", 2)):
+        path.write_text(content)
+        os.utime(path, ns=(priority, priority))
+        assert [heads.read(path).priority for _ in range(3)] == [priority] * 3
+    assert parsed == ["cat.yaml", "cat.yaml"]
+
+
+def test_a_file_of_another_name_is_read_as_what_it_is_then(tmp_path: Path) -> None:
+    path, heads = tmp_path / "cat.txt", Heads(lambda: 100)
+    path.write_text("priority: 5")
+    assert heads.read(path) == NOTHING
+    assert heads.read(path.rename(tmp_path / "cat.yaml")) == Stated(5)
+
+
+def test_what_is_remembered_is_bounded_and_the_oldest_is_forgotten(
+    tmp_path: Path, parsed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "MOST_KNOWN", 3)
+    paths, heads = [tmp_path / f"{name}.yaml" for name in "abcd"], Heads(lambda: 100)
+    for path in paths:
+        path.write_text("priority: 5")
+        heads.read(path)
+        heads.read(paths[0])
+    for path in paths[:2]:
+        heads.read(path)
+    assert parsed == ["a.yaml", "b.yaml", "c.yaml", "d.yaml", "b.yaml"]
+
+
+def test_a_file_that_the_job_would_refuse_for_its_size_is_not_read(tmp_path: Path, parsed: list[str]) -> None:
+    path = tmp_path / "cat.yaml"
+    path.write_text("priority: 5 #" + "x" * 400)
+    assert Heads(lambda: 100).read(path) == NOTHING
+    assert parsed == []
+    assert Heads(lambda: 104).read(path) == Stated(5)
