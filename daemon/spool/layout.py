@@ -1,5 +1,6 @@
 """The folders of a spool: which there are, whether they can keep its promises, and the lock that makes one daemon its owner."""
 
+import errno
 import os
 import re
 import stat
@@ -41,6 +42,8 @@ def _naming(folder: Path) -> Iterator[None]:
         stranger = "a symbolic link or a file stands in its way, and the folders of a spool must be real"
         raise SpoolError(f"{folder} cannot be made or used: {stranger}; move it away, or move the whole spool instead.") from error
     except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise SpoolError(f"{folder} is a mount of its own, or lies in one; mount the whole spool instead.") from error
         way_out = "give it to the daemon's user, `chown -R` the whole spool for example"
         raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error
 
@@ -70,6 +73,8 @@ def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
             raise SpoolError(f"{folder} is on another filesystem than {root}; all folders of a spool must be on one.")
         if seen and os.fsencode(root.resolve() / folder.relative_to(root)) in mounts:
             raise SpoolError(f"{folder} is a mount of its own, so nothing can be renamed into it; mount the whole spool instead.")
+        if not ops.may_change(folder):
+            raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
         seen[st.st_dev, st.st_ino] = folder
 
 
@@ -98,8 +103,6 @@ def _check_folder(ops: Ops, folder: Path, *, may_be_link: bool) -> os.stat_resul
         raise SpoolError(f"{folder} is a symbolic link, and the folders of a spool must be real; move the whole spool instead.")
     if not stat.S_ISDIR(st.st_mode):
         raise SpoolError(f"{folder} is a file where a folder of the spool must be; move it away.")
-    if not ops.may_change(folder):
-        raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
     return st
 
 
