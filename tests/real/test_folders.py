@@ -56,7 +56,7 @@ def test_an_inbox_hidden_by_a_mount_loses_nothing(daemon: FastDaemon) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "tiffsd-test", str(inbox)], env=outside(), check=True)
     try:
         (inbox / "hidden.txt").write_text("on another disk")
-        wait_until(lambda: "cannot be claimed" in (daemon.spool / "status.json").read_text(), what="the stage is degraded")
+        wait_until(lambda: "a mount of its own" in (daemon.spool / "status.json").read_text(), what="the stage is degraded")
         assert (inbox / "hidden.txt").read_text() == "on another disk"
     finally:
         subprocess.run(["umount", str(inbox)], env=outside(), check=True)

@@ -35,7 +35,7 @@ def warm(daemon: FastDaemon) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("main", [True, False], ids=["claim", "job"])
-@pytest.mark.parametrize("call", ["rename", "renameat2"])
+@pytest.mark.parametrize("call", ["renameat", "renameat2"])
 def test_a_kill_at_every_rename_of_a_job_loses_and_doubles_nothing(call: str, main: bool, ledger: Ledger) -> None:
     daemon = ledger.daemon
     for number in range(1, CALLS_OF_A_JOB):
