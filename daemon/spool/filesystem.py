@@ -8,6 +8,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import socket
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,14 +149,25 @@ class Ops:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.ftruncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
-        except OSError:
+            return _kept_in_a_socket(fd)
+        finally:
             os.close(fd)
-            raise
-        return fd
 
     def unlock(self, fd: int) -> None:
-        """Let another process own the file that `lock` returned."""
+        """Let another process own the file for which `lock` returned this descriptor."""
         os.close(fd)
+
+
+def _kept_in_a_socket(fd: int) -> int:
+    """Send an open file to ourselves and let it lie; a descriptor that keeps it, and its lock, until it is closed.
+
+    The kernel flushes each descriptor of a process that ends. On FUSE (sshfs) it asks the server, and where that does not answer
+    not even SIGKILL ends the wait: no daemon could stop on a share that is gone. What lies in a socket is closed without a flush.
+    """
+    sender, keeper = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with sender, keeper:
+        socket.send_fds(sender, [b"\0"], [fd])
+        return keeper.detach()
 
 
 def _renameat2(old: str, away: int, new: str, into: int) -> None:
