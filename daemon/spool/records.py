@@ -2,7 +2,7 @@
 
     claim.json     who the job is, and which files it took        written before it takes them
     attempt.json   how often the job was started                  written before each start
-    entrusted.json which start lies with a worker                 there as long as it does
+    entrusted.json which start has done no harm                   while a worker has it; when a stop cannot wait for it
     commit.json    what is published where                        from here on only forward
     fail.json      why the job failed, and what people are told   from here on only to failed/
 

@@ -63,6 +63,7 @@ class Spool:
         self._last_seen: dict[str, dict[str, Fingerprint]] = {}
         self._undelivered: dict[str, Failure] = {}
         self._unreturned: set[str] = set()
+        self._begun: dict[str, int] = {}
 
     def inbox(self, stage: str) -> Path:
         """Where files for a stage are dropped."""
@@ -178,6 +179,7 @@ class Spool:
         """Count the attempt, durably, and empty out/; the number of this attempt, from 1. Nothing may be computed before it."""
         job = self._open(claim)
         attempt = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1) + 1
+        self._begun[claim.job] = attempt
         records.write_attempts(self._ops, job, attempt)
         if self._endings.exists(job / OUT):
             self._endings.wipe_outputs(job)
@@ -198,6 +200,16 @@ class Spool:
     def take_back(self, claim: Claim) -> None:
         """Note that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
         records.remove_entrusted(self._ops, self._open(claim))
+
+    def excuse(self, claim: Claim) -> None:
+        """Note that the attempt that runs has done no harm, for a daemon that has to end while the job's thread hangs.
+
+        It may be called beside that thread, which may wake at any moment: the note is what `entrust` writes, it moves no file, and
+        where the job is committed, fails or goes back meanwhile nobody asks for it.
+        """
+        job, attempt = self._work / claim.job, self._begun.get(claim.job)
+        if attempt is not None and not self._endings.exists(job / records.COMMIT):
+            records.write_entrusted(self._ops, job, attempt, boot=self._ops.boot())
 
     @contextmanager
     def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
@@ -283,6 +295,7 @@ class Spool:
         self._last_seen.pop(job, None)
         self._undelivered.pop(job, None)
         self._unreturned.discard(job)
+        self._begun.pop(job, None)
 
     def recover(self, *, in_flight: Collection[str] = ()) -> Recovery:
         """Bring every job in .work/ to where it belongs, but those `in_flight`.
@@ -352,7 +365,7 @@ class Spool:
         return holder is not None and holder.name == IN and set(self._ops.list(holder)) == set(record.names.values())
 
     def _absolve(self, job: Path) -> None:
-        """Uncount an attempt that lay with a worker when the daemon alone died: kills of the daemon must not fail good jobs."""
+        """Uncount an attempt that had done no harm when the daemon alone ended: kills and stops of it must not fail good jobs."""
         attempts, boot = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1), self._ops.boot()
         if boot and records.read_entrusted(self._ops, job) == (attempts, boot):
             records.write_attempts(self._ops, job, attempts - 1)

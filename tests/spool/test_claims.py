@@ -12,7 +12,7 @@ import pytest
 
 from daemon.spool.filesystem import Ops
 from daemon.spool.spool import Claim, Spool
-from tests.spool.real import claim_one, drop, inbox_of
+from tests.spool.real import claim_one, complete, drop, inbox_of
 from tests.spool.stories import FOLDERS, TRIPLE
 
 
@@ -193,4 +193,27 @@ def test_claim_on_a_full_disk_leaves_the_inbox_alone(root: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         claim_one(Spool(root, FOLDERS, ops=Full(root)))
     assert path.exists()
+    assert not list((root / ".work").iterdir())
+
+
+def test_an_attempt_that_is_excused_does_not_count_and_no_other_is(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    spool.excuse(claim)
+    assert not (root / ".work" / claim.job / "entrusted.json").exists(), "nothing was begun"
+    spool.begin_attempt(claim)
+    spool.excuse(claim)
+    again = Spool(root, FOLDERS)
+    (claim,) = again.recover().claims
+    assert claim.attempts == 0
+    again.begin_attempt(claim)
+    (claim,) = Spool(root, FOLDERS).recover().claims
+    assert claim.attempts == 1
+
+
+def test_a_job_that_is_over_is_not_excused(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    complete(spool, claim)
+    spool.excuse(claim)
     assert not list((root / ".work").iterdir())
