@@ -3,7 +3,7 @@
 import stat
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.compute.local import Call, Local
@@ -14,6 +14,7 @@ from daemon.jobs.intake.files import Shelves
 from daemon.jobs.previews import LivePreview
 from daemon.jobs.request import Facts, Tensors
 from daemon.jobs.running import RunningFile
+from daemon.jobs.whereabouts import Whereabouts
 from daemon.names import shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
@@ -24,7 +25,10 @@ LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Rooms:
-    """`gated` asks whether results for a stage wait in its hold folder, `stopping` whether the daemon is about to end."""
+    """`gated` asks whether results for a stage wait in its hold folder, `stopping` whether the daemon is about to end.
+
+    `whereabouts` is where the job tells that it moves.
+    """
 
     config: Config
     spool: Spool
@@ -32,11 +36,16 @@ class Rooms:
     hooks: Hooks
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
+    whereabouts: Whereabouts = field(default_factory=Whereabouts)
 
     @property
     def shelves(self) -> Shelves:
         """Where a job may look besides its own files."""
         return Shelves(self.config, self.spool.root / "embeddings", self.spool.root / ".keep")
+
+    def at(self, doing: str, *, decided: bool = False) -> None:
+        """Tell that the job moves, and what it is doing now; see `Whereabouts.at`."""
+        self.whereabouts.at(doing, decided=decided)
 
     def check_going_on(self, running: RunningFile) -> None:
         """Raise Stopped where the daemon is about to end, Cancelled where a person has deleted the job's file in running/."""
@@ -50,6 +59,7 @@ class Rooms:
 
         Raises InputError where a member is no file: it may have been replaced between the scan and the claim.
         """
+        self.at("waiting until nobody writes to its files")
         for role, mode in self.spool.modes(claim).items():
             if not stat.S_ISREG(mode):
                 kind = f"{shown(claim.names[role])} is {kind_of(mode)}, and only files can be used"
@@ -63,6 +73,7 @@ class Rooms:
                 return  # it stood still, though nobody can say whether it is open
             self.check_going_on(running)
             time.sleep(LOOK_SECONDS)
+            self.at("waiting until nobody writes to its files")
 
     def call(self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
@@ -76,6 +87,7 @@ class Rooms:
 
     def _served(self, running: RunningFile, call: Call) -> tuple[Tensors, Facts]:
         while True:
+            self.at("waiting for the worker")  # time and again: a model may load and a step compute for as long as they need
             try:
                 self.check_going_on(running)
             except (Stopped, Cancelled) as reason:

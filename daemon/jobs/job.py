@@ -37,21 +37,20 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
     running = RunningFile(rooms.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
+        rooms.at("writing its file in running/")
         running.start()
         _run_until_decided(claim, rooms, running, label)
         return Ended(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied) as error:
         return _fail(claim, rooms, str(error), label)
     except Stopped:
-        rooms.spool.give_back(claim)
-        return Ended(Outcome.RETURNED)
+        return _give_back(claim, rooms, Ended(Outcome.RETURNED))
     except _Unfinished as error:
         log.error("%s: made, but not yet published: %s", label, error)
         return Ended(Outcome.UNFINISHED, str(error))
     except (OSError, OutOfMemory) as error:
         log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, error)
-        rooms.spool.give_back(claim)
-        return Ended(Outcome.KEPT, str(error))
+        return _give_back(claim, rooms, Ended(Outcome.KEPT, str(error)))
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
         log.exception("%s: a fault in tiffsd", label)
@@ -64,6 +63,7 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
 def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
     """Attempt the job; one that kills its worker is tried a second time, since the kill may have been another program's fault."""
     while True:
+        rooms.at("counting the attempt")
         attempt = rooms.spool.begin_attempt(claim)
         try:
             return _attempt(claim, rooms, running, label)
@@ -77,16 +77,20 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
 def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
     started = time.monotonic()
     rooms.await_settled(claim, running)
+    rooms.at("reading its files and those that it names")
     with rooms.spool.opened(claim) as members:
         request = read_request(claim.stage, Files(members, claim.names), rooms.shelves)
     rooms.spool.entrust(claim)
     tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
+    rooms.at("making its results")
     rooms.spool.take_back(claim)
     bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), time.monotonic() - started)
     outputs = results(request, claim.stem, tensors, facts, bench)
     for output in outputs:
+        rooms.at(f"writing {shown(output.publication.name)}")
         with rooms.spool.create_output(claim, output.publication.source) as file:
             output.write(file)
+    rooms.at("publishing its results", decided=True)
     rooms.spool.commit(claim, [output.publication for output in outputs])
     try:
         published = rooms.spool.finish(claim)
@@ -101,9 +105,16 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
         write_previews(rooms.spool.root, [(output.publication.name, output.artifact) for output in outputs if output.artifact])
 
 
+def _give_back(claim: Claim, rooms: Rooms, ended: Ended) -> Ended:
+    rooms.at("going back to its inbox", decided=True)
+    rooms.spool.give_back(claim)
+    return ended
+
+
 def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Ended:
     log.error("%s: failed: %s", label, sentence)
     facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
+    rooms.at("going to failed/", decided=True)
     folder = rooms.spool.fail(claim, sentence, facts)
     rooms.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)
     return Ended(Outcome.FAILED)
