@@ -43,7 +43,8 @@ MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "acceler
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
 ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.inbox.watch", "yaml": "daemon.settings.plain_yaml"}
 MAY_PRINT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
-MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker")  # the worker is a process of its own, which ends itself when its parent is gone
+# The worker is a process of its own, which ends itself when its parent is gone; `run` leaves threads that hang in the system.
+MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker", "daemon.commands.serve")
 # A broad except swallows what nobody thought of. Beside the job's, two borders need one, each with its reason there:
 # what a worker process raises must reach the front as an answer, and a handler that raises kills watchdog's thread.
 MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")

@@ -1,6 +1,7 @@
 """Commands that set up a spool and run the daemon on it: init, run, once, demo."""
 
 import ctypes
+import os
 import shutil
 import signal
 import tempfile
@@ -76,7 +77,7 @@ def run(config: Path | None, verbose: bool) -> None:
 
     log_to_stderr(verbose)
     path = config_path(config)
-    service = Service(read_trusted(path), config_path=path)
+    service = Service(read_trusted(path), config_path=path, leave=_leave)
     with progress(service.spool.root):
         service.run()
 
@@ -95,7 +96,7 @@ def once(config: Path | None, verbose: bool) -> None:
 
     log_to_stderr(verbose)
     path = config_path(config)
-    service = Service(read_trusted(path), config_path=path)
+    service = Service(read_trusted(path), config_path=path, leave=_leave)
     with progress(service.spool.root):
         service.run_once()
 
@@ -120,7 +121,7 @@ def demo(out_folder: Path) -> None:
             (config.spool_folder / "inbox/1-text" / f"{name}.txt").write_text(
                 f"---\nseed: {DEMO_SEED}\n---\n{prompt}\n", encoding="utf-8"
             )
-        service = Service(config)
+        service = Service(config, leave=_leave)
         with progress(config.spool_folder):
             service.run_once()
         made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / "pictures").glob("*.png"))]
@@ -129,6 +130,17 @@ def demo(out_folder: Path) -> None:
         click.echo(f"picture: {path}")
     if len(made) < len(DEMO_PROMPTS):
         raise DaemonError(f"only {len(made)} of {len(DEMO_PROMPTS)} pictures were made: {' '.join(reasons)}")
+
+
+def _leave() -> None:
+    """End the process at once, with the threads that hang in it: Python would wait for them for ever.
+
+    Code 0: the end was asked for, no file is lost, and systemd must take it for the clean stop that it is.
+    """
+    from daemon.service.terminal import err
+
+    err.show_cursor()
+    os._exit(0)
 
 
 def _copy_new(path: Path, folder: Path) -> Path:

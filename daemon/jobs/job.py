@@ -37,7 +37,7 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
     running = RunningFile(rooms.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
-        rooms.at("writing its file in running/")
+        rooms.at("writing down that it begins")
         running.start()
         _run_until_decided(claim, rooms, running, label)
         return Ended(Outcome.DONE)
@@ -63,7 +63,6 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
 def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
     """Attempt the job; one that kills its worker is tried a second time, since the kill may have been another program's fault."""
     while True:
-        rooms.at("counting the attempt")
         attempt = rooms.spool.begin_attempt(claim)
         try:
             return _attempt(claim, rooms, running, label)

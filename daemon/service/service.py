@@ -1,23 +1,21 @@
 """The lifecycle of the daemon: build, start, tick, stop. The constructor starts nothing; a tick is one look at the folders.
 
 The main thread scans, claims, supervises and pings systemd; each job in flight has one thread that runs `job.run`. Signals only
-set flags.
+set flags. Whatever of it hangs, a stop is over in `ending.OVER` seconds.
 """
 
 import ctypes
 import logging
-import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from daemon.compute.local import Local
 from daemon.errors import ConfigError
@@ -30,11 +28,15 @@ from daemon.jobs.outcome import Ended, Outcome
 from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Heads, stated_ids
 from daemon.jobs.running import clear_running
+from daemon.jobs.whereabouts import Whereabouts
 from daemon.names import shown
+from daemon.service import ending, signals
 from daemon.service.backoff import Retry, Troubles
 from daemon.service.dispatch import Turns
+from daemon.service.ending import Ending, Part
 from daemon.service.retention import Retention
 from daemon.service.status import Status, has_sign, notify, read_status, write_status
+from daemon.service.supervisor import Flight, Supervisor
 from daemon.service.wake import Bell
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted
@@ -63,14 +65,21 @@ NEEDS_RESTART = (
     *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
     *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
 )
-# How long a stop waits for the step that is being computed; a step that takes longer loses its worker, never its file.
-DRAIN_SECONDS = 20.0
+# What the worker has to end by itself, after a drain in which it was told to.
+GRACE_SECONDS = 2.0
+
+
+def _stay() -> None:
+    """Leave nothing: the process may end as it likes."""
 
 
 class Service:
-    """The daemon on one spool, for as long as it runs; `config_path` is where a reload reads the configuration again."""
+    """The daemon on one spool, for as long as it runs; `config_path` is where a reload reads the configuration again.
 
-    def __init__(self, config: Config, *, config_path: Path | None = None) -> None:
+    `leave` ends the process at once, with threads that hang in it; it is called where a stop has left some behind.
+    """
+
+    def __init__(self, config: Config, *, config_path: Path | None = None, leave: Callable[[], None] = _stay) -> None:
         self.config = config
         self.config_path = config_path
         root = config.spool_folder
@@ -90,11 +99,15 @@ class Service:
         self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan
         self._stopping = False
+        self._ending = Ending()
+        self._leave = leave
+        self._guards = True
         self._reload = False
         self.hooks = Hooks(root, lambda: self.config.hooks, self._bell.ring)
         self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
         self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
-        self._jobs: dict[Future[Ended], Claim] = {}
+        self._jobs: dict[Future[Ended], Flight] = {}
+        self._supervisor = Supervisor(self.slots)
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
         self._turns = Turns(self._heads.read, config=lambda: self.config)
@@ -137,26 +150,28 @@ class Service:
 
     def run(self) -> None:
         """Start, tick until a signal asks for the end, stop."""
-        with self._signals():
-            self.start()
-            try:
-                while not self._stopping:
-                    self._sleep(self.tick(time.monotonic()))
-            finally:
-                self.stop()
+        self._live(lambda: False)
 
     def run_once(self) -> None:
         """Work off what lies in the inboxes, and what comes of it, then stop."""
-        with self._signals():
-            self.start()
-            try:
-                while not self._stopping:
-                    due = self.tick(time.monotonic())
-                    if self._idle():
-                        break
-                    self._sleep(due)
-            finally:
-                self.stop()
+        self._live(self._idle)
+
+    def _live(self, is_done: Callable[[], bool]) -> None:
+        try:
+            with signals.taken(stop=self.request_stop, reload=self.request_reload, guarded=self._guarded):
+                self.start()
+                try:
+                    while not self._stopping:
+                        due = self.tick(time.monotonic())
+                        if is_done():
+                            break
+                        self._sleep(due)
+                finally:
+                    self.stop()
+        finally:
+            self._guards = bool(self._ending.hanging)
+        if self._ending.hanging:
+            self._leave()
 
     def tick(self, now: float) -> float:
         """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
@@ -172,15 +187,17 @@ class Service:
         self._claim(now)
         self.compute.tick(now)
         self.retention.tick(now)
+        self._supervisor.look(self._jobs.values(), now)
         if now >= self._status_due:
             self._tell(now)
-        if self._watcher.healthy():
+        if self._watcher.healthy() and not self._supervisor.all_stand_still():
             notify("WATCHDOG=1")
         telling = bool(self._jobs) or self._worked
         return min([self._next_scan, now + PING_SECONDS, *[self._rest_until] * self._look.is_set(), *[self._status_due] * telling])
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
+        self._ending.ask()
         self._stopping = True
         self._bell.ring()
 
@@ -190,18 +207,49 @@ class Service:
         self._bell.ring()
 
     def stop(self) -> None:
-        """Give running jobs back at their next step, end the worker, and release the spool."""
+        """Give running jobs back at their next step, end the worker, and release the spool, leaving behind what hangs."""
         notify("STOPPING=1")
-        self._stopping = True
-        wait(self._jobs, timeout=DRAIN_SECONDS)
-        self.compute.close()
-        self._threads.shutdown(wait=True)
+        self.request_stop()
+        parts = self._ending
+        if wait(self._jobs, timeout=parts.left_until(ending.DRAINED)).not_done:
+            parts.do({"a note on the jobs that are not done": self._excuse}, until=ending.EXCUSED)
+        closing: dict[str, Part] = {
+            "the worker": partial(self.compute.close, grace_seconds=GRACE_SECONDS),
+            "the hooks": self.hooks.close,
+            "the retention": self.retention.close,
+            "the watch on the folders": self._watcher.stop,
+        }
+        parts.do(closing, until=ending.CLOSED)
+        self._leave_jobs(wait(self._jobs, timeout=parts.left_until(ending.GIVEN_BACK)).not_done)
+        parts.do({"the status": partial(self._tell, time.monotonic(), alive=False)}, until=ending.SAID)
+        parts.do({"the spool": self.spool.release}, until=ending.RELEASED)
+
+    def _leave_jobs(self, hanging: set[Future[Ended]]) -> None:
+        for future in hanging:
+            if (place := self._jobs[future].whereabouts.place) is not None:
+                self._ending.give_up(f"{self._jobs[future].label}, {place.doing}")
         self._reap(time.monotonic())
-        self.hooks.close()
-        self.retention.close()
-        self._watcher.stop()
-        self._tell(time.monotonic(), alive=False)
-        self.spool.release()
+        self._threads.shutdown(wait=not hanging, cancel_futures=True)
+
+    def _excuse(self) -> None:
+        """Note of the jobs that hang that they have done no harm, so that the next start does not count their attempts."""
+        for flight in [flight for flight in list(self._jobs.values()) if flight.may_be_excused()]:
+            try:
+                self.spool.excuse(flight.claim)
+            except OSError as error:
+                log.error("%s: its attempt counts: %s", flight.label, error)
+
+    def _guarded(self) -> bool:
+        """Whether a guard is needed. Where the time of a stop is over, it does what the main thread should have done."""
+        if not self._guards:
+            return False
+        if self._ending.past(ending.OVER):
+            log.error("the end takes too long, and what hangs is left behind")
+            self._leave()
+            return False
+        if self._ending.past(ending.LAST_WORDS) and not self._ending.hanging:
+            self._ending.do({"a note on the jobs that are not done": self._excuse}, until=ending.RELEASED)
+        return True
 
     def gated(self, stage: str) -> bool:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
@@ -236,7 +284,7 @@ class Service:
             self._troubles.end(name, UNREADABLE)
             self._scans[name] = scan
             self._ready[name] = deque(scan.ready)
-            if not (scan.ready or scan.refused or scan.waiting or name in {claim.stage for claim in self._jobs.values()}):
+            if not (scan.ready or scan.refused or scan.waiting or name in {flight.claim.stage for flight in self._jobs.values()}):
                 self._troubles.end(name, OF_A_FILE)  # nothing is left that could be tried again
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
         self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
@@ -288,15 +336,16 @@ class Service:
             self._launch(claim)
 
     def _launch(self, claim: Claim) -> None:
-        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
+        flight = Flight(claim, Whereabouts())
+        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping, flight.whereabouts)
         future = self._threads.submit(run, claim, rooms)
-        self._jobs[future] = claim
+        self._jobs[future] = flight
         self._worked = True
         future.add_done_callback(lambda _: self._bell.ring())
 
     def _reap(self, now: float) -> None:
         for future in [future for future in self._jobs if future.done()]:
-            claim = self._jobs.pop(future)
+            claim = self._jobs.pop(future).claim
             error = future.exception()
             ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
             if ended.outcome is Outcome.UNFINISHED:
@@ -313,7 +362,7 @@ class Service:
     def _recover(self, now: float) -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
         try:
-            recovery = self.spool.recover(in_flight=[claim.job for claim in self._jobs.values()])
+            recovery = self.spool.recover(in_flight=[flight.claim.job for flight in self._jobs.values()])
         except OSError as error:
             recovery = Recovery([], {".work": error})
         if recovery.stuck:
@@ -344,7 +393,12 @@ class Service:
             waits=waits,
             worker=self.compute.describe(),
             gates=[name for name in STAGES if self.gated(name)],
-            complaints=[*self._config_complaint, *self.hooks.complaints(), *self.retention.complaints()],
+            complaints=[
+                *self._config_complaint,
+                *self.hooks.complaints(),
+                *self.retention.complaints(),
+                *self._supervisor.complaints(),
+            ],
         )
         # Counting very many files is dear, and most time is kept for work.
         self._status_due = now + max(STATUS_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
@@ -378,32 +432,6 @@ class Service:
             log.info("read %s again%s", self.config_path, f"; {', '.join(late)} will change with the next start" if late else "")
         self._status_due = 0.0
         notify("READY=1")
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Set flags on SIGTERM, SIGINT and SIGHUP, and give the old handlers back at the end; only a main thread has signals."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask_stop(_number: int, _frame: FrameType | None) -> None:
-            self.request_stop()
-
-        def ask_reload(_number: int, _frame: FrameType | None) -> None:
-            self.request_reload()
-
-        handlers: dict[int, Any] = {
-            signal.SIGTERM: ask_stop,
-            signal.SIGINT: ask_stop,
-            signal.SIGHUP: ask_reload,
-            signal.SIGIO: signal.SIG_IGN,
-        }
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def _give_back_freed_memory() -> None:

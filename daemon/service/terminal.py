@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from daemon.jobs.running import read_running
 
+# What `running/` is waited for at the end: the share on which it lies may be gone.
+LOOK_AT_MOST_SECONDS = 1.0
+
 err = Console(stderr=True, highlight=False)
 
 
@@ -72,7 +75,7 @@ def progress(root: Path) -> Iterator[None]:
             yield
         finally:
             ended.set()
-            watcher.join()
+            watcher.join(LOOK_AT_MOST_SECONDS)
 
 
 def _follow(bars: Progress, root: Path, ended: threading.Event) -> None:

@@ -3,14 +3,12 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.outside import outside, the_file
 from tests.real.fast_daemon import FastDaemon, came_of
-from tests.real.programs import SFTP_SERVER, needed, skip_if_forbidden
+from tests.real.shares import Share
 
 WRITER = """
 import sys, time
@@ -21,35 +19,11 @@ with open(sys.argv[1], "w") as file:
 """
 
 
-@contextmanager
-def share(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """A folder as the server has it, and as the client sees it."""
-    there, here = folder / "there", folder / "here"
-    there.mkdir()
-    here.mkdir()
-    ssh = folder / "ssh"
-    ssh.write_text(f"#!/bin/sh\nexec {the_file(SFTP_SERVER)}\n")
-    ssh.chmod(0o755)
-    command = ["sshfs", "-o", f"ssh_command={ssh}", f"server:{there}", str(here)]
-    said = folder / "sshfs.txt"  # no pipe: what it starts has the other end for as long as the share is there
-    with said.open("w") as file:
-        mounted = subprocess.run(command, env=outside(LC_ALL="C"), stdin=subprocess.DEVNULL, stderr=file)
-    skip_if_forbidden(said.read_text())
-    assert mounted.returncode == 0, said.read_text()
-    try:
-        yield there, here
-    finally:
-        subprocess.run(["umount", "--lazy", str(here)], env=outside(), check=True)
-
-
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[FastDaemon]:
-    needed("sshfs", SFTP_SERVER, "umount", root=True)
-    if not Path("/dev/fuse").exists():
-        pytest.skip("this kernel has no FUSE")
-    with share(tmp_path) as (_there, here):
+    with Share(tmp_path) as share:
         watch = {"settle_seconds": 0.05, "settle_unleased_seconds": 5.0}
-        running = FastDaemon(tmp_path / "daemon", spool=here / "spool", watch=watch)
+        running = FastDaemon(tmp_path / "daemon", spool=share.here / "spool", watch=watch)
         running.start()
         yield running
         running.close()

@@ -23,8 +23,12 @@ from tests.conftest import wait_until
 QUICK = {"watch": {"rescan_seconds": 0.2, "settle_seconds": 0.01, "settle_unleased_seconds": 0.05, "empty_grace_seconds": 0.1}}
 
 
+def config_of(folder: Path, **settings: object) -> Config:
+    return Config.model_validate({"folder": folder, **QUICK, **settings})
+
+
 def service_in(folder: Path, **settings: object) -> Service:
-    return Service(Config.model_validate({"folder": folder, **QUICK, **settings}))
+    return Service(config_of(folder, **settings))
 
 
 def test_once_works_off_what_lies_there_and_ends(tmp_path: Path) -> None:
@@ -113,8 +117,8 @@ class Fitful:
     def describe(self) -> dict[str, Any]:
         return {}
 
-    def close(self) -> None:
-        pass
+    def close(self, *, grace_seconds: float) -> None:
+        del grace_seconds
 
 
 def test_a_fault_of_the_machine_keeps_the_file_and_tries_it_again_later(tmp_path: Path) -> None:

@@ -1,0 +1,72 @@
+"""The end of the daemon, within a time, whatever hangs.
+
+A thread that hangs in the system, in a network share that is gone say, can be neither ended nor waited for. So each part of the end
+has a thread of its own and a moment until which it is waited for, counted from the moment when the end was asked for; who cannot
+wait for the rest leaves the process. What cannot be interrupted at all (state D) ends with the machine or the share only.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+# All in seconds since the end was asked for. The step that is computed has the most of them; a step that takes longer loses its
+# worker, never its file. The units promise 30 s, of which one may pass before a signal is seen.
+DRAINED = 19.0
+EXCUSED = 20.5
+CLOSED = 25.0
+GIVEN_BACK = 26.0
+SAID = 27.0
+RELEASED = 27.5
+LAST_WORDS = 26.0
+OVER = 28.0
+# Of the time of a part, for one that is begun late.
+LEAST_SECONDS = 0.1
+
+log = logging.getLogger(__name__)
+
+Part = Callable[[], None]
+
+
+class Ending:
+    """One end of one daemon; `hanging` names what did not end with it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.hanging: list[str] = []
+        self._clock = clock
+        self._asked_at: float | None = None
+
+    def ask(self) -> None:
+        """Begin to count, where that has not begun. May be called from a signal handler."""
+        if self._asked_at is None:
+            self._asked_at = self._clock()
+
+    def past(self, moment: float) -> bool:
+        """Whether the end was asked for, and so many seconds have passed since."""
+        return self._asked_at is not None and self._clock() - self._asked_at >= moment
+
+    def left_until(self, moment: float) -> float:
+        """How many seconds are left until so many have passed since the end was asked for."""
+        return max(LEAST_SECONDS, moment - (self._clock() - (self._asked_at or self._clock())))
+
+    def do(self, parts: Mapping[str, Part], *, until: float) -> None:
+        """Do the parts, by name, beside each other, and wait for them until that moment; an OSError is said in the log."""
+        threads = [threading.Thread(target=_done, args=[name, part], name=name, daemon=True) for name, part in parts.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(self.left_until(until))
+            if thread.is_alive():
+                self.give_up(thread.name)
+
+    def give_up(self, what: str) -> None:
+        """Note that something hangs, and is not waited for any longer."""
+        self.hanging.append(what)
+        log.error("%s: does not end, and is left behind", what)
+
+
+def _done(name: str, part: Part) -> None:
+    try:
+        part()
+    except OSError as error:
+        log.error("%s: %s", name, error)

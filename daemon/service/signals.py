@@ -1,0 +1,51 @@
+"""Signals set flags in the main thread; where that hangs, a guard takes them, and ends the process when its time is over.
+
+A handler of Python's runs when the main thread comes back from the system. In a call that a dead network share does not answer
+it never does, and the signal stays pending. The guard fetches it from there: it looks once a second, and has nothing else to do.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+LOOK_SECONDS = 1.0
+
+
+@contextmanager
+def taken(*, stop: Callable[[], None], reload: Callable[[], None], guarded: Callable[[], bool]) -> Iterator[None]:
+    """Call `stop` on SIGTERM and SIGINT and `reload` on SIGHUP, and give the old handlers back at the end.
+
+    All must be quick and may run in any line of the main thread; `stop` and `guarded` run in the guard's too. `guarded` is called
+    about once a second, also after the end, as long as it returns true. Only a main thread has signals: in another one nothing
+    is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask_stop(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    def ask_reload(_number: int, _frame: FrameType | None) -> None:
+        reload()
+
+    handlers: dict[int, Any] = {**dict.fromkeys(STOPPING, ask_stop), signal.SIGHUP: ask_reload, signal.SIGIO: signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    threading.Thread(target=_guard, args=[stop, guarded], name="guard", daemon=True).start()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _guard(stop: Callable[[], None], guarded: Callable[[], bool]) -> None:
+    # The system gives a signal to the main thread where it can; one that is blocked here and was not taken there can be fetched.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    while guarded():
+        if signal.sigtimedwait(STOPPING, LOOK_SECONDS):
+            stop()
