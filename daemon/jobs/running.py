@@ -19,14 +19,19 @@ class RunningFile:
     def __init__(self, root: Path, stage: str, *, name: str) -> None:
         self.path = root / FOLDER / name
         self._beneath, self._stage = Beneath(root), stage
-        self._descriptor: int | None = None
+        # With O_PATH it is no open file: one that is would be flushed when the daemon ends, and on a share that is gone for ever.
+        self._handle: int | None = None
 
     def start(self) -> None:
         """Write the file, in a folder that a person may have deleted. Raises OSError: a job without its file is cancelled."""
         self._beneath.make_folder(self.path.parent)
         with suppress(FileNotFoundError):
             self._beneath.unlink(self.path)  # of a job of this name that a crash ended
-        self._descriptor = self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        made = self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            self._handle = os.open(f"/proc/self/fd/{made}", os.O_PATH | os.O_CLOEXEC)
+        finally:
+            os.close(made)
         self._write("waiting for the worker")
 
     def update(self, step: int, steps: int) -> None:
@@ -42,17 +47,21 @@ class RunningFile:
         """Take the file away, where it is one; what stays does no harm."""
         with suppress(OSError):
             self._beneath.unlink(self.path)
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
 
     def _write(self, doing: str) -> None:
-        if self._descriptor is None:
+        if self._handle is None:
             return
         text = f"{self._stage}: {doing}\nDelete this file to cancel the job.\n".encode()
-        # Cut after it is written and not before: who reads it in between finds the new first line.
-        os.pwrite(self._descriptor, text, 0)
-        os.ftruncate(self._descriptor, len(text))
+        descriptor = os.open(f"/proc/self/fd/{self._handle}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            # Cut after it is written and not before: who reads it in between finds the new first line.
+            os.pwrite(descriptor, text, 0)
+            os.ftruncate(descriptor, len(text))
+        finally:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True)
