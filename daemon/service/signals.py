@@ -1,11 +1,12 @@
 """Signals set flags in the main thread; where that hangs, a guard takes them, and ends the process when its time is over.
 
 A handler of Python's runs when the main thread comes back from the system. In a call that a dead network share does not answer
-it never does, and the signal stays pending. The guard fetches it from there: it looks once a second, and has nothing else to do.
+it never does, and the signal stays pending. There the guard finds it: it looks once a second, and has nothing else to do.
 """
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -44,8 +45,9 @@ def taken(*, stop: Callable[[], None], reload: Callable[[], None], guarded: Call
 
 
 def _guard(stop: Callable[[], None], guarded: Callable[[], bool]) -> None:
-    # The system gives a signal to the main thread where it can; one that is blocked here and was not taken there can be fetched.
+    # The system gives a signal to the main thread where it can, and shows what waits to those only that block it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     while guarded():
-        if signal.sigtimedwait(STOPPING, LOOK_SECONDS):
+        time.sleep(LOOK_SECONDS)
+        if not signal.sigpending().isdisjoint(STOPPING):
             stop()

@@ -43,14 +43,23 @@ class Share:
 
     @contextmanager
     def gone(self, *, for_process: int) -> Iterator[None]:
-        """Answer nobody inside of the block. What the process asks for at this moment is still answered: otherwise it would wait
-        in state D, which nothing can end."""
-        with stopped(for_process):
-            halt(self._client.pid)
+        """Answer nobody inside of the block, from a moment on when the process has asked for nothing and no file open here.
+
+        Else it would end in state D, which nothing can end: waiting for an answer that is on its way, or to flush the file.
+        """
+        wait_until(lambda: self._goes_at_a_good_moment(for_process), what="no file is open on the share")
         try:
             yield
         finally:
             os.kill(self._client.pid, signal.SIGCONT)
+
+    def _goes_at_a_good_moment(self, process: int) -> bool:
+        with stopped(process):
+            links = [link for link in Path(f"/proc/{process}/fd").iterdir() if link.readlink().is_relative_to(self.here)]
+            if any(is_open(process, int(link.name)) for link in links):
+                return False
+            halt(self._client.pid)
+        return True
 
 
 @contextmanager
@@ -70,6 +79,12 @@ def halt(process: int) -> None:
     wait_until(
         lambda: all("State:\tT" in (task / "status").read_text() for task in tasks.iterdir()), what="all threads stand still"
     )
+
+
+def is_open(process: int, descriptor: int) -> bool:
+    """Whether a descriptor is of an open file, and no mere handle (O_PATH)."""
+    flags = Path(f"/proc/{process}/fdinfo/{descriptor}").read_text().split("flags:")[1].split()[0]
+    return not int(flags, 8) & os.O_PATH
 
 
 @contextmanager
