@@ -26,7 +26,6 @@ class Beneath:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._resolved = root.resolve()
 
     def holds(self, path: Path) -> bool:
         """Whether a path is the root, or below it."""
@@ -42,7 +41,7 @@ class Beneath:
         parts = path.relative_to(self.root).parts
         if ".." in parts:
             raise ValueError(f"{path} leads out of {self.root}")
-        reached = os.open(self._resolved, FOLDER | (os.O_PATH if parts else flags))
+        reached = os.open(self.root, FOLDER | (os.O_PATH if parts else flags))
         try:
             root = os.fstat(reached)
             for depth, part in enumerate(parts):
