@@ -148,7 +148,6 @@ def _look_at_the_front_process(daemon: RunningDaemon) -> None:
     wait_until(lambda: not list(daemon.spool.glob("running/*")), what="all is done")
     assert "torch" not in Path(f"/proc/{pid}/maps").read_text()
     wait_until(lambda: own_megabytes(pid) < 42, seconds=15, what="what the jobs have freed is given back")
-    assert resident_megabytes(pid) < 70
 
     # Two ticks of status, then nothing is left to say.
     settled = time.monotonic() + 3
