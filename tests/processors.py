@@ -1,8 +1,8 @@
 """The tests of exactness on every processor that this one can pretend to be: `python -m tests.processors`.
 
-Each run gives the libraries other instructions, or another number of threads, and all must still be equal to the bit: what parts of
-models give each time, and once, as far from what is usual as it goes, all that is marked `exact`. The last run emulates an AMD, on
-which MKL takes another way than on an Intel. --short is for CI; other arguments go to pytest.
+Each run gives the libraries other instructions, or another number of threads, and what the parts of models give must still be equal
+to the bit; one is as far from what is usual as it goes. The last run emulates an AMD, on which MKL takes another way than on an
+Intel. --short is for CI; other arguments go to pytest.
 """
 
 import os
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     short = "--short" in arguments
     given = [argument for argument in arguments if argument != "--short"]
     exact = ["-m", "exact and not emulated", *PARALLEL]
-    runs = [] if short else [(pretence, [*exact, *PARTS]) for pretence in PRETENCES]
-    runs += [(FARTHEST, [*exact, *SHORT] if short else exact), ({}, ["-m", "emulated"])]
+    pretences, files = ([FARTHEST], SHORT) if short else ([*PRETENCES, FARTHEST], PARTS)
+    runs = [*((pretence, [*exact, *files]) for pretence in pretences), ({}, ["-m", "emulated"])]
     ended = {_named(pretence): _run(pretence, [*words, *given]) for pretence, words in runs}
     sys.stdout.writelines(f"{'passed' if code == 0 else 'FAILED'}  {name}\n" for name, code in ended.items())
     return 1 if any(ended.values()) else 0
