@@ -21,7 +21,10 @@ class Bell:
             while True:
                 self._rings.get_nowait()
 
-    def sleep_until(self, due: float) -> None:
-        """Sleep until it rings, at the longest until `due` of the monotonic clock."""
-        with suppress(Empty):
+    def sleep_until(self, due: float) -> bool:
+        """Sleep until it rings, at the longest until `due` of the monotonic clock; whether it rang."""
+        try:
             self._rings.get(timeout=max(0.0, due - time.monotonic()))
+        except Empty:
+            return False
+        return True
