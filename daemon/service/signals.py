@@ -1,8 +1,8 @@
 """Signals set flags in the main thread; where that hangs, a guard takes them, and ends the process when its time is over.
 
 A handler of Python's runs when the main thread comes back from the system. In a call that a dead network share does not answer
-it never does, and the signal stays pending. There the guard finds it: it looks seldom, so that an idle daemon costs next to nothing,
-and once a second when a stop was asked for.
+it never does, and the signal stays pending. There the guard finds it: it looks seldom, so that an idle daemon costs next to
+nothing, and once a second when a stop was asked for.
 """
 
 import signal
