@@ -178,7 +178,7 @@ class Disk(Ops):
         return self.contents.files[inode]
 
     @_operation
-    def mkdir(self, folder: Path) -> None:
+    def mkdir(self, folder: Path, _mode: int = 0o777) -> None:
         parent = self._folder(folder.parent)
         if folder.name in self.contents.folders[parent]:
             raise _refusal(errno.EEXIST, folder)
