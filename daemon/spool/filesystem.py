@@ -107,13 +107,16 @@ class Ops:
         file.write(content)
         file.flush()
 
-    def fsync(self, file: BinaryIO) -> None:
-        """Make the content of a file durable. After a failure the file is not to be trusted, nor the call repeated."""
+    def fsync(self, file: BinaryIO, _what: str) -> None:
+        """Make the content of a file durable. After a failure the file is not to be trusted, nor the call repeated.
+
+        `_what` says in words what becomes durable: the proof leaves out one such call after the other, and names it so.
+        """
         file.flush()
         os.fsync(file.fileno())
 
-    def fsync_folder(self, folder: Path) -> None:
-        """Make the names in a folder durable."""
+    def fsync_folder(self, folder: Path, _what: str) -> None:
+        """Make the names in a folder durable; `_what` says which, as for `fsync`."""
         with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
             os.fsync(descriptor)
 

@@ -64,7 +64,7 @@ def write(ops: Ops, folder: Path, name: str, record: Record, *, durable: bool = 
     """Write a record and make it durable, its name included, unless only this run of the machine needs to know it."""
     write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}), durable=durable)
     if durable:
-        ops.fsync_folder(folder)
+        ops.fsync_folder(folder, f"{name}: its place")
 
 
 def as_text(record: Record) -> str:
@@ -85,7 +85,7 @@ def write_text(ops: Ops, folder: Path, name: str, text: str, *, durable: bool = 
         with ops.create(part) as file:
             ops.write(file, text.encode("utf-8", "backslashreplace"))
             if durable:
-                ops.fsync(file)
+                ops.fsync(file, f"{name}: content")
         ops.rename(part, folder / name)
     except OSError:
         with suppress(OSError):

@@ -111,7 +111,7 @@ class Spool:
 
     def _open_job(self, job: Path, record: ClaimRecord) -> None:
         self._ops.mkdir(job)
-        self._ops.fsync_folder(self._work)
+        self._ops.fsync_folder(self._work, "claim: the job")
         self._ops.mkdir(job / IN)
         records.write_claim(self._ops, job, record)
 
@@ -125,8 +125,8 @@ class Spool:
             # A folder may have taken the file's name since the scan.
             if stat.S_ISDIR(self._ops.lstat(taken).st_mode):
                 return False
-        self._ops.fsync_folder(job / IN)
-        self._ops.fsync_folder(drop.principal.path.parent)
+        self._ops.fsync_folder(job / IN, "claim: the members in in/")
+        self._ops.fsync_folder(drop.principal.path.parent, "claim: the inbox they left")
         return True
 
     def _abandon(self, job: Path, record: ClaimRecord) -> None:
@@ -221,7 +221,7 @@ class Spool:
         try:
             with self._ops.create(part) as file:
                 yield file
-                self._ops.fsync(file)
+                self._ops.fsync(file, "output: content")
             self._ops.rename_noreplace(part, out / name)
         except BaseException:
             with suppress(OSError):
@@ -237,8 +237,8 @@ class Spool:
         outputs = sorted(name for name in made if not name.startswith("."))
         if outputs != sorted(publication.source for publication in publications):
             raise ValueError(f"{claim.job} made {outputs}, but would publish {[p.source for p in publications]}.")
-        self._ops.fsync_folder(job / OUT)
-        self._ops.fsync_folder(job)
+        self._ops.fsync_folder(job / OUT, "commit: the outputs in out/")
+        self._ops.fsync_folder(job, "commit: out/ itself")
         day = self._ops.now().astimezone().date().isoformat()
         records.write_commit(self._ops, job, list(publications), day)
 

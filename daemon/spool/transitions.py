@@ -44,8 +44,8 @@ class Endings:
         with self.moving:
             published = [path for publication in publications if (path := self._publish(job, publication))]
             for folder in dict.fromkeys(publication.folder for publication in publications):
-                self._ops.fsync_folder(self.root / folder)
-            self._ops.fsync_folder(job / OUT)
+                self._ops.fsync_folder(self.root / folder, "publish: the outputs in their places")
+            self._ops.fsync_folder(job / OUT, "publish: out/ that they left")
         self._archive(job, record, self.root / "done" / day)
         self.discard(job)
         return published
@@ -74,8 +74,8 @@ class Endings:
         number = self.free_number(done, left, record.stem)
         for name in left:
             self.move(job / IN / name, done, name, number=number, stem=record.stem)
-        self._ops.fsync_folder(done)
-        self._ops.fsync_folder(job / IN)
+        self._ops.fsync_folder(done, "archive: the members in done/")
+        self._ops.fsync_folder(job / IN, "archive: in/ that they left")
 
     def fail(self, job: Path, failure: Failure) -> Path | None:
         """Put the members into failed/ with their reports, by one rename; None when a call before this one did."""
@@ -85,11 +85,11 @@ class Endings:
         else:
             records.write_text(self._ops, holder, failure.sentence_name, failure.text)
             records.write_text(self._ops, holder, failure.facts_name, records.as_text(failure.facts))
-            self._ops.fsync_folder(holder)
+            self._ops.fsync_folder(holder, "fail: the reports")
             folder = self.root / failure.folder
             self.ensure(folder)
             delivered = self.move(holder, folder, failure.name)
-            self._ops.fsync_folder(folder)
+            self._ops.fsync_folder(folder, "fail: the members in failed/")
         self.wipe_outputs(job)
         self.discard(job)
         return delivered
@@ -101,8 +101,8 @@ class Endings:
         # The principal last: it must not start without its companions.
         for name in reversed(record.names.values()):
             self.move(holder / name, inbox, name, number=number, stem=record.stem)
-        self._ops.fsync_folder(inbox)
-        self._ops.fsync_folder(holder)
+        self._ops.fsync_folder(inbox, "give back: the members in their inbox")
+        self._ops.fsync_folder(holder, "give back: back.N that they left")
         self.wipe_outputs(job)
         self.discard(job)
 
@@ -114,7 +114,7 @@ class Endings:
         number = self.free_number(inbox, self._ops.list(holder), record.stem)
         back = job / f"{BACK}{number}"
         self._ops.rename(holder, back)
-        self._ops.fsync_folder(job)
+        self._ops.fsync_folder(job, "give back: the decision")
         return back
 
     def holder(self, job: Path) -> Path | None:
@@ -129,14 +129,14 @@ class Endings:
         with suppress(FileNotFoundError):
             for name in self._ops.list(job / OUT):
                 self._ops.unlink(job / OUT / name)
-            self._ops.fsync_folder(job / OUT)
+            self._ops.fsync_folder(job / OUT, "wipe: out/")
 
     def discard(self, job: Path) -> None:
         """Clear a job away whose files have all gone elsewhere."""
         trash = self.root / ".trash"
         self._ops.rename(job, trash / job.name)
-        self._ops.fsync_folder(trash)
-        self._ops.fsync_folder(job.parent)
+        self._ops.fsync_folder(trash, "discard: the job in .trash/")
+        self._ops.fsync_folder(job.parent, "discard: .work/ that it left")
         self._delete(trash / job.name)
 
     def empty_trash(self) -> None:
@@ -193,7 +193,7 @@ class Endings:
         self.ensure(folder.parent)
         with suppress(FileExistsError):
             self._ops.mkdir(folder)
-        self._ops.fsync_folder(folder.parent)
+        self._ops.fsync_folder(folder.parent, "a folder that was missing: its place")
 
     def exists(self, path: Path) -> bool:
         """Whether anything at all is at the path."""

@@ -199,12 +199,12 @@ class Disk(Ops):
         file.write(content)
 
     @_operation
-    def fsync(self, file: BinaryIO) -> None:
+    def fsync(self, file: BinaryIO, _what: str) -> None:
         inode = cast(OpenFile, file).inode
         self.synced_files[inode] = self.contents.files[inode]
 
     @_operation
-    def fsync_folder(self, folder: Path) -> None:
+    def fsync_folder(self, folder: Path, _what: str) -> None:
         synced = self._folder(folder)
         for number, change in enumerate(self.journal):
             place = change.target or change.source
