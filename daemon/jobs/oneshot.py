@@ -3,7 +3,6 @@
 The same hands as the daemon's (`intake/`, `results.py`) and the same kind of worker process, so that both make the same tensors.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from daemon.jobs.results import Bench, Output, results
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
 
+from tiffsd.atomic import replacing
 OnProgress = Callable[[int, int], None]
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
 
@@ -126,12 +126,5 @@ def _wanted(outputs: list[Output], target: Path) -> Output:
 
 
 def _write(output: Output, target: Path) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            output.write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as file:
+        output.write(file)

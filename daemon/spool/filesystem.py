@@ -118,7 +118,7 @@ class Ops:
     def fsync_folder(self, folder: Path, _what: str) -> None:
         """Make the names in a folder durable; `_what` says which, as for `fsync`."""
         with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
-            os.fsync(descriptor)
+            _fsync_folder(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is there: only for names inside the daemon's own folders."""
@@ -171,6 +171,15 @@ def _kept_in_a_socket(fd: int) -> int:
     with sender, keeper:
         socket.send_fds(sender, [b"\0"], [fd])
         return keeper.detach()
+def _fsync_folder(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # The answer of a filesystem that syncs no folders, of a network say: there is nothing to be done, and nothing was lost.
+        if error.errno != errno.EINVAL:
+            raise
+
+
 
 
 def _renameat2(old: str, away: int, new: str, into: int) -> None:

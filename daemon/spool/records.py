@@ -20,6 +20,7 @@ from typing import Any
 
 from daemon import names
 from daemon.spool.filesystem import Ops
+from daemon.spool.whole import replace
 
 CLAIM = "claim.json"
 ATTEMPT = "attempt.json"
@@ -78,19 +79,7 @@ def _digest(record: Record) -> str:
 
 def write_text(ops: Ops, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
     """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
-    part = folder / f".{name}.part"
-    with suppress(FileNotFoundError):
-        ops.unlink(part)  # of a crash
-    try:
-        with ops.create(part) as file:
-            ops.write(file, text.encode("utf-8", "backslashreplace"))
-            if durable:
-                ops.fsync(file, f"{name}: content")
-        ops.rename(part, folder / name)
-    except OSError:
-        with suppress(OSError):
-            ops.unlink(part)
-        raise
+    replace(ops, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
 
 
 def read(ops: Ops, folder: Path, name: str) -> Record | None:

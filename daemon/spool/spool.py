@@ -34,6 +34,7 @@ from daemon.spool.claims import Claim, record_of, record_of_drop
 from daemon.spool.filesystem import Ops
 from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
 from daemon.spool.transitions import IN, OUT, Endings
+from daemon.spool.whole import whole
 
 __all__ = ["Claim", "Ops", "Publication", "Recovery", "Spool", "stem_of"]
 
@@ -216,17 +217,8 @@ class Spool:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
         if not names.is_plain(name) or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
-        out = self._open(claim) / OUT
-        part = out / names.fitted(f".{name}", ".part")
-        try:
-            with self._ops.create(part) as file:
-                yield file
-                self._ops.fsync(file, "output: content")
-            self._ops.rename_noreplace(part, out / name)
-        except BaseException:
-            with suppress(OSError):
-                self._ops.unlink(part)
-            raise
+        with whole(self._ops, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
+            yield file
 
     def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
         """Decide what is published where. Every output must be named once; from here on the job only goes forward."""
