@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from daemon import lease
 from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
 from daemon.inbox.grouping import Drop, Group, Mark, Member, expected, group, is_tied, related, single
@@ -258,8 +257,7 @@ class Inbox:
         if known.free or not stat.S_ISREG(known.mode):
             return
         self._check_settled(name, known, now)
-        with self._beneath.place(self.folder / name) as (last, folder):
-            written = lease.is_being_written(Path(last), folder=folder)
+        written = self._beneath.is_being_written(self.folder / name)
         if written:
             known.since = now
             raise _NotYet(f"{shown(name)} is still being written")

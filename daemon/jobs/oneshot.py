@@ -16,12 +16,13 @@ from daemon.compute.local import Local
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, Shelves
 from daemon.jobs.intake.readers import read_request
+from daemon.jobs.named import opened
 from daemon.jobs.request import Facts, Request, Tensors, computed
 from daemon.jobs.results import Bench, Output, results
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
-
 from tiffsd.atomic import replacing
+
 OnProgress = Callable[[int, int], None]
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
 
@@ -44,13 +45,11 @@ def run(
     _check_not_an_input(target, members)
     # The name of the target says what is wanted, not the configuration of the daemon.
     config = config.model_copy(update={"pictures": config.pictures.all_on()})
-    files = Files(
-        members,
-        {role: path.name for role, path in members.items()},
-        checked(layered(given), "the command line").given(),
-    )
+    names = {role: path.name for role, path in members.items()}
+    spoken = checked(layered(given), "the command line").given()
     with _sentences():
-        request = read_request(stage, files, Shelves(config, config.spool_folder / "embeddings"))
+        with opened(members) as found:
+            request = read_request(stage, Files(found, names, spoken), Shelves(config, config.spool_folder / "embeddings"))
         tensors, facts = _computed(request, config, on_progress)
         bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
         outputs = results(request, target.stem, tensors, facts, bench)

@@ -17,6 +17,7 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
+from daemon.beneath import Beneath
 from daemon.compute.local import Local
 from daemon.errors import ConfigError
 from daemon.inbox.inbox import Drop, Inbox, Scan
@@ -84,7 +85,7 @@ class Service:
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        self._heads = Heads(lambda: self.config.limits.characters)
+        self._heads = Heads(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
         self.compute = Local(
             device=config.compute.device,
@@ -94,7 +95,7 @@ class Service:
             idle_seconds=config.compute.idle_seconds,
             budget_bytes=int(config.compute.memory_gb * 1e9),
         )
-        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=stated_ids)
+        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root)))
         self.slots = config.slots
         self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan

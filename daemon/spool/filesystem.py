@@ -9,12 +9,11 @@ import errno
 import fcntl
 import os
 import socket
-from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon import lease, names
+from daemon import names
 from daemon.beneath import Beneath
 
 _RENAME_NOREPLACE = 1
@@ -69,20 +68,19 @@ class Ops:
             return os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
 
     def is_being_written(self, path: Path) -> bool | None:
-        """Whether a writer holds the file now; None when the system cannot say."""
-        with self._beneath.place(path) as (name, folder):
-            return lease.is_being_written(Path(name), folder=folder)
+        """Whether a writer holds the file now, or another program a lease on it; None when the system cannot say."""
+        return self._beneath.is_being_written(path)
 
     def read(self, path: Path) -> bytes:
         """The whole content of one of the spool's own small files, or of the system's."""
         if not self._beneath.holds(path):
             return path.read_bytes()
-        with os.fdopen(self._beneath.open_plain(path), "rb") as file:
+        with self._beneath.plain(path) as file:
             return file.read()
 
-    def pinned(self, path: Path) -> AbstractContextManager[Path]:
-        """A regular file, opened once: a path that leads to this very file as long as the block lasts."""
-        return self._beneath.pinned(path)
+    def plain(self, path: Path) -> BinaryIO:
+        """A regular file, open for reading: this very file, whatever becomes of its name."""
+        return self._beneath.plain(path)
 
     def mkdir(self, folder: Path) -> None:
         """Make one folder; its parent must be there."""
@@ -171,6 +169,8 @@ def _kept_in_a_socket(fd: int) -> int:
     with sender, keeper:
         socket.send_fds(sender, [b"\0"], [fd])
         return keeper.detach()
+
+
 def _fsync_folder(descriptor: int) -> None:
     try:
         os.fsync(descriptor)
@@ -178,8 +178,6 @@ def _fsync_folder(descriptor: int) -> None:
         # The answer of a filesystem that syncs no folders, of a network say: there is nothing to be done, and nothing was lost.
         if error.errno != errno.EINVAL:
             raise
-
-
 
 
 def _renameat2(old: str, away: int, new: str, into: int) -> None:

@@ -167,10 +167,10 @@ class Spool:
         return None if None in writers else True
 
     @contextmanager
-    def opened(self, claim: Claim) -> Iterator[Mapping[str, Path]]:
-        """The members by role, each opened once: within the block a path leads to its file, whatever becomes of the name."""
+    def opened(self, claim: Claim) -> Iterator[Mapping[str, BinaryIO]]:
+        """The members by role, open for reading within the block. BlockingIOError where another program holds a lease on one."""
         with ExitStack() as stack:
-            yield {role: stack.enter_context(self._ops.pinned(path)) for role, path in claim.members.items()}
+            yield {role: stack.enter_context(self._ops.plain(path)) for role, path in claim.members.items()}
 
     def modes(self, claim: Claim) -> dict[str, int]:
         """What the members are by role, as `st_mode` says it: one may have been replaced since the scan."""

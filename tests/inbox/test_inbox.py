@@ -161,17 +161,18 @@ def test_longer_settle_time_counts_where_the_system_cannot_say(tmp_path: Path, i
 
 def test_lease_is_never_taken_where_sigio_would_end_the_process(tmp_path: Path) -> None:
     drop(tmp_path, "cat.txt")
-    assert lease.is_being_written(tmp_path / "cat.txt") is False
+    assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is False
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    assert lease.is_being_written(tmp_path / "cat.txt") is None
+    assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is None
 
 
 def test_lease_never_follows_a_symlink_and_never_waits_for_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert lease.is_being_written(tmp_path / "pipe") in {None, False}
+    with pytest.raises(OSError, match="not a regular file"):
+        Beneath(tmp_path).is_being_written(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     with pytest.raises(OSError, match="symbolic links"):
-        lease.is_being_written(tmp_path / "link")
+        Beneath(tmp_path).is_being_written(tmp_path / "link")
 
 
 def test_empty_file_waits_and_is_then_refused(tmp_path: Path, inbox_of: MakeInbox) -> None:
@@ -483,7 +484,7 @@ def test_a_refused_lease_says_nothing_where_the_server_gives_leases_of_its_own(
     monkeypatch.setattr(lease, "MOUNTS", mounts)
     lease._type_of.cache_clear()
     with (tmp_path / "cat.txt").open("wb"):
-        assert lease.is_being_written(tmp_path / "cat.txt") is means
+        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
     lease._type_of.cache_clear()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.beneath import Beneath
 from daemon.inbox.inbox import Inbox, Scan
 from daemon.inbox.ranking import BUDGET_SECONDS
 from daemon.jobs.probe import Heads
@@ -13,7 +14,7 @@ from daemon.stages import STAGES
 
 
 def stated_mask(path: Path) -> str | None:
-    return Heads(lambda: 20_000).read(path).mask
+    return Heads(Beneath(path.parent), lambda: 20_000).read(path).mask
 
 
 def inbox_of(folder: Path, stated_mask: Callable[[Path], str | None], stated: Callable[[Path], int] = lambda _: 0) -> Inbox:
@@ -130,7 +131,7 @@ def test_masks_are_read_for_a_moment_of_each_scan_and_whose_settings_are_unread_
 
 
 def test_three_hundred_hostile_settings_files_cost_a_scan_less_than_a_second(tmp_path: Path) -> None:
-    heads = Heads(lambda: 20_000)
+    heads = Heads(Beneath(tmp_path), lambda: 20_000)
     for number in range(300):
         write(tmp_path, **{f"p{number}__png": "picture", f"p{number}__yaml": "mask:" + "\t" * 2000 + "a" * 2000 + '""'})
     write(tmp_path, PAUSE="")

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.jobs.probe import stated_ids
 from daemon.service.retention import FIRST_SWEEP_SECONDS, Retention
 from daemon.settings.config import Retention as Limits
@@ -33,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 def retention(root: Path, ops: Ops | None = None, **limits: Shelf) -> Retention:
     kept = Limits(**(FOR_EVER | limits))
-    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=stated_ids)
+    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=partial(stated_ids, Beneath(root)))
 
 
 def aged(path: Path, days: float, content: bytes = b"x") -> Path:
