@@ -62,6 +62,7 @@ REST_PER_LOOK = 20.0
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
 STATUS_SECONDS = 1.0
+IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
 NEEDS_RESTART = (
     *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
     *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
@@ -352,6 +353,9 @@ class Service:
             if ended.outcome is Outcome.UNFINISHED:
                 self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
                 self._recovery.failed(now)
+            elif ended.outcome is Outcome.IN_USE:
+                self.inboxes[claim.stage].defer(claim.names["principal"], ended.reason, now + IN_USE_SECONDS)
+                self._look.set()
             elif ended.outcome is Outcome.KEPT:
                 self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
             elif ended.outcome is Outcome.DONE:

@@ -15,6 +15,7 @@ from daemon.beneath import Beneath
 from daemon.inbox.grouping import PRINCIPAL, Mark, group
 from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
+from tests.leases import leased
 
 SETTLE, UNLEASED, GRACE, PATIENCE = 1.0, 5.0, 10.0, 36_000.0
 
@@ -141,6 +142,28 @@ def test_live_shared_mapping_keeps_a_file_waiting(tmp_path: Path, inbox_of: Make
         mapping = mmap.mmap(file.fileno(), 4096)
     assert waiting(settled(inbox_of("text"))) == {"cat.txt": "cat.txt is still being written"}
     mapping.close()
+
+
+def test_a_lease_that_another_program_holds_keeps_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt", "dog.txt")
+    inbox = inbox_of("text")
+    with leased(tmp_path / "cat.txt"):
+        scan = settled(inbox)
+        assert ready(scan) == [{PRINCIPAL: "dog.txt"}]
+        assert waiting(scan) == {"cat.txt": "cat.txt is still being written"}
+    assert [found.stem for found in inbox.scan(102.0).ready] == ["cat", "dog"]
+
+
+def test_a_drop_that_is_deferred_waits_until_then_and_takes_up_no_place(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, *(f"{i:04}.txt" for i in range(AT_ONCE + 1)))
+    inbox = inbox_of("text")
+    for found in settled(inbox).ready:
+        inbox.defer(found.principal.path.name, "e.tiff is still being written", 110.0)
+    scan = inbox.scan(102.0)
+    assert [found.stem for found in scan.ready] == [f"{AT_ONCE:04}"]
+    assert waiting(scan)["0000.txt"] == "e.tiff is still being written"
+    assert scan.due == 110.0
+    assert inbox.scan(110.0).more
 
 
 def test_reader_does_not_keep_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:

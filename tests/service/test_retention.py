@@ -21,6 +21,7 @@ from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
 from tests.conftest import wait_until
+from tests.leases import leased
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 22, 12, 0).timestamp()
@@ -170,6 +171,20 @@ def test_an_original_stays_while_its_artifact_waits_and_goes_afterwards(
     sweeping.sweep(NOW)
     assert original.exists()
     assert not other.exists()
+    waiting.unlink()
+    sweeping.sweep(NOW)
+    assert not original.exists()
+
+
+def test_no_original_goes_while_another_program_holds_what_may_need_it(root: Path) -> None:
+    original = aged(root / ".keep/cat.0a1b2c3d.tiff", 100)
+    waiting = aged(root / "hold/2-diffuse/renamed.tiff", 100)
+    an_artifact(waiting)
+    sweeping = retention(root, originals=Shelf(days=90))
+    with leased(waiting):
+        sweeping.sweep(NOW)
+    assert original.exists()
+    assert sweeping.complaints() == ()
     waiting.unlink()
     sweeping.sweep(NOW)
     assert not original.exists()
