@@ -42,6 +42,7 @@ from daemon.service.wake import Bell
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted
 from daemon.spool.filesystem import Ops
+from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES
 
@@ -122,6 +123,7 @@ class Service:
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
         self._config_complaint: tuple[str, ...] = ()
+        self._warnings: tuple[str, ...] = ()  # of the start
 
     def _inbox(self, name: str, root: Path) -> Inbox:
         watch = self.config.watch
@@ -143,6 +145,9 @@ class Service:
         self.spool.acquire()
         self.spool.create()
         self.spool.check()
+        if said := unprotected_links(Ops(self.spool.root), [inbox.folder for inbox in self.inboxes.values()]):
+            self._warnings = (said,)
+            log.warning("%s", said)
         clear_running(self.spool.root)
         self._recover(time.monotonic())
         self._watcher.start()
@@ -399,6 +404,7 @@ class Service:
             worker=self.compute.describe(),
             gates=[name for name in STAGES if self.gated(name)],
             complaints=[
+                *self._warnings,
                 *self._config_complaint,
                 *self.hooks.complaints(),
                 *self.retention.complaints(),

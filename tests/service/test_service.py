@@ -99,6 +99,20 @@ def test_a_broken_configuration_leaves_the_old_one_in_force_and_is_complained_of
     service.stop()
 
 
+def test_a_kernel_that_lets_people_link_to_files_of_others_is_complained_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "protected_hardlinks").write_text("0\n")
+    monkeypatch.setattr("daemon.spool.hardlinks.PROTECTED", tmp_path / "protected_hardlinks")
+    service = service_in(tmp_path)
+    service.spool.create()
+    (tmp_path / "spool/inbox/1-text").chmod(0o2770)
+    service.start()
+    (complaint,) = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
+    assert "fs.protected_hardlinks=1" in complaint
+    service.stop()
+
+
 class Fitful:
     """The compute side of a machine that has no memory left for the first jobs."""
 
