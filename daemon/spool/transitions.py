@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from daemon import names
+from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
 from daemon.spool.filesystem import Ops
@@ -126,7 +127,7 @@ class Endings:
 
     def wipe_outputs(self, job: Path) -> None:
         """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
-        with suppress(FileNotFoundError):
+        if self.exists(job / OUT):
             for name in self._ops.list(job / OUT):
                 self._ops.unlink(job / OUT / name)
             self._ops.fsync_folder(job / OUT, "wipe: out/")
@@ -171,6 +172,8 @@ class Endings:
                 self._ops.rename_noreplace(source, target)
             except FileExistsError:
                 continue
+            except FolderMissing:
+                raise
             except FileNotFoundError:
                 if self.exists(source):
                     raise
@@ -188,17 +191,20 @@ class Endings:
 
     def ensure(self, folder: Path) -> None:
         """Make a folder, and the folders above it, where they are missing."""
-        if self.exists(folder):
-            return
+        with suppress(FolderMissing):
+            if self.exists(folder):
+                return
         self.ensure(folder.parent)
         with suppress(FileExistsError):
             self._ops.mkdir(folder)
         self._ops.fsync_folder(folder.parent, "a folder that was missing: its place")
 
     def exists(self, path: Path) -> bool:
-        """Whether anything at all is at the path."""
+        """Whether anything at all is at the path. Raises FolderMissing where its folder is away, as when the spool is unmounted."""
         try:
             self._ops.lstat(path)
+        except FolderMissing:
+            raise
         except FileNotFoundError:
             return False
         return True

@@ -24,7 +24,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from daemon.beneath import PRIVATE
+from daemon.beneath import PRIVATE, FolderMissing
 from daemon.spool.filesystem import Ops
 
 ROOT = Path("/spool")
@@ -173,7 +173,7 @@ class Disk(Ops):
         inode = TOP
         for depth, part in enumerate(parts):
             if part not in self.contents.folders[inode]:
-                raise _refusal(errno.ENOENT, path)
+                raise FolderMissing(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
             inode = self._stepped(self.contents.folders[inode][part], path)
             self._check_owner(inode, path, is_own=depth == 0 and part in PRIVATE)
         if self.user == DAEMON:
