@@ -6,7 +6,6 @@ without in/ has delivered its failure. `back.N` is the folder in/ of a job that 
 rename is the decision, and needs no free space on the disk.
 """
 
-import errno
 import logging
 import stat
 import threading
@@ -149,17 +148,17 @@ class Endings:
                 log.error("%s could not be deleted and stays: %s", self.root / ".trash" / names.shown(name), error)
 
     def _delete(self, job: Path) -> None:
-        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof."""
+        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
+
+        All are looked at before one goes: a job that is not over, whoever has moved it here, must be whole when it is moved back.
+        """
         entries = [job / name for name in self._ops.list(job)]
         folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
-        try:
-            for folder in folders:
-                self._ops.rmdir(folder)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
+        if any(self._ops.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
+        for folder in folders:
+            self._ops.rmdir(folder)
         for path in set(entries) - set(folders):
             self._ops.unlink(path)
         self._ops.rmdir(job)

@@ -152,6 +152,18 @@ def test_a_link_among_the_jobs_is_no_job_and_nothing_that_it_leads_to_is_deleted
     assert (recovery.claims, everything(outside)) == ([], before)
 
 
+def test_a_job_that_somebody_threw_away_is_whole_when_it_is_moved_back(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    attempted(spool, claim)
+    (root / ".work" / claim.job / "out" / "latents.tiff").rename(root / "inbox/3-decode/latents.tiff")
+    (root / ".work" / claim.job).rename(root / ".trash" / claim.job)
+    assert spool.recover().stuck == {}
+    (root / ".trash" / claim.job).rename(root / ".work" / claim.job)
+    assert (spool.recover().stuck, os.listdir(root / ".work")) == ({}, [])
+    assert list((root / "done").rglob("cat.tiff"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
 def test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
