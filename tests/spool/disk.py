@@ -37,7 +37,7 @@ Key = tuple[tuple[str, bytes | str | None], ...]
 Look = Callable[[str, tuple[Any, ...]], None]  # is told the operation and its arguments
 
 
-def _look_away(_name: str, _args: tuple[Any, ...]) -> None:
+def look_away(_name: str, _args: tuple[Any, ...]) -> None:
     return
 
 
@@ -124,9 +124,9 @@ class Disk(Ops):
         self.version = 0
         self.begun = 0  # the attempt that a job is in, for who must remember it after a cut
         self._next = max([*self.contents.folders, *self.contents.files, *self.contents.links, *self.contents.fifos]) + 1
-        self.before: Look = _look_away
-        self.after: Look = _look_away
-        self.midway: Look = _look_away
+        self.before: Look = look_away
+        self.after: Look = look_away
+        self.midway: Look = look_away
         self.user = DAEMON
         self.reached: set[int] = set()
 
@@ -176,8 +176,8 @@ class Disk(Ops):
                 raise FolderMissing(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
             inode = self._stepped(self.contents.folders[inode][part], path)
             self._check_owner(inode, path, is_own=depth == 0 and part in PRIVATE)
-        if self.user == DAEMON:
-            self.reached.add(inode)
+            if self.user == DAEMON:
+                self.reached.add(inode)
         return inode
 
     def _stepped(self, inode: int, path: Path) -> int:

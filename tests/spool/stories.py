@@ -165,20 +165,28 @@ def _release_all(spool: Spool, ops: Ops) -> None:
 
 
 def run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
-    """One job as `daemon/jobs/job.py` runs it, with these outputs for its maths: an error gives the job back, if that can be."""
+    """One job as `daemon/jobs/job.py` runs it, with these outputs for its maths."""
+    with suppress(OSError):  # the service asks `recover` to go on with it
+        try:
+            _run(story, spool, ops, claim, way=way)
+        except RuntimeError as error:  # a fault of ours, which is told if it can be
+            with suppress(RuntimeError):
+                spool.fail(claim, f"tiffsd itself failed: {error}", {"kind": "fault"})
+
+
+def _run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
     try:
         made = _make(story, spool, ops, claim, way=way)
     except OSError:
-        with suppress(OSError, RuntimeError):
+        with suppress(RuntimeError):  # of a job that is decided
             spool.give_back(claim)
         return
-    with suppress(OSError):  # the service asks `recover` to go on with it
-        if way == "fail" or not made:
-            spool.fail(claim, "cat.tiff is all cat; draw a dog.", {"kind": "test"})
-        elif way == "give back":
-            spool.give_back(claim)
-        else:
-            spool.finish(claim)
+    if way == "fail" or not made:
+        spool.fail(claim, "cat.tiff is all cat; draw a dog.", {"kind": "test"})
+    elif way == "give back":
+        spool.give_back(claim)
+    else:
+        spool.finish(claim)
 
 
 def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> bool:
