@@ -24,6 +24,10 @@ PRIVATE = frozenset({".work", ".keep", ".trash"})
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
 
 
+class FolderMissing(FileNotFoundError):
+    """A folder on the way is missing: of what lay in it nobody can tell whether it is gone, since the folder may come back."""
+
+
 class Beneath:
     """The folders and files below a root. All methods raise OSError; a path with `..` in it, or not below the root, ValueError."""
 
@@ -147,6 +151,8 @@ def _stepped(above: int, part: str, flags: int, path: Path) -> int:
     except OSError as error:
         # A link, by O_NOFOLLOW, is ELOOP or ENOTDIR, as the other flags have it.
         code = errno.ENOTDIR if error.errno == errno.ELOOP else error.errno
+        if code == errno.ENOENT:
+            raise FolderMissing(code, os.strerror(code), os.fspath(path)) from error
         raise OSError(code, os.strerror(code or 0), os.fspath(path)) from error
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon import names
-from daemon.beneath import Beneath
+from daemon.beneath import PRIVATE, Beneath
 
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -83,12 +83,14 @@ class Ops:
         return self._beneath.plain(path)
 
     def mkdir(self, folder: Path) -> None:
-        """Make one folder; its parent must be there."""
+        """Make one folder; its parent must be there. One of the daemon's own is nobody else's from its first moment, whatever the
+        umask: where others may write, `Beneath` would refuse it from then on."""
         if folder == self._beneath.root or not self._beneath.holds(folder):
             folder.mkdir()
             return
+        is_own = folder.parent == self._beneath.root and folder.name in PRIVATE
         with self._beneath.place(folder) as (name, parent):
-            os.mkdir(name, dir_fd=parent)
+            os.mkdir(name, 0o700 if is_own else 0o777, dir_fd=parent)
 
     def make_private(self, folder: Path) -> None:
         """Let nobody but the daemon's user into a folder."""

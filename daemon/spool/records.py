@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon import names
+from daemon.beneath import FolderMissing
 from daemon.spool.filesystem import Ops
 from daemon.spool.whole import replace
 
@@ -86,6 +87,8 @@ def read(ops: Ops, folder: Path, name: str) -> Record | None:
     """The record, or None where there is none. Raises Unreadable."""
     try:
         record = json.loads(ops.read(folder / name))
+    except FolderMissing:
+        raise  # the job is out of reach, and what is written of it is not known
     except FileNotFoundError:
         return None
     except ValueError as error:

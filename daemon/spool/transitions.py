@@ -6,7 +6,6 @@ without in/ has delivered its failure. `back.N` is the folder in/ of a job that 
 rename is the decision, and needs no free space on the disk.
 """
 
-import errno
 import logging
 import stat
 import threading
@@ -16,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from daemon import names
+from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
 from daemon.spool.filesystem import Ops
@@ -126,7 +126,7 @@ class Endings:
 
     def wipe_outputs(self, job: Path) -> None:
         """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
-        with suppress(FileNotFoundError):
+        if self.exists(job / OUT):
             for name in self._ops.list(job / OUT):
                 self._ops.unlink(job / OUT / name)
             self._ops.fsync_folder(job / OUT, "wipe: out/")
@@ -148,17 +148,17 @@ class Endings:
                 log.error("%s could not be deleted and stays: %s", self.root / ".trash" / names.shown(name), error)
 
     def _delete(self, job: Path) -> None:
-        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof."""
+        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
+
+        All are looked at before one goes: a job that is not over, whoever has moved it here, must be whole when it is moved back.
+        """
         entries = [job / name for name in self._ops.list(job)]
         folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
-        try:
-            for folder in folders:
-                self._ops.rmdir(folder)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
+        if any(self._ops.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
+        for folder in folders:
+            self._ops.rmdir(folder)
         for path in set(entries) - set(folders):
             self._ops.unlink(path)
         self._ops.rmdir(job)
@@ -171,6 +171,8 @@ class Endings:
                 self._ops.rename_noreplace(source, target)
             except FileExistsError:
                 continue
+            except FolderMissing:
+                raise
             except FileNotFoundError:
                 if self.exists(source):
                     raise
@@ -188,17 +190,20 @@ class Endings:
 
     def ensure(self, folder: Path) -> None:
         """Make a folder, and the folders above it, where they are missing."""
-        if self.exists(folder):
-            return
+        with suppress(FolderMissing):
+            if self.exists(folder):
+                return
         self.ensure(folder.parent)
         with suppress(FileExistsError):
             self._ops.mkdir(folder)
         self._ops.fsync_folder(folder.parent, "a folder that was missing: its place")
 
     def exists(self, path: Path) -> bool:
-        """Whether anything at all is at the path."""
+        """Whether anything at all is at the path. Raises FolderMissing where its folder is away, as when the spool is unmounted."""
         try:
             self._ops.lstat(path)
+        except FolderMissing:
+            raise
         except FileNotFoundError:
             return False
         return True

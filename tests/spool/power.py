@@ -62,7 +62,7 @@ def _replayed(disk: Disk, numbers: Any) -> Contents:
 
 def _torn(disk: Disk, contents: Contents) -> Iterator[Contents]:
     """The files in three ways, which differ where content was not synced: as written, empty, half."""
-    inodes = {inode for _, inode in contents.walk() if inode not in contents.folders}
+    inodes = {inode for _, inode in contents.walk() if inode in disk.contents.files}
     loose = [inode for inode in inodes if disk.synced_files.get(inode) != disk.contents.files[inode]]
     contents.files = {inode: disk.contents.files[inode] for inode in inodes}
     yield contents
