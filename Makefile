@@ -52,7 +52,7 @@ test-editors: $(VENV)/.installed-dev ## install the image editors of Debian, edi
 test-system: $(VENV)/.installed-dev ## test the service in a real systemd, booted in a container (as root)
 	@$(BIN)/python -m pytest -m system -rs tests/system $(ARGS)
 
-prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error and power cut, with the figures
+prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error, power cut and act of a member, with the figures
 	@$(BIN)/python -m tests.spool.prove
 
 bench: $(VENV)/.installed-dev ## measure speed and memory beside what people would use instead; half an hour, 12 GB of disk

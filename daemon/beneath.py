@@ -4,6 +4,9 @@ Whoever may write in a folder may rename what lies in it, and put a link in its 
 below the root is not named by a path, but walked to from the root, one component after the other: none may be a link, none may lie
 on another device. What is done there is done by the descriptor that the walk ends with. The root itself is the administrator's: it
 may be a link, and so may the folders above it.
+
+Files there are opened in one way: no link is followed, nothing is waited for, and what was opened is looked at before it is used.
+BlockingIOError says that another program holds a lease on the file, smbd for example (an oplock): it is still being written.
 """
 
 import errno
@@ -12,12 +15,16 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
+from daemon import lease
 from daemon.layout import PRIVATE
-from daemon.lease import keeps_owners
-from daemon.names import fitted
 
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class FolderMissing(FileNotFoundError):
+    """A folder on the way is missing: of what lay in it nobody can tell whether it is gone, since the folder may come back."""
 
 
 class Beneath:
@@ -75,13 +82,18 @@ class Beneath:
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise OSError(code, "not a regular file", os.fspath(path))
 
-    @contextmanager
-    def pinned(self, path: Path) -> Iterator[Path]:
-        """A regular file, opened once: the path that is given leads to this very file as long as the block lasts, whatever becomes
-        of its name."""
-        descriptor = self.open_plain(path)
+    def plain(self, path: Path) -> BinaryIO:
+        """A regular file, open for reading: this very file, whatever becomes of its name."""
+        return os.fdopen(self.open_plain(path), "rb")
+
+    def is_being_written(self, path: Path) -> bool | None:
+        """Whether a writer holds a regular file now, or another program a lease on it; None when the system cannot say."""
         try:
-            yield Path(f"/proc/self/fd/{descriptor}")
+            descriptor = self.open_plain(path)
+        except BlockingIOError:
+            return True
+        try:
+            return lease.is_being_written(descriptor)
         finally:
             os.close(descriptor)
 
@@ -94,6 +106,12 @@ class Beneath:
         """What is at a path itself, be it a link."""
         with self.place(path) as (name, folder):
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+    def is_a_strangers(self, path: Path) -> bool:
+        """Whether what is at a path itself is somebody else's than root's, the owner's of the root, and ours; False where the
+        filesystem keeps no owners."""
+        found = self.lstat(path)
+        return found.st_uid not in (0, os.geteuid(), self.root.stat().st_uid) and lease.keeps_owners(found.st_dev)
 
     def lexists(self, path: Path) -> bool:
         """Whether anything is at a path, be it a link; False where its folder cannot be reached."""
@@ -126,21 +144,10 @@ class Beneath:
         with self.place(path) as (name, folder):
             os.unlink(name, dir_fd=folder)
 
-    def replace(self, path: Path, data: bytes) -> None:
-        """Write a small file that may be lost with the machine, whole or not at all."""
-        with self.place(path) as (name, folder):
-            part = fitted(f".{name}", ".part")
-            with suppress(FileNotFoundError):
-                os.unlink(part, dir_fd=folder)  # of a crash
-            made = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
-            try:
-                with os.fdopen(made, "wb") as file:
-                    file.write(data)
-                os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except OSError:
-                with suppress(OSError):
-                    os.unlink(part, dir_fd=folder)
-                raise
+
+def reopened(descriptor: int, flags: int) -> int:
+    """Another descriptor of a file that was opened in the one way, with a position of its own."""
+    return os.open(f"/proc/self/fd/{descriptor}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _stepped(above: int, part: str, flags: int, path: Path) -> int:
@@ -149,6 +156,8 @@ def _stepped(above: int, part: str, flags: int, path: Path) -> int:
     except OSError as error:
         # A link, by O_NOFOLLOW, is ELOOP or ENOTDIR, as the other flags have it.
         code = errno.ENOTDIR if error.errno == errno.ELOOP else error.errno
+        if code == errno.ENOENT:
+            raise FolderMissing(code, os.strerror(code), os.fspath(path)) from error
         raise OSError(code, os.strerror(code or 0), os.fspath(path)) from error
 
 
@@ -157,5 +166,5 @@ def _check(reached: int, root: os.stat_result, path: Path, *, private: bool) -> 
     if found.st_dev != root.st_dev:
         raise OSError(errno.EXDEV, "a folder on the way is a mount of its own", os.fspath(path))
     shared = found.st_uid not in (os.geteuid(), root.st_uid) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if private and shared and keeps_owners(found.st_dev):
+    if private and shared and lease.keeps_owners(found.st_dev):
         raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))

@@ -10,6 +10,7 @@ DaemonError
   WorkerDied           perhaps the job's fault   -> tried a second time, then failed/
   Stopped              nobody is at fault        -> back to its inbox
   Cancelled            a person asked for it     -> failed/, so that nothing is lost
+BlockingIOError        somebody writes the file  -> back to its inbox, where it waits
 OSError                the machine is at fault   -> kept, tried again later
 anything else          we are at fault           -> failed/ with the traceback
 """

@@ -19,27 +19,20 @@ _REMOTE = ("nfs", "cifs", "smb", "9p", "virtiofs", "vboxsf", "ceph", "glusterfs"
 _SHARED = ("fuse", *_REMOTE)
 
 
-def is_being_written(path: Path, *, folder: int | None = None) -> bool | None:
-    """Whether a writer holds the file now; None when the system cannot say.
-
-    `path` is a name in the folder of that descriptor, if there is one. Never blocks, never follows a symlink. Raises OSError where
-    the file cannot be opened at all.
-    """
+def is_being_written(file: int) -> bool | None:
+    """Whether a writer holds the file of a descriptor, open for reading only; None when the system cannot say. Never blocks."""
     if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
         return None
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     try:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         # At once: while the lease is held, a writer's open() waits.
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return None if _type_of(os.fstat(fd).st_dev).startswith(_SHARED) else False
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return None if _type_of(os.fstat(file).st_dev).startswith(_SHARED) else False
     except BlockingIOError:
         # NFSv4 and CIFS answer so too where their server has not left the file to this machine: that says nothing of writers.
-        return None if _type_of(os.fstat(fd).st_dev).startswith(_REMOTE) else True
+        return None if _type_of(os.fstat(file).st_dev).startswith(_REMOTE) else True
     except OSError:
         return None
-    finally:
-        os.close(fd)
 
 
 def keeps_owners(device: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import REPOSITORY, House, Module, called, house_at, room_of, within
+from tests.house import PACKAGES, REPOSITORY, House, Module, called, house_at, room_of, within
 
 # The rooms, from the top floor down, and the rooms that each may import: arrows only point down. Beside those a room of the daemon
 # may import the ground, which imports only itself. Folders and format meet in `jobs` alone: no other room knows both.
@@ -33,7 +33,7 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "plain_files", "lease", "beneath")
+GROUND = ("errors", "names", "layout", "lease", "beneath")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
 BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "compute")
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
@@ -53,6 +53,27 @@ DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decodin
 DECODING_LIBRARIES = (DECODER, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
 DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
+OPENING_CALLS = {"open", "io.open", "os.open", *(f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree", "move"))}
+OPENING_METHODS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "touch"}
+READING_CALLS = {f"tiffsd.{name}" for name in ("read", "inspect", "find_id", "same_tensors", "write")}
+# Who opens files otherwise than by `daemon/beneath.py`, in how many calls, and what others cannot replace there. Models are the
+# administrator's, and so is what lies in /proc the kernel's.
+MAY_OPEN = {
+    "daemon.beneath": (4, "it is the one way"),
+    "daemon.spool.filesystem": (
+        2,
+        "new files, by the one way as the opener; the kernel's list of mounts",
+    ),
+    "daemon.settings.plain_yaml": (1, "the configuration, which the administrator names"),
+    "daemon.commands.serve": (
+        4,
+        "a configuration where none was; the demo, in a temporary folder of its own",
+    ),
+    "daemon.jobs.named": (1, "files that a person names on the command line, and may open herself"),
+    "daemon.jobs.oneshot": (1, "the prompt of a command line, in a temporary folder of its own"),
+    "daemon.jobs.hooks": (1, "the copy that a hook gets, in a temporary folder of its own"),
+    "daemon.pictures.decoder": (3, "the descriptors that it was started with"),
+}
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
 
@@ -228,6 +249,52 @@ def has_reason(module: Module, line: int) -> bool:
     return any(len(re.sub(r"noqa: [A-Z0-9, ]+", "", comment).split()) >= 3 for comment in beside)
 
 
+def what_others_can_replace_is_opened_in_one_way(house: House) -> list[str]:
+    sentences = []
+    for module in house.under("daemon"):
+        if not within(module.name, ("daemon.models",)):
+            lines = [node.lineno for node in ast.walk(module.tree) if isinstance(node, ast.Call) and opens(node, module)]
+            most, _ = MAY_OPEN.get(module.name, (0, ""))
+            sentences += [f"{module.name}:{line} opens a file by its path" for line in lines[most:]]
+            sentences += [f"{module.name}:{line} reads a path, and not a file" for line in lines_that_read_paths(module)]
+    return sentences
+
+
+def opens(node: ast.Call, module: Module) -> bool:
+    """Whether a call opens a file by its path: not in the one way, nor a file of the kernel; functions of ours may be named so."""
+    owner, _, method = called(node).rpartition(".")
+    if called(node) in OPENING_CALLS:
+        return True
+    ours = owner == "self" or re.search(r"(^|\W)_?beneath$|^Beneath\([^()]*\)$", owner)
+    ours = ours or any(within(name, PACKAGES) and name.endswith(f".{owner}") for name in module.imports)
+    return method in OPENING_METHODS and bool(owner) and not ours and owner not in kernels(module)
+
+
+def kernels(module: Module) -> set[str]:
+    """What names a file in /proc: written out, or a constant of the module."""
+    literal = re.compile(r"Path\('/proc/[\w/]+'\)")
+    constants = {
+        ast.unparse(node.targets[0])
+        for node in module.tree.body
+        if isinstance(node, ast.Assign) and literal.fullmatch(ast.unparse(node.value))
+    }
+    return constants | set(literal.findall(ast.unparse(module.tree)))
+
+
+def lines_that_read_paths(module: Module) -> list[int]:
+    """Where a reader of the format gets a parameter that is a path; it takes paths too, and opens them as it likes."""
+    functions = [node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef)]
+    return [
+        node.lineno
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and called(node) in READING_CALLS and node.args
+        for argument in [*function.args.args, *function.args.kwonlyargs]
+        if argument.annotation and "Path" in ast.unparse(argument.annotation)
+        if ast.unparse(node.args[0]).partition(".")[0] == argument.arg
+    ]
+
+
 def no_module_is_named_after_nothing(house: House) -> list[str]:
     return [name for name in house.modules if WORDS_FOR_NOTHING & set(re.split(r"[._]", name))]
 
@@ -323,6 +390,18 @@ def test_only_the_command_line_prints_and_exits(house: House) -> None:
 
 def test_one_broad_except_exists_and_is_the_jobs(house: House) -> None:
     assert one_broad_except_exists_and_is_the_jobs(house) == []
+
+
+def test_what_others_can_replace_is_opened_in_one_way(house: House) -> None:
+    assert what_others_can_replace_is_opened_in_one_way(house) == []
+
+
+def test_nobody_may_open_what_nobody_opens(house: House) -> None:
+    found = {
+        name: sum(isinstance(node, ast.Call) and opens(node, house.modules[name]) for node in ast.walk(house.modules[name].tree))
+        for name in MAY_OPEN
+    }
+    assert found == {name: calls for name, (calls, _) in MAY_OPEN.items()}
 
 
 def test_no_module_is_named_after_nothing(house: House) -> None:
@@ -428,6 +507,22 @@ BROKEN_HOUSES = [
         one_broad_except_exists_and_is_the_jobs,
         {"daemon/jobs/job.py": "try:\n    f()\nexcept:  # here all else ends\n    g()\ntry:\n    h()\nexcept:\n    pass"},
     ),
+    *(
+        (what_others_can_replace_is_opened_in_one_way, {"daemon/jobs/job.py": line})
+        for line in (
+            "open(path)",
+            "import os\nos.open(path, os.O_RDONLY)",
+            "path.open('rb')",
+            "(folder / 'status.json').read_text()",
+            "path.write_bytes(b'')",
+            "sign.touch()",
+            "import shutil\nshutil.copyfile(path, other)",
+            "from daemon import beneath\nbeneath.root.read_bytes()",
+            "import tiffsd\ndef f(path: Path): tiffsd.inspect(path)",
+            "import tiffsd\ndef f(one: Path | None): tiffsd.read(one.parent / 'x')",
+        )
+    ),
+    (what_others_can_replace_is_opened_in_one_way, {"daemon/jobs/named.py": "path.open()\npath.read_text()"}),
     (no_module_is_named_after_nothing, {"daemon/spool_utils.py": ""}),
     (no_module_is_named_after_nothing, {"daemon/common/names.py": ""}),
     (every_module_says_what_lives_in_it, {"daemon/__init__.py": ""}),
@@ -451,7 +546,18 @@ def test_the_laws_leave_a_lawful_house_alone(tmp_path: Path) -> None:
         "daemon/stages/text.py": "'''Maths.'''\nimport torch\nfrom daemon.models.registry import Models",
         "daemon/models/__init__.py": "'''Models.'''",
         "daemon/models/registry.py": "'''Loading.'''\nfrom pathlib import Path\nimport torch",
-        "daemon/spool/spool.py": "'''Folders.'''\nfrom daemon.stages import STAGES",
+        "daemon/beneath.py": "'''Opening.'''\nimport os\nos.open(name, flags, dir_fd=folder)",
+        "daemon/spool/records.py": "'''Books.'''\ndef write_text(ops): ...",
+        "daemon/spool/spool.py": """
+            '''Folders.'''
+            from pathlib import Path
+            from daemon.spool import records
+            from daemon.stages import STAGES
+            MOUNTS = Path('/proc/self/mountinfo')
+            records.write_text(ops)
+            beneath.open(path, 0), self._beneath.touch(path), Beneath(root).touch(path)
+            MOUNTS.read_text(), Path('/proc/self/statm').read_text()
+            """,
         "daemon/service/service.py": """
             '''The lifecycle.'''
             from typing import TYPE_CHECKING

@@ -63,8 +63,9 @@ MOST_CLASSIC_BYTES = 4 * 2**30 - 2**24
 def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -> None:
     """Write an artifact, in another layout than its header's if asked to.
 
-    A path is replaced atomically (temporary file beside it, fsync, rename); a binary file object is written to as it is, and
-    neither synced nor closed. Raises BadShape, BadValues, BadHeader, TooLarge where the artifact could not be read again.
+    A path is replaced atomically (temporary file beside it, fsync, rename, fsync of the folder); a binary file object is written to
+    as it is, and neither synced nor closed. Raises BadShape, BadValues, BadHeader, TooLarge where the artifact could not be read
+    again.
     """
     content = content_of(artifact if layout is None else replace(artifact, header=replace(artifact.header, layout=layout)))
     if not isinstance(target, str | os.PathLike):

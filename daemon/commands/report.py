@@ -11,8 +11,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from daemon.beneath import Beneath
 from daemon.commands import as_json_option, config_option, spool_root
-from daemon.plain_files import opened
 from daemon.service.status import Status, read_status
 
 WATCH_SECONDS = 1.0
@@ -56,7 +56,7 @@ def _current(root: Path) -> Status:
     if not counted.alive:
         return counted
     try:
-        with opened(root / "status.json") as file:
+        with Beneath(root).plain(root / "status.json") as file:
             said = json.load(file)
         return read_status(
             root,

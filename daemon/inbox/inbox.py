@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from daemon import lease
 from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
 from daemon.inbox.grouping import Drop, Group, Mark, Member, expected, group, is_tied, related, single
@@ -117,10 +116,12 @@ class Inbox:
         self._masks = NamedMasks(stage, folder, stated_mask)
         self._is_own = is_own
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
+        self._deferred: dict[str, tuple[str, float]] = {}  # by the name of the principal
 
     def scan(self, now: float) -> Scan:
         """Look at the folder once. Raises OSError when the folder itself cannot be listed."""
         look = self._arrivals.look(now)
+        self._deferred = {name: waits for name, waits in self._deferred.items() if now < waits[1]}
         scan = Scan(paused=look.paused)
         for name in look.folders:
             scan.wait(name, "is a folder; move the files in it here one by one")
@@ -146,6 +147,10 @@ class Inbox:
         if scan.paused:
             self._pause(scan)
         return scan
+
+    def defer(self, name: str, reason: str, until: float) -> None:
+        """Let the drop of this principal wait until then, though nothing in the folder shows why."""
+        self._deferred[name] = reason, until
 
     def _group(self, look: Look) -> tuple[list[Group], list[str]]:
         """The groups of files that belong together, and the companions of nobody; files that stand alone are not among them."""
@@ -181,6 +186,8 @@ class Inbox:
     def _judge(self, scan: Scan, found: Group, files: dict[str, Arrival], now: float) -> None:
         """Put one group where it belongs: ready, refused, or waiting with its reason."""
         try:
+            if found.principal in self._deferred:
+                raise _NotYet(*self._deferred[found.principal])
             sentence = self._check_complete(found, files, now)
             for name in found.roles.values():
                 self._check_settled(name, files[name], now)
@@ -206,6 +213,8 @@ class Inbox:
         """Raise _NotYet while a half may still come, or be named; the sentence that gives it up after the patience."""
         if not self._masks.unread.isdisjoint(found.roles.values()):
             raise _NotYet(f"the settings of {shown(found.principal)} are still to be read")
+        for name in self._masks.held.intersection(found.roles.values()):
+            raise _NotYet(f"{shown(name)} is still being written")
         if found.missing is None:
             return None
         if now - files[found.principal].arrived[0] < self._pair_patience_seconds:
@@ -258,8 +267,7 @@ class Inbox:
         if known.free or not stat.S_ISREG(known.mode):
             return
         self._check_settled(name, known, now)
-        with self._beneath.place(self.folder / name) as (last, folder):
-            written = lease.is_being_written(Path(last), folder=folder)
+        written = self._beneath.is_being_written(self.folder / name)
         if written:
             known.since = now
             raise _NotYet(f"{shown(name)} is still being written")

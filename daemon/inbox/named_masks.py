@@ -1,7 +1,8 @@
 """Masks that a drop names (`mask: x_mask.png` in its settings or its prompt), so that they are waited for, whatever their name.
 
 A mask that lies there under the name of the drop itself needs none of this. Files are read for the masks that they name as for
-priorities: once, for a bounded time at each look, and those first whose turn is next. A drop with an unread file waits.
+priorities: once, for a bounded time at each look, and those first whose turn is next. A drop with an unread file waits, and so does
+one with a file that another program holds (BlockingIOError), which is read again at the next look.
 """
 
 import time
@@ -26,25 +27,32 @@ class NamedMasks:
         self._stated = stated
         self._known: dict[str, tuple[Mark, str | None]] = {}  # what each file named when it was like that
         self.unread: frozenset[str] = frozenset()
+        self.held: frozenset[str] = frozenset()
 
     def learn(self, groups: Iterable[Group], here: Mapping[str, Arrival]) -> None:
-        """Read files that are new or have changed, of groups in the order of their claims; `unread` are those left for later."""
+        """Read files that are new or have changed, of groups in the order of their claims.
+
+        `unread` are those left for the next look, which is worth it, and `held` those that somebody holds.
+        """
         if MASK_ENDING not in self._stage.companions:
             return
         saying = [name for found in groups if _may_name(self._stage, found) for name in _saying(found)]
         self._known = {name: self._known[name] for name in saying if name in self._known}
         unread = [name for name in saying if name not in self._known or self._known[name][0] != here[name].mark]
         deadline = time.monotonic() + BUDGET_SECONDS
-        read = 0
+        read, held = 0, set[str]()
         while read < len(unread) and (read == 0 or time.monotonic() < deadline):
             name = unread[read]
-            self._known[name] = here[name].mark, self._stated(self._folder / name)
+            try:
+                self._known[name] = here[name].mark, self._stated(self._folder / name)
+            except BlockingIOError:
+                held.add(name)
             read += 1
-        self.unread = frozenset(unread[read:])
+        self.unread, self.held = frozenset(unread[read:]), frozenset(held)
 
     def named(self, name: str) -> str | None:
-        """The mask that a file names; None also while it is unread."""
-        return self._known[name][1] if name in self._known and name not in self.unread else None
+        """The mask that a file names; None also while it is unread or held."""
+        return self._known[name][1] if name in self._known and name not in self.unread | self.held else None
 
     def naming(self) -> list[str]:
         """The files that name one."""

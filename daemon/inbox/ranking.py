@@ -1,7 +1,8 @@
 """In which order the files of an inbox are claimed: by the priority that they state, then by arrival.
 
 What a file states is read once, by a function that is handed in, for a bounded time at each look and the newest file first: with a
-hundred thousand waiting files a scan costs no more, and one that is dropped on top of them with a priority comes first at once.
+hundred thousand waiting files a scan costs no more, and one that is dropped on top of them with a priority comes first at once. A
+file that another program holds (BlockingIOError) is read again at the next look, and no look is made for it alone.
 """
 
 import time
@@ -32,12 +33,19 @@ class Ranking:
             self._unread[name] = None
         self._known = {name: priority for name, priority in self._known.items() if name in here and name not in self._unread}
         deadline = time.monotonic() + BUDGET_SECONDS
+        held: list[str] = []
         while self._unread and time.monotonic() < deadline:
             name, _ = self._unread.popitem()
-            priority = self._stated(self._folder / name) if name in here else 0
+            try:
+                priority = self._stated(self._folder / name) if name in here else 0
+            except BlockingIOError:
+                held.append(name)
+                continue
             if priority:
                 self._known[name] = priority
-        return bool(self._unread)
+        unread = bool(self._unread)
+        self._unread = {**dict.fromkeys(held), **self._unread}
+        return unread
 
     def ordered(self, arrived: Iterable[str], groups: Iterable[Group]) -> list[str]:
         """Names in order of arrival -> the order in which they are claimed; a group counts by the name that opens it."""

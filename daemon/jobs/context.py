@@ -1,5 +1,7 @@
 """The parts of the house that one job walks through, and how a job waits: for its files, and for the compute side."""
 
+import errno
+import os
 import stat
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +24,9 @@ from daemon.spool.spool import Claim, Spool
 from daemon.stages.batching import batch_key
 
 LOOK_SECONDS = 0.2
+# A program that had a file open when it was claimed soon closes it. Who writes for longer must not take up a job's place: the file
+# goes back to its inbox, where everybody sees that it is waited for.
+LONGEST_WRITING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,16 +63,19 @@ class Rooms:
     def await_settled(self, claim: Claim, running: RunningFile) -> None:
         """Wait while a program that had a file open when it was claimed goes on writing into it.
 
-        Raises InputError where a member is no file: it may have been replaced between the scan and the claim.
+        Raises InputError where a member is no file: it may have been replaced between the scan and the claim; BlockingIOError where
+        the program does not come to an end.
         """
         self.at("waiting until nobody writes to its files")
         for role, mode in self.spool.modes(claim).items():
             if not stat.S_ISREG(mode):
                 kind = f"{shown(claim.names[role])} is {kind_of(mode)}, and only files can be used"
                 raise InputError(f"{kind}; copy the file itself into the inbox")
-        until = 0.0
+        until, longest = 0.0, time.monotonic() + LONGEST_WRITING_SECONDS
         while not (settled := self.spool.settled(claim)):
             now = time.monotonic()
+            if settled is False and now >= longest:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), claim.names["principal"])
             if settled is False:
                 until = now + self.config.watch.settle_unleased_seconds
             elif now >= until:

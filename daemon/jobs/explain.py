@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.errors import DaemonError
 from daemon.inbox.arrivals import is_temporary
-from daemon.inbox.grouping import Group, expected, group, is_tied, related, single
+from daemon.inbox.grouping import PRINCIPAL, Group, expected, group, is_tied, related, single
 from daemon.inbox.named_masks import with_named
 from daemon.jobs.intake.files import TAKERS, Files, Shelves
 from daemon.jobs.intake.readers import read_request
+from daemon.jobs.named import opened
 from daemon.jobs.probe import Heads
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
@@ -39,14 +41,16 @@ def _takers(path: Path) -> Iterator[str]:
     if suffix not in TIFF:
         yield from (stage.name for stage in STAGES.values() if suffix in stage.extensions)
         return
-    header = tiffsd.inspect(path, name=path.name)
+    with opened({PRINCIPAL: path}) as members:
+        header = tiffsd.inspect(members[PRINCIPAL], name=path.name)
+        # Only reading tells the state of files without metadata.
+        is_whole = header.state or header.kind is not tiffsd.Kind.LATENTS
+        state = header.state if is_whole else read_artifact(members[PRINCIPAL], name=path.name).header.state
     if header.kind is tiffsd.Kind.PICTURE:
         yield from ["encode", "invert"]
     if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):
         yield "diffuse"
     if header.kind is tiffsd.Kind.LATENTS:
-        # Only reading tells the state of files without metadata.
-        state = header.state or read_artifact(path, name=path.name).header.state
         yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
 
 
@@ -60,7 +64,8 @@ def _told(stage: Stage, path: Path, config: Config) -> str:
     keep = config.spool_folder / KEEP
     shelves = Shelves(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
     try:
-        request = read_request(stage.name, Files({r: path.with_name(n) for r, n in found.roles.items()}, found.roles), shelves)
+        with opened({role: path.with_name(name) for role, name in found.roles.items()}) as members:
+            request = read_request(stage.name, Files(members, found.roles), shelves)
         stage_settings(request, config)
     except (DaemonError, tiffsd.TiffsdError) as error:
         return f"refused: {error}"
@@ -114,7 +119,7 @@ def _group_of(stage: Stage, path: Path, config: Config) -> Group | None:
     names = [entry.name for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns)]
     tied = [name for name in names if is_tied(stage, name)]
     groups, _ = group(stage, related(stage, names, tied))
-    heads = Heads(lambda: config.limits.characters)
+    heads = Heads(Beneath(path.parent), lambda: config.limits.characters)
     groups, _ = with_named(stage, groups, names, lambda name: heads.read(path.with_name(name)).mask)
     ours = (found for found in groups if path.name in found.roles.values())
     return next(ours, None if is_tied(stage, path.name) else single(stage, path.name))

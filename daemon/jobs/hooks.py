@@ -103,7 +103,7 @@ class Hooks:
     def _opened(self, place: Path) -> BinaryIO | None:
         """The file itself, for reading; None where it is gone, or is no file."""
         try:
-            return os.fdopen(Beneath(self.root).open_plain(place), "rb")
+            return Beneath(self.root).plain(place)
         except OSError:
             return None
 

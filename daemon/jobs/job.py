@@ -16,7 +16,7 @@ from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stop
 from daemon.jobs.context import Rooms
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
-from daemon.jobs.outcome import Ended, Outcome
+from daemon.jobs.outcome import Ended, Outcome, undecided
 from daemon.jobs.previews import write_previews
 from daemon.jobs.request import computed
 from daemon.jobs.results import Bench, results
@@ -44,8 +44,8 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
         return Ended(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied) as error:
         return _fail(claim, rooms, str(error), label)
-    except Stopped:
-        return _give_back(claim, rooms, Ended(Outcome.RETURNED))
+    except (Stopped, BlockingIOError) as error:
+        return _give_back(claim, rooms, undecided(error))
     except _Unfinished as error:
         log.error("%s: made, but not yet published: %s", label, error)
         return Ended(Outcome.UNFINISHED, str(error))

@@ -3,7 +3,6 @@
 The same hands as the daemon's (`intake/`, `results.py`) and the same kind of worker process, so that both make the same tensors.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,11 +16,13 @@ from daemon.compute.local import Local
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, Shelves
 from daemon.jobs.intake.readers import read_request
+from daemon.jobs.named import opened
 from daemon.jobs.request import Facts, Request, Tensors, computed
 from daemon.jobs.results import Bench, Output, results
 from daemon.layout import EMBEDDINGS
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
+from tiffsd.atomic import replacing
 
 OnProgress = Callable[[int, int], None]
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
@@ -45,13 +46,11 @@ def run(
     _check_not_an_input(target, members)
     # The name of the target says what is wanted, not the configuration of the daemon.
     config = config.model_copy(update={"pictures": config.pictures.all_on()})
-    files = Files(
-        members,
-        {role: path.name for role, path in members.items()},
-        checked(layered(given), "the command line").given(),
-    )
+    names = {role: path.name for role, path in members.items()}
+    spoken = checked(layered(given), "the command line").given()
     with _sentences():
-        request = read_request(stage, files, Shelves(config, config.spool_folder / EMBEDDINGS))
+        with opened(members) as found:
+            request = read_request(stage, Files(found, names, spoken), Shelves(config, config.spool_folder / EMBEDDINGS))
         tensors, facts = _computed(request, config, on_progress)
         bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
         outputs = results(request, target.stem, tensors, facts, bench)
@@ -127,12 +126,5 @@ def _wanted(outputs: list[Output], target: Path) -> Output:
 
 
 def _write(output: Output, target: Path) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with part.open("xb") as file:
-            output.write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(target) as file:
+        output.write(file)

@@ -7,6 +7,7 @@ its canvas agrees.
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -24,12 +25,12 @@ NO_ORIGINAL = "no original of it is kept"
 AMBIGUOUS = "its name does not tell which of the kept originals it is"
 
 
-def compared(artifact: tiffsd.Artifact, path: Path, *, name: str, keep: Path) -> tiffsd.Artifact:
-    """The artifact in `path`, repaired from its kept original if it lost something; `name` is what people called the file."""
+def compared(artifact: tiffsd.Artifact, file: BinaryIO, *, name: str, keep: Path) -> tiffsd.Artifact:
+    """The artifact in `file`, repaired from its kept original if it lost something; `name` is what people called the file."""
     if _is_whole(artifact):
         kept = _of_id(keep, stem_of(name), artifact.header.id)
-        return _changed_by_program(artifact, path, kept) if kept else artifact
-    identity = tiffsd.find_id(path, name)
+        return _changed_by_program(artifact, file, kept) if kept else artifact
+    identity = tiffsd.find_id(file, name)
     kept = _of_id(keep, stem_of(name), identity) if identity else None
     if kept:
         return tiffsd.repair(artifact, _read_kept(kept), name=name)
@@ -48,9 +49,9 @@ def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
     return next((keep / kept for kept in beneath.names(keep) if id_of(kept) == identity), None)
 
 
-def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> tiffsd.Artifact:
+def _changed_by_program(artifact: tiffsd.Artifact, file: BinaryIO, kept: Path) -> tiffsd.Artifact:
     """A program that writes TIFFSD itself leaves no painted pixels: only the kept original shows what it changed."""
-    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or _same(path, kept):
+    if artifact.painted or artifact.header.kind is not tiffsd.Kind.LATENTS or _same(file, kept):
         return artifact
     latents, original = artifact.tensors["latents"], _read_kept(kept).tensors["latents"]
     changed = latents.size if latents.shape != original.shape else int(np.count_nonzero(latents != original))
@@ -61,22 +62,22 @@ def _changed_by_program(artifact: tiffsd.Artifact, path: Path, kept: Path) -> ti
     return replace(artifact, tensors=tensors, painted=changed, notes=notes)
 
 
-def _same(path: Path, kept: Path) -> bool:
+def _same(file: BinaryIO, kept: Path) -> bool:
     """Whether two files have the same exact tensors; most files are their original to the byte, which is found out sooner."""
-    with Beneath(kept.parent.parent).pinned(kept) as original:
-        return _same_bytes(path, original) or tiffsd.same_tensors(path, original)
+    with Beneath(kept.parent.parent).plain(kept) as original:
+        return _same_bytes(file, original) or tiffsd.same_tensors(file, original)
 
 
-def _same_bytes(path: Path, other: Path) -> bool:
-    with path.open("rb") as one, other.open("rb") as two:
-        while chunk := one.read(CHUNK_BYTES):
-            if chunk != two.read(CHUNK_BYTES):
-                return False
-        return not two.read(1)
+def _same_bytes(one: BinaryIO, two: BinaryIO) -> bool:
+    one.seek(0)
+    while chunk := one.read(CHUNK_BYTES):
+        if chunk != two.read(CHUNK_BYTES):
+            return False
+    return not two.read(1)
 
 
 def _read_kept(path: Path, *, expect: tiffsd.Kind | None = None) -> tiffsd.Artifact:
-    with Beneath(path.parent.parent).pinned(path) as file:
+    with Beneath(path.parent.parent).plain(path) as file:
         return read_artifact(file, expect=expect, name=path.name)
 
 

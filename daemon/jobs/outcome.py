@@ -1,7 +1,12 @@
 """How a job ended, for the service that started it."""
 
+import os
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+
+from daemon.errors import Stopped
+from daemon.names import shown
 
 
 class Outcome(StrEnum):
@@ -10,13 +15,22 @@ class Outcome(StrEnum):
     DONE = "done"
     FAILED = "failed"
     RETURNED = "returned"  # the daemon stops
+    IN_USE = "in use"  # another program writes to a file of it, or holds it: it waits for that
     KEPT = "kept"  # the machine was at fault: the file waits for another try
     UNFINISHED = "unfinished"  # committed, and the spool's recovery has to publish the rest
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The outcome, and of a fault of the machine the reason in words."""
+    """The outcome, and of a fault of the machine, and where somebody is waited for, the reason in words."""
 
     outcome: Outcome
     reason: str = ""
+
+
+def undecided(error: Stopped | BlockingIOError) -> Ended:
+    """How a job ends that nobody is at fault for: BlockingIOError is of a file that another program has open to write, or holds."""
+    if isinstance(error, Stopped):
+        return Ended(Outcome.RETURNED)
+    held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"
+    return Ended(Outcome.IN_USE, f"{shown(held)} is still being written")

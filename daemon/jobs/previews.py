@@ -21,6 +21,8 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.layout import PREVIEWS
 from daemon.names import new_id, output_name, shown, stem_of
+from daemon.spool.filesystem import Ops
+from daemon.spool.whole import replace
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,7 @@ def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
     path = root / PREVIEWS / output_name(stem, artifact.header.id, ".png")
-    Beneath(root).replace(path, _png(artifact))
+    replace(Ops(root), path, _png(artifact))
     return path
 
 
@@ -59,7 +61,7 @@ class LivePreview:
     """How the picture of a running job would be by now, in previews/STEM.ID.png as long as it runs."""
 
     def __init__(self, root: Path, name: str, tensors: Mapping[str, NDArray[Any]], *, model: str) -> None:
-        self._beneath, self._path, self._model = Beneath(root), root / PREVIEWS / f"{name}.png", model
+        self._ops, self._path, self._model = Ops(root), root / PREVIEWS / f"{name}.png", model
         self._beside = {key: tensor for key, tensor in tensors.items() if key.endswith("prompt_embeds")}
         self._shown = False
 
@@ -74,7 +76,8 @@ class LivePreview:
             recipe={"model": self._model},
         )
         try:
-            self._beneath.replace(self._path, _png(tiffsd.Artifact(header, {"latents": latents, **self._beside})))
+            png = _png(tiffsd.Artifact(header, {"latents": latents, **self._beside}))
+            replace(self._ops, self._path, png)
             self._shown = True
         except (OSError, ValueError) as error:
             log.warning("no preview of %s: %s", shown(self._path.stem), error)
@@ -83,17 +86,16 @@ class LivePreview:
         """Take it away again."""
         if self._shown:
             with suppress(OSError):
-                self._beneath.unlink(self._path)
+                self._ops.unlink(self._path)
 
 
 def write_index(root: Path) -> None:
     """Write `index.html` over the newest previews, newest first."""
-    beneath = Beneath(root)
-    with beneath.folder(root / PREVIEWS, os.O_RDONLY) as folder, os.scandir(folder) as entries:
+    with Beneath(root).folder(root / PREVIEWS, os.O_RDONLY) as folder, os.scandir(folder) as entries:
         found = sorted(((entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".png")), reverse=True)
     figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
     page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
-    beneath.replace(root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))
+    replace(Ops(root), root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))
 
 
 PAGE = """<!doctype html>

@@ -1,21 +1,20 @@
 """What a file in the spool says of itself while it is nobody's job yet: priority, model, mask, and the ids it may be known by.
 
 A look never waits: neither a link, nor a FIFO, nor a file that another program has locked holds up the daemon. What cannot be read
-says nothing. Texts are read by the parsers of the job itself, within the bytes that the job accepts, and once for each version of a
-file.
+says nothing; what another program holds, by a lease, cannot be read yet. Texts are read by the parsers of the job itself, within
+the bytes that the job accepts, and once for each version of a file.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.errors import InputError
 from daemon.names import id_of, stem_of
-from daemon.plain_files import opened
 from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.vocabulary import MOST_URGENT, NAME
 from daemon.stages import MASK_ENDING
@@ -46,21 +45,26 @@ Version = tuple[str, int, int, int, int, int]  # extension, device, inode, size,
 class Heads:
     """What the heads of files say; `characters` gives how long a prompt may be. What was read is remembered, the latest of it."""
 
-    def __init__(self, characters: Callable[[], int]) -> None:
-        self._characters = characters
+    def __init__(self, beneath: Beneath, characters: Callable[[], int]) -> None:
+        self._beneath, self._characters = beneath, characters
         self._known: dict[Version, Stated] = {}  # the one that was asked for last at the end
 
     def read(self, path: Path) -> Stated:
-        """What the file says: nothing where it cannot be read, or is none of those that say something."""
+        """What the file says: nothing where it cannot be read, or is none of those that say something.
+
+        Raises BlockingIOError while another program holds it: what it says is not known then.
+        """
         extension = path.suffix.lower()
         if extension not in PROMPTS + SETTINGS + TIFFS:
             return NOTHING
         try:
-            with opened(path) as file:
+            with self._beneath.plain(path) as file:
                 st = os.fstat(file.fileno())
                 version = (extension, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
                 known = self._known.pop(version, None)
                 said = self._said(file, path.name, extension, st.st_size) if known is None else known
+        except BlockingIOError:
+            raise
         except OSError:
             return NOTHING
         self._known[version] = said
@@ -91,12 +95,20 @@ def _stated(settings: Mapping[str, Any]) -> Stated:
     )
 
 
-def stated_ids(path: Path) -> set[str]:
-    """By what a kept original may be looked for when this file is used: the ids in its name and in it, else its stem."""
+def stated_ids(beneath: Beneath, path: Path) -> set[str]:
+    """By what a kept original may be looked for when this file is used: the ids in its name and in it, else its stem.
+
+    Raises BlockingIOError while another program holds the file.
+    """
     is_tiff = path.suffix.lower() in TIFFS
     found = {id_of(path.name)}
     if is_tiff:
-        with suppress(OSError), opened(path) as file:
-            found.add(tiffsd.find_id(file, path.name))
+        try:
+            with beneath.plain(path) as file:
+                found.add(tiffsd.find_id(file, path.name))
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # what cannot be read has no id in it
     ids = {identity for identity in found if identity}
     return ids or ({stem_of(path.name)} if is_tiff else set())

@@ -7,7 +7,7 @@ programs are read too, as far as they hold A1111's infotext.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
@@ -27,12 +27,12 @@ SAVED_AGAIN = (
 )
 
 
-def read_recipe(path: Path, name: str, config: Config) -> Prompt:
+def read_recipe(file: BinaryIO, name: str, config: Config) -> Prompt:
     """The recipe that a picture carries, without its pixels; empty where there is none. Raises InputError for no picture."""
     if Path(name).suffix.lower() in TIFF_SUFFIXES:
-        header = tiffsd.inspect(path, name=name)
+        header = tiffsd.inspect(file, name=name)
         return _recipe(vars(header), name) if header.recipe else Prompt({})
-    text, _ = _texts(path, name)
+    text, _ = _texts(file, name)
     if text.exact is not None:
         return _recipe(_record(text.exact, name), name)
     if text.infotext is not None:
@@ -40,41 +40,35 @@ def read_recipe(path: Path, name: str, config: Config) -> Prompt:
     return Prompt({})
 
 
-def saved_again(path: Path, name: str, config: Config) -> tuple[str, ...]:
+def saved_again(file: BinaryIO, name: str, config: Config) -> tuple[str, ...]:
     """The sentence on a picture whose pixels are not those that were written with its recipe; none where nothing tells."""
     if Path(name).suffix.lower() in TIFF_SUFFIXES:
-        written = tiffsd.inspect(path, name=name).extra.get(PIXELS)
-        same = written is None or written == _digest_of_tiff(path, name, config)
+        written = tiffsd.inspect(file, name=name).extra.get(PIXELS)
+        same = written is None or written == _digest_of_tiff(file, name, config)
     else:
-        text, form = _texts(path, name)
+        text, form = _texts(file, name)
         written = None if text.exact is None else _record(text.exact, name).get(PIXELS)
-        same = written is None or written == _digest(path, form)
+        same = written is None or written == pixels_digest(file, form)
     return () if same else (SAVED_AGAIN,)
 
 
-def _digest(path: Path, form: Form) -> str:
-    with path.open("rb") as file:
-        return pixels_digest(file, form)
-
-
-def _digest_of_tiff(path: Path, name: str, config: Config) -> str | None:
+def _digest_of_tiff(file: BinaryIO, name: str, config: Config) -> str | None:
     """The digest of the values in a TIFF; None where they cannot be read, which are surely not those that were written."""
     try:
-        height, width, _ = tiffsd.inspect(path, name=name).size
+        height, width, _ = tiffsd.inspect(file, name=name).size
         check_size(width, height, name, config.limits.pixels)
-        return values_digest(read_artifact(path, expect=tiffsd.Kind.PICTURE, name=name).tensors["picture"])
+        return values_digest(read_artifact(file, expect=tiffsd.Kind.PICTURE, name=name).tensors["picture"])
     except (tiffsd.TiffsdError, InputError):
         return None
 
 
-def _texts(path: Path, name: str) -> tuple[ExifText, Form]:
-    with path.open("rb") as file:
-        form = form_of(file)
-        if form is Form.PNG:
-            texts = png_text(file)
-            return ExifText(texts.get(INFOTEXT), texts.get(EXACT_RECIPE)), form
-        if form is not None:
-            return exif_text(file, form), form
+def _texts(file: BinaryIO, name: str) -> tuple[ExifText, Form]:
+    form = form_of(file)
+    if form is Form.PNG:
+        texts = png_text(file)
+        return ExifText(texts.get(INFOTEXT), texts.get(EXACT_RECIPE)), form
+    if form is not None:
+        return exif_text(file, form), form
     raise InputError(f"{name}: this is no PNG, JPEG or WebP picture that can be read; save it anew and drop it again")
 
 

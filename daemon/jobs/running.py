@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.beneath import Beneath
+from daemon.beneath import Beneath, reopened
 from daemon.layout import RUNNING
 from daemon.names import shown
 
@@ -29,7 +29,7 @@ class RunningFile:
             self._beneath.unlink(self.path)  # of a job of this name that a crash ended
         made = self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            self._handle = os.open(f"/proc/self/fd/{made}", os.O_PATH | os.O_CLOEXEC)
+            self._handle = reopened(made, os.O_PATH)
         finally:
             os.close(made)
         self._write("waiting for the worker")
@@ -55,7 +55,7 @@ class RunningFile:
         if self._handle is None:
             return
         text = f"{self._stage}: {doing}\nDelete this file to cancel the job.\n".encode()
-        descriptor = os.open(f"/proc/self/fd/{self._handle}", os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = reopened(self._handle, os.O_WRONLY)
         try:
             # Cut after it is written and not before: who reads it in between finds the new first line.
             os.pwrite(descriptor, text, 0)
@@ -81,7 +81,7 @@ def read_running(root: Path) -> list[Running]:
     beneath = Beneath(root)
     for path in _files(beneath, root / RUNNING):
         try:
-            with os.fdopen(beneath.open_plain(path), "rb") as file:
+            with beneath.plain(path) as file:
                 first = file.read(HEAD_BYTES).decode("utf-8", "replace").split("\n")[0]
         except OSError:
             continue

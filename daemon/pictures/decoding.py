@@ -12,12 +12,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 import tiffsd
+from daemon.beneath import reopened
 from daemon.errors import InputError
 from tiffsd.outline import Outline
 
@@ -31,37 +32,36 @@ LONGEST_FACTS = 64 * 1024
 LIMIT_SIGNALS = {9: ", perhaps for lack of memory", 24: ", because it took too long"}  # SIGKILL, SIGXCPU
 
 
-def read_artifact(path: Path, *, expect: tiffsd.Kind | None = None, name: str | None = None) -> tiffsd.Artifact:
+def read_artifact(file: BinaryIO, *, expect: tiffsd.Kind | None = None, name: str) -> tiffsd.Artifact:
     """`tiffsd.read` for what people drop: no codec runs in this process. Raises any TiffsdError."""
-    return tiffsd.read(path, expect=expect, name=name, decode=partial(_decoded_pages, name=name or path.name))
+    return tiffsd.read(file, expect=expect, name=name, decode=partial(_decoded_pages, name=name))
 
 
-def decode_photo(path: Path, *, name: str, limit: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def decode_photo(file: BinaryIO, *, name: str, limit: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """A PNG, JPEG or WebP of at most `limit` pixels -> (H, W, 3) float32 in 0..1, upright, and what was done to it.
 
     Raises InputError where it is none, is larger, or breaks what decodes it.
     """
-    return _decoded_picture("photo", path, name=name, answer_bytes=12 * limit, limit=limit)
+    return _decoded_picture("photo", file, name=name, answer_bytes=12 * limit, limit=limit)
 
 
-def decode_mask(path: Path, *, name: str, limit: int) -> NDArray[np.float32]:
+def decode_mask(file: BinaryIO, *, name: str, limit: int) -> NDArray[np.float32]:
     """A picture of at most `limit` pixels as a mask (H, W) float32, 0 black to 1 white. Raises InputError as `decode_photo` does,
     and where parts of it are transparent."""
-    return _decoded_picture("mask", path, name=name, answer_bytes=4 * limit, limit=limit)[0]
+    return _decoded_picture("mask", file, name=name, answer_bytes=4 * limit, limit=limit)[0]
 
 
 def _decoded_picture(
-    what: str, path: Path, *, name: str, answer_bytes: int, limit: int
+    what: str, file: BinaryIO, *, name: str, answer_bytes: int, limit: int
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    with path.open("rb") as file:
-        stored = os.fstat(file.fileno()).st_size
-        request = {
-            "what": what,
-            "limit": limit,
-            "opening_bytes": 2 * stored + SPARE_BYTES,
-            "bytes_per_pixel": BYTES_PER_PHOTO_PIXEL,
-        }
-        (picture,), notes = _asked(file.fileno(), request, name=name, answer_bytes=answer_bytes)
+    stored = os.fstat(file.fileno()).st_size
+    request = {
+        "what": what,
+        "limit": limit,
+        "opening_bytes": 2 * stored + SPARE_BYTES,
+        "bytes_per_pixel": BYTES_PER_PHOTO_PIXEL,
+    }
+    (picture,), notes = _asked(file, request, name=name, answer_bytes=answer_bytes)
     return picture.astype(np.float32, copy=False), tuple(notes)
 
 
@@ -79,25 +79,23 @@ def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> l
         "indices": [page.index for page in pages],
         "memory_bytes": sum(page.nbytes for page in pages) + max(page.working_bytes for page in pages) + SPARE_BYTES,
     }
-    # A description of its own: the position of this one belongs to who reads it here.
-    again = os.open(f"/proc/self/fd/{file.fileno()}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        decoded, _ = _asked(again, request, name=name, answer_bytes=sum(page.nbytes for page in pages))
+        decoded, _ = _asked(file, request, name=name, answer_bytes=sum(page.nbytes for page in pages))
     except InputError as error:
         raise tiffsd.Truncated(str(error)) from error
-    finally:
-        os.close(again)
     for pixels, page in zip(decoded, pages, strict=True):
         if pixels.shape != page.shape or pixels.dtype != page.dtype:
             raise tiffsd.Truncated(f"{name} is damaged: its pixels are not of the size and type that its tags say; save it again")
     return decoded
 
 
-def _asked(file: int, request: Mapping[str, Any], *, name: str, answer_bytes: int) -> tuple[list[NDArray[Any]], list[str]]:
+def _asked(file: IO[bytes], request: Mapping[str, Any], *, name: str, answer_bytes: int) -> tuple[list[NDArray[Any]], list[str]]:
     """Let a child decode; `answer_bytes` is what its pixels may take."""
-    with os.fdopen(os.memfd_create("tiffsd-pixels"), "r+b") as answer:
+    # The child gets a position of its own in the file: this one's belongs to who reads it here.
+    again = os.fdopen(reopened(file.fileno(), os.O_RDONLY), "rb")
+    with again, os.fdopen(os.memfd_create("tiffsd-pixels"), "r+b") as answer:
         limits = {"name": name, "answer_bytes": answer_bytes + LONGEST_FACTS, "seconds": SECONDS}
-        _run_child(file, answer.fileno(), {**request, **limits}, name)
+        _run_child(again.fileno(), answer.fileno(), {**request, **limits}, name)
         answer.seek(0)
         try:
             facts = json.loads(answer.readline(LONGEST_FACTS))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,19 +26,19 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], limit: int) -> Photo:
+def read_photo(file: BinaryIO, name: str, *, size: tuple[int | None, int | None], limit: int) -> Photo:
     """A picture fitted to `size` (width, height) or trimmed to the grid.
 
     Raises InputError where it is no picture or has more than `limit` pixels, and TiffsdError for a TIFF that cannot be read.
     """
     if Path(name).suffix.lower() in TIFF_SUFFIXES:
-        header = tiffsd.inspect(path, name=name)
+        header = tiffsd.inspect(file, name=name)
         if header.kind is tiffsd.Kind.PICTURE:
             check_size(header.size[1], header.size[0], name, limit)
-        artifact = read_artifact(path, expect=tiffsd.Kind.PICTURE, name=name)
+        artifact = read_artifact(file, expect=tiffsd.Kind.PICTURE, name=name)
         picture, notes = artifact.tensors["picture"], artifact.notes
     else:
-        picture, notes = decode_photo(path, name=name, limit=limit)
+        picture, notes = decode_photo(file, name=name, limit=limit)
     height, width, _ = picture.shape
     if min(width, height) < PIXELS_PER_LATENT:
         raise InputError(f"{name}: {width}x{height} is too small; a picture needs {PIXELS_PER_LATENT} pixels on each side")
@@ -47,9 +48,9 @@ def read_photo(path: Path, name: str, *, size: tuple[int | None, int | None], li
     return Photo(fitted, (width, height), notes + done)
 
 
-def read_mask(path: Path, name: str, *, limit: int) -> Picture:
+def read_mask(file: BinaryIO, name: str, *, limit: int) -> Picture:
     """A mask as (H, W) float32, 0 black to 1 white. Raises InputError where it is no picture of at most `limit` pixels."""
-    return decode_mask(path, name=name, limit=limit)
+    return decode_mask(file, name=name, limit=limit)
 
 
 def fitted_mask(mask: Picture, name: str, *, photo: Photo, scaled: bool) -> Picture:

@@ -77,7 +77,10 @@ class Turns:
         if key not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = _first_said(drop, self.read)
+            try:
+                self._known[key] = _first_said(drop, self.read)
+            except BlockingIOError:  # somebody holds one of its files: the job will find out for how long
+                return str(self.config().defaults["model"]), 0
         model, priority = self._known[key]
         return model or str(self.config().defaults["model"]), priority
 

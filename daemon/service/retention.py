@@ -113,14 +113,20 @@ class Retention:
         return _over(kept, limit, now, needed=lambda name: not waiting.isdisjoint({id_of(name), stem_of(name)}))
 
     def _ids_that_wait(self) -> set[str] | None:
-        """The ids of all artifacts that wait, looked for until a second look finds nothing new; None where one always does."""
+        """The ids of all artifacts that wait, looked for until a second look finds nothing new; None where one always does.
+
+        None too while another program holds one of them: who can tell which original that needs?
+        """
         known: dict[tuple[int, str], set[str]] = {}
         for look in range(LOOKS_AT_MOST):
             before = len(known)
             for inode, path in chain.from_iterable(self._files_below(self._root / name) for name in WAITING):
                 key = inode, path.name
                 if key not in known:
-                    known[key] = self._ids(path)
+                    try:
+                        known[key] = self._ids(path)
+                    except BlockingIOError:
+                        return None
             if look and len(known) == before:
                 return set().union(*known.values())
         return None

@@ -17,6 +17,7 @@ from functools import partial
 from operator import attrgetter
 from pathlib import Path, PurePath
 
+from daemon.beneath import Beneath
 from daemon.compute.local import Local
 from daemon.errors import ConfigError
 from daemon.inbox.inbox import Drop, Inbox, Scan
@@ -31,7 +32,7 @@ from daemon.jobs.running import clear_running
 from daemon.jobs.whereabouts import Whereabouts
 from daemon.layout import HOLD, INBOX, WORK, mode_for
 from daemon.names import shown
-from daemon.service import ending, signals
+from daemon.service import ending, exposure, signals
 from daemon.service.backoff import Retry, Troubles
 from daemon.service.dispatch import Turns
 from daemon.service.ending import Ending, Part
@@ -42,6 +43,7 @@ from daemon.service.wake import Bell
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted
 from daemon.spool.filesystem import Ops
+from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES
 
@@ -62,6 +64,7 @@ REST_PER_LOOK = 20.0
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
 STATUS_SECONDS = 1.0
+IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
 NEEDS_RESTART = (
     *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
     *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
@@ -85,7 +88,7 @@ class Service:
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        self._heads = Heads(lambda: self.config.limits.characters)
+        self._heads = Heads(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
         self.compute = Local(
             device=config.compute.device,
@@ -95,7 +98,7 @@ class Service:
             idle_seconds=config.compute.idle_seconds,
             budget_bytes=int(config.compute.memory_gb * 1e9),
         )
-        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=stated_ids)
+        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root)))
         self.slots = config.slots
         self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan
@@ -121,7 +124,7 @@ class Service:
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
         self._config_complaint: tuple[str, ...] = ()
-        self._exposed: tuple[str, ...] = ()
+        self._warnings: tuple[str, ...] = ()  # of the start
 
     def _inbox(self, name: str, root: Path) -> Inbox:
         watch = self.config.watch
@@ -143,15 +146,22 @@ class Service:
         self.spool.acquire()
         self.spool.create()
         self.spool.check()
-        self._exposed = tuple(self.spool.exposed())
-        for sentence in self._exposed:
-            log.warning("%s", sentence)
+        self._warn_of_others()
         clear_running(self.spool.root)
         self._recover(time.monotonic())
         self._watcher.start()
         self._tell(time.monotonic())
         notify("READY=1")
         log.info("watching %s", self.spool.root)
+
+    def _warn_of_others(self) -> None:
+        """Say what others could do to the spool, with the command that keeps them from it."""
+        root, inboxes = self.spool.root, [inbox.folder for inbox in self.inboxes.values()]
+        links = unprotected_links(Ops(root), inboxes)
+        exposed = exposure.complaints(root, [stage.folder for stage in STAGES.values()])
+        self._warnings = (*exposed, links) if links else tuple(exposed)
+        for sentence in self._warnings:
+            log.warning("%s", sentence)
 
     def run(self) -> None:
         """Start, tick until a signal asks for the end, stop."""
@@ -356,6 +366,9 @@ class Service:
             if ended.outcome is Outcome.UNFINISHED:
                 self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
                 self._recovery.failed(now)
+            elif ended.outcome is Outcome.IN_USE:
+                self.inboxes[claim.stage].defer(claim.names["principal"], ended.reason, now + IN_USE_SECONDS)
+                self._look.set()
             elif ended.outcome is Outcome.KEPT:
                 self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
             elif ended.outcome is Outcome.DONE:
@@ -399,8 +412,8 @@ class Service:
             worker=self.compute.describe(),
             gates=[name for name in STAGES if self.gated(name)],
             complaints=[
+                *self._warnings,
                 *self._config_complaint,
-                *self._exposed,
                 *self.hooks.complaints(),
                 *self.retention.complaints(),
                 *self._supervisor.complaints(),

@@ -19,6 +19,8 @@ from daemon import layout
 from daemon.beneath import Beneath
 from daemon.inbox.inbox import SIGNS
 from daemon.jobs.running import Running, read_running
+from daemon.spool.filesystem import Ops
+from daemon.spool.whole import replace
 from daemon.stages import STAGES
 
 FILE = "status.json"
@@ -113,7 +115,7 @@ def write_status(root: Path, status: Status) -> None:
     """Write status.json and status.txt, each whole or not at all."""
     texts = {FILE: json.dumps(asdict(status), indent=1) + "\n", "status.txt": f"{status.at}  {status.line()}\n"}
     for name, text in texts.items():
-        Beneath(root).replace(root / name, text.encode("utf-8", "replace"))
+        replace(Ops(root), root / name, text.encode("utf-8", "replace"))
 
 
 def has_sign(root: Path, folder: str, sign: str) -> bool:

@@ -49,7 +49,7 @@ def retry(endings: Endings, ops: Ops, failed: Path) -> list[Path]:
     files = sorted(set(files) - set(reports), key=lambda name: order.index(name) if name in order else -1)
     number = endings.free_number(inbox, files, stem)
     moved = [endings.move(failed / name, inbox, name, number=number, stem=stem) for name in files]
-    ops.fsync_folder(inbox)
+    ops.fsync_folder(inbox, "retry: the members in their inbox")
     _clear(endings, ops, failed, reports)
     return [path for path in moved if path is not None]
 

@@ -9,13 +9,14 @@ import errno
 import fcntl
 import os
 import socket
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from daemon import lease, names
+from daemon import names
 from daemon.beneath import Beneath
+from daemon.layout import mode_for
 
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -59,6 +60,10 @@ class Ops:
             return path.lstat()
         return self._beneath.lstat(path)
 
+    def is_a_strangers(self, path: Path) -> bool:
+        """Whether what is at a path is somebody else's than root's, the owner's of the spool, and ours; False where none can tell."""
+        return self._beneath.is_a_strangers(path)
+
     def stat(self, path: Path) -> os.stat_result:
         """What is at the path, or where the symlink at the path leads: for the root."""
         return path.stat()
@@ -69,24 +74,28 @@ class Ops:
             return os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
 
     def is_being_written(self, path: Path) -> bool | None:
-        """Whether a writer holds the file now; None when the system cannot say."""
-        with self._beneath.place(path) as (name, folder):
-            return lease.is_being_written(Path(name), folder=folder)
+        """Whether a writer holds the file now, or another program a lease on it; None when the system cannot say."""
+        return self._beneath.is_being_written(path)
 
     def read(self, path: Path) -> bytes:
         """The whole content of one of the spool's own small files, or of the system's."""
         if not self._beneath.holds(path):
             return path.read_bytes()
-        with os.fdopen(self._beneath.open_plain(path), "rb") as file:
+        with self._beneath.plain(path) as file:
             return file.read()
 
-    def pinned(self, path: Path) -> AbstractContextManager[Path]:
-        """A regular file, opened once: a path that leads to this very file as long as the block lasts."""
-        return self._beneath.pinned(path)
+    def plain(self, path: Path) -> BinaryIO:
+        """A regular file, open for reading: this very file, whatever becomes of its name."""
+        return self._beneath.plain(path)
 
-    def mkdir(self, folder: Path, mode: int = 0o777) -> None:
-        """Make one folder with what the umask leaves of the mode; its parent must be there."""
-        if folder == self._beneath.root or not self._beneath.holds(folder):
+    def mkdir(self, folder: Path) -> None:
+        """Make one folder, with what the umask leaves of the mode that the layout has for it; its parent must be there.
+
+        One of the daemon's own is nobody else's from its first moment: where others may write, `Beneath` would refuse it.
+        """
+        root = self._beneath.root
+        mode = mode_for(folder.relative_to(root)) if self._beneath.holds(folder) else 0o777
+        if folder == root or not self._beneath.holds(folder):
             folder.mkdir(mode)
             return
         with self._beneath.place(folder) as (name, parent):
@@ -107,15 +116,18 @@ class Ops:
         file.write(content)
         file.flush()
 
-    def fsync(self, file: BinaryIO) -> None:
-        """Make the content of a file durable. After a failure the file is not to be trusted, nor the call repeated."""
+    def fsync(self, file: BinaryIO, _what: str) -> None:
+        """Make the content of a file durable. After a failure the file is not to be trusted, nor the call repeated.
+
+        `_what` says in words what becomes durable: the proof leaves out one such call after the other, and names it so.
+        """
         file.flush()
         os.fsync(file.fileno())
 
-    def fsync_folder(self, folder: Path) -> None:
-        """Make the names in a folder durable."""
+    def fsync_folder(self, folder: Path, _what: str) -> None:
+        """Make the names in a folder durable; `_what` says which, as for `fsync`."""
         with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
-            os.fsync(descriptor)
+            _fsync_folder(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is there: only for names inside the daemon's own folders."""
@@ -173,6 +185,15 @@ def _kept_in_a_socket(fd: int) -> int:
     with sender, keeper:
         socket.send_fds(sender, [b"\0"], [fd])
         return keeper.detach()
+
+
+def _fsync_folder(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # The answer of a filesystem that syncs no folders, of a network say: there is nothing to be done, and nothing was lost.
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def _renameat2(old: str, away: int, new: str, into: int) -> None:

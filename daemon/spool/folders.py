@@ -17,7 +17,7 @@ def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
     """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private."""
     for folder in layout.folders(inboxes.values()):
         with _naming(root / folder.path):
-            _make(ops, root, root / folder.path)
+            _make(ops, root / folder.path)
     for private in layout.PRIVATE:
         with _naming(root / private):
             ops.make_private(root / private)
@@ -37,14 +37,13 @@ def _naming(folder: Path) -> Iterator[None]:
         raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error
 
 
-def _make(ops: Ops, root: Path, folder: Path) -> None:
-    mode = layout.mode_for(folder.relative_to(root)) if folder.is_relative_to(root) else 0o777
+def _make(ops: Ops, folder: Path) -> None:
     with suppress(FileExistsError):
         try:
-            ops.mkdir(folder, mode)
+            ops.mkdir(folder)
         except FileNotFoundError:
-            _make(ops, root, folder.parent)
-            ops.mkdir(folder, mode)
+            _make(ops, folder.parent)
+            ops.mkdir(folder)
 
 
 def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:

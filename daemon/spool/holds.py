@@ -35,7 +35,7 @@ def _moved(endings: Endings, ops: Ops, path: Path, kind: Path, files: list[str])
     stem, target = names.stem_of(path.name), kind / path.parent.name
     number = endings.free_number(target, files, stem)
     moved = {name: endings.move(path.parent / name, target, name, number=number, stem=stem) for name in files}
-    ops.fsync_folder(target)
+    ops.fsync_folder(target, "hold: the file and its companions")
     if (found := moved[path.name]) is None:
         raise SpoolError(f"{path} is not there; `tiffsd status` says where files wait.")
     return found

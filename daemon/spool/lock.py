@@ -5,14 +5,13 @@ group see by another file whether a daemon runs, which it locks where it can, an
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from daemon import layout, names
+from daemon import layout
 from daemon.errors import SpoolError
-from daemon.lease import keeps_owners
 from daemon.spool.filesystem import Ops
 
 # Whoever asks whether a daemon runs holds a lock for an instant: look more than once.
@@ -57,15 +56,8 @@ def _patiently(lock_now: Callable[[], int]) -> int:
 
 def _put_a_strangers_aside(ops: Ops, root: Path, path: Path) -> None:
     """A lock that somebody else made, in a spool whose jobs are ours, is no daemon's: the jobs would be its user's."""
-    try:
-        found = ops.lstat(path)
-    except FileNotFoundError:
-        return
-    if _is_a_strangers(ops, root, found) and not _is_a_strangers(ops, root, ops.lstat(root / layout.WORK)):
-        aside = root / f"{layout.LOCK}.{names.new_id()}"
-        ops.rename_noreplace(path, aside)
-        log.warning("%s was made by somebody else (user %d), and lies in %s now", path, found.st_uid, aside.name)
-
-
-def _is_a_strangers(ops: Ops, root: Path, found: os.stat_result) -> bool:
-    return found.st_uid not in (0, os.geteuid(), ops.stat(root).st_uid) and keeps_owners(found.st_dev)
+    with suppress(FileNotFoundError):
+        if ops.is_a_strangers(path) and not ops.is_a_strangers(root / layout.WORK):
+            aside = root / f"{layout.LOCK}.{ops.new_id()}"
+            ops.rename_noreplace(path, aside)
+            log.warning("%s was made by somebody else, and lies in %s now", path, aside.name)

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon import names
+from daemon.beneath import FolderMissing
 from daemon.spool.filesystem import Ops
+from daemon.spool.whole import replace
 
 CLAIM = "claim.json"
 ATTEMPT = "attempt.json"
@@ -64,7 +66,7 @@ def write(ops: Ops, folder: Path, name: str, record: Record, *, durable: bool = 
     """Write a record and make it durable, its name included, unless only this run of the machine needs to know it."""
     write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}), durable=durable)
     if durable:
-        ops.fsync_folder(folder)
+        ops.fsync_folder(folder, f"{name}: its place")
 
 
 def as_text(record: Record) -> str:
@@ -78,25 +80,15 @@ def _digest(record: Record) -> str:
 
 def write_text(ops: Ops, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
     """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
-    part = folder / f".{name}.part"
-    with suppress(FileNotFoundError):
-        ops.unlink(part)  # of a crash
-    try:
-        with ops.create(part) as file:
-            ops.write(file, text.encode("utf-8", "backslashreplace"))
-            if durable:
-                ops.fsync(file)
-        ops.rename(part, folder / name)
-    except OSError:
-        with suppress(OSError):
-            ops.unlink(part)
-        raise
+    replace(ops, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
 
 
 def read(ops: Ops, folder: Path, name: str) -> Record | None:
     """The record, or None where there is none. Raises Unreadable."""
     try:
         record = json.loads(ops.read(folder / name))
+    except FolderMissing:
+        raise  # the job is out of reach, and what is written of it is not known
     except FileNotFoundError:
         return None
     except ValueError as error:

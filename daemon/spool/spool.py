@@ -29,11 +29,12 @@ from typing import Any, BinaryIO
 from daemon import layout, names
 from daemon.inbox.grouping import Drop, Mark
 from daemon.names import stem_of
-from daemon.spool import exposure, failures, folders, holds, lock, records
+from daemon.spool import failures, folders, holds, lock, records
 from daemon.spool.claims import Claim, record_of, record_of_drop
 from daemon.spool.filesystem import Ops
 from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
 from daemon.spool.transitions import IN, OUT, Endings
+from daemon.spool.whole import whole
 
 __all__ = ["Claim", "Ops", "Publication", "Recovery", "Spool", "stem_of"]
 
@@ -81,10 +82,6 @@ class Spool:
         """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
         folders.check(self._ops, self.root, self._folders)
 
-    def exposed(self) -> list[str]:
-        """In which ways others could replace the daemon's own folders, in words, with the command that mends each."""
-        return exposure.complaints(self.root, self._folders.values())
-
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
         self._locks = [lock.lock(self._ops, self.root)]
@@ -116,7 +113,7 @@ class Spool:
 
     def _open_job(self, job: Path, record: ClaimRecord) -> None:
         self._ops.mkdir(job)
-        self._ops.fsync_folder(self._work)
+        self._ops.fsync_folder(self._work, "claim: the job")
         self._ops.mkdir(job / IN)
         records.write_claim(self._ops, job, record)
 
@@ -130,8 +127,8 @@ class Spool:
             # A folder may have taken the file's name since the scan.
             if stat.S_ISDIR(self._ops.lstat(taken).st_mode):
                 return False
-        self._ops.fsync_folder(job / IN)
-        self._ops.fsync_folder(drop.principal.path.parent)
+        self._ops.fsync_folder(job / IN, "claim: the members in in/")
+        self._ops.fsync_folder(drop.principal.path.parent, "claim: the inbox they left")
         return True
 
     def _abandon(self, job: Path, record: ClaimRecord) -> None:
@@ -171,10 +168,10 @@ class Spool:
         return None if None in writers else True
 
     @contextmanager
-    def opened(self, claim: Claim) -> Iterator[Mapping[str, Path]]:
-        """The members by role, each opened once: within the block a path leads to its file, whatever becomes of the name."""
+    def opened(self, claim: Claim) -> Iterator[Mapping[str, BinaryIO]]:
+        """The members by role, open for reading within the block. BlockingIOError where another program holds a lease on one."""
         with ExitStack() as stack:
-            yield {role: stack.enter_context(self._ops.pinned(path)) for role, path in claim.members.items()}
+            yield {role: stack.enter_context(self._ops.plain(path)) for role, path in claim.members.items()}
 
     def modes(self, claim: Claim) -> dict[str, int]:
         """What the members are by role, as `st_mode` says it: one may have been replaced since the scan."""
@@ -221,17 +218,8 @@ class Spool:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
         if not names.is_plain(name) or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
-        out = self._open(claim) / OUT
-        part = out / names.fitted(f".{name}", ".part")
-        try:
-            with self._ops.create(part) as file:
-                yield file
-                self._ops.fsync(file)
-            self._ops.rename_noreplace(part, out / name)
-        except BaseException:
-            with suppress(OSError):
-                self._ops.unlink(part)
-            raise
+        with whole(self._ops, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
+            yield file
 
     def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
         """Decide what is published where. Every output must be named once; from here on the job only goes forward."""
@@ -242,8 +230,8 @@ class Spool:
         outputs = sorted(name for name in made if not name.startswith("."))
         if outputs != sorted(publication.source for publication in publications):
             raise ValueError(f"{claim.job} made {outputs}, but would publish {[p.source for p in publications]}.")
-        self._ops.fsync_folder(job / OUT)
-        self._ops.fsync_folder(job)
+        self._ops.fsync_folder(job / OUT, "commit: the outputs in out/")
+        self._ops.fsync_folder(job, "commit: out/ itself")
         day = self._ops.now().astimezone().date().isoformat()
         records.write_commit(self._ops, job, list(publications), day)
 

@@ -6,7 +6,6 @@ without in/ has delivered its failure. `back.N` is the folder in/ of a job that 
 rename is the decision, and needs no free space on the disk.
 """
 
-import errno
 import logging
 import stat
 import threading
@@ -16,6 +15,7 @@ from itertools import count
 from pathlib import Path
 
 from daemon import layout, names
+from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
 from daemon.spool.filesystem import Ops
@@ -44,8 +44,8 @@ class Endings:
         with self.moving:
             published = [path for publication in publications if (path := self._publish(job, publication))]
             for folder in dict.fromkeys(publication.folder for publication in publications):
-                self._ops.fsync_folder(self.root / folder)
-            self._ops.fsync_folder(job / OUT)
+                self._ops.fsync_folder(self.root / folder, "publish: the outputs in their places")
+            self._ops.fsync_folder(job / OUT, "publish: out/ that they left")
         self._archive(job, record, self.root / layout.DONE / day)
         self.discard(job)
         return published
@@ -74,8 +74,8 @@ class Endings:
         number = self.free_number(done, left, record.stem)
         for name in left:
             self.move(job / IN / name, done, name, number=number, stem=record.stem)
-        self._ops.fsync_folder(done)
-        self._ops.fsync_folder(job / IN)
+        self._ops.fsync_folder(done, "archive: the members in done/")
+        self._ops.fsync_folder(job / IN, "archive: in/ that they left")
 
     def fail(self, job: Path, failure: Failure) -> Path | None:
         """Put the members into failed/ with their reports, by one rename; None when a call before this one did."""
@@ -85,11 +85,11 @@ class Endings:
         else:
             records.write_text(self._ops, holder, failure.sentence_name, failure.text)
             records.write_text(self._ops, holder, failure.facts_name, records.as_text(failure.facts))
-            self._ops.fsync_folder(holder)
+            self._ops.fsync_folder(holder, "fail: the reports")
             folder = self.root / failure.folder
             self.ensure(folder)
             delivered = self.move(holder, folder, failure.name)
-            self._ops.fsync_folder(folder)
+            self._ops.fsync_folder(folder, "fail: the members in failed/")
         self.wipe_outputs(job)
         self.discard(job)
         return delivered
@@ -101,8 +101,8 @@ class Endings:
         # The principal last: it must not start without its companions.
         for name in reversed(record.names.values()):
             self.move(holder / name, inbox, name, number=number, stem=record.stem)
-        self._ops.fsync_folder(inbox)
-        self._ops.fsync_folder(holder)
+        self._ops.fsync_folder(inbox, "give back: the members in their inbox")
+        self._ops.fsync_folder(holder, "give back: back.N that they left")
         self.wipe_outputs(job)
         self.discard(job)
 
@@ -114,7 +114,7 @@ class Endings:
         number = self.free_number(inbox, self._ops.list(holder), record.stem)
         back = job / f"{BACK}{number}"
         self._ops.rename(holder, back)
-        self._ops.fsync_folder(job)
+        self._ops.fsync_folder(job, "give back: the decision")
         return back
 
     def holder(self, job: Path) -> Path | None:
@@ -126,17 +126,17 @@ class Endings:
 
     def wipe_outputs(self, job: Path) -> None:
         """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
-        with suppress(FileNotFoundError):
+        if self.exists(job / OUT):
             for name in self._ops.list(job / OUT):
                 self._ops.unlink(job / OUT / name)
-            self._ops.fsync_folder(job / OUT)
+            self._ops.fsync_folder(job / OUT, "wipe: out/")
 
     def discard(self, job: Path) -> None:
         """Clear a job away whose files have all gone elsewhere."""
         trash = self.root / layout.TRASH
         self._ops.rename(job, trash / job.name)
-        self._ops.fsync_folder(trash)
-        self._ops.fsync_folder(job.parent)
+        self._ops.fsync_folder(trash, "discard: the job in .trash/")
+        self._ops.fsync_folder(job.parent, "discard: .work/ that it left")
         self._delete(trash / job.name)
 
     def empty_trash(self) -> None:
@@ -148,17 +148,17 @@ class Endings:
                 log.error("%s could not be deleted and stays: %s", self.root / layout.TRASH / names.shown(name), error)
 
     def _delete(self, job: Path) -> None:
-        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof."""
+        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
+
+        All are looked at before one goes: a job that is not over, whoever has moved it here, must be whole when it is moved back.
+        """
         entries = [job / name for name in self._ops.list(job)]
         folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
-        try:
-            for folder in folders:
-                self._ops.rmdir(folder)
-        except OSError as error:
-            if error.errno != errno.ENOTEMPTY:
-                raise
+        if any(self._ops.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
+        for folder in folders:
+            self._ops.rmdir(folder)
         for path in set(entries) - set(folders):
             self._ops.unlink(path)
         self._ops.rmdir(job)
@@ -171,6 +171,8 @@ class Endings:
                 self._ops.rename_noreplace(source, target)
             except FileExistsError:
                 continue
+            except FolderMissing:
+                raise
             except FileNotFoundError:
                 if self.exists(source):
                     raise
@@ -188,17 +190,20 @@ class Endings:
 
     def ensure(self, folder: Path) -> None:
         """Make a folder, and the folders above it, where they are missing."""
-        if self.exists(folder):
-            return
+        with suppress(FolderMissing):
+            if self.exists(folder):
+                return
         self.ensure(folder.parent)
         with suppress(FileExistsError):
-            self._ops.mkdir(folder, layout.mode_for(folder.relative_to(self.root)))
-        self._ops.fsync_folder(folder.parent)
+            self._ops.mkdir(folder)
+        self._ops.fsync_folder(folder.parent, "a folder that was missing: its place")
 
     def exists(self, path: Path) -> bool:
-        """Whether anything at all is at the path."""
+        """Whether anything at all is at the path. Raises FolderMissing where its folder is away, as when the spool is unmounted."""
         try:
             self._ops.lstat(path)
+        except FolderMissing:
+            raise
         except FileNotFoundError:
             return False
         return True

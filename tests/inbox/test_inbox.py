@@ -15,6 +15,7 @@ from daemon.beneath import Beneath
 from daemon.inbox.grouping import PRINCIPAL, Mark, group
 from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
+from tests.leases import leased
 
 SETTLE, UNLEASED, GRACE, PATIENCE = 1.0, 5.0, 10.0, 36_000.0
 
@@ -143,6 +144,28 @@ def test_live_shared_mapping_keeps_a_file_waiting(tmp_path: Path, inbox_of: Make
     mapping.close()
 
 
+def test_a_lease_that_another_program_holds_keeps_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.txt", "dog.txt")
+    inbox = inbox_of("text")
+    with leased(tmp_path / "cat.txt"):
+        scan = settled(inbox)
+        assert ready(scan) == [{PRINCIPAL: "dog.txt"}]
+        assert waiting(scan) == {"cat.txt": "cat.txt is still being written"}
+    assert [found.stem for found in inbox.scan(102.0).ready] == ["cat", "dog"]
+
+
+def test_a_drop_that_is_deferred_waits_until_then_and_takes_up_no_place(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, *(f"{i:04}.txt" for i in range(AT_ONCE + 1)))
+    inbox = inbox_of("text")
+    for found in settled(inbox).ready:
+        inbox.defer(found.principal.path.name, "e.tiff is still being written", 110.0)
+    scan = inbox.scan(102.0)
+    assert [found.stem for found in scan.ready] == [f"{AT_ONCE:04}"]
+    assert waiting(scan)["0000.txt"] == "e.tiff is still being written"
+    assert scan.due == 110.0
+    assert inbox.scan(110.0).more
+
+
 def test_reader_does_not_keep_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat.txt")
     with (tmp_path / "cat.txt").open("rb"):
@@ -161,17 +184,18 @@ def test_longer_settle_time_counts_where_the_system_cannot_say(tmp_path: Path, i
 
 def test_lease_is_never_taken_where_sigio_would_end_the_process(tmp_path: Path) -> None:
     drop(tmp_path, "cat.txt")
-    assert lease.is_being_written(tmp_path / "cat.txt") is False
+    assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is False
     signal.signal(signal.SIGIO, signal.SIG_DFL)
-    assert lease.is_being_written(tmp_path / "cat.txt") is None
+    assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is None
 
 
 def test_lease_never_follows_a_symlink_and_never_waits_for_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert lease.is_being_written(tmp_path / "pipe") in {None, False}
+    with pytest.raises(OSError, match="not a regular file"):
+        Beneath(tmp_path).is_being_written(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     with pytest.raises(OSError, match="symbolic links"):
-        lease.is_being_written(tmp_path / "link")
+        Beneath(tmp_path).is_being_written(tmp_path / "link")
 
 
 def test_empty_file_waits_and_is_then_refused(tmp_path: Path, inbox_of: MakeInbox) -> None:
@@ -483,7 +507,7 @@ def test_a_refused_lease_says_nothing_where_the_server_gives_leases_of_its_own(
     monkeypatch.setattr(lease, "MOUNTS", mounts)
     lease._type_of.cache_clear()
     with (tmp_path / "cat.txt").open("wb"):
-        assert lease.is_being_written(tmp_path / "cat.txt") is means
+        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
     lease._type_of.cache_clear()
 
 

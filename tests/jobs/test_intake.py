@@ -10,11 +10,11 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, Shelves
-from daemon.jobs.intake.readers import read_request
+from daemon.jobs.intake.files import Shelves
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from tests.artifacts import latents, unmarried
+from tests.opening import request_for
 
 Read = Callable[..., Request]
 
@@ -26,7 +26,7 @@ def read(tmp_path: Path) -> Read:
     (tmp_path / "embeddings").mkdir()
 
     def read_files(stage: str, config: Config | None = None, **roles: tuple[str, object]) -> Request:
-        members, names = {}, {}
+        members = {}
         for role, (name, content) in roles.items():
             path = tmp_path / name
             if isinstance(content, tiffsd.Artifact):
@@ -34,8 +34,8 @@ def read(tmp_path: Path) -> Read:
             else:
                 path.write_bytes(str(content).encode())
             key = {"yaml": ".yaml", "txt": ".txt", "neg": "_neg.txt", "prompt": "_prompt"}.get(role, role)
-            members[key], names[key] = path, name
-        return read_request(stage, Files(members, names), Shelves(config or Config(), tmp_path / "embeddings", tmp_path / "keep"))
+            members[key] = path
+        return request_for(stage, members, Shelves(config or Config(), tmp_path / "embeddings", tmp_path / "keep"))
 
     return read_files
 

@@ -8,12 +8,12 @@ from PIL import Image
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, Shelves
-from daemon.jobs.intake.readers import read_request
+from daemon.jobs.intake.files import Shelves
 from daemon.jobs.request import Request
 from daemon.pictures.photos import read_mask
 from daemon.settings.config import Config
 from tests.artifacts import latents
+from tests.opening import opening, request_for
 
 LEVELS = np.array([[0, 64, 128, 255]], np.uint8).repeat(8, axis=0)
 PLENTY = 10**6
@@ -24,7 +24,7 @@ def test_every_kind_of_picture_is_read_as_gray(tmp_path: Path, mode: str) -> Non
     path = tmp_path / "cat_mask.png"
     image = Image.fromarray(LEVELS.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(LEVELS).convert(mode)
     image.save(path)
-    mask = read_mask(path, path.name, limit=PLENTY)
+    mask = opening(read_mask, path, path.name, limit=PLENTY)
     assert (mask.shape, mask.dtype) == ((8, 4), np.float32)
     if mode == "1":
         assert set(np.unique(mask)) <= {0.0, 1.0}
@@ -38,7 +38,7 @@ def test_transparent_parts_are_refused_because_they_mean_two_things(tmp_path: Pa
     image.putpixel((3, 3), (255, 255, 255, 0))
     image.save(path)
     with pytest.raises(InputError, match=r"cat_mask.png: the mask has transparent parts; flatten it to white"):
-        read_mask(path, path.name, limit=PLENTY)
+        opening(read_mask, path, path.name, limit=PLENTY)
 
 
 def asked(folder: Path, stage: str, **files: object) -> Request:
@@ -53,7 +53,7 @@ def asked(folder: Path, stage: str, **files: object) -> Request:
         else:
             path.write_text(str(content))
         members[{"mask": "_mask.png", "yaml": ".yaml", "artifact": "principal"}.get(role, role)] = path
-    return read_request(stage, Files(members, {role: path.name for role, path in members.items()}), Shelves(Config(), folder))
+    return request_for(stage, members, Shelves(Config(), folder))
 
 
 def picture(width: int, height: int) -> np.ndarray:

@@ -10,11 +10,11 @@ import tifffile
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, Shelves
-from daemon.jobs.intake.readers import read_request
+from daemon.jobs.intake.files import Shelves
 from daemon.jobs.originals import compared
 from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried
+from tests.opening import request_for
 from tiffsd import edit
 
 DESCRIPTION, PROFILE, RECORD, TENSORS = 270, 34675, 65000, 65001
@@ -64,7 +64,7 @@ def test_whatever_is_lost_comes_back(
     name = name.format(id=original.header.id)
     path = saved_by_editor(keep, tmp_path / name, keeping=keeping, paint=paint)
     artifact = tiffsd.read(path, name=name, expect=original.header.kind)
-    found = compared(artifact, path, name=name, keep=keep.parent)
+    found = _compared(artifact, path, name=name, keep=keep.parent)
     assert found.header.id == original.header.id
     assert found.header.recipe == original.header.recipe
     assert found.header.state == original.header.state
@@ -78,12 +78,12 @@ def test_only_what_was_restored_is_said(tmp_path: Path) -> None:
     original = latents()
     keep = _kept(tmp_path, original)
     path = saved_by_editor(keep, tmp_path / "cat.tiff", keeping=(DESCRIPTION,))
-    notes = compared(tiffsd.read(path), path, name="cat.tiff", keep=keep.parent).notes
+    notes = _compared(tiffsd.read(path), path, name="cat.tiff", keep=keep.parent).notes
     assert any(
         f"restored from the original {original.header.id}: the record, negative_prompt_embeds, prompt_embeds" in note
         for note in notes
     )
-    assert compared(tiffsd.read(keep), keep, name=keep.name, keep=keep.parent).notes == ()
+    assert _compared(tiffsd.read(keep), keep, name=keep.name, keep=keep.parent).notes == ()
 
 
 def test_a_stem_that_fits_two_originals_is_no_guess_but_a_sentence(tmp_path: Path) -> None:
@@ -127,15 +127,20 @@ def _kept(folder: Path, artifact: tiffsd.Artifact) -> Path:
     return path
 
 
+def _compared(artifact: tiffsd.Artifact, path: Path, *, name: str, keep: Path) -> tiffsd.Artifact:
+    with path.open("rb") as file:
+        return compared(artifact, file, name=name, keep=keep)
+
+
 def _others(artifact: tiffsd.Artifact) -> dict[str, np.ndarray]:
     return {name: tensor[::-1].copy() for name, tensor in artifact.tensors.items()}
 
 
 def _request(path: Path, keep: Path, settings: Path | None = None):
-    members, names = {"principal": path}, {"principal": path.name}
+    members = {"principal": path}
     if settings:
-        members[".yaml"], names[".yaml"] = settings, settings.name
-    return read_request("diffuse", Files(members, names), Shelves(Config(), keep.parent / "embeddings", keep))
+        members[".yaml"] = settings
+    return request_for("diffuse", members, Shelves(Config(), keep.parent / "embeddings", keep))
 
 
 @pytest.mark.parametrize("name", ["cat.tiff", "renamed.tiff", "renamed.{id}.tiff"])
@@ -146,7 +151,7 @@ def test_what_a_program_changed_is_noticed_under_any_name(name: str, tmp_path: P
     changed[0, :2, :2] += 1
     path = tmp_path / name.format(id=original.header.id)
     tiffsd.write(path, replace(original, tensors={**original.tensors, "latents": changed}))
-    found = compared(tiffsd.read(path), path, name=path.name, keep=keep.parent)
+    found = _compared(tiffsd.read(path), path, name=path.name, keep=keep.parent)
     assert found.painted == 4
     assert f"4 of 1024 values differ from the original {original.header.id}" in found.notes
 
@@ -156,7 +161,7 @@ def test_an_edit_of_what_an_editor_had_stripped_finds_its_way_back_to_the_origin
     keep = _kept(tmp_path, original)
     stripped = saved_by_editor(keep, tmp_path / "cat.tiff", keeping=(DESCRIPTION,))
     tiffsd.write(tmp_path / "scaled.tiff", edit.scale(tiffsd.read(stripped), latents=1.5))
-    found = compared(tiffsd.read(tmp_path / "scaled.tiff"), tmp_path / "scaled.tiff", name="scaled.tiff", keep=keep.parent)
+    found = _compared(tiffsd.read(tmp_path / "scaled.tiff"), tmp_path / "scaled.tiff", name="scaled.tiff", keep=keep.parent)
     assert found.header.recipe == original.header.recipe
     assert [entry["stage"] for entry in found.header.history] == ["text", "edit"]
     np.testing.assert_array_equal(found.tensors["prompt_embeds"], original.tensors["prompt_embeds"])
@@ -171,6 +176,6 @@ def test_what_was_taken_out_on_purpose_is_not_brought_back(tmp_path: Path) -> No
     stripped = tiffsd.read(saved_by_editor(keep, tmp_path / "cat.tiff", keeping=(DESCRIPTION,)))
     for made in (edit.split(original)[0], edit.with_settings(stripped, {"prompt": "a dog"})):
         tiffsd.write(tmp_path / "new.tiff", made)
-        found = compared(tiffsd.read(tmp_path / "new.tiff"), tmp_path / "new.tiff", name="new.tiff", keep=keep.parent)
+        found = _compared(tiffsd.read(tmp_path / "new.tiff"), tmp_path / "new.tiff", name="new.tiff", keep=keep.parent)
         assert "prompt_embeds" not in found.tensors
         assert found.header.recipe["prompt"] == made.header.recipe["prompt"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.beneath import Beneath
 from daemon.jobs import probe
 from daemon.jobs.probe import NOTHING, Heads, Stated
 
@@ -25,11 +26,11 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_head_says_priority_model_and_mask(tmp_path: Path) -> None:
     (tmp_path / "cat.yaml").write_text("{priority: -200, 'model': sd15, mask: x_mask.png}")
-    assert Heads(lambda: 100).read(tmp_path / "cat.yaml") == Stated(-100, "sd15", "x_mask.png")
+    assert Heads(Beneath(tmp_path), lambda: 100).read(tmp_path / "cat.yaml") == Stated(-100, "sd15", "x_mask.png")
 
 
 def test_each_version_of_a_file_is_parsed_once(tmp_path: Path, parsed: list[str]) -> None:
-    path, heads = tmp_path / "cat.yaml", Heads(lambda: 100)
+    path, heads = tmp_path / "cat.yaml", Heads(Beneath(tmp_path), lambda: 100)
     for content, priority in (("priority: 1", 1), ("priority: 2", 2)):
         path.write_text(content)
         os.utime(path, ns=(priority, priority))
@@ -38,7 +39,7 @@ def test_each_version_of_a_file_is_parsed_once(tmp_path: Path, parsed: list[str]
 
 
 def test_a_file_of_another_name_is_read_as_what_it_is_then(tmp_path: Path) -> None:
-    path, heads = tmp_path / "cat.txt", Heads(lambda: 100)
+    path, heads = tmp_path / "cat.txt", Heads(Beneath(tmp_path), lambda: 100)
     path.write_text("priority: 5")
     assert heads.read(path) == NOTHING
     assert heads.read(path.rename(tmp_path / "cat.yaml")) == Stated(5)
@@ -48,7 +49,7 @@ def test_what_is_remembered_is_bounded_and_the_oldest_is_forgotten(
     tmp_path: Path, parsed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "MOST_KNOWN", 3)
-    paths, heads = [tmp_path / f"{name}.yaml" for name in "abcd"], Heads(lambda: 100)
+    paths, heads = [tmp_path / f"{name}.yaml" for name in "abcd"], Heads(Beneath(tmp_path), lambda: 100)
     for path in paths:
         path.write_text("priority: 5")
         heads.read(path)
@@ -61,6 +62,6 @@ def test_what_is_remembered_is_bounded_and_the_oldest_is_forgotten(
 def test_a_file_that_the_job_would_refuse_for_its_size_is_not_read(tmp_path: Path, parsed: list[str]) -> None:
     path = tmp_path / "cat.yaml"
     path.write_text("priority: 5 #" + "x" * 400)
-    assert Heads(lambda: 100).read(path) == NOTHING
+    assert Heads(Beneath(tmp_path), lambda: 100).read(path) == NOTHING
     assert parsed == []
-    assert Heads(lambda: 104).read(path) == Stated(5)
+    assert Heads(Beneath(tmp_path), lambda: 104).read(path) == Stated(5)

@@ -16,6 +16,7 @@ from daemon.pictures import decoding
 from daemon.pictures.decoding import decode_photo, read_artifact
 from daemon.pictures.photos import read_photo
 from tests.artifacts import file_of, latents
+from tests.opening import opening
 from tests.running_daemon import RunningDaemon
 
 CRASH = "import ctypes\ndef __getattr__(name):\n    ctypes.string_at(0)"
@@ -69,7 +70,7 @@ def test_compressed_latents_come_from_the_child_as_the_library_reads_them(
     path = compressed(tmp_path / "cat.tiff", **coding)
     started = children(monkeypatch)
 
-    found = read_artifact(path, expect=tiffsd.Kind.LATENTS, name="cat.tiff")
+    found = opening(read_artifact, path, expect=tiffsd.Kind.LATENTS, name="cat.tiff")
 
     assert len(started) == 1
     wanted = tiffsd.read(path)
@@ -82,7 +83,7 @@ def test_an_uncompressed_file_starts_no_child(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "cat.tiff").write_bytes(file_of(artifact))
     started = children(monkeypatch)
 
-    found = read_artifact(tmp_path / "cat.tiff", name="cat.tiff")
+    found = opening(read_artifact, tmp_path / "cat.tiff", name="cat.tiff")
 
     assert started == []
     np.testing.assert_array_equal(found.tensors["latents"], artifact.tensors["latents"])
@@ -95,7 +96,7 @@ def test_of_a_file_of_many_pages_only_the_coded_ones_are_decoded_elsewhere(tmp_p
             tiff.write(page, photometric="minisblack", metadata=None, compression="zlib" if index % 2 else None)
     started = children(monkeypatch)
 
-    found = read_artifact(tmp_path / "cat.tiff", expect=tiffsd.Kind.LATENTS)
+    found = opening(read_artifact, tmp_path / "cat.tiff", expect=tiffsd.Kind.LATENTS, name="cat.tiff")
 
     assert '"indices": [1, 3]' in started[0][-1]
     np.testing.assert_array_equal(found.tensors["latents"], tiffsd.read(tmp_path / "cat.tiff").tensors["latents"])
@@ -118,7 +119,7 @@ def test_a_codec_that_misbehaves_costs_the_file_and_not_the_daemon(
     codecs(program)
 
     with pytest.raises(tiffsd.Truncated, match=rf"^cat\.tiff.*({sentence})"):
-        read_artifact(path, name="cat.tiff")
+        opening(read_artifact, path, name="cat.tiff")
 
 
 @pytest.mark.parametrize("program", [HANG, SPIN], ids=["hang", "spin"])
@@ -130,7 +131,7 @@ def test_a_codec_that_does_not_end_is_ended(
     monkeypatch.setattr(decoding, "SECONDS", 2)
 
     with pytest.raises(tiffsd.Truncated, match=r"^cat\.tiff: .*(took more than 2 s|because it took too long)"):
-        read_artifact(path, name="cat.tiff")
+        opening(read_artifact, path, name="cat.tiff")
 
 
 def test_the_daemon_lives_when_a_dropped_file_crashes_its_codec(tmp_path: Path, codecs: Callable[[str], None]) -> None:
@@ -157,7 +158,7 @@ def test_broken_pixels_are_refused_with_the_sentence_of_the_format(tmp_path: Pat
     path.write_bytes(data)
 
     with pytest.raises(tiffsd.Truncated, match=r"^cat\.tiff is damaged or incomplete .*copy or save it again"):
-        read_artifact(path, name="cat.tiff")
+        opening(read_artifact, path, name="cat.tiff")
 
 
 def test_a_tiff_photo_beyond_the_limit_is_refused_before_a_child_is_started(
@@ -167,7 +168,7 @@ def test_a_tiff_photo_beyond_the_limit_is_refused_before_a_child_is_started(
     started = children(monkeypatch)
 
     with pytest.raises(InputError, match=r"photo\.tif: 300x300 is more than 1000 pixels"):
-        read_photo(tmp_path / "photo.tif", "photo.tif", size=(None, None), limit=1000)
+        opening(read_photo, tmp_path / "photo.tif", "photo.tif", size=(None, None), limit=1000)
 
     assert started == []
 
@@ -177,7 +178,7 @@ def test_a_photo_that_takes_more_memory_than_its_size_explains_is_refused(tmp_pa
     monkeypatch.setattr(decoding, "BYTES_PER_PHOTO_PIXEL", 1)
 
     with pytest.raises(InputError, match=r"photo\.png: decoding it takes more memory than its size explains"):
-        decode_photo(tmp_path / "photo.png", name="photo.png", limit=10**8)
+        opening(decode_photo, tmp_path / "photo.png", name="photo.png", limit=10**8)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "I;16", "CMYK"])
@@ -188,7 +189,7 @@ def test_the_memory_of_a_large_photo_suffices_in_every_mode(mode: str, tmp_path:
     exif[0x0112] = 6
     image.save(tmp_path / f"photo{suffix}", exif=exif)
 
-    picture, _ = decode_photo(tmp_path / f"photo{suffix}", name="photo", limit=2048 * 2048)
+    picture, _ = opening(decode_photo, tmp_path / f"photo{suffix}", name="photo", limit=2048 * 2048)
 
     assert picture.shape == (2048, 2048, 3)
     assert 0 <= picture.min() < picture.max() <= 1
@@ -199,6 +200,6 @@ def test_the_name_in_the_sentence_may_be_any_that_a_file_can_have(tmp_path: Path
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 40)
 
     with pytest.raises(InputError) as error:
-        decode_photo(tmp_path / "a.png", name=name, limit=10**6)
+        opening(decode_photo, tmp_path / "a.png", name=name, limit=10**6)
 
     assert str(error.value).startswith(name)

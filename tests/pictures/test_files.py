@@ -25,6 +25,7 @@ from daemon.pictures.forms import LARGEST_SIDE, Story, levels8, levels16, write_
 from daemon.pictures.parts import CODED_PIXELS, Form, parts, pixels_digest
 from daemon.settings.config import Config, Pictures
 from tests.artifacts import picture
+from tests.opening import opening
 
 RECIPE = {"prompt": "a cat, 🐈", "negative_prompt": "dog", "model": "demo", "seed": 5, "steps": 4, "scheduler": "ddim"}
 HISTORY = ({"stage": "text", "id": "00000001"}, {"stage": "decode", "id": "00000002"})
@@ -60,10 +61,10 @@ def test_each_form_that_is_on_is_a_file_and_the_png_comes_last(tmp_path: Path) -
 
 @pytest.mark.parametrize("suffix", [".tiff", ".webp", ".jpg", ".png"])
 def test_the_recipe_comes_back_from_every_form_exactly(files: dict[str, Path], suffix: str) -> None:
-    prompt = read_recipe(files[suffix], f"cat{suffix}", Config())
+    prompt = opening(read_recipe, files[suffix], f"cat{suffix}", Config())
     assert prompt.settings == RECIPE
     assert prompt.notes == ()
-    assert saved_again(files[suffix], f"cat{suffix}", Config()) == ()
+    assert opening(saved_again, files[suffix], f"cat{suffix}", Config()) == ()
 
 
 def test_a_png_of_16_bits_has_the_nearest_levels(files: dict[str, Path]) -> None:
@@ -158,8 +159,8 @@ def saved_by_pillow(path: Path, target: Path, paint: bool) -> Path:
 def test_a_picture_that_was_painted_on_and_kept_its_texts_says_so(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path, Pictures(jpeg=True, webp=True))[suffix]
     again = saved_by_pillow(path, tmp_path / f"again{suffix}", paint=True)
-    assert read_recipe(again, again.name, Config()).settings == RECIPE
-    assert saved_again(again, again.name, Config()) == (SAVED_AGAIN,)
+    assert opening(read_recipe, again, again.name, Config()).settings == RECIPE
+    assert opening(saved_again, again, again.name, Config()) == (SAVED_AGAIN,)
 
 
 def test_a_tiff_that_was_painted_on_says_so(tmp_path: Path) -> None:
@@ -167,7 +168,7 @@ def test_a_tiff_that_was_painted_on_says_so(tmp_path: Path) -> None:
     artifact = tiffsd.read(path)
     artifact.tensors["picture"][3, 4, 1] += 0.25
     tiffsd.write(tmp_path / "again.tiff", artifact)
-    assert saved_again(tmp_path / "again.tiff", "again.tiff", Config()) == (SAVED_AGAIN,)
+    assert opening(saved_again, tmp_path / "again.tiff", "again.tiff", Config()) == (SAVED_AGAIN,)
 
 
 def test_a_form_that_cannot_hold_a_picture_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -192,7 +193,7 @@ def test_a_jpeg_gives_up_the_infotext_before_the_exact_recipe_and_says_what_it_l
         with Image.open(path) as image:
             assert (USER_COMMENT in image.getexif().get_ifd(EXIF_DIRECTORY)) == (left == "both")
         with caplog.at_level(logging.WARNING):
-            found = read_recipe(path, path.name, Config(limits={"characters": 100_000})).settings
+            found = opening(read_recipe, path, path.name, Config(limits={"characters": 100_000})).settings
         assert found == ({} if left == "none" else recipe)
 
 

@@ -12,6 +12,7 @@ from daemon.jobs.recipes import read_recipe, unrepeatable
 from daemon.pictures.forms import Story, recipe_json, write_png
 from daemon.pictures.photos import read_photo
 from daemon.settings.config import Config
+from tests.opening import opening
 
 RECIPE = {
     "prompt": "a cat, 🐈",
@@ -46,7 +47,7 @@ def test_a_png_holds_the_levels_that_diffusers_would_write(tmp_path: Path) -> No
 
 
 def test_the_recipe_comes_back_from_the_png_exactly(tmp_path: Path) -> None:
-    recipe = read_recipe(written(tmp_path, gradient()), "cat.png", Config())
+    recipe = opening(read_recipe, written(tmp_path, gradient()), "cat.png", Config())
     assert recipe.settings == RECIPE
     assert recipe.notes == ()
 
@@ -58,7 +59,7 @@ def test_other_programs_find_an_infotext_in_the_png(tmp_path: Path) -> None:
 
 def test_a_hand_edited_picture_says_what_its_recipe_cannot_repeat(tmp_path: Path) -> None:
     path = written(tmp_path, gradient(), ({"stage": "diffuse", "painted": 12},))
-    assert any("edited by hand before diffuse" in note for note in read_recipe(path, "cat.png", Config()).notes)
+    assert any("edited by hand before diffuse" in note for note in opening(read_recipe, path, "cat.png", Config()).notes)
 
 
 def test_a_picture_that_came_from_a_photo_says_so() -> None:
@@ -80,7 +81,7 @@ def test_an_infotext_from_elsewhere_runs_without_the_model_it_names(tmp_path: Pa
     chunks = PngInfo()
     chunks.add_text("parameters", "a dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 3, Size: 512x512, Model: dreamy")
     info.save(path, pnginfo=chunks)
-    recipe = read_recipe(path, "other.png", Config())
+    recipe = opening(read_recipe, path, "other.png", Config())
     assert recipe.settings["scheduler"] == "euler_a"
     assert "model" not in recipe.settings
     assert any("dreamy" in note for note in recipe.notes)
@@ -90,7 +91,7 @@ def test_a_photo_is_trimmed_to_the_grid_around_its_middle(tmp_path: Path) -> Non
     pixels = np.arange(20 * 30 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8)
     path = tmp_path / "photo.png"
     Image.fromarray(pixels).save(path)
-    photo = read_photo(path, "photo.png", size=(None, None), limit=NO_LIMIT)
+    photo = opening(read_photo, path, "photo.png", size=(None, None), limit=NO_LIMIT)
     np.testing.assert_array_equal(photo.pixels, pixels[2:18, 3:27].astype(np.float32) / np.float32(255))
     assert photo.had == (30, 20)
     assert any("trimmed from 30x20 to 24x16" in note for note in photo.notes)
@@ -99,7 +100,7 @@ def test_a_photo_is_trimmed_to_the_grid_around_its_middle(tmp_path: Path) -> Non
 def test_a_photo_is_fitted_to_the_size_that_was_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     Image.new("RGB", (300, 200), (255, 0, 0)).save(path, quality=95)
-    picture = read_photo(path, "photo.jpg", size=(64, 64), limit=NO_LIMIT).pixels
+    picture = opening(read_photo, path, "photo.jpg", size=(64, 64), limit=NO_LIMIT).pixels
     assert picture.shape == (64, 64, 3)
     assert picture.dtype == np.float32
     assert picture[..., 0].min() > 0.97
@@ -108,7 +109,7 @@ def test_a_photo_is_fitted_to_the_size_that_was_asked_for(tmp_path: Path) -> Non
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     path = tmp_path / "logo.png"
     Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path)
-    photo = read_photo(path, "logo.png", size=(None, None), limit=NO_LIMIT)
+    photo = opening(read_photo, path, "logo.png", size=(None, None), limit=NO_LIMIT)
     assert photo.pixels.min() == 1.0
     assert photo.notes == ("transparent parts were laid on white",)
 
@@ -119,54 +120,54 @@ def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = tmp_path / "phone.jpg"
     image.save(path, exif=exif)
-    assert read_photo(path, "phone.jpg", size=(None, None), limit=NO_LIMIT).pixels.shape == (16, 8, 3)
+    assert opening(read_photo, path, "phone.jpg", size=(None, None), limit=NO_LIMIT).pixels.shape == (16, 8, 3)
 
 
 def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     path = tmp_path / "big.png"
     Image.new("RGB", (200, 200)).save(path)
     with pytest.raises(InputError, match=r"big.png: 200x200 is more than 1000 pixels"):
-        read_photo(path, "big.png", size=(None, None), limit=1000)
+        opening(read_photo, path, "big.png", size=(None, None), limit=1000)
 
 
 def test_a_text_file_called_png_is_refused_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "no.png"
     path.write_text("hello")
     with pytest.raises(InputError, match=r"no.png: this is no PNG, JPEG or WebP"):
-        read_photo(path, "no.png", size=(None, None), limit=NO_LIMIT)
+        opening(read_photo, path, "no.png", size=(None, None), limit=NO_LIMIT)
 
 
 def test_a_truncated_picture_is_refused_with_a_sentence(tmp_path: Path) -> None:
     path = written(tmp_path, np.random.default_rng(0).random((64, 64, 3), dtype=np.float32))
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(InputError, match=r"cat.png: the picture breaks off or is damaged"):
-        read_photo(path, "cat.png", size=(None, None), limit=NO_LIMIT)
+        opening(read_photo, path, "cat.png", size=(None, None), limit=NO_LIMIT)
 
 
 def test_the_recipe_of_a_truncated_picture_is_read_without_its_pixels(tmp_path: Path) -> None:
     path = written(tmp_path, np.random.default_rng(0).random((64, 64, 3), dtype=np.float32))
     path.write_bytes(path.read_bytes()[:-2000])
-    assert read_recipe(path, "cat.png", Config()).settings == RECIPE
+    assert opening(read_recipe, path, "cat.png", Config()).settings == RECIPE
 
 
 def test_one_side_that_is_asked_for_keeps_the_proportion(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.new("RGB", (1024, 768)).save(path)
-    assert read_photo(path, "photo.png", size=(512, None), limit=NO_LIMIT).pixels.shape == (384, 512, 3)
+    assert opening(read_photo, path, "photo.png", size=(512, None), limit=NO_LIMIT).pixels.shape == (384, 512, 3)
 
 
 def test_a_size_beyond_the_limit_is_refused_also_for_a_small_photo(tmp_path: Path) -> None:
     path = tmp_path / "photo.png"
     Image.new("RGB", (64, 2048)).save(path)
     with pytest.raises(InputError, match="more than 1000000 pixels"):
-        read_photo(path, "photo.png", size=(16_384, None), limit=1_000_000)
+        opening(read_photo, path, "photo.png", size=(16_384, None), limit=1_000_000)
 
 
 def test_a_picture_smaller_than_one_latent_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "dot.png"
     Image.new("RGB", (5, 5)).save(path)
     with pytest.raises(InputError, match=r"dot\.png: 5x5 is too small"):
-        read_photo(path, "dot.png", size=(None, None), limit=NO_LIMIT)
+        opening(read_photo, path, "dot.png", size=(None, None), limit=NO_LIMIT)
 
 
 def test_a_recipe_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
@@ -174,7 +175,7 @@ def test_a_recipe_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Pat
     info.add_text("tiffsd", recipe_json({**RECIPE, "wonder": 5}, [{"painted": 3}], {}))
     path = tmp_path / "cat.png"
     Image.new("RGB", (8, 8)).save(path, pnginfo=info)
-    recipe = read_recipe(path, "cat.png", Config())
+    recipe = opening(read_recipe, path, "cat.png", Config())
     assert recipe.settings == RECIPE
     assert any("the recipe says wonder, which this version does not know" in note for note in recipe.notes)
     assert any("edited by hand before a stage" in note for note in recipe.notes)
@@ -184,6 +185,6 @@ def test_deep_gray_keeps_its_levels_beside_a_transparent_one(tmp_path: Path) -> 
     levels = np.array([[0, 1000, 30_000, 65_535]], np.uint16).repeat(8, axis=0).repeat(2, axis=1)
     path = tmp_path / "deep.png"
     Image.fromarray(levels).save(path, transparency=1000)
-    photo = read_photo(path, "deep.png", size=(None, None), limit=NO_LIMIT)
+    photo = opening(read_photo, path, "deep.png", size=(None, None), limit=NO_LIMIT)
     np.testing.assert_allclose(photo.pixels[0, ::2, 0], [0, 1, 30_000 / 65_535, 1], atol=1e-6)
     assert photo.notes == ("transparent parts were laid on white",)

@@ -52,6 +52,20 @@ def test_one_is_passed_for_so_long_and_no_longer() -> None:
     assert [turn[1].stem for turn in taken if turn] == ["a", "c", "b", "d"]
 
 
+def test_what_another_program_holds_is_read_again_the_next_time() -> None:
+    held = {"b"}
+
+    def read(path: Path) -> Stated:
+        if path.stem in held:
+            raise BlockingIOError
+        return Stated(model="other" if path.stem == "b" else None)
+
+    chosen = Turns(read, lambda: CONFIG)
+    assert order(chosen, text=["a", "b", "c"]) == ["a", "b", "c"]
+    held.clear()
+    assert order(chosen, text=["a", "b", "c"]) == ["a", "c", "b"]
+
+
 def test_nobody_passes_one_of_higher_priority() -> None:
     urgent = {"b": 5}
     assert order(turns({"b": "other"}, urgent), decode=[], text=["b", "a"]) == ["b", "a"]

@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import tiffsd
+from daemon.beneath import Beneath
 from daemon.jobs.probe import stated_ids
 from daemon.service.retention import FIRST_SWEEP_SECONDS, Retention
 from daemon.settings.config import Retention as Limits
@@ -19,6 +21,7 @@ from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
 from tests.conftest import wait_until
+from tests.leases import leased
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 22, 12, 0).timestamp()
@@ -33,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 def retention(root: Path, ops: Ops | None = None, **limits: Shelf) -> Retention:
     kept = Limits(**(FOR_EVER | limits))
-    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=stated_ids)
+    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=partial(stated_ids, Beneath(root)))
 
 
 def aged(path: Path, days: float, content: bytes = b"x") -> Path:
@@ -168,6 +171,20 @@ def test_an_original_stays_while_its_artifact_waits_and_goes_afterwards(
     sweeping.sweep(NOW)
     assert original.exists()
     assert not other.exists()
+    waiting.unlink()
+    sweeping.sweep(NOW)
+    assert not original.exists()
+
+
+def test_no_original_goes_while_another_program_holds_what_may_need_it(root: Path) -> None:
+    original = aged(root / ".keep/cat.0a1b2c3d.tiff", 100)
+    waiting = aged(root / "hold/2-diffuse/renamed.tiff", 100)
+    an_artifact(waiting)
+    sweeping = retention(root, originals=Shelf(days=90))
+    with leased(waiting):
+        sweeping.sweep(NOW)
+    assert original.exists()
+    assert sweeping.complaints() == ()
     waiting.unlink()
     sweeping.sweep(NOW)
     assert not original.exists()

@@ -19,6 +19,7 @@ from daemon.service.service import UNCLAIMED, UNREFUSED, Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Recovery
 from tests.conftest import wait_until
+from tests.leases import leased
 
 QUICK = {"watch": {"rescan_seconds": 0.2, "settle_seconds": 0.01, "settle_unleased_seconds": 0.05, "empty_grace_seconds": 0.1}}
 
@@ -98,6 +99,20 @@ def test_a_broken_configuration_leaves_the_old_one_in_force_and_is_complained_of
     service.stop()
 
 
+def test_a_kernel_that_lets_people_link_to_files_of_others_is_complained_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "protected_hardlinks").write_text("0\n")
+    monkeypatch.setattr("daemon.spool.hardlinks.PROTECTED", tmp_path / "protected_hardlinks")
+    service = service_in(tmp_path)
+    service.spool.create()
+    (tmp_path / "spool/inbox/1-text").chmod(0o2770)
+    service.start()
+    (complaint,) = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
+    assert "fs.protected_hardlinks=1" in complaint
+    service.stop()
+
+
 class Fitful:
     """The compute side of a machine that has no memory left for the first jobs."""
 
@@ -163,6 +178,27 @@ def test_once_does_not_wait_for_a_machine_that_keeps_failing(tmp_path: Path) -> 
     service.run_once()
     assert all(prompt.exists() for prompt in prompts)
     assert compute.asked == 1
+
+
+def test_a_job_whose_embedding_another_program_holds_waits_in_sight_and_keeps_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.service.service.IN_USE_SECONDS", 0.5)
+    service = service_in(tmp_path, compute={"ahead": 0})
+    service.start()
+    inbox, embedding = tmp_path / "spool/inbox/1-text", tmp_path / "spool/embeddings/mine.tiff"
+    embedding.write_bytes(b"no embedding")
+    with leased(embedding):
+        (inbox / "cat.txt").write_text("---\nembedding: mine\n---\na cat")
+        ticked(service, lambda: "cat.txt: mine.tiff is still being written" in stages(tmp_path)["text"]["waits"])
+        (inbox / "bad.txt").write_text("---\nstepz: 1\n---\na cat")
+        ticked(service, lambda: list(tmp_path.glob("spool/failed/1-text/bad.*/error.txt")))
+        assert stages(tmp_path)["text"]["degraded"] is None
+        assert not list(tmp_path.glob("spool/failed/1-text/cat.*"))
+    (error,) = ticked(service, lambda: list(tmp_path.glob("spool/failed/1-text/cat.*/error.txt")))
+    assert "mine.tiff is not a TIFF file" in error.read_text()
+    assert json.loads(error.with_name("error.json").read_text())["attempts"] == 1
+    service.stop()
 
 
 def test_a_job_runs_though_a_person_deleted_the_folder_running(tmp_path: Path) -> None:

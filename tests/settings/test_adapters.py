@@ -12,14 +12,14 @@ from PIL.PngImagePlugin import PngInfo
 import tiffsd
 from daemon.commands.models import list_models
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, Shelves
-from daemon.jobs.intake.readers import read_request
+from daemon.jobs.intake.files import Shelves
 from daemon.jobs.request import Request, stage_settings
 from daemon.models.adapters.shelf import chosen, shelved
 from daemon.settings.config import Config, read_config
 from daemon.settings.prompts import parse_prompt, render_infotext
 from tests.adapters import kohya, written
 from tests.artifacts import latents
+from tests.opening import request_for
 
 Read = Callable[..., Request]
 
@@ -39,16 +39,16 @@ def config(tmp_path: Path) -> Config:
 @pytest.fixture
 def read(tmp_path: Path, config: Config) -> Read:
     def read_file(stage: str, name: str, content: object, *, beside: str = "", config: Config = config) -> Request:
-        path, members, names = tmp_path / name, {}, {}
+        path = tmp_path / name
         if isinstance(content, str):
             path.write_text(content)
         else:
             tiffsd.write(path, content)
-        members["principal"], names["principal"] = path, name
+        members = {"principal": path}
         if beside:
-            members[".yaml"], names[".yaml"] = path.with_suffix(".yaml"), path.with_suffix(".yaml").name
+            members[".yaml"] = path.with_suffix(".yaml")
             members[".yaml"].write_text(beside)
-        return read_request(stage, Files(members, names), Shelves(config, tmp_path / "embeddings"))
+        return request_for(stage, members, Shelves(config, tmp_path / "embeddings"))
 
     return read_file
 
@@ -173,8 +173,7 @@ def test_an_infotext_from_elsewhere_runs_without_the_loras_that_are_not_here(tmp
     info = PngInfo()
     info.add_text("parameters", "a cat <lora:fur:1> <lora:gone:1>\nSteps: 4, Seed: 1, Size: 64x64, RNG: CPU, Lora hashes: x")
     Image.new("RGB", (64, 64)).save(tmp_path / "there.png", pnginfo=info)
-    files = Files({"principal": tmp_path / "there.png"}, {"principal": "there.png"})
-    request = read_request("text", files, Shelves(config, tmp_path / "embeddings"))
+    request = request_for("text", {"principal": tmp_path / "there.png"}, Shelves(config, tmp_path / "embeddings"))
     assert request.settings.loras == {"fur": 1.0}
     assert "the recipe's LoRA 'gone' is not in the folder" in " ".join(request.notes)
 

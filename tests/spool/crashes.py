@@ -12,16 +12,18 @@ from typing import Any
 from daemon.spool.spool import Spool
 from tests.spool.disk import ROOT, Contents, Disk, Key
 from tests.spool.invariants import check_always, check_end
-from tests.spool.stories import FOLDERS, Story, live
+from tests.spool.stories import FOLDERS, Story, Task, live
 
 
 class Crashes:
-    """The states of one story; `explore` raises AssertionError at the first that is bad. `deleted` is what a person took away."""
+    """The states of one story; `explore` raises AssertionError at the first that is bad. `deleted` is what a person took away, and
+    `but` the tasks whose files one has moved."""
 
-    def __init__(self, story: Story, *, most: int = 2, deleted: Collection[bytes] = ()) -> None:
+    def __init__(self, story: Story, *, most: int = 2, deleted: Collection[bytes] = (), but: Collection[Task] = ()) -> None:
         self.story = story
         self.most = most
         self.deleted = deleted
+        self.but = but
         self.first_steps: list[Key] = []
         self.steps_of: dict[Key, int] = {}
         self.met: dict[Key, Contents] = {}
@@ -80,7 +82,7 @@ class Crashes:
         look("end", ())
         if way == self.story.last:
             may_fail = crashes >= self.story.max_attempts
-            check_end(self.story, disk.contents.paths(), deleted=self.deleted, may_fail=may_fail)
+            check_end(self.story, disk.contents.paths(), deleted=self.deleted, may_fail=may_fail, but=self.but)
         assert disk.open_files == 0
         return met
 

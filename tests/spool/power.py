@@ -13,15 +13,13 @@ here misses, so that the halves of a drop never come back under two numbers.
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from sys import _getframe
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
-from tests.spool.disk import ROOT, Contents, Disk, Key, OpenFile
+from tests.spool.disk import Contents, Disk, Key
 from tests.spool.invariants import check_always, check_end
 from tests.spool.stories import Story, live
 
 CHOICES = 8
-_RECORDERS = {"write", "write_text"}
 
 Cut = Callable[[Disk], Iterator[Contents]]
 
@@ -64,7 +62,7 @@ def _replayed(disk: Disk, numbers: Any) -> Contents:
 
 def _torn(disk: Disk, contents: Contents) -> Iterator[Contents]:
     """The files in three ways, which differ where content was not synced: as written, empty, half."""
-    inodes = {inode for _, inode in contents.walk() if inode not in contents.folders}
+    inodes = {inode for _, inode in contents.walk() if inode in disk.contents.files}
     loose = [inode for inode in inodes if disk.synced_files.get(inode) != disk.contents.files[inode]]
     contents.files = {inode: disk.contents.files[inode] for inode in inodes}
     yield contents
@@ -76,43 +74,24 @@ def _torn(disk: Disk, contents: Contents) -> Iterator[Contents]:
 
 
 class Unsynced(Disk):
-    """A disk on which one of the daemon's fsyncs does nothing; `sites` collects where they all are."""
+    """A disk on which one of the daemon's fsyncs does nothing; `sites` collects what they all make durable, in its words."""
 
     def __init__(self, contents: Contents, *, without: str = "", boot_id: str = "first boot") -> None:
         super().__init__(contents, boot_id=boot_id)
         self.without = without
         self.sites: set[str] = set()
 
-    def fsync(self, file: BinaryIO) -> None:
-        if self._asked(Path(cast(OpenFile, file).name)):
-            super().fsync(file)
+    def fsync(self, file: BinaryIO, what: str) -> None:
+        if self._asked(what):
+            super().fsync(file, what)
 
-    def fsync_folder(self, folder: Path) -> None:
-        if self._asked(folder):
-            super().fsync_folder(folder)
+    def fsync_folder(self, folder: Path, what: str) -> None:
+        if self._asked(what):
+            super().fsync_folder(folder, what)
 
-    def _asked(self, path: Path) -> bool:
-        site = f"{_caller()}: {_role(path)}"
-        self.sites.add(site)
-        return site != self.without
-
-
-def _caller() -> str:
-    """The function that asked for the fsync, past those that write every record."""
-    depth = 3
-    while (name := _getframe(depth).f_code.co_name) in _RECORDERS:
-        depth += 1
-    return name.lstrip("_")
-
-
-def _role(path: Path) -> str:
-    """What a path is to the spool, whichever job, stage or day it belongs to."""
-    parts = path.relative_to(ROOT).parts
-    if parts[0] == ".work" and len(parts) > 1:
-        rest = [part if part in {"in", "out"} else "back" if part.startswith("back.") else "FILE" for part in parts[2:]]
-        record = parts[-1].removeprefix(".").removesuffix(".part")
-        return "/".join([".work/JOB", *rest]) if len(parts) != 3 or rest != ["FILE"] else record
-    return parts[0]
+    def _asked(self, what: str) -> bool:
+        self.sites.add(what)
+        return what != self.without
 
 
 class Cuts:

@@ -4,14 +4,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
+from tests.spool.acts import KINDS
 from tests.spool.crashes import Crashes
 from tests.spool.errors import CODES, Faults
 from tests.spool.meddlers import MEDDLED, MEDDLERS, meddled_with
+from tests.spool.members import LIVES, Members, after_a_crash, beginnings
 from tests.spool.power import Cuts, ordered, unordered
 from tests.spool.stories import STORIES, Story
 
 # What the ablation asks, three stories at most for one fsync; the other stories have no fsync that these have not.
 ABLATED = ("out of attempts", "two outputs", "pair and settings", "failing", "given back", "failed and retried", "hold")
+# One story is disturbed at every operation; of the others, and of what goes on after a crash, one try of so many is made.
+DISTURBED, OTHERS, RECOVERED = "three outputs", 7, 199
 
 
 def crashes(story: Story) -> Crashes:
@@ -29,6 +33,16 @@ def cuts(story: Story, *, twice: bool = True) -> tuple[int, int, int]:
     bad = [*first.bad, *loose.bad, *second.bad]
     assert not bad, bad[0]
     return len(first.states), len(loose.states), len(second.states)
+
+
+def disturbed() -> Iterator[tuple[str, int, int, int, int]]:
+    """Each kind of what a member does: how often it was survived in one story, in others, after a crash; the states it left."""
+    for kind, acts in KINDS.items():
+        full = Members(beginnings(DISTURBED), acts).try_all()
+        others = [Members(beginnings(name), acts).try_all(every=OTHERS) for name in LIVES if name != DISTURBED]
+        again = Members(after_a_crash(DISTURBED), acts).try_all(every=RECOVERED)
+        states = sum(one.states for one in (full, *others, again))
+        yield kind, full.survived, sum(one.survived for one in others), again.survived, states
 
 
 def ablated() -> Iterator[tuple[str, list[tuple[int, int]]]]:
@@ -59,6 +73,9 @@ def prove(say: Callable[[str], None]) -> None:
     _row(say, "\na crash, and a meddler before the recovery", "states")
     for meddler in MEDDLERS:
         _row(say, meddler.__name__.replace("_", " "), sum(meddled_with(STORIES[name], meddler).states for name in MEDDLED))
+    _row(say, "\na member, and a crash after her", "in one", "in others", "crashed", "states")
+    for kind, *counted in disturbed():
+        _row(say, kind, *counted)
     _row(say, "\na power cut", "ordered", "unordered", "second")
     for name, story in STORIES.items():
         _row(say, name, *cuts(story, twice=name in ABLATED))

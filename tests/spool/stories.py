@@ -1,5 +1,6 @@
 """What is dropped, what the jobs make of it, and the ways in which one life of a daemon can go: the same on any disk."""
 
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -109,12 +110,13 @@ STORIES = {
 
 
 def drops_in(ops: Ops, inbox: Path, stage: str) -> Iterator[Drop]:
-    """What lies in an inbox, by the inbox's own rules for what belongs together."""
+    """What lies in an inbox, by the inbox's own rules for what belongs together and what is a file that the stage takes."""
     groups, _alone = group(STAGES[stage], sorted(ops.list(inbox)))
     for found in groups:
-        if not found.missing:
-            members = ((role, ops.lstat(inbox / name), inbox / name) for role, name in found.roles.items())
-            yield Drop(tuple(Member(role, path, (1, st.st_ino, st.st_size, 0, 0)) for role, st, path in members), found.stem)
+        if not found.missing and found.principal.endswith(STAGES[stage].extensions):
+            looks = [(role, ops.lstat(inbox / name), inbox / name) for role, name in found.roles.items()]
+            if all(stat.S_ISREG(st.st_mode) for _, st, _ in looks):
+                yield Drop(tuple(Member(role, path, (1, st.st_ino, st.st_size, 0, 0)) for role, st, path in looks), found.stem)
 
 
 def live(story: Story, ops: Ops, root: Path = ROOT, *, way: str, begun: int = 0) -> None:
@@ -163,33 +165,46 @@ def _release_all(spool: Spool, ops: Ops) -> None:
 
 
 def run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
-    """One job as `daemon/jobs/job.py` runs it, with these outputs for its maths: an error gives the job back, if that can be."""
+    """One job as `daemon/jobs/job.py` runs it, with these outputs for its maths."""
+    with suppress(OSError):  # the service asks `recover` to go on with it
+        try:
+            _run(story, spool, ops, claim, way=way)
+        except RuntimeError as error:  # a fault of ours, which is told if it can be
+            with suppress(RuntimeError):
+                spool.fail(claim, f"tiffsd itself failed: {error}", {"kind": "fault"})
+
+
+def _run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
     try:
-        _make(story, spool, ops, claim, way=way)
+        made = _make(story, spool, ops, claim, way=way)
     except OSError:
-        with suppress(OSError, RuntimeError):
+        with suppress(RuntimeError):  # of a job that is decided
             spool.give_back(claim)
         return
-    with suppress(OSError):  # the service asks `recover` to go on with it
-        if way == "fail":
-            spool.fail(claim, "cat.tiff is all cat; draw a dog.", {"kind": "test"})
-        elif way == "give back":
-            spool.give_back(claim)
-        else:
-            spool.finish(claim)
+    if way == "fail" or not made:
+        spool.fail(claim, "cat.tiff is all cat; draw a dog.", {"kind": "test"})
+    elif way == "give back":
+        spool.give_back(claim)
+    else:
+        spool.finish(claim)
 
 
-def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
-    task = story.task_of(ops.read(claim.members["principal"]))
+def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> bool:
+    """Whether the job can be made: what was put in the place of a file since the scan is none."""
     attempt = spool.begin_attempt(claim)
     if way == "give back":
-        return
+        return True
+    if not all(map(stat.S_ISREG, spool.modes(claim).values())):
+        return False
+    with spool.opened(claim) as members:
+        task = story.task_of(members["principal"].read())
     _compute(story, spool, ops, claim, attempt)
     for publication, content in zip(task.publications, task.results, strict=True):
         with spool.create_output(claim, publication.source) as file:
             file.write(content)
     if way != "fail":
         spool.commit(claim, task.publications)
+    return True
 
 
 def _compute(story: Story, spool: Spool, ops: Ops, claim: Claim, attempt: int) -> None:

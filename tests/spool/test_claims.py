@@ -186,7 +186,7 @@ def test_give_back_works_on_a_full_disk(root: Path) -> None:
 
 def test_claim_on_a_full_disk_leaves_the_inbox_alone(root: Path) -> None:
     class Full(Ops):
-        def fsync(self, file: BinaryIO) -> None:
+        def fsync(self, file: BinaryIO, _what: str) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
     path = drop(root, "cat.tiff")

@@ -43,13 +43,13 @@ def test_no_descriptor_is_left_open_by_an_error(root: Path) -> None:
     class Dying(Ops):
         left = 0
 
-        def fsync(self, file: BinaryIO) -> None:
+        def fsync(self, file: BinaryIO, what: str) -> None:
             self._die(file.name)
-            super().fsync(file)
+            super().fsync(file, what)
 
-        def fsync_folder(self, folder: Path) -> None:
+        def fsync_folder(self, folder: Path, what: str) -> None:
             self._die(folder)
-            super().fsync_folder(folder)
+            super().fsync_folder(folder, what)
 
         def _die(self, path: Any) -> None:
             self.left -= 1

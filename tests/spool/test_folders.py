@@ -8,7 +8,8 @@ import pytest
 
 from daemon.errors import SpoolError
 from daemon.spool.filesystem import Ops
-from daemon.spool.spool import Spool
+from daemon.spool.spool import Publication, Spool
+from tests.spool.real import claim_one, drop
 from tests.spool.stories import FOLDERS
 
 
@@ -20,6 +21,27 @@ def test_create_makes_all_folders(root: Path, spool: Spool) -> None:
     }
     assert (root / ".work").stat().st_mode & 0o777 == 0o700
     spool.check()
+
+
+@pytest.mark.parametrize("umask", [0o002, 0o007])
+def test_a_spool_can_be_made_where_new_folders_are_open_to_the_group(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        spool = Spool(tmp_path, FOLDERS)
+        spool.create()
+        assert [(tmp_path / name).stat().st_mode & 0o777 for name in (".work", ".keep", ".trash")] == [0o700] * 3
+        assert (tmp_path / "inbox/1-text").stat().st_mode & 0o020
+        # A person tidied up: what is made again is to be used as before.
+        (tmp_path / ".keep").rmdir()
+        drop(tmp_path, "cat.tiff")
+        claim = claim_one(spool)
+        spool.begin_attempt(claim)
+        with spool.create_output(claim, "latents.tiff") as file:
+            file.write(b"output")
+        spool.commit(claim, [Publication("latents.tiff", ".keep", "cat.00000000.tiff")])
+        assert spool.finish(claim) == [tmp_path / ".keep/cat.00000000.tiff"]
+    finally:
+        os.umask(before)
 
 
 def test_second_daemon_is_refused(root: Path, spool: Spool) -> None:

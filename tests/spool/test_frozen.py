@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 import tiffsd
 from daemon.cli import app
-from daemon.jobs.intake.files import Files, Shelves
-from daemon.jobs.intake.readers import read_request
+from daemon.jobs.intake.files import Shelves
 from daemon.jobs.recipes import read_recipe
 from daemon.service.status import read_status, write_status
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
+from tests.opening import opening, request_for
 from tests.spool.disk import NOON
 from tests.spool.frozen.deaths import BEFORE_IT_IS_TOLD
 from tests.spool.frozen.mortal import Death, Mortal, seconds_from
@@ -104,8 +104,7 @@ def test_what_fails_fails_with_the_same_sentences(end: dict[str, Any], expected:
 def test_a_kept_original_still_repairs_what_a_program_left_of_an_artifact(painted: str, left: Path) -> None:
     (path,) = left.glob(painted)
     kept = tiffsd.read(left / ".keep" / path.name).tensors
-    files = Files({"principal": path}, {"principal": path.name})
-    source = read_request("decode", files, Shelves(config_of(left), left / "embeddings", left / ".keep")).source
+    source = request_for("decode", {"principal": path}, Shelves(config_of(left), left / "embeddings", left / ".keep")).source
     assert source is not None
     assert source.painted == np.count_nonzero(source.tensors["latents"] != kept["latents"]) == 16
     assert source.header.recipe["prompt"] == WORDS
@@ -121,7 +120,7 @@ def test_every_artifact_is_still_read(left: Path) -> None:
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
 def test_the_recipe_of_a_finished_picture_is_still_read(suffix: str, left: Path) -> None:
     (path,) = left.glob(f"pictures/cat.*{suffix}")
-    settings = read_recipe(path, path.name, config_of(left)).settings
+    settings = opening(read_recipe, path, path.name, config_of(left)).settings
     recipe = {"prompt": WORDS, "negative_prompt": WORDS, "model": "demo", "seed": 7, "steps": 2, "width": 64, "height": 64}
     assert {key: settings[key] for key in recipe} == recipe
 

@@ -3,8 +3,10 @@ spool is read, written, moved or deleted, no file is lost, and it goes on when s
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -102,12 +104,64 @@ def test_a_link_in_place_of_a_jobs_files_makes_no_prompt_of_what_it_leads_to(roo
     assert everything(outside) == before
 
 
+@pytest.mark.parametrize("operation", ["rename_noreplace", "lstat", "read", "list"])
+def test_what_is_out_of_reach_for_one_call_is_not_taken_for_gone(operation: str, root: Path) -> None:
+    """An output that is not seen in out/ counts as published, a member that is not in in/ as archived."""
+
+    class Away(Ops):
+        left = 10**6
+
+        def __getattribute__(self, name: str) -> Any:
+            value = super().__getattribute__(name)
+            return self._without_jobs(value) if name == operation else value
+
+        def _without_jobs(self, call: Any) -> Any:
+            self.left -= 1
+            if self.left != 0:
+                return call
+
+            def called(*args: Any) -> Any:
+                (root / ".work").rename(root / "away")
+                try:
+                    return call(*args)
+                finally:
+                    (root / "away").rename(root / ".work")
+
+            return called
+
+    for number in range(1, 12):
+        name = f"cat{number}.tiff"
+        drop(root, name)
+        ops = Away(root)
+        spool = Spool(root, FOLDERS, ops=ops)
+        claim = claim_one(spool)
+        attempted(spool, claim)
+        ops.left = number
+        with suppress(OSError):
+            spool.finish(claim)
+        ops.left = 10**6
+        assert (spool.recover().stuck, os.listdir(root / ".work"), os.listdir(root / ".trash")) == ({}, [], [])
+        assert len([*(root / "inbox/3-decode").iterdir(), *(root / "done").rglob("*.tiff")]) == 2 * number
+
+
 def test_a_link_among_the_jobs_is_no_job_and_nothing_that_it_leads_to_is_deleted(root: Path, spool: Spool, outside: Path) -> None:
     before = everything(outside)
     (root / ".work" / "zzz").symlink_to(outside, target_is_directory=True)
     (root / ".trash" / "zzz").symlink_to(outside, target_is_directory=True)
     recovery = spool.recover()
     assert (recovery.claims, everything(outside)) == ([], before)
+
+
+def test_a_job_that_somebody_threw_away_is_whole_when_it_is_moved_back(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    attempted(spool, claim)
+    (root / ".work" / claim.job / "out" / "latents.tiff").rename(root / "inbox/3-decode/latents.tiff")
+    (root / ".work" / claim.job).rename(root / ".trash" / claim.job)
+    assert spool.recover().stuck == {}
+    (root / ".trash" / claim.job).rename(root / ".work" / claim.job)
+    assert (spool.recover().stuck, os.listdir(root / ".work")) == ({}, [])
+    assert list((root / "done").rglob("cat.tiff"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")

@@ -1,7 +1,11 @@
 """A power cut at any moment loses, doubles and tears nothing; and each fsync that this takes is missed when it is gone."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
+import daemon
 from tests.spool.disk import ROOT, Disk
 from tests.spool.power import Cuts, ordered, unordered
 from tests.spool.prove import ABLATED, cuts
@@ -9,19 +13,19 @@ from tests.spool.stories import STORIES
 
 # Without which fsync which story ends badly, where the order of changes is kept.
 NEEDED_IN_ORDER = {
-    "create_output: .work/JOB/out/FILE": "one output",
-    "write_claim: claim.json": "one output",
-    "write_attempts: attempt.json": "one output",
-    "write_commit: commit.json": "one output",
-    "write_failure: fail.json": "failing",
+    "output: content": "one output",
+    "claim.json: content": "one output",
+    "attempt.json: content": "one output",
+    "commit.json: content": "one output",
+    "fail.json: content": "failing",
 }
 # And where every change that was not synced may be missing.
 NEEDED_OUT_OF_ORDER = {
-    "commit: .work/JOB/out": "one output",
-    "publish: pictures": "one output",
-    "commit: .work/JOB": "out of attempts",
-    "wipe_outputs: .work/JOB/out": "failing",
-    "archive: done": "one output",
+    "commit: the outputs in out/": "one output",
+    "publish: the outputs in their places": "one output",
+    "commit: out/ itself": "out of attempts",
+    "wipe: out/": "failing",
+    "archive: the members in done/": "one output",
 }
 
 
@@ -46,6 +50,14 @@ def test_a_missing_fsync_of_a_folder_is_noticed(site: str, name: str) -> None:
     assert Cuts(STORIES[name], unordered, without=site).try_all().bad
 
 
+def test_every_fsync_has_a_name_of_its_own() -> None:
+    trees = [ast.parse(path.read_text()) for path in (Path(daemon.__file__).parent / "spool").glob("*.py")]
+    called = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2]
+    named = [ast.unparse(node.args[1]) for node in called if ast.unparse(node.func).endswith(("ops.fsync", "ops.fsync_folder"))]
+    assert len(named) > 20
+    assert len(set(named)) == len(named)
+
+
 def test_a_cut_leaves_what_was_synced_and_any_of_the_rest() -> None:
     disk = Disk()
     for name in ("a", "b"):
@@ -55,7 +67,7 @@ def test_a_cut_leaves_what_was_synced_and_any_of_the_rest() -> None:
     kept = [tuple(sorted(map(str, contents.paths()))) for contents in unordered(disk)]
     assert set(kept) == {(), ("a",), ("b",), ("a", "b")}
     assert {content for contents in unordered(disk) for content in contents.paths().values()} == {b"", b"1", b"12"}
-    disk.fsync_folder(ROOT)
+    disk.fsync_folder(ROOT, "a and b")
     assert {len(contents.paths()) for contents in unordered(disk)} == {2}
 
 

@@ -114,11 +114,11 @@ def test_nobody_claims_an_output_before_all_are_durable(root: Path) -> None:
     published, may_go_on = threading.Event(), threading.Event()
 
     class Slow(Ops):
-        def fsync_folder(self, folder: Path) -> None:
+        def fsync_folder(self, folder: Path, what: str) -> None:
             if folder.name == "3-decode":
                 published.set()
                 may_go_on.wait(10)
-            super().fsync_folder(folder)
+            super().fsync_folder(folder, what)
 
     slow = Spool(root, FOLDERS, ops=Slow(root))
     producer = threading.Thread(target=complete, args=(slow, claim_one(slow)))

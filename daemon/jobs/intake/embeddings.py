@@ -2,8 +2,7 @@
 
 import errno
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.beneath import Beneath
@@ -32,7 +31,7 @@ def saved_embedding(name: str | None, shelves: Shelves) -> tuple[Tensors, Notes]
         return {}, ()
     beneath, path = Beneath(shelves.embeddings.parent), shelves.embeddings / f"{name}.tiff"
     try:
-        with beneath.pinned(path) as file:
+        with beneath.plain(path) as file:
             return _embedding(file, path.name, shelves)
     except OSError as error:
         if error.errno not in NO_FILE:
@@ -49,10 +48,10 @@ def _not_saved(name: str, shelves: Shelves, beneath: Beneath) -> InputError:
     return InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
 
 
-def _embedding(path: Path, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
-    artifact = read_artifact(path, expect=tiffsd.Kind.EMBEDDING, name=name)
+def _embedding(file: BinaryIO, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
+    artifact = read_artifact(file, expect=tiffsd.Kind.EMBEDDING, name=name)
     if shelves.keep is not None:
-        artifact = compared(artifact, path, name=name, keep=shelves.keep)
+        artifact = compared(artifact, file, name=name, keep=shelves.keep)
     tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}
     return tensors, tuple(f"{shown(name)}: {note}" for note in artifact.notes)
 

@@ -19,7 +19,7 @@ STRENGTH_UNDER_A_MASK = 1.0
 
 def read_encode(files: Files, shelves: Shelves) -> Request:
     """Read a picture, and the prompt, settings and mask for image-to-image where they lie beside it or in it."""
-    path, config = files.members["principal"], shelves.config
+    config = shelves.config
     beside = spoken_beside(files, config)
     own = own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
     # A picture that was upscaled has its size; only who says it anew wants it larger still.
@@ -34,7 +34,7 @@ def read_encode(files: Files, shelves: Shelves) -> Request:
     size = (beside.get("width"), beside.get("height"))
     check_named(files, settings)
     with naming_the_taker(files):
-        photo = read_photo(path, files.name, size=size, limit=config.limits.pixels)
+        photo = read_photo(files.members["principal"], files.name, size=size, limit=config.limits.pixels)
     settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})
     check_size(settings, files.name, config)
     masks = mask_of_photo(files, photo, scaled=size != (None, None), limit=config.limits.pixels)

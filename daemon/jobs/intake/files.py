@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
@@ -29,12 +29,12 @@ TAKERS = {
 
 @dataclass(frozen=True)
 class Files:
-    """The files of one job by role, with the names people gave them; `principal` is the one the job is about.
+    """The files of one job by role, open for reading, with the names people gave them; `principal` is the one the job is about.
 
     `spoken` are settings said on the command line; they win over all others.
     """
 
-    members: Mapping[str, Path]
+    members: Mapping[str, BinaryIO]
     names: Mapping[str, str]
     spoken: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,8 +44,9 @@ class Files:
 
     def data(self, role: str, limit: int) -> bytes:
         """The bytes of a small member. Raises InputError where it is larger than `limit` bytes."""
-        with self.members[role].open("rb") as file:
-            data = file.read(limit + 1)
+        file = self.members[role]
+        file.seek(0)
+        data = file.read(limit + 1)
         if len(data) > limit:
             raise InputError(f"{self.names[role]}: this is larger than {limit} bytes; a prompt or a settings file is short text")
         return data
@@ -81,18 +82,18 @@ def own_recipe(files: Files, config: Config, *, needed: bool) -> Prompt:
 
 def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     """What the principal of a text job says: a prompt file, or a picture with a recipe."""
-    path, extension = files.members["principal"], Path(files.name).suffix.lower()
+    file, extension = files.members["principal"], Path(files.name).suffix.lower()
     if extension not in PICTURES:
         return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
-    if extension in LATENTS and (kind := tiffsd.inspect(path, name=files.name).kind) is not tiffsd.Kind.PICTURE:
+    if extension in LATENTS and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
         raise InputError(
             f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; move it to {TAKERS[kind]}"
         )
-    recipe = read_recipe(path, files.name, config)
+    recipe = read_recipe(file, files.name, config)
     if not {"prompt", "embedding"} & recipe.settings.keys():
         raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return replace(recipe, settings={"count": 1, **recipe.settings}, notes=recipe.notes + saved_again(path, files.name, config))
+    return replace(recipe, settings={"count": 1, **recipe.settings}, notes=recipe.notes + saved_again(file, files.name, config))
 
 
 def spoken_beside(files: Files, config: Config) -> dict[str, Any]:
@@ -112,10 +113,10 @@ def spoken_beside(files: Files, config: Config) -> dict[str, Any]:
 
 def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
     """The principal as latents, compared with the original that was kept of it."""
-    path = files.members["principal"]
+    file = files.members["principal"]
     with naming_the_taker(files):
-        artifact = read_artifact(path, expect=tiffsd.Kind.LATENTS, name=files.name)
-    return artifact if shelves.keep is None else compared(artifact, path, name=files.name, keep=shelves.keep)
+        artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name)
+    return artifact if shelves.keep is None else compared(artifact, file, name=files.name, keep=shelves.keep)
 
 
 def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:

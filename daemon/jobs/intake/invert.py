@@ -30,8 +30,8 @@ OF_THE_PAST = (
 
 def read_invert(files: Files, shelves: Shelves) -> Request:
     """Read finished latents with their prompt, or a picture with a prompt beside it or in it."""
-    path = files.members["principal"]
-    if Path(files.name).suffix.lower() in LATENTS and tiffsd.inspect(path, name=files.name).kind is not tiffsd.Kind.PICTURE:
+    file = files.members["principal"]
+    if Path(files.name).suffix.lower() in LATENTS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
         return _of_latents(files, shelves)
     return _of_a_picture(files, shelves)
 

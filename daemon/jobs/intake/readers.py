@@ -1,5 +1,7 @@
 """Which reader takes the files of which stage."""
 
+import os
+
 from daemon.errors import InputError
 from daemon.jobs.intake.decode import read_decode
 from daemon.jobs.intake.diffuse import read_diffuse
@@ -12,7 +14,7 @@ from daemon.jobs.request import Request
 
 def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
     """Read the files of a job for a stage. Raises InputError or TiffsdError with a sentence for the person who dropped them."""
-    if files.members["principal"].stat().st_size > shelves.config.limits.file_bytes:
+    if os.fstat(files.members["principal"].fileno()).st_size > shelves.config.limits.file_bytes:
         raise InputError(
             f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({shelves.config.limits.file_bytes} bytes)"
         )

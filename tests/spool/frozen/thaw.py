@@ -16,6 +16,7 @@ from daemon.names import stem_of, without_id
 from daemon.service.service import Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Spool
+from tests.opening import opening
 from tests.spool.disk import NOON
 from tests.spool.frozen.mortal import Mortal, seconds_from
 from tests.spool.frozen.workshop import BOOT, FOLDERS
@@ -93,7 +94,7 @@ def _place(path: Path, before: Collection[str]) -> Path:
 def _facts(path: Path, ids: Collection[str]) -> list[str]:
     """What a picture or an artifact says of itself, as far as it does not hang on the processor."""
     if path.suffix == ".png":
-        return _said(read_recipe(path, path.name, config_of(path.parent)).settings)
+        return _said(opening(read_recipe, path, path.name, config_of(path.parent)).settings)
     if path.suffix != ".tiff":
         return []
     header = tiffsd.inspect(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.spool import exposure
+from daemon.service import exposure
 from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
 
@@ -27,18 +27,24 @@ def complaints(root: Path, members: exposure.Members = alice) -> list[str]:
     return exposure.complaints(root, FOLDERS.values(), members=members)
 
 
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    Spool(tmp_path / "spool", FOLDERS).create()
+    return tmp_path / "spool"
+
+
 def mend(sentence: str) -> None:
     """Do what the sentence says."""
     subprocess.run(shlex.split(sentence.split("`")[1]), check=True)
 
 
-def test_a_spool_as_it_is_made_has_nothing_to_complain_of_whatever_the_umask(worlds: Path) -> None:
+def test_a_spool_as_it_is_made_has_nothing_to_complain_of_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o002)
     try:
-        Spool(worlds / "new", FOLDERS).create()
+        Spool(tmp_path / "new", FOLDERS).create()
     finally:
         os.umask(before)
-    assert complaints(worlds / "new") == []
+    assert complaints(tmp_path / "new") == []
 
 
 @pytest.mark.parametrize("folder", [".", "inbox", "failed", "done", "inbox/.."])
@@ -62,8 +68,8 @@ def test_a_group_with_nobody_else_in_it_is_no_danger(root: Path) -> None:
     assert complaints(root, nobody) == []
 
 
-def test_everybody_is_a_danger_wherever_the_spool_lies(worlds: Path) -> None:
-    above = worlds / "above"
+def test_everybody_is_a_danger_wherever_the_spool_lies(tmp_path: Path) -> None:
+    above = tmp_path / "above"
     Spool(above / "spool", FOLDERS).create()
     above.chmod(0o777)
     (sentence,) = complaints(above / "spool", nobody)
@@ -72,19 +78,19 @@ def test_everybody_is_a_danger_wherever_the_spool_lies(worlds: Path) -> None:
     assert complaints(above / "spool", nobody) == []
 
 
-def test_in_a_sticky_folder_nobody_replaces_what_is_anothers(worlds: Path) -> None:
-    above = worlds / "above"
+def test_in_a_sticky_folder_nobody_replaces_what_is_anothers(tmp_path: Path) -> None:
+    above = tmp_path / "above"
     Spool(above / "spool", FOLDERS).create()
     above.chmod(0o1777)
     assert complaints(above / "spool") == []
 
 
-def test_the_spool_is_looked_at_where_its_link_leads(worlds: Path) -> None:
-    above = worlds / "above"
+def test_the_spool_is_looked_at_where_its_link_leads(tmp_path: Path) -> None:
+    above = tmp_path / "above"
     Spool(above / "spool", FOLDERS).create()
-    (worlds / "link").symlink_to(above / "spool")
+    (tmp_path / "link").symlink_to(above / "spool")
     above.chmod(0o777)
-    assert len(complaints(worlds / "link", nobody)) == 1
+    assert len(complaints(tmp_path / "link", nobody)) == 1
 
 
 def test_an_access_control_list_lets_in_more_than_the_group(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +101,8 @@ def test_an_access_control_list_lets_in_more_than_the_group(root: Path, monkeypa
 
 
 @needs_root
-def test_a_folder_above_that_is_somebodys_is_said(worlds: Path) -> None:
-    above = worlds / "above"
+def test_a_folder_above_that_is_somebodys_is_said(tmp_path: Path) -> None:
+    above = tmp_path / "above"
     Spool(above / "spool", FOLDERS).create()
     os.chown(above, 4321, -1)
     (sentence,) = complaints(above / "spool")

@@ -1,0 +1,49 @@
+"""Files in the spool that are there whole, or not at all: written beside their place, and renamed.
+
+The one way in which the daemon writes files below the root, in operations that a test may stop anywhere. To paths that a person
+names on the command line `tiffsd/atomic.py` writes in the same way.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from daemon import names
+from daemon.spool.filesystem import Ops
+
+
+@contextmanager
+def whole(ops: Ops, path: Path, durable: str | None, *, replaces: bool = True) -> Iterator[BinaryIO]:
+    """A file to write into; it is at `path` when the block ends without an error, and nothing is there or left of it otherwise.
+
+    `durable` says what it is, as for `Ops.fsync`: its content is on the disk before its name is there. With None it may be lost
+    with the machine. The name is durable when its folder is synced. Where it `replaces` nothing, a name that is taken is
+    FileExistsError.
+    """
+    part = path.with_name(names.fitted(f".{path.name}", ".part"))
+    try:
+        with _begun(ops, part) as file:
+            yield file
+            if durable is not None:
+                ops.fsync(file, durable)
+        if replaces:
+            ops.rename(part, path)
+        else:
+            ops.rename_noreplace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            ops.unlink(part)
+        raise
+
+
+def replace(ops: Ops, path: Path, content: bytes, durable: str | None = None) -> None:
+    """Write a small file that takes the place of the one that was there; `durable` as for `whole`."""
+    with whole(ops, path, durable) as file:
+        ops.write(file, content)
+
+
+def _begun(ops: Ops, part: Path) -> BinaryIO:
+    with suppress(FileNotFoundError):
+        ops.unlink(part)  # of a crash
+    return ops.create(part)

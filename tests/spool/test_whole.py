@@ -1,0 +1,57 @@
+"""Files in the spool that are there whole, or not at all."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.spool.filesystem import Ops
+from daemon.spool.whole import replace, whole
+from tests.spool.disk import ROOT, Disk
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_file_takes_the_place_of_another_and_of_what_a_crash_left(tmp_path: Path) -> None:
+    (tmp_path / "cat").write_bytes(b"old")
+    (tmp_path / ".cat.part").write_bytes(b"of a crash")
+    replace(Ops(tmp_path), tmp_path / "cat", b"new")
+    assert content_of(tmp_path) == {"cat": b"new"}
+
+
+def test_a_name_that_must_be_free_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "cat").write_bytes(b"old")
+    with pytest.raises(FileExistsError), whole(Ops(tmp_path), tmp_path / "cat", "cat", replaces=False) as file:
+        file.write(b"new")
+    assert content_of(tmp_path) == {"cat": b"old"}
+
+
+def test_whatever_ends_the_writing_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "cat").write_bytes(b"old")
+    with pytest.raises(TypeError), whole(Ops(tmp_path), tmp_path / "cat", None) as file:
+        file.writelines([b"new", "no bytes"])
+    assert content_of(tmp_path) == {"cat": b"old"}
+
+
+@pytest.mark.parametrize(("durable", "synced"), [("cat: content", ["fsync"]), (None, [])])
+def test_only_what_must_outlive_the_machine_is_synced(durable: str | None, synced: list[str]) -> None:
+    disk = Disk()
+    asked: list[str] = []
+    disk.before = lambda name, _: asked.append(name)
+    replace(disk, ROOT / "cat", b"new", durable)
+    assert asked == ["unlink", "create", "write", "write", *synced, "rename"]
+
+
+def test_a_folder_that_cannot_be_synced_by_its_filesystem_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    code = errno.EINVAL
+    Ops(tmp_path).fsync_folder(tmp_path, "names")
+    code = errno.EIO
+    with pytest.raises(OSError, match="Input/output error"):
+        Ops(tmp_path).fsync_folder(tmp_path, "names")
