@@ -61,7 +61,7 @@ class Ops:
         return self._beneath.lstat(path)
 
     def is_a_strangers(self, path: Path) -> bool:
-        """Whether what is at a path is somebody else's than root's, the owner's of the spool, and ours; False where none can tell."""
+        """Whether what is at a path is somebody else's than root's, the spool's owner's and ours; False where none can tell."""
         return self._beneath.is_a_strangers(path)
 
     def stat(self, path: Path) -> os.stat_result:
