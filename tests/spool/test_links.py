@@ -110,6 +110,18 @@ def test_a_link_among_the_jobs_is_no_job_and_nothing_that_it_leads_to_is_deleted
     assert (recovery.claims, everything(outside)) == ([], before)
 
 
+def test_while_the_folder_of_the_jobs_is_away_no_job_counts_as_over(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    attempted(spool, claim)
+    (root / ".work").rename(root / "x")
+    for step in (spool.finish, spool.begin_attempt, spool.give_back):
+        with pytest.raises(FileNotFoundError):
+            step(claim)
+    (root / "x").rename(root / ".work")
+    assert len(spool.finish(claim)) == len(publications("latents.tiff"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
 def test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
