@@ -13,20 +13,33 @@ from tests.system.installed import SPOOL
 PROMPT = "---\nseed: 5\n---\na yellow balloon by the sea at noon"
 HELD = "---\nhold: diffuse\nseed: 5\n---\na yellow balloon by the sea at noon"
 TRIES = 3000
-NOT_A_FOLDER = ("Not a directory",)
+NOT_A_FOLDER = "Not a directory"
 SOMEBODY_ELSES = "somebody else's"
 # The log of a job that cannot end, whichever guard stops it.
 STUCK = "a job cannot be put away"
+# What the log says of a job that comes to a link in place of a folder.
+SAID = {
+    "running": "the machine is at fault",
+    "inbox/2-diffuse": "made, but not yet published",
+    "pictures": "made, but not yet published",
+    "done": "made, but not yet published",
+    "previews": "no preview of",
+    "failed/1-text": STUCK,
+}
 
 
 def link_in_place_of_a_folder(aimed: Aimed, folder: str) -> list[str]:
     """She moves a folder of the spool aside, and puts a link in its place, while a job is to be published, archived, failed."""
-    stem = f"link{folder.replace('/', '')}"
+    stem = stem_of(folder)
     with aimed.replaced(folder, f"ln -s {VICTIM}/files {folder}"):
         cursor = aimed.service.cursor()
         aimed.service.drop("inbox/1-text", f"{stem}.txt", PROMPT.replace("seed: 5", "seed: x") if "failed" in folder else PROMPT)
-        aimed.hear(*NOT_A_FOLDER, after=cursor)
+        aimed.hear(SAID[folder], after=cursor)
     return aimed.canaries.harm()
+
+
+def stem_of(folder: str) -> str:
+    return f"link-{folder.replace('/', '-')}"
 
 
 def links_in_place_of_the_files_of_a_job(aimed: Aimed) -> list[str]:
@@ -34,7 +47,7 @@ def links_in_place_of_the_files_of_a_job(aimed: Aimed) -> list[str]:
     cursor = aimed.service.cursor()
     with aimed.replaced(".work", "mkdir -m 2777 .work"):
         aimed.alice("put_links_into_jobs", SPOOL, f"{VICTIM}/in", TRIES)
-        aimed.hear(SOMEBODY_ELSES, *NOT_A_FOLDER, after=cursor)
+        aimed.hear(SOMEBODY_ELSES, NOT_A_FOLDER, after=cursor)
     return aimed.canaries.harm()
 
 

@@ -39,7 +39,8 @@ def test_a_canary_tells_who_opens_it(aimed: Aimed) -> None:
 @pytest.mark.parametrize("folder", ["pictures", "done", "inbox/2-diffuse", "previews", "running", "failed/1-text"])
 def test_a_link_in_place_of_a_folder_leads_no_file_out_of_the_spool(aimed: Aimed, folder: str) -> None:
     assert attacks.link_in_place_of_a_folder(aimed, folder) == []
-    aimed.service.found("failed/1-text/link*/link*.txt" if "failed" in folder else "pictures/link*.png")
+    stem = attacks.stem_of(folder)
+    aimed.service.found(f"failed/1-text/{stem}.*/{stem}.txt" if "failed" in folder else f"pictures/{stem}.*.png")
     assert aimed.canaries.harm() == []
 
 
