@@ -16,7 +16,6 @@ FOLLOWS_FOLDERS = Change("beneath.py", "FOLDER | os.O_NOFOLLOW | flags", "FOLDER
 FOLLOWS_FILES = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK")
 CROSSES_MOUNTS = Change("beneath.py", "if found.st_dev != root.st_dev:", "if False:")
 WAITS = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NOFOLLOW")
-READS_ANYTHING = Change("beneath.py", "if stat.S_ISREG(mode):", "if True:")
 TRUSTS_OWNERS = Change("beneath.py", "if private and shared and", "if False and")
 
 Attack = Callable[[Aimed], list[str]]
@@ -30,7 +29,6 @@ MUTANTS: dict[str, tuple[tuple[Change, ...], Attack]] = {
     "a mount is entered": ((CROSSES_MOUNTS,), attacks.mount_in_place_of_previews),
     "folders of the daemon's own may be anybody's": ((TRUSTS_OWNERS,), attacks.other_words_in_the_files_of_a_job),
     "what is no file is waited for": ((WAITS,), stalls.fifo_in_place_of_an_embedding),
-    "what is no file is read": ((READS_ANYTHING,), stalls.fifo_in_place_of_an_embedding),
     # Two guards hold here, each enough alone.
     "jobs are links": ((FOLLOWS_FOLDERS, TRUSTS_OWNERS), attacks.link_among_the_jobs),
     "files of jobs are links": ((FOLLOWS_FOLDERS, TRUSTS_OWNERS), attacks.links_in_place_of_the_files_of_a_job),
