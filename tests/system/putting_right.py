@@ -1,18 +1,20 @@
 """What root does after a member of the group has moved the folders of a spool about: all folders and files where they belong.
 
-Folders are known by their inodes, files by what is in them. Links and FIFOs go, and so does what is nobody's.
+Folders are known by their inodes, files by what is in them. Links and FIFOs go, and so does what is nobody's. The daemon may run.
 """
 
 import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 import tiffsd
 
 MARK = "innocent"
+OF_JOBS = (".work", ".trash")
 
 
 class Layout:
@@ -20,7 +22,7 @@ class Layout:
 
     def __init__(self, spool: Path) -> None:
         self._spool = spool
-        self._places = {path.lstat().st_ino: path for path in _folders(spool) if MARK not in path.name}
+        self._places = {inode: path for inode, path in _folders(spool).items() if MARK not in path.name}
 
     def put_right(self) -> None:
         """Put every folder back, the outermost first; then what is called innocent and is not where it belongs."""
@@ -30,18 +32,19 @@ class Layout:
             if os.path.lexists(place):
                 place.rename(place.with_name(f"debris-{next(numbers)}"))
             here.rename(place)
-        for path in _all(self._spool):
-            if stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        for path, st in _all(self._spool):
+            if not (stat.S_ISREG(st.st_mode) or stat.S_ISDIR(st.st_mode)):
                 path.unlink()
-        for path in [path for path in _all(self._spool) if MARK in path.name and path.is_file() and self._is_lost(path)]:
-            self._put_where_it_belongs(path)
-        for path in [path for path in _folders(self._spool) if path.name.startswith(("hers", "debris"))]:
-            shutil.rmtree(path, ignore_errors=True)  # one that lies in another one has gone with it
+            elif stat.S_ISREG(st.st_mode) and MARK in path.name and self._is_lost(path):
+                self._put_where_it_belongs(path)
+        for path in _folders(self._spool).values():
+            if path.name.startswith(("hers", "debris")):
+                shutil.rmtree(path, ignore_errors=True)  # one that lies in another one has gone with it
 
     def _now(self) -> Iterator[tuple[Path, Path]]:
         """Where each folder belongs, and where it is: in the order of their depth."""
-        here = {path.lstat().st_ino: path for path in _folders(self._spool)}
-        return ((place, here[inode]) for inode, place in sorted(self._places.items(), key=lambda found: len(found[1].parts)))
+        here, outermost_first = _folders(self._spool), sorted(self._places.items(), key=lambda found: len(found[1].parts))
+        return ((place, here[inode]) for inode, place in outermost_first if inode in here)
 
     def _is_lost(self, path: Path) -> bool:
         """Whether it lies in a folder of hers, or in failed/: not where the daemon or a person would look for it."""
@@ -65,9 +68,15 @@ def _belongs(path: Path) -> str | None:
     return "inbox/3-decode" if header.state is tiffsd.State.FINAL else "inbox/2-diffuse"
 
 
-def _folders(spool: Path) -> list[Path]:
-    return [path for path in _all(spool) if stat.S_ISDIR(path.lstat().st_mode)]
+def _folders(spool: Path) -> dict[int, Path]:
+    """By their inodes; those of single jobs come and go."""
+    return {st.st_ino: path for path, st in _all(spool) if stat.S_ISDIR(st.st_mode) and path.parent.name not in OF_JOBS}
 
 
-def _all(spool: Path) -> list[Path]:
-    return [Path(above, name) for above, folders, files in os.walk(spool) for name in (*folders, *files)]
+def _all(spool: Path) -> list[tuple[Path, os.stat_result]]:
+    found = []
+    for above, folders, files in os.walk(spool):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):  # the daemon has moved it
+                found.append((Path(above, name), Path(above, name).lstat()))
+    return found
