@@ -12,7 +12,9 @@ from tests.system.installed import SPOOL
 
 PROMPT = "---\nseed: 5\n---\na yellow balloon by the sea at noon"
 HELD = "---\nhold: diffuse\nseed: 5\n---\na yellow balloon by the sea at noon"
+NUMBERED = "---\nseed: {}\n---\na red house in a meadow at sunset"
 TRIES = 3000
+ACTS, ACTS_SECONDS, JOBS = 500, 10, 5
 NOT_A_FOLDER = "Not a directory"
 SOMEBODY_ELSES = "somebody else's"
 # The log of a job that cannot end, whichever guard stops it.
@@ -121,6 +123,16 @@ def mount_in_place_of_previews(aimed: Aimed) -> list[str]:
         return sorted({f"{name} was deleted" for name in NAMES} - {f"{path.name} was deleted" for path in place.iterdir()})
     finally:
         aimed.box.sh(f"umount --lazy {SPOOL}/previews")
+
+
+def acts_at_random(aimed: Aimed, *, numbers: range = range(JOBS)) -> list[str]:
+    """She renames, links and exchanges at random what she reaches, while jobs of hers and of others are to run."""
+    for number in numbers:
+        for stem in ("hers", "innocent"):
+            aimed.service.drop("inbox/1-text", f"{stem}{number}.txt", NUMBERED.format(number))
+    done = aimed.alice("meddle", SPOOL, VICTIM, numbers.start, ACTS, ACTS_SECONDS, module="random_acts")
+    assert sum(done.values()) == ACTS, "the system did not let her"
+    return aimed.canaries.harm()
 
 
 def sign_that_is_a_link(aimed: Aimed) -> list[str]:
