@@ -14,6 +14,7 @@ PROMPT = "---\nseed: 5\n---\na yellow balloon by the sea at noon"
 HELD = "---\nhold: diffuse\nseed: 5\n---\na yellow balloon by the sea at noon"
 NUMBERED = "---\nseed: {}\n---\na red house in a meadow at sunset"
 TRIES = 3000
+SWEEPS = 5
 ACTS, ACTS_SECONDS, JOBS = 500, 10, 5
 NOT_A_FOLDER = "Not a directory"
 SOMEBODY_ELSES = "somebody else's"
@@ -87,10 +88,13 @@ def link_among_the_jobs(aimed: Aimed) -> list[str]:
 def link_in_place_of_previews_while_they_are_swept(aimed: Aimed) -> list[str]:
     """She exchanges `previews` with a link, again and again, while the daemon sweeps there what is over its time."""
     cursor = aimed.service.cursor()
-    done = aimed.alice("exchange_with_a_link", f"{SPOOL}/previews", f"{VICTIM}/files", TRIES)
-    assert done == TRIES, "the system did not let her"
-    sweeps = aimed.said("that were over their time", after=cursor)
-    assert sweeps >= 5 or aimed.canaries.changes(), f"it swept {sweeps} times only"
+
+    def swept() -> bool:
+        done = aimed.alice("exchange_with_a_link", f"{SPOOL}/previews", f"{VICTIM}/files", TRIES // 2)
+        assert done == TRIES // 2, "the system did not let her"
+        return aimed.said("that were over their time", after=cursor) >= SWEEPS or bool(aimed.canaries.changes())
+
+    wait_until(swept, what="so many sweeps that could delete something")
     return aimed.canaries.harm()
 
 

@@ -25,6 +25,7 @@ MUTANTS: dict[str, tuple[tuple[Change, ...], Attack]] = {
     "a link to a folder is followed, done": ((FOLLOWS_FOLDERS,), LINK_FOR["done"]),
     "a link to a folder is followed, previews": ((FOLLOWS_FOLDERS,), attacks.link_in_place_of_previews_while_they_are_swept),
     "a link to a folder is followed, failed": ((FOLLOWS_FOLDERS,), LINK_FOR["failed/1-text"]),
+    "a link to a folder is followed, inbox": ((FOLLOWS_FOLDERS,), attacks.link_in_place_of_an_inbox_while_it_is_read),
     "a link to a folder is followed, at random": ((FOLLOWS_FOLDERS,), attacks.acts_at_random),
     "a link to a file is followed": ((FOLLOWS_FILES,), attacks.link_in_place_of_an_embedding),
     "a mount is entered": ((CROSSES_MOUNTS,), attacks.mount_in_place_of_previews),
