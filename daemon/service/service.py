@@ -344,6 +344,7 @@ class Service:
         try:
             claim = self.spool.claim(stage, drop)
         except OSError as error:
+            self._recovery.failed(now)  # where it could not be given back at once
             self._troubles.note(stage, f"{UNCLAIMED}: {error}", now)
             return
         if claim:

@@ -132,7 +132,7 @@ class Spool:
         return True
 
     def _abandon(self, job: Path, record: ClaimRecord) -> None:
-        if not self._endings.exists(job):
+        if not self._is_in_work(job):
             return
         if self._endings.holder(job) is None:
             self._endings.discard(job)
@@ -241,7 +241,7 @@ class Spool:
         After an error it may be called again; a job that is already over publishes nothing.
         """
         job = self._work / claim.job
-        if not self._endings.exists(job):
+        if not self._is_in_work(job):
             return []
         record, commit = records.read_claim(self._ops, job), records.read_commit(self._ops, job)
         if record is None or commit is None:
@@ -278,11 +278,15 @@ class Spool:
     def _open(self, claim: Claim) -> Path:
         """The folder of a job that is not decided yet; a job that is has no way back."""
         job = self._work / claim.job
-        if not self._endings.exists(job):
+        if not self._is_in_work(job):
             raise RuntimeError(f"{claim.job} is over: its files have left .work/.")
         if self._endings.exists(job / records.COMMIT):
             raise RuntimeError(f"{claim.job} is committed and can only be finished.")
         return job
+
+    def _is_in_work(self, job: Path) -> bool:
+        """Whether a job is not over. Raises OSError where `.work` itself has been moved away, which says nothing of its jobs."""
+        return job.name in self._ops.list(self._work)
 
     def _forget(self, job: str) -> None:
         self._last_seen.pop(job, None)

@@ -277,6 +277,30 @@ def test_a_full_disk_is_tried_once_per_rest_and_the_trouble_ends_with_its_cause(
     service.stop()
 
 
+def test_what_a_claim_could_not_give_back_is_recovered_without_a_new_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, work, away = service_in(tmp_path), tmp_path / "spool/.work", tmp_path / "spool/x"
+    service.start()
+
+    def take_and_lose(*claimed: Any) -> bool:
+        take(*claimed)
+        work.rename(away)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    take = service.spool._take
+    monkeypatch.setattr(service.spool, "_take", take_and_lose)
+    (tmp_path / "spool/inbox/3-decode/words.tiff").write_text("no latents")
+    ticked(service, away.exists)
+    monkeypatch.undo()
+    away.rename(work)
+
+    def failed() -> list[Path]:
+        service.tick(time.monotonic() + 2 * FIRST_BACKOFF_SECONDS)
+        return list(tmp_path.glob("spool/failed/3-decode/words.*/error.txt"))
+
+    wait_until(failed, what="the job is taken up again")
+    service.stop()
+
+
 def test_recovery_has_a_clock_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     service = service_in(tmp_path)
     service.start()

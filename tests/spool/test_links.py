@@ -164,6 +164,18 @@ def test_a_job_that_somebody_threw_away_is_whole_when_it_is_moved_back(root: Pat
     assert list((root / "done").rglob("cat.tiff"))
 
 
+def test_while_the_folder_of_the_jobs_is_away_no_job_counts_as_over(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    attempted(spool, claim)
+    (root / ".work").rename(root / "x")
+    for step in (spool.finish, spool.begin_attempt, spool.give_back):
+        with pytest.raises(FileNotFoundError):
+            step(claim)
+    (root / "x").rename(root / ".work")
+    assert len(spool.finish(claim)) == len(publications("latents.tiff"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
 def test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")

@@ -16,7 +16,7 @@ from tests.system.box import CHECKOUT, Box
 SPOOL = "/var/lib/tiffsd"
 CONFIG = "/etc/tiffsd/config.yaml"
 # Without the kernel's word that nobody writes to it, no file would be taken within an hour: every test shows the read lease.
-SETTINGS = {
+SETTINGS: dict[str, Any] = {
     "spool": SPOOL,
     "watch": {"rescan_seconds": 1.0, "settle_unleased_seconds": 3600.0},
     "compute": {"threads": 1},
