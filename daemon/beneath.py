@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from daemon.layout import PRIVATE
 from daemon.lease import keeps_owners
 from daemon.names import fitted
 
-# What is the daemon's alone, at the top of a spool: nobody else may have made it, or may write in it.
-PRIVATE = frozenset({".work", ".keep", ".trash"})
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
 
 

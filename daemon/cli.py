@@ -14,6 +14,7 @@ from tiffsd.spec import TiffsdError
 # Which module of `daemon.commands` has a command: the others are not loaded for it.
 MODULES = {
     **dict.fromkeys(("init", "run", "once", "demo"), "serve"),
+    "tmpfiles": "tmpfiles",
     "status": "report",
     "models": "models",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "cancel"), "control"),

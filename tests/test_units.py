@@ -12,7 +12,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from daemon.cli import app
+from daemon.errors import DaemonError
+from daemon.layout import folders
 from daemon.stages import STAGES
 from tests.outside import outside
 from tests.real.programs import needed
@@ -123,20 +127,30 @@ def test_members_of_the_group_can_work_in_the_folders_that_tmpfiles_makes(tmp_pa
     result = run("systemd-tmpfiles", "--create", tmp_path / "tiffsd.conf")
 
     assert result.returncode == 0, result.stderr
-    modes = {str(path.relative_to(tmp_path)): path.stat().st_mode for path in spool.rglob("*")}
-    assert all(mode & stat.S_ISGID for name, mode in modes.items() if not name.startswith("spool/."))
-    for stage in STAGES.values():
-        assert stat.S_IMODE(modes[f"spool/inbox/{stage.folder}"]) == 0o2770
-        assert stat.S_IMODE(modes[f"spool/hold/{stage.folder}"]) == 0o2770
-    assert stat.S_IMODE(modes["spool/.work"]) == 0o700
+    modes = {str(path.relative_to(spool)): stat.S_IMODE(path.stat().st_mode) for path in (spool, *spool.rglob("*"))}
+    assert modes == {folder.path: folder.writers.value for folder in folders(stage.folder for stage in STAGES.values())}
+
+
+def test_the_lines_for_tmpfiles_are_those_that_the_command_prints() -> None:
+    said = CliRunner().invoke(app, ["tmpfiles"], catch_exceptions=False)
+    assert said.output == (UNITS / "tiffsd.tmpfiles").read_text()
+
+
+def test_a_spool_elsewhere_has_lines_of_its_own() -> None:
+    said = CliRunner().invoke(app, ["tmpfiles", "/data/x/", "--user", "me", "--group", "us"], catch_exceptions=False)
+    lines = [line.split() for line in said.output.splitlines() if not line.startswith("#")]
+    assert {line[1] for line in lines} >= {"/data/x", "/data/x/inbox/1-text", "/data/x/.lock"}
+    assert all(line[3:5] == ["me", "us"] for line in lines if line[0] == "d")
+    with pytest.raises(DaemonError, match="must begin with /"):
+        CliRunner().invoke(app, ["tmpfiles", "data"], catch_exceptions=False)
 
 
 def test_the_user_and_the_units_agree_on_their_names() -> None:
     unit = dict(settings("tiffsd.service"))
     user = (UNITS / "tiffsd.sysusers").read_text().splitlines()[-1].split()
-    folders = [line.split() for line in (UNITS / "tiffsd.tmpfiles").read_text().splitlines() if line[:1] in ("d", "a")]
+    lines = [line.split() for line in (UNITS / "tiffsd.tmpfiles").read_text().splitlines() if line[:1] in ("d", "a")]
 
     assert user[:2] == ["u", unit["User"]] == ["u", unit["Group"]]
     assert user[-1] == f"/var/lib/{unit['StateDirectory']}"
-    assert all(line[1].startswith(f"/var/lib/{unit['StateDirectory']}") for line in folders)
-    assert folders[0][2] == unit["StateDirectoryMode"]
+    assert all(line[1].startswith(f"/var/lib/{unit['StateDirectory']}") for line in lines)
+    assert lines[0][2] == unit["StateDirectoryMode"]

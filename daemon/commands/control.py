@@ -11,6 +11,7 @@ from daemon.beneath import Beneath
 from daemon.commands import PATH, config_option, spool_at, spool_root
 from daemon.errors import DaemonError
 from daemon.jobs.running import read_running
+from daemon.layout import FAILED, HOLD, INBOX, RUNNING
 from daemon.stages import STAGES
 
 
@@ -30,7 +31,7 @@ def hold(names: tuple[str, ...], config: Path | None) -> None:
             _put_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
             click.echo(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
         else:
-            click.echo(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / 'inbox'))}")
+            click.echo(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / INBOX))}")
 
 
 @click.command()
@@ -49,7 +50,7 @@ def release(names: tuple[str, ...], config: Path | None) -> None:
             _take_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
             click.echo(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits")
         else:
-            click.echo(f"released to {spool.release_hold(_located(Path(name), spool.root / 'hold'))}")
+            click.echo(f"released to {spool.release_hold(_located(Path(name), spool.root / HOLD))}")
 
 
 @click.command()
@@ -90,7 +91,7 @@ def retry(folders: tuple[Path, ...], config: Path | None) -> None:
     """
     spool = spool_at(spool_root(config))
     for path in folders:
-        for moved in spool.retry(_located(path, spool.root / "failed")):
+        for moved in spool.retry(_located(path, spool.root / FAILED)):
             click.echo(f"tried again: {moved}")
 
 
@@ -106,8 +107,8 @@ def cancel(names: tuple[str, ...], config: Path | None) -> None:
     """
     root = spool_root(config)
     for name in names:
-        path = root / "running" / f"{name.removesuffix('.txt')}.txt"
-        if path.parent != root / "running" or not Beneath(root).lexists(path):
+        path = root / RUNNING / f"{name.removesuffix('.txt')}.txt"
+        if path.parent != root / RUNNING or not Beneath(root).lexists(path):
             running = ", ".join(job.name for job in read_running(root)) or "none"
             raise DaemonError(f"{name} is not running; running are: {running}")
         Beneath(root).unlink(path)

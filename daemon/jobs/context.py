@@ -15,6 +15,7 @@ from daemon.jobs.previews import LivePreview
 from daemon.jobs.request import Facts, Tensors
 from daemon.jobs.running import RunningFile
 from daemon.jobs.whereabouts import Whereabouts
+from daemon.layout import EMBEDDINGS, KEEP
 from daemon.names import shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
@@ -41,7 +42,7 @@ class Rooms:
     @property
     def shelves(self) -> Shelves:
         """Where a job may look besides its own files."""
-        return Shelves(self.config, self.spool.root / "embeddings", self.spool.root / ".keep")
+        return Shelves(self.config, self.spool.root / EMBEDDINGS, self.spool.root / KEEP)
 
     def at(self, doing: str, *, decided: bool = False) -> None:
         """Tell that the job moves, and what it is doing now; see `Whereabouts.at`."""

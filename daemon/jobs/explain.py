@@ -12,7 +12,7 @@ from daemon.jobs.intake.files import TAKERS, Files, Shelves
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.probe import Heads
 from daemon.jobs.request import Request, stage_settings
-from daemon.jobs.results import KEEP
+from daemon.layout import EMBEDDINGS, KEEP
 from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
@@ -58,7 +58,7 @@ def _told(stage: Stage, path: Path, config: Config) -> str:
     if found.missing:
         return f"waits for {shown(found.missing)}"
     keep = config.spool_folder / KEEP
-    shelves = Shelves(config, config.spool_folder / "embeddings", keep if keep.is_dir() else None)
+    shelves = Shelves(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
     try:
         request = read_request(stage.name, Files({r: path.with_name(n) for r, n in found.roles.items()}, found.roles), shelves)
         stage_settings(request, config)

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.beneath import Beneath
+from daemon.layout import HOLD, PICTURES
 from daemon.names import base_of, shown
 from daemon.settings.config import Hooks as Options
 
 DONE, FAILED, REVIEW = "done", "failed", "review"
 # The folders in which a result is news for people.
-TELLING = {"pictures": DONE, "hold": REVIEW}
+TELLING = {PICTURES: DONE, HOLD: REVIEW}
 WAITING_AT_MOST = 200
 LOOK_SECONDS = 0.2
 TAIL_BYTES = 300

@@ -21,6 +21,7 @@ from daemon.jobs.previews import write_previews
 from daemon.jobs.request import computed
 from daemon.jobs.results import Bench, results
 from daemon.jobs.running import RunningFile
+from daemon.layout import KEEP
 from daemon.names import output_name, shown
 from daemon.spool.spool import Claim
 from tiffsd import TiffsdError
@@ -96,7 +97,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     except OSError as error:
         raise _Unfinished(error) from error
     rooms.hooks.published(claim.stage, claim.names["principal"], published)
-    places = ", ".join(f"{path.parent.name}/{shown(path.name)}" for path in published if path.parent.name != ".keep")
+    places = ", ".join(f"{path.parent.name}/{shown(path.name)}" for path in published if path.parent.name != KEEP)
     log.info("%s -> %s %.1f s", label, places, bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)

@@ -19,6 +19,7 @@ from daemon.jobs.intake.files import Files, Shelves
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.request import Facts, Request, Tensors, computed
 from daemon.jobs.results import Bench, Output, results
+from daemon.layout import EMBEDDINGS
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
 
@@ -50,7 +51,7 @@ def run(
         checked(layered(given), "the command line").given(),
     )
     with _sentences():
-        request = read_request(stage, files, Shelves(config, config.spool_folder / "embeddings"))
+        request = read_request(stage, files, Shelves(config, config.spool_folder / EMBEDDINGS))
         tensors, facts = _computed(request, config, on_progress)
         bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
         outputs = results(request, target.stem, tensors, facts, bench)

@@ -19,11 +19,11 @@ from PIL import Image
 
 import tiffsd
 from daemon.beneath import Beneath
+from daemon.layout import PREVIEWS
 from daemon.names import new_id, output_name, shown, stem_of
 
 log = logging.getLogger(__name__)
 
-FOLDER = "previews"
 NEWEST = 200
 SIDE_PIXELS = 256
 FASTEST = 1  # of zlib: a preview is looked at once or never
@@ -41,7 +41,7 @@ def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
 
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
-    path = root / FOLDER / output_name(stem, artifact.header.id, ".png")
+    path = root / PREVIEWS / output_name(stem, artifact.header.id, ".png")
     Beneath(root).replace(path, _png(artifact))
     return path
 
@@ -59,7 +59,7 @@ class LivePreview:
     """How the picture of a running job would be by now, in previews/STEM.ID.png as long as it runs."""
 
     def __init__(self, root: Path, name: str, tensors: Mapping[str, NDArray[Any]], *, model: str) -> None:
-        self._beneath, self._path, self._model = Beneath(root), root / FOLDER / f"{name}.png", model
+        self._beneath, self._path, self._model = Beneath(root), root / PREVIEWS / f"{name}.png", model
         self._beside = {key: tensor for key, tensor in tensors.items() if key.endswith("prompt_embeds")}
         self._shown = False
 
@@ -89,11 +89,11 @@ class LivePreview:
 def write_index(root: Path) -> None:
     """Write `index.html` over the newest previews, newest first."""
     beneath = Beneath(root)
-    with beneath.folder(root / FOLDER, os.O_RDONLY) as folder, os.scandir(folder) as entries:
+    with beneath.folder(root / PREVIEWS, os.O_RDONLY) as folder, os.scandir(folder) as entries:
         found = sorted(((entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".png")), reverse=True)
     figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
     page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
-    beneath.replace(root / FOLDER / "index.html", page.encode("utf-8", "replace"))
+    beneath.replace(root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))
 
 
 PAGE = """<!doctype html>

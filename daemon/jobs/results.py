@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import tiffsd
 from daemon.jobs.intake.second_pass import ENLARGED
 from daemon.jobs.request import EMBEDDING_TENSORS, Request, Tensors
+from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, STEPS
 from daemon.names import output_name
 from daemon.pictures.files import picture_files
 from daemon.pictures.software import versions
@@ -25,8 +26,7 @@ from daemon.spool.records import Publication
 from daemon.stages import STAGES
 from daemon.stages.loop import ESTIMATE, stops_after
 
-KEEP = ".keep"
-STEPS, STEPS_FOLDER = "steps.", "steps"
+STEP_PREFIX = "steps."
 LAYOUTS = {
     tiffsd.Kind.LATENTS: tiffsd.Layout.MOSAIC,
     tiffsd.Kind.EMBEDDING: tiffsd.Layout.STRIP,
@@ -83,7 +83,7 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
 
 def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
     carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
-    together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEPS)}}
+    together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEP_PREFIX)}}
     following, hold = _next(request, facts, married="prompt_embeds" in together)
     saved = _saved_embedding(request, together, facts, bench) if "prompt_embeds" in together else []
     dumps = _dumps(request, stem, {**carried, **tensors}, facts, bench)
@@ -116,18 +116,18 @@ def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, An
     """The half-done latents of single steps, each of them whole enough to go on from."""
     outputs = []
     for dump in facts.get("dumps", []):
-        prefix = f"{STEPS}{dump['step']}."
+        prefix = f"{STEP_PREFIX}{dump['step']}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         carried = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors}
         said = {**facts, **dump, "state": "partial"}
         name = f"{stem}_step{dump['step']:0{len(str(facts['steps']))}}"
-        outputs += _artifact(request, name, {**carried, **own}, said, bench, recipe=request.recipe, place=STEPS_FOLDER)
+        outputs += _artifact(request, name, {**carried, **own}, said, bench, recipe=request.recipe, place=STEPS)
     return outputs
 
 
 def _place(request: Request, target: str, bench: Bench, *, hold: bool = False) -> str:
     """The folder of a stage in which latents for it appear: its inbox, or its hold folder where a gate is closed."""
-    gate = "hold" if hold or request.settings.hold == target or bench.gated(target) else "inbox"
+    gate = HOLD if hold or request.settings.hold == target or bench.gated(target) else INBOX
     return f"{gate}/{STAGES[target].folder}"
 
 
@@ -177,7 +177,7 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
     write = _rendered(artifact)
     return [
         Output(Publication(f"keep-{header.id}.tiff", KEEP, output_name(name, header.id, ".tiff")), write),
-        Output(Publication(f"embedding-{header.id}.tiff", "embeddings", f"{name}.tiff"), write),
+        Output(Publication(f"embedding-{header.id}.tiff", EMBEDDINGS, f"{name}.tiff"), write),
     ]
 
 
@@ -199,7 +199,7 @@ def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, 
     header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, bench)
     artifact = tiffsd.Artifact(header, {"picture": picture})
     outputs = [
-        Output(Publication(f"picture{suffix}", "pictures", output_name(stem, header.id, suffix)), write)
+        Output(Publication(f"picture{suffix}", PICTURES, output_name(stem, header.id, suffix)), write)
         for suffix, write in picture_files(artifact, bench.config.pictures)
     ]
     return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.beneath import Beneath
+from daemon.layout import RUNNING
 from daemon.names import shown
 
-FOLDER = "running"
 HEAD_BYTES = 4096
 
 
@@ -17,7 +17,7 @@ class RunningFile:
     """One job's file; it appears with `start`, tells the step with `update`, and goes with `end`."""
 
     def __init__(self, root: Path, stage: str, *, name: str) -> None:
-        self.path = root / FOLDER / name
+        self.path = root / RUNNING / name
         self._beneath, self._stage = Beneath(root), stage
         # With O_PATH it is no open file: one that is would be flushed when the daemon ends, and on a share that is gone for ever.
         self._handle: int | None = None
@@ -79,7 +79,7 @@ def read_running(root: Path) -> list[Running]:
     """What runs, by the files; works from another process, and over a network share."""
     found = []
     beneath = Beneath(root)
-    for path in _files(beneath, root / FOLDER):
+    for path in _files(beneath, root / RUNNING):
         try:
             with os.fdopen(beneath.open_plain(path), "rb") as file:
                 first = file.read(HEAD_BYTES).decode("utf-8", "replace").split("\n")[0]
@@ -95,7 +95,7 @@ def read_running(root: Path) -> list[Running]:
 def clear_running(root: Path) -> None:
     """Take away the files of jobs that a daemon left when it was killed."""
     beneath = Beneath(root)
-    for path in _files(beneath, root / FOLDER):
+    for path in _files(beneath, root / RUNNING):
         with suppress(OSError):
             beneath.unlink(path)
 

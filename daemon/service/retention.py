@@ -17,6 +17,7 @@ from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
 
+from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
 from daemon.names import id_of, shown, stem_of
 from daemon.settings.config import Retention as Limits
 from daemon.settings.config import Shelf
@@ -26,7 +27,7 @@ SWEEP_SECONDS = 3600.0
 FIRST_SWEEP_SECONDS = 60.0  # after a start, which has better things to do
 DAY_SECONDS = 86400.0
 # In the order in which artifacts wander on, so that one that moves during a look is met again further on.
-WAITING = ("hold", "inbox", ".work", "failed", "embeddings")
+WAITING = (HOLD, INBOX, WORK, FAILED, EMBEDDINGS)
 LOOKS_AT_MOST = 5
 
 log = logging.getLogger(__name__)
@@ -97,15 +98,15 @@ class Retention:
     def _overdue(self, limits: Limits, now: float) -> Iterator[Kept]:
         yield from _over(self._used(), limits.done, now)
         self._clear_days(limits.done, now)
-        failed = chain.from_iterable(self._kept(inbox) for inbox in self._entries(self._root / "failed"))
+        failed = chain.from_iterable(self._kept(inbox) for inbox in self._entries(self._root / FAILED))
         yield from _over((kept for kept in failed if kept.is_folder), limits.failed, now)
-        previews = (kept for kept in self._kept(self._root / "previews") if kept.path.name != "index.html")
+        previews = (kept for kept in self._kept(self._root / PREVIEWS) if kept.path.name != "index.html")
         yield from _over(previews, limits.previews, now)
-        yield from _over(self._kept(self._root / "steps"), limits.steps, now)
+        yield from _over(self._kept(self._root / STEPS), limits.steps, now)
         yield from self._originals(limits.originals, now)
 
     def _originals(self, limit: Shelf, now: float) -> list[Kept]:
-        kept = list(self._kept(self._root / ".keep"))
+        kept = list(self._kept(self._root / KEEP))
         waiting = self._ids_that_wait() if _over(kept, limit, now) else None
         if waiting is None:
             return []
@@ -129,7 +130,7 @@ class Retention:
             yield from (replace(kept, since=_end_of(day)) for kept in self._kept(day) if not kept.is_folder)
 
     def _days(self) -> list[Path]:
-        return [path for path in self._entries(self._root / "done") if _is_day(path.name)]
+        return [path for path in self._entries(self._root / DONE) if _is_day(path.name)]
 
     def _clear_days(self, limit: Shelf, now: float) -> None:
         for day in self._days():
@@ -172,7 +173,7 @@ class Retention:
             if inner.is_folder:
                 self._delete(inner)
         # One rename decides between this and a retry; what a crash leaves there the next start deletes.
-        trash = self._root / ".trash" / kept.path.name
+        trash = self._root / TRASH / kept.path.name
         self._ops.rename_noreplace(kept.path, trash)
         for path in self._entries(trash):
             self._ops.unlink(path)

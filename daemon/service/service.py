@@ -15,7 +15,7 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from daemon.compute.local import Local
 from daemon.errors import ConfigError
@@ -29,6 +29,7 @@ from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Heads, stated_ids
 from daemon.jobs.running import clear_running
 from daemon.jobs.whereabouts import Whereabouts
+from daemon.layout import HOLD, INBOX, WORK, mode_for
 from daemon.names import shown
 from daemon.service import ending, signals
 from daemon.service.backoff import Retry, Troubles
@@ -120,12 +121,13 @@ class Service:
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
         self._config_complaint: tuple[str, ...] = ()
+        self._exposed: tuple[str, ...] = ()
 
     def _inbox(self, name: str, root: Path) -> Inbox:
         watch = self.config.watch
         return Inbox(
             STAGES[name],
-            root / "inbox" / STAGES[name].folder,
+            root / INBOX / STAGES[name].folder,
             settle_seconds=watch.settle_seconds,
             settle_unleased_seconds=watch.settle_unleased_seconds,
             empty_grace_seconds=watch.empty_grace_seconds,
@@ -137,10 +139,13 @@ class Service:
 
     def start(self) -> None:
         """Take the spool, finish what a crash left, and begin to watch. Raises SpoolError where the spool cannot be used."""
-        self.spool.root.mkdir(parents=True, exist_ok=True)
+        self.spool.root.mkdir(mode_for(PurePath()), parents=True, exist_ok=True)
         self.spool.acquire()
         self.spool.create()
         self.spool.check()
+        self._exposed = tuple(self.spool.exposed())
+        for sentence in self._exposed:
+            log.warning("%s", sentence)
         clear_running(self.spool.root)
         self._recover(time.monotonic())
         self._watcher.start()
@@ -253,7 +258,7 @@ class Service:
 
     def gated(self, stage: str) -> bool:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
-        return self.config.holds(stage) or has_sign(self.spool.root, f"hold/{STAGES[stage].folder}", "HOLD")
+        return self.config.holds(stage) or has_sign(self.spool.root, f"{HOLD}/{STAGES[stage].folder}", "HOLD")
 
     def _look_again(self) -> None:
         self._look.set()
@@ -364,7 +369,7 @@ class Service:
         try:
             recovery = self.spool.recover(in_flight=[flight.claim.job for flight in self._jobs.values()])
         except OSError as error:
-            recovery = Recovery([], {".work": error})
+            recovery = Recovery([], {WORK: error})
         if recovery.stuck:
             self._recovery.failed(now)
         else:
@@ -395,6 +400,7 @@ class Service:
             gates=[name for name in STAGES if self.gated(name)],
             complaints=[
                 *self._config_complaint,
+                *self._exposed,
                 *self.hooks.complaints(),
                 *self.retention.complaints(),
                 *self._supervisor.complaints(),

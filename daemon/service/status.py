@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from daemon import layout
 from daemon.beneath import Beneath
 from daemon.inbox.inbox import SIGNS
 from daemon.jobs.running import Running, read_running
@@ -81,30 +82,30 @@ def read_status(
     gates: Collection[str] = (),
     complaints: Sequence[str] = (),
 ) -> Status:
-    """Count the folders of a spool. With `alive` None the lock says whether a daemon runs."""
+    """Count the folders of a spool. With `alive` None a lock says whether a daemon runs."""
     stages = {}
     for name, stage in STAGES.items():
-        inbox, hold = f"inbox/{stage.folder}", f"hold/{stage.folder}"
+        inbox, hold = f"{layout.INBOX}/{stage.folder}", f"{layout.HOLD}/{stage.folder}"
         stages[name] = StageStatus(
             waiting=_count(root, inbox),
             held=_count(root, hold),
-            failed=_count(root, f"failed/{stage.folder}"),
+            failed=_count(root, f"{layout.FAILED}/{stage.folder}"),
             paused=has_sign(root, inbox, "PAUSE"),
             gated=name in gates or has_sign(root, hold, "HOLD"),
             degraded=(troubles or {}).get(name),
             waits=tuple((waits or {}).get(name, ()))[:SHOWN],
         )
-    alive = _is_locked(root) if alive is None else alive
+    alive = _is_alive(root) if alive is None else alive
     return Status(
         alive=alive,
         at=now.isoformat(timespec="seconds"),
         stages=stages,
         running=tuple(read_running(root)) if alive else (),
-        done_today=_count(root, f"done/{now.date().isoformat()}"),
-        pictures=_count(root, "pictures"),
+        done_today=_count(root, f"{layout.DONE}/{now.date().isoformat()}"),
+        pictures=_count(root, layout.PICTURES),
         worker=dict(worker or {}),
         complaints=tuple(complaints),
-        interrupted=0 if alive else _count(root, ".work"),
+        interrupted=0 if alive else _count(root, layout.WORK),
     )
 
 
@@ -137,12 +138,17 @@ def _count(root: Path, folder: str) -> int:
         return 0
 
 
-def _is_locked(root: Path) -> bool:
+def _is_alive(root: Path) -> bool:
+    # The lock itself is for the daemon's user to open only; a daemon of an older version has nothing else.
+    return any(_is_locked(root, name) for name in (layout.ALIVE, layout.LOCK))
+
+
+def _is_locked(root: Path, name: str) -> bool:
     try:
-        with os.fdopen(Beneath(root).open_plain(root / ".lock"), "rb") as file:
+        with os.fdopen(Beneath(root).open_plain(root / name), "rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except FileNotFoundError:
+    except OSError:
         return False
     return False

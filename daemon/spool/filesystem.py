@@ -9,13 +9,13 @@ import errno
 import fcntl
 import os
 import socket
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from daemon import lease, names
-from daemon.beneath import PRIVATE, Beneath
+from daemon.beneath import Beneath
 
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -84,15 +84,13 @@ class Ops:
         """A regular file, opened once: a path that leads to this very file as long as the block lasts."""
         return self._beneath.pinned(path)
 
-    def mkdir(self, folder: Path) -> None:
-        """Make one folder; its parent must be there. One of the daemon's own is nobody else's from its first moment, whatever the
-        umask: where others may write, `Beneath` would refuse it from then on."""
+    def mkdir(self, folder: Path, mode: int = 0o777) -> None:
+        """Make one folder with what the umask leaves of the mode; its parent must be there."""
         if folder == self._beneath.root or not self._beneath.holds(folder):
-            folder.mkdir()
+            folder.mkdir(mode)
             return
-        is_own = folder.parent == self._beneath.root and folder.name in PRIVATE
         with self._beneath.place(folder) as (name, parent):
-            os.mkdir(name, 0o700 if is_own else 0o777, dir_fd=parent)
+            os.mkdir(name, mode, dir_fd=parent)
 
     def make_private(self, folder: Path) -> None:
         """Let nobody but the daemon's user into a folder."""
@@ -147,11 +145,16 @@ class Ops:
         with self._beneath.place(folder) as (name, parent):
             os.rmdir(name, dir_fd=parent)
 
-    def lock(self, path: Path) -> int:
-        """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. Holds our pid."""
-        fd = self._beneath.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    def lock(self, path: Path, mode: int) -> int:
+        """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. Holds our pid.
+
+        One of an older version, which others could open, gets the mode too.
+        """
+        fd = self._beneath.open(path, os.O_RDWR | os.O_CREAT, mode)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(OSError):  # a filesystem without modes
+                os.fchmod(fd, mode)
             os.ftruncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
             return _kept_in_a_socket(fd)

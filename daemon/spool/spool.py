@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from daemon import names
+from daemon import layout, names
 from daemon.inbox.grouping import Drop, Mark
 from daemon.names import stem_of
-from daemon.spool import failures, holds, layout, records
+from daemon.spool import exposure, failures, folders, holds, lock, records
 from daemon.spool.claims import Claim, record_of, record_of_drop
 from daemon.spool.filesystem import Ops
 from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
@@ -57,8 +57,8 @@ class Spool:
         self._folders = dict(folders)
         self._ops = ops or Ops(root)
         self._endings = Endings(root, self._ops)
-        self._work = root / ".work"
-        self._lock: int | None = None
+        self._work = root / layout.WORK
+        self._locks: list[int] = []
         self._numbers = itertools.count(1)
         self._last_seen: dict[str, dict[str, Fingerprint]] = {}
         self._undelivered: dict[str, Failure] = {}
@@ -67,29 +67,34 @@ class Spool:
 
     def inbox(self, stage: str) -> Path:
         """Where files for a stage are dropped."""
-        return self.root / "inbox" / self._folders[stage]
+        return self.root / layout.INBOX / self._folders[stage]
 
     def hold(self, stage: str) -> Path:
         """Where files for a stage wait for a person."""
-        return self.root / "hold" / self._folders[stage]
+        return self.root / layout.HOLD / self._folders[stage]
 
     def create(self) -> None:
         """Make every folder of the spool that is missing."""
-        layout.create(self._ops, self.root, self._folders)
+        folders.create(self._ops, self.root, self._folders)
 
     def check(self) -> None:
         """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
-        layout.check(self._ops, self.root, self._folders)
+        folders.check(self._ops, self.root, self._folders)
+
+    def exposed(self) -> list[str]:
+        """In which ways others could replace the daemon's own folders, in words, with the command that mends each."""
+        return exposure.complaints(self.root, self._folders.values())
 
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
-        self._lock = layout.lock(self._ops, self.root)
+        self._locks = [lock.lock(self._ops, self.root)]
+        if (alive := lock.show_life(self._ops, self.root)) is not None:
+            self._locks.append(alive)
 
     def release(self) -> None:
         """Let another daemon have the spool."""
-        if self._lock is not None:
-            self._ops.unlock(self._lock)
-            self._lock = None
+        while self._locks:
+            self._ops.unlock(self._locks.pop())
 
     def claim(self, stage: str, drop: Drop) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""

@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from daemon import names
+from daemon import layout, names
 from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
@@ -46,7 +46,7 @@ class Endings:
             for folder in dict.fromkeys(publication.folder for publication in publications):
                 self._ops.fsync_folder(self.root / folder, "publish: the outputs in their places")
             self._ops.fsync_folder(job / OUT, "publish: out/ that they left")
-        self._archive(job, record, self.root / "done" / day)
+        self._archive(job, record, self.root / layout.DONE / day)
         self.discard(job)
         return published
 
@@ -133,7 +133,7 @@ class Endings:
 
     def discard(self, job: Path) -> None:
         """Clear a job away whose files have all gone elsewhere."""
-        trash = self.root / ".trash"
+        trash = self.root / layout.TRASH
         self._ops.rename(job, trash / job.name)
         self._ops.fsync_folder(trash, "discard: the job in .trash/")
         self._ops.fsync_folder(job.parent, "discard: .work/ that it left")
@@ -141,11 +141,11 @@ class Endings:
 
     def empty_trash(self) -> None:
         """Delete the jobs that a crash left half deleted."""
-        for name in sorted(self._ops.list(self.root / ".trash")):
+        for name in sorted(self._ops.list(self.root / layout.TRASH)):
             try:
-                self._delete(self.root / ".trash" / name)
+                self._delete(self.root / layout.TRASH / name)
             except OSError as error:
-                log.error("%s could not be deleted and stays: %s", self.root / ".trash" / names.shown(name), error)
+                log.error("%s could not be deleted and stays: %s", self.root / layout.TRASH / names.shown(name), error)
 
     def _delete(self, job: Path) -> None:
         """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
@@ -195,7 +195,7 @@ class Endings:
                 return
         self.ensure(folder.parent)
         with suppress(FileExistsError):
-            self._ops.mkdir(folder)
+            self._ops.mkdir(folder, layout.mode_for(folder.relative_to(self.root)))
         self._ops.fsync_folder(folder.parent, "a folder that was missing: its place")
 
     def exists(self, path: Path) -> bool:

@@ -39,6 +39,8 @@ class Share:
 
     def __exit__(self, *_: object) -> None:
         subprocess.run(["umount", "--lazy", str(self.here)], env=outside(), check=True)
+        # By itself it would go on as long as a container that was started meanwhile has the mount too.
+        self._client.terminate()
         self._client.wait(timeout=60)
 
     @contextmanager

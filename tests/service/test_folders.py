@@ -18,7 +18,7 @@ from tests.real.programs import needs_mounting
 MOUNTED = [
     ("mount -t tmpfs none pictures", ["pictures", "another filesystem"]),
     ("mount -t tmpfs none inbox/2-diffuse", ["inbox/2-diffuse", "another filesystem"]),
-    ("mount -t tmpfs none .keep", [".keep", "another filesystem"]),
+    ("mount -t tmpfs none .keep", [".keep", "a mount of its own"]),
     ("mount --bind inbox/2-diffuse hold/2-diffuse", ["hold/2-diffuse", "inbox/2-diffuse", "the same folder"]),
     ("mkdir '../my pictures'; mount --bind '../my pictures' pictures", ["pictures", "a mount of its own"]),
 ]

@@ -207,7 +207,7 @@ def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypa
         assert not service._scans["decode"].refused or due <= time.monotonic(), "what is left is not forgotten"
         return not list(inbox.iterdir())
 
-    wait_until(all_refused, what="all are refused")
+    wait_until(all_refused, seconds=60, what="all are refused")
     assert len(left) > 3, "the loop had its turn in between"
     service.stop()
 

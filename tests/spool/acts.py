@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.beneath import PRIVATE
+from daemon.layout import PRIVATE
 from tests.spool.disk import ROOT, Disk
 from tests.spool.stories import TODAY
 

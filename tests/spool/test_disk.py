@@ -6,11 +6,12 @@ import os
 import random
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import pytest
 
+from daemon.layout import mode_for
 from daemon.spool.filesystem import Ops
 from tests.spool.disk import ROOT, Disk
 
@@ -100,6 +101,8 @@ def _answer(ops: Ops, root: Path, operation: str, places: list[str]) -> Any:
     args: list[Any] = [root / place for place in places]
     if operation == "symlink":
         args[1] = places[1]
+    if operation == "mkdir":
+        args.append(mode_for(PurePath(places[0])))
     if operation == "fsync_folder":
         args.append("names")
     try:
@@ -154,7 +157,7 @@ def test_a_file_that_is_open_stays_the_same_whatever_becomes_of_its_name(fate: s
 def test_owners_are_asked_of_the_daemons_own_folders_only(worlds: Path) -> None:
     for ops, root in ((Disk(), ROOT), (Kernel(worlds), worlds)):
         for name in (".work", "pictures"):
-            ops.mkdir(root / name)
+            ops.mkdir(root / name, mode_for(PurePath(name)))
             ops.mkdir(root / name / "x")
             ops.give_away(root / name)
         assert ops.list(root / "pictures") == ["x"]

@@ -33,6 +33,7 @@ TOP = {
     *("inbox", "hold", "failed", "embeddings", "running", "steps", "pictures", "done", "previews"),
     *(".keep", ".work", ".trash", ".lock", "status.json", "status.txt"),
 }
+SINCE_THEN = {".alive"}
 OF_A_JOB = {"in", "out", "back.1", "back.2", "claim.json", "attempt.json", "entrusted.json", "commit.json", "fail.json"}
 KEYS = {
     "claim.json": {"sha256", "version", "stage", "stem", "id", "names", "fingerprints"},
@@ -196,7 +197,7 @@ def test_this_version_names_its_folders_the_same(root: Path) -> None:
     spool.acquire()
     spool.release()
     write_status(root, read_status(root, now=NOON))
-    assert {path.name for path in root.iterdir()} == TOP
+    assert {path.name for path in root.iterdir()} == TOP | SINCE_THEN
     assert {name: stage.folder for name, stage in STAGES.items()} == INBOXES
 
 

@@ -1,35 +1,24 @@
-"""The folders of a spool: which there are, whether they can keep its promises, and the lock that makes one daemon its owner."""
+"""Making the folders of a spool, and checking whether they can keep its promises."""
 
 import errno
 import os
 import re
 import stat
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from daemon import names
+from daemon import layout, names
 from daemon.errors import SpoolError
 from daemon.spool.filesystem import Ops
-
-_BY_STAGE = ("inbox", "hold", "failed")
-_COMMON = ("embeddings", "running", "steps", "pictures", "done", "previews")
-_PRIVATE = (".work", ".trash")  # .keep is only the daemon's too, but harmless to look into
-
-
-def all_folders(root: Path, inboxes: Mapping[str, str]) -> list[Path]:
-    """Every folder of a spool whose inboxes are named by stage."""
-    by_stage = [root / kind / name for kind in _BY_STAGE for name in inboxes.values()]
-    return [*by_stage, *(root / kind for kind in (*_COMMON, ".keep", *_PRIVATE))]
 
 
 def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
     """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private."""
-    for folder in all_folders(root, inboxes):
-        with _naming(folder):
-            _make(ops, folder)
-    for private in _PRIVATE:
+    for folder in layout.folders(inboxes.values()):
+        with _naming(root / folder.path):
+            _make(ops, root, root / folder.path)
+    for private in layout.PRIVATE:
         with _naming(root / private):
             ops.make_private(root / private)
 
@@ -48,13 +37,14 @@ def _naming(folder: Path) -> Iterator[None]:
         raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error
 
 
-def _make(ops: Ops, folder: Path) -> None:
+def _make(ops: Ops, root: Path, folder: Path) -> None:
+    mode = layout.mode_for(folder.relative_to(root)) if folder.is_relative_to(root) else 0o777
     with suppress(FileExistsError):
         try:
-            ops.mkdir(folder)
+            ops.mkdir(folder, mode)
         except FileNotFoundError:
-            _make(ops, folder.parent)
-            ops.mkdir(folder)
+            _make(ops, root, folder.parent)
+            ops.mkdir(folder, mode)
 
 
 def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
@@ -65,7 +55,7 @@ def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
     _check_not_nested(ops, root)
     mounts = _mount_points(ops)
     seen: dict[tuple[int, int], Path] = {}
-    for folder in [root, *(root / kind for kind in _BY_STAGE), *all_folders(root, inboxes)]:
+    for folder in [root / folder.path for folder in layout.folders(inboxes.values())]:
         st = _check_folder(ops, folder, may_be_link=folder == root)
         if other := seen.get((st.st_dev, st.st_ino)):
             raise SpoolError(f"{folder} and {other} are the same folder, so results would run in circles; give each its own.")
@@ -81,7 +71,7 @@ def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
 def _check_not_nested(ops: Ops, root: Path) -> None:
     for above in root.resolve().parents:
         with suppress(OSError):
-            if all(stat.S_ISDIR(ops.lstat(above / kind).st_mode) for kind in (".work", "inbox")):
+            if all(stat.S_ISDIR(ops.lstat(above / kind).st_mode) for kind in (layout.WORK, layout.INBOX)):
                 raise SpoolError(f"{root} lies inside another spool, {above}, whose daemon would meet its files; put it elsewhere.")
 
 
@@ -104,20 +94,3 @@ def _check_folder(ops: Ops, folder: Path, *, may_be_link: bool) -> os.stat_resul
     if not stat.S_ISDIR(st.st_mode):
         raise SpoolError(f"{folder} is a file where a folder of the spool must be; move it away.")
     return st
-
-
-def lock(ops: Ops, root: Path) -> int:
-    """Own the spool until the returned descriptor is unlocked. Raises SpoolError when another process does."""
-    path = root / ".lock"
-    # Whoever asks for the status of a spool holds the lock for an instant: look more than once.
-    for _ in range(5):
-        try:
-            return ops.lock(path)
-        except BlockingIOError:
-            time.sleep(0.02)
-        except OSError as error:
-            complaint = f"{path} cannot be opened ({error.strerror}); give the daemon's user write permission there."
-            raise SpoolError(complaint) from error
-    owner = ops.read(path)[:20].decode("ascii", "replace").strip()
-    who = f"process {owner}" if owner else "another process"
-    raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")

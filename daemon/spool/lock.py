@@ -1,0 +1,71 @@
+"""The lock that makes one daemon the owner of a spool, and the sign for everybody that one lives.
+
+The lock is for nobody else to open: who may open a file may lock it, and would keep the daemon from starting. So members of the
+group see by another file whether a daemon runs, which it locks where it can, and which it never needs.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from daemon import layout, names
+from daemon.errors import SpoolError
+from daemon.lease import keeps_owners
+from daemon.spool.filesystem import Ops
+
+# Whoever asks whether a daemon runs holds a lock for an instant: look more than once.
+LOOKS = 5
+LOOK_SECONDS = 0.02
+
+log = logging.getLogger(__name__)
+
+
+def lock(ops: Ops, root: Path) -> int:
+    """Own the spool until the returned descriptor is unlocked. Raises SpoolError when another process does."""
+    path = root / layout.LOCK
+    try:
+        _put_a_strangers_aside(ops, root, path)
+        return _patiently(lambda: ops.lock(path, layout.LOCK_MODE))
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        raise SpoolError(f"{path} cannot be opened ({error.strerror}); give it to the daemon's user.") from error
+    owner = ops.read(path)[:20].decode("ascii", "replace").strip()
+    who = f"process {owner}" if owner else "another process"
+    raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
+
+
+def show_life(ops: Ops, root: Path) -> int | None:
+    """Let others see that a daemon lives until the returned descriptor is unlocked; None where that cannot be."""
+    try:
+        return _patiently(lambda: ops.lock(root / layout.ALIVE, layout.ALIVE_MODE))
+    except OSError as error:
+        log.warning("%s cannot be locked, so others may not see that a daemon runs: %s", root / layout.ALIVE, error.strerror)
+        return None
+
+
+def _patiently(lock_now: Callable[[], int]) -> int:
+    for _ in range(LOOKS - 1):
+        try:
+            return lock_now()
+        except BlockingIOError:
+            time.sleep(LOOK_SECONDS)
+    return lock_now()
+
+
+def _put_a_strangers_aside(ops: Ops, root: Path, path: Path) -> None:
+    """A lock that somebody else made, in a spool whose jobs are ours, is no daemon's: the jobs would be its user's."""
+    try:
+        found = ops.lstat(path)
+    except FileNotFoundError:
+        return
+    if _is_a_strangers(ops, root, found) and not _is_a_strangers(ops, root, ops.lstat(root / layout.WORK)):
+        aside = root / f"{layout.LOCK}.{names.new_id()}"
+        ops.rename_noreplace(path, aside)
+        log.warning("%s was made by somebody else (user %d), and lies in %s now", path, found.st_uid, aside.name)
+
+
+def _is_a_strangers(ops: Ops, root: Path, found: os.stat_result) -> bool:
+    return found.st_uid not in (0, os.geteuid(), ops.stat(root).st_uid) and keeps_owners(found.st_dev)

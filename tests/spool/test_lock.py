@@ -1,0 +1,130 @@
+"""One daemon for a spool: the lock that others cannot hold, and the sign by which they see that one lives."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import SpoolError
+from daemon.service.status import read_status
+from daemon.spool.spool import Spool
+from tests.spool.stories import FOLDERS
+
+ALICE = 4321
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+
+
+@contextmanager
+def owned(root: Path) -> Iterator[Spool]:
+    spool = Spool(root, FOLDERS)
+    spool.acquire()
+    try:
+        yield spool
+    finally:
+        spool.release()
+
+
+@contextmanager
+def locked(path: Path, how: int = fcntl.LOCK_EX) -> Iterator[None]:
+    with path.open("rb") as file:
+        fcntl.flock(file, how)
+        yield
+
+
+def is_alive(root: Path) -> bool:
+    return read_status(root, now=datetime.now(UTC)).alive
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_lock_is_for_nobody_else_and_the_sign_of_life_for_the_group(root: Path) -> None:
+    with owned(root):
+        assert mode(root / ".lock") == 0o600
+        assert mode(root / ".alive") == 0o640
+
+
+def test_a_lock_of_an_older_version_keeps_its_inode_and_loses_its_mode(root: Path) -> None:
+    (root / ".lock").write_text("123\n")
+    (root / ".lock").chmod(0o644)
+    before = (root / ".lock").stat().st_ino
+    with owned(root):
+        assert (root / ".lock").stat().st_ino == before
+        assert mode(root / ".lock") == 0o600
+
+
+def test_an_older_daemon_still_excludes_a_new_one(root: Path, spool: Spool) -> None:
+    (root / ".lock").write_text("123\n")
+    with locked(root / ".lock"), pytest.raises(SpoolError, match=r"already runs on .* \(process 123\)"):
+        spool.acquire()
+
+
+@pytest.mark.parametrize("how", [fcntl.LOCK_EX, fcntl.LOCK_SH])
+def test_whoever_holds_the_sign_of_life_keeps_no_daemon_from_starting(root: Path, how: int) -> None:
+    (root / ".alive").touch()
+    with locked(root / ".alive", how), owned(root):
+        assert is_alive(root)
+        with pytest.raises(SpoolError, match="already runs"):
+            Spool(root, FOLDERS).acquire()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")])
+def test_a_sign_of_life_that_is_something_else_keeps_no_daemon_from_starting(root: Path, make: object) -> None:
+    assert callable(make)
+    make(root / ".alive")
+    with owned(root):
+        assert is_alive(root)
+
+
+def test_the_status_sees_a_daemon_by_either_file(root: Path) -> None:
+    assert not is_alive(root)
+    for name in (".lock", ".alive"):
+        (root / name).touch()
+        assert not is_alive(root)
+        with locked(root / name):
+            assert is_alive(root)
+        (root / name).unlink()
+    with owned(root):
+        assert is_alive(root)
+    assert not is_alive(root)
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["a file that is locked", "a file", "a FIFO", "a link", "a folder"])
+def test_a_lock_that_a_stranger_made_is_put_aside(root: Path, what: str) -> None:
+    path = root / ".lock"
+    if what == "a FIFO":
+        os.mkfifo(path)
+    elif what == "a link":
+        path.symlink_to("/etc/passwd")
+    elif what == "a folder":
+        (path / "in it").mkdir(parents=True)
+    else:
+        path.touch()
+    os.chown(path, ALICE, ALICE, follow_symlinks=False)
+    descriptor = os.open(path, os.O_RDONLY) if what == "a file that is locked" else None
+    if descriptor is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        with owned(root):
+            assert path.is_file()
+            assert path.lstat().st_uid == os.geteuid()
+            assert len(list(root.glob(".lock.*"))) == 1
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@needs_root
+def test_a_lock_of_the_user_whose_the_jobs_are_is_not_put_aside(root: Path, spool: Spool) -> None:
+    (root / ".lock").touch()
+    for path in (root / ".lock", root / ".work"):
+        os.chown(path, ALICE, ALICE)
+    with locked(root / ".lock"), pytest.raises(SpoolError, match="already runs"):
+        spool.acquire()
