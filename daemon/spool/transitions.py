@@ -29,6 +29,14 @@ MOST_OWN = 10_000  # results that are remembered
 log = logging.getLogger(__name__)
 
 
+def is_job(names_in_it: Iterable[str]) -> bool:
+    """Whether a folder with these names in it may be one of a job."""
+    return all(
+        name in {IN, OUT} or name.startswith(BACK) or name.removeprefix(".").removesuffix(".part") in records.BOOKS
+        for name in names_in_it
+    )
+
+
 class Endings:
     """The last steps of the jobs of one spool; `moving` is held while outputs appear: none is claimed before it is durable."""
 
@@ -151,10 +159,11 @@ class Endings:
         """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
 
         All are looked at before one goes: a job that is not over, whoever has moved it here, must be whole when it is moved back.
+        And only books are deleted: where a folder of people's was put in the place of the trash, its files stay.
         """
         entries = [job / name for name in self._ops.list(job)]
         folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
-        if any(self._ops.list(folder) for folder in folders):
+        if not is_job(path.name for path in entries) or any(self._ops.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
         for folder in folders:

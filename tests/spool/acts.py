@@ -83,7 +83,8 @@ WAITING = (
 )
 EXCHANGED = (
     *(("pictures", "done"), ("embeddings", "done"), ("inbox/1-text", "inbox/encode")),
-    *((".work", ".trash"), (".work", ".keep"), (".work", "pictures"), (".trash", "done"), (".keep", "embeddings")),
+    *((".work", ".trash"), (".work", ".keep"), (".work", "pictures"), (".keep", "embeddings")),
+    *((".work", "done"), (".work", "failed"), (".work", "inbox"), (".trash", "done"), (".trash", "failed"), (".trash", "inbox")),
 )
 KINDS: dict[str, tuple[Act, ...]] = {
     "a folder becomes a link": tuple(_swap(place, _to_folder, "a link") for place in (*SHARED, *MADE, *OWN)),
