@@ -18,10 +18,11 @@ from itertools import chain
 from pathlib import Path
 
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
-from daemon.names import id_of, shown, stem_of
+from daemon.names import fitted, id_of, shown, stem_of
 from daemon.settings.config import Retention as Limits
 from daemon.settings.config import Shelf
 from daemon.spool.filesystem import Ops
+from daemon.spool.transitions import THROWN
 
 SWEEP_SECONDS = 3600.0
 FIRST_SWEEP_SECONDS = 60.0  # after a start, which has better things to do
@@ -179,7 +180,7 @@ class Retention:
             if inner.is_folder:
                 self._delete(inner)
         # One rename decides between this and a retry; what a crash leaves there the next start deletes.
-        trash = self._root / TRASH / kept.path.name
+        trash = self._root / TRASH / fitted(kept.path.name, THROWN)
         self._ops.rename_noreplace(kept.path, trash)
         for path in self._entries(trash):
             self._ops.unlink(path)

@@ -28,6 +28,7 @@ ATTEMPT = "attempt.json"
 ENTRUSTED = "entrusted.json"
 COMMIT = "commit.json"
 FAIL = "fail.json"
+BOOKS = frozenset({CLAIM, ATTEMPT, ENTRUSTED, COMMIT, FAIL})
 
 Record = dict[str, Any]
 Fingerprint = tuple[int, int, int]  # inode, size, mtime_ns: what a rename leaves as it was

@@ -17,6 +17,7 @@ Nothing here knows what is in the files. All calls go through `Ops` and may rais
 or `recover`, may be repeated.
 """
 
+import errno
 import itertools
 import logging
 import stat
@@ -33,7 +34,7 @@ from daemon.spool import failures, folders, holds, lock, records
 from daemon.spool.claims import Claim, record_of, record_of_drop
 from daemon.spool.filesystem import Ops
 from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
-from daemon.spool.transitions import IN, OUT, Endings
+from daemon.spool.transitions import IN, OUT, Endings, is_job
 from daemon.spool.whole import whole
 
 __all__ = ["Claim", "Ops", "Publication", "Recovery", "Spool", "stem_of"]
@@ -305,7 +306,7 @@ class Spool:
                 claim = self._recover_job(self._work / name)
             except OSError as error:
                 log.error("%s could not be recovered and stays where it is: %s", self._work / names.shown(name), error)
-                if not isinstance(error, NotADirectoryError):  # a stray file is no job
+                if not isinstance(error, NotADirectoryError):  # a stray file or folder is no job
                     recovery.stuck[name] = error
             else:
                 recovery.claims.extend([claim] if claim else [])
@@ -331,6 +332,8 @@ class Spool:
             return None
 
     def _recover_unclaimed(self, job: Path) -> None:
+        if not is_job(self._ops.list(job)):
+            raise NotADirectoryError(errno.ENOTDIR, "not the folder of a job", str(job))
         holder = self._endings.holder(job)
         if holder is not None and self._ops.list(holder):
             raise Unreadable(f"{records.CLAIM} is missing")

@@ -24,9 +24,18 @@ from daemon.spool.records import ClaimRecord, Failure, Publication
 IN = "in"
 OUT = "out"
 BACK = "back."
+THROWN = ".thrown"  # ends the name of a folder in .trash/ whose files are to go too
 MOST_OWN = 10_000  # results that are remembered
 
 log = logging.getLogger(__name__)
+
+
+def is_job(names_in_it: Iterable[str]) -> bool:
+    """Whether a folder with these names in it may be one of a job."""
+    return all(
+        name in {IN, OUT} or name.startswith(BACK) or name.removeprefix(".").removesuffix(".part") in records.BOOKS
+        for name in names_in_it
+    )
 
 
 class Endings:
@@ -143,18 +152,20 @@ class Endings:
         """Delete the jobs that a crash left half deleted."""
         for name in sorted(self._ops.list(self.root / layout.TRASH)):
             try:
-                self._delete(self.root / layout.TRASH / name)
+                self._delete(self.root / layout.TRASH / name, whole=name.endswith(THROWN))
             except OSError as error:
                 log.error("%s could not be deleted and stays: %s", self.root / layout.TRASH / names.shown(name), error)
 
-    def _delete(self, job: Path) -> None:
+    def _delete(self, job: Path, *, whole: bool = False) -> None:
         """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
 
         All are looked at before one goes: a job that is not over, whoever has moved it here, must be whole when it is moved back.
+        And only books are deleted: where a folder of people's was put in the place of the trash, its files stay. Only what was
+        thrown away on purpose goes as a `whole`.
         """
         entries = [job / name for name in self._ops.list(job)]
         folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
-        if any(self._ops.list(folder) for folder in folders):
+        if not (whole or is_job(path.name for path in entries)) or any(self._ops.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
         for folder in folders:

@@ -91,6 +91,21 @@ def test_failed_jobs_go_whole_and_nothing_stays_of_them(root: Path) -> None:
     assert not list((root / ".trash").iterdir())
 
 
+def test_what_a_crash_leaves_of_a_failed_job_goes_at_the_next_start(root: Path) -> None:
+    class Crash(Ops):
+        def unlink(self, path: Path) -> None:
+            if path.name == "error.json":
+                raise KeyboardInterrupt
+            super().unlink(path)
+
+    failed(root, "cat.0a1b2c3d", days=200)
+    with pytest.raises(KeyboardInterrupt):
+        retention(root, Crash(root), failed=Shelf(days=180)).sweep(NOW)
+    assert list((root / ".trash").iterdir())
+    Spool(root, {stage.name: stage.folder for stage in STAGES.values()}).recover()
+    assert not list((root / ".trash").iterdir())
+
+
 def test_a_failed_job_that_somebody_is_putting_right_stays(root: Path) -> None:
     class Person(Ops):
         """Saves a file in the failed folder between the look and the deletion."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.beneath import PRIVATE
+from daemon.layout import PRIVATE
 from tests.spool.disk import ROOT, Disk
 from tests.spool.stories import TODAY
 
@@ -83,7 +83,8 @@ WAITING = (
 )
 EXCHANGED = (
     *(("pictures", "done"), ("embeddings", "done"), ("inbox/1-text", "inbox/encode")),
-    *((".work", ".trash"), (".work", ".keep"), (".work", "pictures"), (".trash", "done"), (".keep", "embeddings")),
+    *((".work", ".trash"), (".work", ".keep"), (".work", "pictures"), (".keep", "embeddings")),
+    *((".work", "done"), (".work", "failed"), (".work", "inbox"), (".trash", "done"), (".trash", "failed"), (".trash", "inbox")),
 )
 KINDS: dict[str, tuple[Act, ...]] = {
     "a folder becomes a link": tuple(_swap(place, _to_folder, "a link") for place in (*SHARED, *MADE, *OWN)),

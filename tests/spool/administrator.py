@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.spool.spool import Spool
 from tests.spool.acts import TILDE
 from tests.spool.disk import ROOT, ROOT_USER, TOP, Contents, Disk
+from tests.spool.stories import FOLDERS
 
 ASIDE = ROOT / "aside"
 
@@ -44,6 +46,7 @@ class Order:
                 self._set_aside(disk, ASIDE / str(number), path)
             for path, inode in self.folders.items():
                 _put_back(disk, path, inode)
+            Spool(ROOT, FOLDERS, ops=disk).create()  # `systemd-tmpfiles --create`: empty ones may have gone as trash
             for number, path in enumerate(self.folders):
                 for came in (ASIDE / str(number), ROOT / f"{path}{TILDE}"):
                     _sort_in(disk, came, ROOT / path)

@@ -24,7 +24,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from daemon.beneath import PRIVATE, FolderMissing
+from daemon.beneath import FolderMissing
+from daemon.layout import PRIVATE, mode_for
 from daemon.spool.filesystem import Ops
 
 ROOT = Path("/spool")
@@ -138,13 +139,13 @@ class Disk(Ops):
         inode = self._add_file(folder, name)
         self.contents.files[inode] = self.synced_files[inode] = content
 
-    def _add_folder(self, folder: int, name: str) -> int:
+    def _add_folder(self, folder: int, name: str, mode: int = 0o777) -> int:
         inode = self._add(folder, name)
         self.contents.folders[inode] = {}
         if self.user == MEMBER:
             self.contents.theirs.add(inode)
-        elif folder != TOP or name not in PRIVATE:
-            self.contents.shared.add(inode)  # by the umask: a group shares the spool
+        elif mode & stat.S_IWGRP:
+            self.contents.shared.add(inode)  # the umask is 007: a group shares the spool
         return inode
 
     def _add_file(self, folder: int, name: str) -> int:
@@ -188,7 +189,7 @@ class Disk(Ops):
     def _check_owner(self, inode: int, path: Path, *, is_own: bool) -> None:
         if self.user == DAEMON and is_own and not self.contents.is_private(inode):
             raise _refusal(errno.EPERM, path)
-        if self.user == MEMBER and self.contents.is_private(inode):
+        if self.user == MEMBER and is_own and self.contents.is_private(inode):
             raise _refusal(errno.EACCES, path)
 
     def _inode(self, path: Path) -> int:
@@ -262,7 +263,7 @@ class Disk(Ops):
     def mkdir(self, folder: Path) -> None:
         if folder == ROOT:
             raise _refusal(errno.EEXIST, folder)
-        self._add_folder(self._folder(folder.parent), folder.name)
+        self._add_folder(self._folder(folder.parent), folder.name, mode_for(folder.relative_to(ROOT)))
 
     @_operation
     def make_private(self, folder: Path) -> None:

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from daemon.beneath import PRIVATE
 from daemon.errors import SpoolError
+from daemon.layout import PRIVATE
 from daemon.spool.spool import Spool
 from tests.spool.acts import Act
 from tests.spool.administrator import Order

@@ -176,6 +176,19 @@ def test_while_the_folder_of_the_jobs_is_away_no_job_counts_as_over(root: Path, 
     assert len(spool.finish(claim)) == len(publications("latents.tiff"))
 
 
+@pytest.mark.parametrize("own", [".work", ".trash"])
+def test_a_folder_of_peoples_in_the_place_of_the_daemons_own_loses_no_file(own: str, root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    finished(spool, claim_one(spool))
+    before = everything(root / "done")
+    (root / own).rename(root / "x")
+    (root / "done").rename(root / own)
+    (root / "x").rename(root / "done")
+    with suppress(OSError):
+        spool.recover()
+    assert everything(root / own) == before
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
 def test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
