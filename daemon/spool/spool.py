@@ -306,7 +306,7 @@ class Spool:
                 claim = self._recover_job(self._work / name)
             except OSError as error:
                 log.error("%s could not be recovered and stays where it is: %s", self._work / names.shown(name), error)
-                if not isinstance(error, NotADirectoryError):  # a stray file or folder is no job
+                if not _is_of_a_stray(error, self._work / name):
                     recovery.stuck[name] = error
             else:
                 recovery.claims.extend([claim] if claim else [])
@@ -406,3 +406,8 @@ class Spool:
     def put_on_hold(self, path: Path) -> Path:
         """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises SpoolError."""
         return holds.put_on_hold(self._endings, self._ops, path, self._folders)
+
+
+def _is_of_a_stray(error: OSError, job: Path) -> bool:
+    """Whether a file or folder among the jobs is none: that of a job which cannot go where it should is another's path."""
+    return isinstance(error, NotADirectoryError) and Path(error.filename or "").is_relative_to(job)

@@ -137,3 +137,17 @@ def test_a_job_that_could_not_be_given_back_goes_back_later_and_its_attempt_does
     ops.well = True
     assert spool.recover().claims == []
     assert (root / "inbox/2-diffuse/cat.tiff").exists()
+
+
+def test_a_job_whose_place_is_no_folder_is_stuck_and_a_stray_file_among_the_jobs_is_not(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    claim = claim_one(spool)
+    (root / "failed/2-diffuse").rmdir()
+    (root / "failed/2-diffuse").touch()
+    (root / ".work/stray").touch()
+    with pytest.raises(NotADirectoryError):
+        _fail(spool, claim)
+    assert list(spool.recover().stuck) == [claim.job]
+    (root / "failed/2-diffuse").unlink()
+    assert spool.recover().stuck == {}
+    assert list((root / "failed/2-diffuse").glob("cat.*/error.txt"))

@@ -17,6 +17,10 @@ FOLLOWS_FILES = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "f
 CROSSES_MOUNTS = Change("beneath.py", "if found.st_dev != root.st_dev:", "if False:")
 WAITS = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NOFOLLOW")
 TRUSTS_OWNERS = Change("beneath.py", "if private and shared and", "if False and")
+DELETES_ANYTHING = (
+    Change("spool/spool.py", "if not is_job(self._ops.list(job)):", "if False:"),
+    Change("spool/transitions.py", "not (whole or is_job(path.name for path in entries)) or any(", "any("),
+)
 
 Attack = Callable[[Aimed], list[str]]
 LINK_FOR = {name: partial(attacks.link_in_place_of_a_folder, folder=name) for name in ("pictures", "done", "failed/1-text")}
@@ -31,8 +35,8 @@ MUTANTS: dict[str, tuple[tuple[Change, ...], Attack]] = {
     "a mount is entered": ((CROSSES_MOUNTS,), attacks.mount_in_place_of_previews),
     "folders of the daemon's own may be anybody's": ((TRUSTS_OWNERS,), attacks.other_words_in_the_files_of_a_job),
     "what is no file is waited for": ((WAITS,), stalls.fifo_in_place_of_an_embedding),
-    # Two guards hold here, each enough alone.
-    "jobs are links": ((FOLLOWS_FOLDERS, TRUSTS_OWNERS), attacks.link_among_the_jobs),
+    # More than one guard holds here, each enough alone.
+    "jobs are links": ((FOLLOWS_FOLDERS, TRUSTS_OWNERS, *DELETES_ANYTHING), attacks.link_among_the_jobs),
     "files of jobs are links": ((FOLLOWS_FOLDERS, TRUSTS_OWNERS), attacks.links_in_place_of_the_files_of_a_job),
 }
 
