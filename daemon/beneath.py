@@ -6,7 +6,7 @@ on another device. What is done there is done by the descriptor that the walk en
 may be a link, and so may the folders above it.
 
 Files there are opened in one way: no link is followed, nothing is waited for, and what was opened is looked at before it is used.
-BlockingIOError says that another program holds a lease on the file, smbd for example (an oplock): it is still being written.
+`InUse` says that another program holds a lease on the file, smbd for example (an oplock): it is still being written.
 """
 
 import errno
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon import lease
+from daemon.errors import InUse
 from daemon.layout import PRIVATE
 
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
@@ -49,7 +50,7 @@ class Beneath:
         parts = path.parts[len(self._above) :]
         if not self.holds(path) or ".." in parts:
             raise ValueError(f"{path} leads out of {self.root}")
-        reached = os.open(self.root, FOLDER | (os.O_PATH if parts else flags))
+        reached = _opened(self.root, os.O_PATH if parts else flags)
         try:
             root = os.fstat(reached)
             for depth, part in enumerate(parts):
@@ -70,7 +71,10 @@ class Beneath:
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
         """A descriptor of a file, by flags such as O_WRONLY | O_CREAT | O_EXCL; a link at its place is not followed."""
         with self.place(path) as (name, folder):
-            return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
+            try:
+                return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
+            except BlockingIOError as error:
+                raise InUse(error.errno, error.strerror, os.fspath(path)) from error
 
     def open_plain(self, path: Path) -> int:
         """A descriptor to read a regular file; OSError where it is none. Neither a link nor a FIFO is opened or waited for."""
@@ -122,17 +126,33 @@ class Beneath:
         return True
 
     def is_gone(self, path: Path) -> bool:
-        """Whether nothing is at a path, or its folder is gone too; False where that cannot be told."""
+        """Whether nothing is at a path; False where that cannot be told, as while its folder is away."""
         try:
             self.lstat(path)
         except OSError as error:
-            return isinstance(error, FileNotFoundError)
+            return isinstance(error, FileNotFoundError) and not isinstance(error, FolderMissing)
         return False
 
     def make_folder(self, path: Path) -> None:
         """Make a folder where there is none."""
         with self.place(path) as (name, folder), suppress(FileExistsError):
             os.mkdir(name, dir_fd=folder)
+
+    def make_private(self, path: Path) -> None:
+        """Let nobody but ourselves into a folder of the daemon's own. PermissionError where it is somebody else's.
+
+        Not by `folder`, which refuses what is open to others: it could then never be closed.
+        """
+        with self.place(path) as (name, folder):
+            reached = _stepped(folder, name, os.O_RDONLY, path)
+        try:
+            root, found = self.root.stat(), os.fstat(reached)
+            _check_device(found, root, path)
+            if lease.keeps_owners(found.st_dev):
+                _check_owner(found, root, path)
+                os.fchmod(reached, 0o700)
+        finally:
+            os.close(reached)
 
     def touch(self, path: Path) -> None:
         """Make an empty file where nothing is; what is there stays as it is."""
@@ -150,6 +170,13 @@ def reopened(descriptor: int, flags: int) -> int:
     return os.open(f"/proc/self/fd/{descriptor}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
+def _opened(root: Path, flags: int) -> int:
+    try:
+        return os.open(root, FOLDER | flags)
+    except FileNotFoundError as error:
+        raise FolderMissing(error.errno, error.strerror, os.fspath(root)) from error
+
+
 def _stepped(above: int, part: str, flags: int, path: Path) -> int:
     try:
         return os.open(part, FOLDER | os.O_NOFOLLOW | flags, dir_fd=above)
@@ -163,8 +190,18 @@ def _stepped(above: int, part: str, flags: int, path: Path) -> int:
 
 def _check(reached: int, root: os.stat_result, path: Path, *, private: bool) -> None:
     found = os.fstat(reached)
+    _check_device(found, root, path)
+    if private and lease.keeps_owners(found.st_dev):
+        _check_owner(found, root, path)
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(errno.EPERM, "a folder of the daemon's own is open to others", os.fspath(path))
+
+
+def _check_device(found: os.stat_result, root: os.stat_result, path: Path) -> None:
     if found.st_dev != root.st_dev:
         raise OSError(errno.EXDEV, "a folder on the way is a mount of its own", os.fspath(path))
-    shared = found.st_uid not in (os.geteuid(), root.st_uid) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if private and shared and lease.keeps_owners(found.st_dev):
+
+
+def _check_owner(found: os.stat_result, root: os.stat_result, path: Path) -> None:
+    if found.st_uid not in (os.geteuid(), root.st_uid):
         raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))

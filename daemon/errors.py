@@ -10,7 +10,7 @@ DaemonError
   WorkerDied           perhaps the job's fault   -> tried a second time, then failed/
   Stopped              nobody is at fault        -> back to its inbox
   Cancelled            a person asked for it     -> failed/, so that nothing is lost
-BlockingIOError        somebody writes the file  -> back to its inbox, where it waits
+InUse                  somebody writes the file  -> back to its inbox, where it waits
 OSError                the machine is at fault   -> kept, tried again later
 anything else          we are at fault           -> failed/ with the traceback
 """
@@ -50,3 +50,7 @@ class Stopped(DaemonError):
 
 class Cancelled(DaemonError):
     """A person deleted the job's file in `running/`."""
+
+
+class InUse(BlockingIOError):
+    """Another program holds a lease on a file, or goes on writing into it: it is still being written."""

@@ -141,8 +141,20 @@ def test_a_spool_elsewhere_has_lines_of_its_own() -> None:
     lines = [line.split() for line in said.output.splitlines() if not line.startswith("#")]
     assert {line[1] for line in lines} >= {"/data/x", "/data/x/inbox/1-text", "/data/x/.lock"}
     assert all(line[3:5] == ["me", "us"] for line in lines if line[0] == "d")
-    with pytest.raises(DaemonError, match="must begin with /"):
-        CliRunner().invoke(app, ["tmpfiles", "data"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["data"], "must begin with /"),
+        (["/"], "must begin with /"),
+        (["/a b"], "neither spaces"),
+        (["/x", "--group", "domain users"], "neither"),
+    ],
+)
+def test_what_cannot_stand_in_a_line_for_tmpfiles_is_refused(words: list[str], sentence: str) -> None:
+    with pytest.raises(DaemonError, match=sentence):
+        CliRunner().invoke(app, ["tmpfiles", *words], catch_exceptions=False)
 
 
 def test_the_user_and_the_units_agree_on_their_names() -> None:

@@ -7,7 +7,7 @@ from daemon.errors import DaemonError
 from daemon.stages import STAGES
 
 HEAD = """\
-# The spool of the system service, made before its first start, and mended where an older version laid it out; see tmpfiles.d(5).
+# A spool that a group shares, made before the first start, and mended where an older version laid it out; see tmpfiles.d(5).
 # Printed by `tiffsd tmpfiles`, which does the same for a spool elsewhere.
 #
 # Members of the group drop, edit, approve, cancel and take away in the folders of 2770. Those of 2750 hold only such folders: who
@@ -15,22 +15,26 @@ HEAD = """\
 # Set-gid: what anybody puts in belongs to the group, so every member may move it on. The default ACL is for those whose umask is
 # 022 or 077: what they create is still open to the group, and the daemon can read it. A file that is *moved* in from the same file
 # system keeps its owner and mode; `chgrp {group} FILE; chmod g+rw FILE` first, or copy.
-# A folder made later (by the daemon, or for a new stage) inherits both."""
+# A folder made later (by the daemon, or for a new stage) inherits set-gid and list."""
 
 
 @click.command()
 @click.argument("folder", default="/var/lib/tiffsd")
 @click.option("--user", default="tiffsd", show_default=True, help="Who runs the daemon.")
-@click.option("--group", default="tiffsd", show_default=True, help="Whose members drop, edit and move files.")
+@click.option("--group", default="tiffsd", show_default=True, help="That of the daemon, whose members drop, edit and move files.")
 def tmpfiles(folder: str, user: str, group: str) -> None:
     """Print how systemd-tmpfiles makes the folders of a spool that a group shares, for /etc/tmpfiles.d.
 
     FOLDER is the spool.
 
-    Example: tiffsd tmpfiles /data/tiffsd | sudo tee /etc/tmpfiles.d/tiffsd.conf && sudo systemd-tmpfiles --create
+    Example: tiffsd tmpfiles /data/tiffsd | sudo tee /etc/tmpfiles.d/tiffsd-data.conf && sudo systemd-tmpfiles --create
     """
-    if not folder.startswith("/") or any(sign.isspace() for sign in folder):
-        raise DaemonError(f"{folder}: the path of the spool must begin with / and have no spaces in it")
+    root = folder.rstrip("/")
+    if not root.startswith("/"):
+        raise DaemonError(f"{folder}: the path of the spool must begin with /, and be more than that")
+    for word in (root, user, group):
+        if any(sign.isspace() or sign == "%" for sign in word):
+            raise DaemonError(f"{word}: a name in a line for systemd-tmpfiles may have neither spaces nor % in it; use another one")
     click.echo(HEAD.format(group=group))
-    for line in layout.tmpfiles(folder.rstrip("/"), [stage.folder for stage in STAGES.values()], user=user, group=group):
+    for line in layout.tmpfiles(root, [stage.folder for stage in STAGES.values()], user=user, group=group):
         click.echo(line)

@@ -2,7 +2,7 @@
 
 A mask that lies there under the name of the drop itself needs none of this. Files are read for the masks that they name as for
 priorities: once, for a bounded time at each look, and those first whose turn is next. A drop with an unread file waits, and so does
-one with a file that another program holds (BlockingIOError), which is read again at the next look.
+one with a file that another program holds (InUse), which is read again at the next look.
 """
 
 import time
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from daemon.errors import InUse
 from daemon.inbox.arrivals import Arrival
 from daemon.inbox.grouping import Group, Mark
 from daemon.inbox.ranking import BUDGET_SECONDS
@@ -45,7 +46,7 @@ class NamedMasks:
             name = unread[read]
             try:
                 self._known[name] = here[name].mark, self._stated(self._folder / name)
-            except BlockingIOError:
+            except InUse:
                 held.add(name)
             read += 1
         self.unread, self.held = frozenset(unread[read:]), frozenset(held)

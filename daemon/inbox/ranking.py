@@ -2,13 +2,14 @@
 
 What a file states is read once, by a function that is handed in, for a bounded time at each look and the newest file first: with a
 hundred thousand waiting files a scan costs no more, and one that is dropped on top of them with a priority comes first at once. A
-file that another program holds (BlockingIOError) is read again at the next look, and no look is made for it alone.
+file that another program holds (InUse) is read again at the next look, and no look is made for it alone.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from daemon.errors import InUse
 from daemon.inbox.grouping import Group
 
 BUDGET_SECONDS = 0.05
@@ -38,7 +39,7 @@ class Ranking:
             name, _ = self._unread.popitem()
             try:
                 priority = self._stated(self._folder / name) if name in here else 0
-            except BlockingIOError:
+            except InUse:
                 held.append(name)
                 continue
             if priority:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from daemon.compute.local import Call, Local
-from daemon.errors import Cancelled, InputError, Stopped
+from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.intake.files import Shelves
@@ -63,8 +63,8 @@ class Rooms:
     def await_settled(self, claim: Claim, running: RunningFile) -> None:
         """Wait while a program that had a file open when it was claimed goes on writing into it.
 
-        Raises InputError where a member is no file: it may have been replaced between the scan and the claim; BlockingIOError where
-        the program does not come to an end.
+        Raises InputError where a member is no file: it may have been replaced between the scan and the claim; InUse where the
+        program does not come to an end.
         """
         self.at("waiting until nobody writes to its files")
         for role, mode in self.spool.modes(claim).items():
@@ -75,7 +75,9 @@ class Rooms:
         while not (settled := self.spool.settled(claim)):
             now = time.monotonic()
             if settled is False and now >= longest:
-                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), claim.names["principal"])
+                # Of several it is not known which.
+                which = [claim.names["principal"]] if len(claim.names) == 1 else []
+                raise InUse(errno.EAGAIN, os.strerror(errno.EAGAIN), *which)
             if settled is False:
                 until = now + self.config.watch.settle_unleased_seconds
             elif now >= until:

@@ -12,7 +12,7 @@ import traceback
 from datetime import datetime
 from functools import partial
 
-from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, WorkerDied
+from daemon.errors import Cancelled, InputError, InUse, ModelMissing, OutOfMemory, Stopped, WorkerDied
 from daemon.jobs.context import Rooms
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
@@ -44,7 +44,7 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
         return Ended(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied) as error:
         return _fail(claim, rooms, str(error), label)
-    except (Stopped, BlockingIOError) as error:
+    except (Stopped, InUse) as error:
         return _give_back(claim, rooms, undecided(error))
     except _Unfinished as error:
         log.error("%s: made, but not yet published: %s", label, error)

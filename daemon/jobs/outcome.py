@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from daemon.errors import Stopped
+from daemon.errors import InUse, Stopped
 from daemon.names import shown
 
 
@@ -28,8 +28,8 @@ class Ended:
     reason: str = ""
 
 
-def undecided(error: Stopped | BlockingIOError) -> Ended:
-    """How a job ends that nobody is at fault for: BlockingIOError is of a file that another program has open to write, or holds."""
+def undecided(error: Stopped | InUse) -> Ended:
+    """How a job ends that nobody is at fault for."""
     if isinstance(error, Stopped):
         return Ended(Outcome.RETURNED)
     held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.beneath import Beneath
-from daemon.errors import InputError
+from daemon.errors import InputError, InUse
 from daemon.names import id_of, stem_of
 from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.vocabulary import MOST_URGENT, NAME
@@ -52,7 +52,7 @@ class Heads:
     def read(self, path: Path) -> Stated:
         """What the file says: nothing where it cannot be read, or is none of those that say something.
 
-        Raises BlockingIOError while another program holds it: what it says is not known then.
+        Raises InUse while another program holds it: what it says is not known then.
         """
         extension = path.suffix.lower()
         if extension not in PROMPTS + SETTINGS + TIFFS:
@@ -63,7 +63,7 @@ class Heads:
                 version = (extension, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
                 known = self._known.pop(version, None)
                 said = self._said(file, path.name, extension, st.st_size) if known is None else known
-        except BlockingIOError:
+        except InUse:
             raise
         except OSError:
             return NOTHING
@@ -98,7 +98,7 @@ def _stated(settings: Mapping[str, Any]) -> Stated:
 def stated_ids(beneath: Beneath, path: Path) -> set[str]:
     """By what a kept original may be looked for when this file is used: the ids in its name and in it, else its stem.
 
-    Raises BlockingIOError while another program holds the file.
+    Raises InUse while another program holds the file.
     """
     is_tiff = path.suffix.lower() in TIFFS
     found = {id_of(path.name)}
@@ -106,7 +106,7 @@ def stated_ids(beneath: Beneath, path: Path) -> set[str]:
         try:
             with beneath.plain(path) as file:
                 found.add(tiffsd.find_id(file, path.name))
-        except BlockingIOError:
+        except InUse:
             raise
         except OSError:
             pass  # what cannot be read has no id in it

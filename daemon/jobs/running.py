@@ -30,14 +30,20 @@ class RunningFile:
         made = self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             self._handle = reopened(made, os.O_PATH)
+            self._write("waiting for the worker", made)
         finally:
             os.close(made)
-        self._write("waiting for the worker")
 
     def update(self, step: int, steps: int) -> None:
         """Tell how far the job is, where that can be done; a file that a person deleted stays deleted."""
+        if self._handle is None:
+            return
         with suppress(OSError):
-            self._write(f"step {step} of {steps}")
+            descriptor = reopened(self._handle, os.O_WRONLY)
+            try:
+                self._write(f"step {step} of {steps}", descriptor)
+            finally:
+                os.close(descriptor)
 
     def deleted(self) -> bool:
         """Whether a person has asked for the job to be cancelled."""
@@ -51,17 +57,11 @@ class RunningFile:
             os.close(self._handle)
             self._handle = None
 
-    def _write(self, doing: str) -> None:
-        if self._handle is None:
-            return
+    def _write(self, doing: str, descriptor: int) -> None:
         text = f"{self._stage}: {doing}\nDelete this file to cancel the job.\n".encode()
-        descriptor = reopened(self._handle, os.O_WRONLY)
-        try:
-            # Cut after it is written and not before: who reads it in between finds the new first line.
-            os.pwrite(descriptor, text, 0)
-            os.ftruncate(descriptor, len(text))
-        finally:
-            os.close(descriptor)
+        # Cut after it is written and not before: who reads it in between finds the new first line.
+        os.pwrite(descriptor, text, 0)
+        os.ftruncate(descriptor, len(text))
 
 
 @dataclass(frozen=True)

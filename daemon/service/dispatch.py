@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from daemon.errors import InUse
 from daemon.inbox.grouping import PRINCIPAL, Drop
 from daemon.inbox.ranking import BUDGET_SECONDS, SAID_FIRST
 from daemon.jobs.probe import Stated
@@ -79,7 +80,7 @@ class Turns:
                 self._known.clear()
             try:
                 self._known[key] = _first_said(drop, self.read)
-            except BlockingIOError:  # somebody holds one of its files: the job will find out for how long
+            except InUse:  # somebody holds one of its files: the job will find out for how long
                 return str(self.config().defaults["model"]), 0
         model, priority = self._known[key]
         return model or str(self.config().defaults["model"]), priority

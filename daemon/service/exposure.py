@@ -10,6 +10,8 @@ import pwd
 import shlex
 import stat
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon import layout
@@ -17,53 +19,90 @@ from daemon.lease import keeps_owners
 from daemon.names import shown
 
 SHOWN_NAMES = 3
+# In a container these stand for all whom it does not know: of a file of theirs nobody can say whose it is.
+UNKNOWN = Path("/proc/sys/fs/overflowuid")  # a group of the same number
 
 Members = Callable[[int, Collection[int]], list[str]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder that must stay where it is; what lies above the spool is not the daemon's to give away or to close."""
+
+    path: Path
+    st: os.stat_result
+    above: bool
+
+    @property
+    def words(self) -> str:
+        """The path, as part of a command."""
+        return shlex.quote(shown(str(self.path)))
 
 
 def members_beside(group: int, trusted: Collection[int]) -> list[str]:
     """The users in a group but those of these ids; empty also where the machine does not know the group."""
     try:
-        entry = grp.getgrgid(group)
+        named = set(grp.getgrgid(group).gr_mem)
     except KeyError:
         return []
-    named = {user.pw_name: user.pw_uid for user in pwd.getpwall() if user.pw_gid == group or user.pw_name in entry.gr_mem}
-    return sorted(name for name, user in named.items() if user not in trusted)
+    users = {user.pw_name: user.pw_uid for user in pwd.getpwall() if user.pw_gid == group}
+    for name in named - users.keys():
+        users[name] = -1  # where it is not known, it is not trusted
+        with suppress(KeyError):
+            users[name] = pwd.getpwnam(name).pw_uid
+    return sorted(name for name, user in users.items() if user not in trusted)
 
 
 def complaints(root: Path, stages: Iterable[str], *, members: Members = members_beside) -> list[str]:
     """One sentence for each way in which others could replace the folders of a spool, or the spool. Raises OSError."""
-    top = root.resolve()
-    trusted = {0, os.geteuid(), top.stat().st_uid}
-    fixed = [top / folder.path for folder in layout.folders(stages) if folder.writers is not layout.Writers.MEMBERS]
-    found = [(path, path.lstat()) for path in (*reversed(top.parents), *fixed)]
-    found = [(path, st) for path, st in found if keeps_owners(st.st_dev)]
+    found = _looked_at(root.resolve(), stages)
+    trusted = {0, os.geteuid(), root.stat().st_uid, _unknown()}
+    sentences = [_of_an_owner(folder) for folder in found if folder.st.st_uid not in trusted]
     # Where a folder is sticky, who may write in it can replace only what is his own.
-    open_to = [(path, st) for path, st in found if not st.st_mode & stat.S_ISVTX]
-    sentences = [
-        f"{shown(str(path))} belongs to {_user(st.st_uid)}, who can replace what lies in it; run `chown {_user(os.geteuid())} "
-        f"{shlex.quote(shown(str(path)))}`, or put the spool elsewhere"
-        for path, st in found
-        if st.st_uid not in trusted
+    open_to = [folder for folder in found if not folder.st.st_mode & stat.S_ISVTX]
+    everybodys = [folder for folder in open_to if folder.st.st_mode & stat.S_IWOTH]
+    sentences += _of_writers("everybody", everybodys, "o-w")
+    shared = [folder for folder in open_to if folder.st.st_mode & stat.S_IWGRP and folder.st.st_gid != _unknown()]
+    others = {group: members(group, trusted) for group in {folder.st.st_gid for folder in shared}}
+    writers = {folder: [*others[folder.st.st_gid], *_listed(folder.path)] for folder in shared}
+    names = sorted(set().union(*writers.values()))
+    more = f" and {len(names) - SHOWN_NAMES} others" if len(names) > SHOWN_NAMES else ""
+    return sentences + _of_writers(", ".join(names[:SHOWN_NAMES]) + more, [folder for folder in shared if writers[folder]], "g-w")
+
+
+def _looked_at(top: Path, stages: Iterable[str]) -> list[Found]:
+    own = [top / folder.path for folder in layout.folders(stages) if folder.writers is not layout.Writers.MEMBERS]
+    found = [Found(path, path.lstat(), above=True) for path in reversed(top.parents)]
+    found += [Found(path, path.lstat(), above=False) for path in own]
+    return [folder for folder in found if keeps_owners(folder.st.st_dev)]
+
+
+def _unknown() -> int:
+    try:
+        return int(UNKNOWN.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return -1
+
+
+def _listed(path: Path) -> list[str]:
+    """With an access control list the bits of the group are the most that anybody named there may."""
+    return ["somebody in an access control list"] * ("system.posix_acl_access" in os.listxattr(path))
+
+
+def _of_an_owner(folder: Found) -> str:
+    way_out = "put the spool elsewhere" if folder.above else f"run `chown {_user(os.geteuid())} {folder.words}`"
+    return f"{shown(str(folder.path))} belongs to {_user(folder.st.st_uid)}, who can replace what lies in it; {way_out}"
+
+
+def _of_writers(who: str, folders: list[Found], change: str) -> list[str]:
+    """One sentence for those above the spool, which others may need to write in, and one for the daemon's own."""
+    above, own = [folder for folder in folders if folder.above], [folder for folder in folders if not folder.above]
+    return [
+        f"{who} can replace folders of the daemon's by folders of their own; run "
+        f"`chmod {'+t' if some is above else change} {' '.join(folder.words for folder in some)}`"
+        for some in (above, own)
+        if some
     ]
-    if everybodys := [path for path, st in open_to if st.st_mode & stat.S_IWOTH]:
-        sentences.append(_sentence("everybody", everybodys, "o-w"))
-    shared = {path: _writers(path, members(st.st_gid, trusted)) for path, st in open_to if st.st_mode & stat.S_IWGRP}
-    if groups := {path: who for path, who in shared.items() if who}:
-        names = sorted(set().union(*groups.values()))
-        others = f" and {len(names) - SHOWN_NAMES} others" if len(names) > SHOWN_NAMES else ""
-        sentences.append(_sentence(", ".join(names[:SHOWN_NAMES]) + others, list(groups), "g-w"))
-    return sentences
-
-
-def _sentence(who: str, paths: list[Path], change: str) -> str:
-    places = " ".join(shlex.quote(shown(str(path))) for path in paths)
-    return f"{who} can replace folders of the daemon's by folders of their own; run `chmod {change} {places}`"
-
-
-def _writers(path: Path, members: list[str]) -> list[str]:
-    """Who may write where its group may; with an access control list the group's bits are the most that anybody named there may."""
-    return [*members, "somebody in an access control list"] if "system.posix_acl_access" in os.listxattr(path) else members
 
 
 def _user(uid: int) -> str:

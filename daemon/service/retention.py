@@ -17,6 +17,7 @@ from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
 
+from daemon.errors import InUse
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
 from daemon.names import fitted, id_of, shown, stem_of
 from daemon.settings.config import Retention as Limits
@@ -126,7 +127,7 @@ class Retention:
                 if key not in known:
                     try:
                         known[key] = self._ids(path)
-                    except BlockingIOError:
+                    except InUse:
                         return None
             if look and len(known) == before:
                 return set().union(*known.values())

@@ -158,7 +158,10 @@ class Service:
         """Say what others could do to the spool, with the command that keeps them from it."""
         root, inboxes = self.spool.root, [inbox.folder for inbox in self.inboxes.values()]
         links = unprotected_links(Ops(root), inboxes)
-        exposed = exposure.complaints(root, [stage.folder for stage in STAGES.values()])
+        try:
+            exposed = exposure.complaints(root, [stage.folder for stage in STAGES.values()])
+        except OSError as error:
+            exposed = [f"whether others could replace folders of the daemon's cannot be told: {error}"]
         self._warnings = (*exposed, links) if links else tuple(exposed)
         for sentence in self._warnings:
             log.warning("%s", sentence)

@@ -103,8 +103,7 @@ class Ops:
 
     def make_private(self, folder: Path) -> None:
         """Let nobody but the daemon's user into a folder."""
-        with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
-            os.fchmod(descriptor, 0o700)
+        self._beneath.make_private(folder)
 
     def create(self, path: Path) -> BinaryIO:
         """Make a file that must not be there yet, not even as a symlink, open for writing, reading and seeking."""
@@ -155,17 +154,19 @@ class Ops:
             os.rmdir(name, dir_fd=parent)
 
     def lock(self, path: Path, mode: int) -> int:
-        """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. Holds our pid.
+        """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. It holds our pid.
 
         One of an older version, which others could open, gets the mode too.
         """
         fd = self._beneath.open(path, os.O_RDWR | os.O_CREAT, mode)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(OSError):  # a filesystem without modes
-                os.fchmod(fd, mode)
-            os.ftruncate(fd, 0)
-            os.write(fd, f"{os.getpid()}\n".encode())
+            # A file that has a second name may be anybody's: it is locked, and left as it is.
+            if os.fstat(fd).st_nlink == 1:
+                with suppress(OSError):  # a filesystem without modes
+                    os.fchmod(fd, mode)
+                os.ftruncate(fd, 0)
+                os.write(fd, f"{os.getpid()}\n".encode())
             return _kept_in_a_socket(fd)
         finally:
             os.close(fd)

@@ -29,9 +29,13 @@ def lock(ops: Ops, root: Path) -> int:
         return _patiently(lambda: ops.lock(path, layout.LOCK_MODE))
     except BlockingIOError:
         pass
-    except OSError as error:
+    except PermissionError as error:
         raise SpoolError(f"{path} cannot be opened ({error.strerror}); give it to the daemon's user.") from error
-    owner = ops.read(path)[:20].decode("ascii", "replace").strip()
+    except OSError as error:
+        raise SpoolError(f"{path} cannot be locked: {error.strerror}.") from error
+    owner = ""
+    with suppress(OSError):
+        owner = ops.read(path)[:20].decode("ascii", "replace").strip()
     who = f"process {owner}" if owner else "another process"
     raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
 

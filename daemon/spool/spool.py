@@ -170,7 +170,7 @@ class Spool:
 
     @contextmanager
     def opened(self, claim: Claim) -> Iterator[Mapping[str, BinaryIO]]:
-        """The members by role, open for reading within the block. BlockingIOError where another program holds a lease on one."""
+        """The members by role, open for reading within the block. InUse where another program holds a lease on one."""
         with ExitStack() as stack:
             yield {role: stack.enter_context(self._ops.plain(path)) for role, path in claim.members.items()}
 

@@ -6,6 +6,7 @@ without in/ has delivered its failure. `back.N` is the folder in/ of a job that 
 rename is the decision, and needs no free space on the disk.
 """
 
+import errno
 import logging
 import stat
 import threading
@@ -204,6 +205,8 @@ class Endings:
         with suppress(FolderMissing):
             if self.exists(folder):
                 return
+        if folder == self.root:
+            raise FolderMissing(errno.ENOENT, "the spool is away", str(folder))
         self.ensure(folder.parent)
         with suppress(FileExistsError):
             self._ops.mkdir(folder)

@@ -1,5 +1,6 @@
 """Files that another program holds by a lease, or goes on writing: the job goes back and waits, and nobody is at fault."""
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -70,6 +71,14 @@ def test_a_job_waits_a_while_for_who_writes_its_file_and_then_goes_back(rooms: R
         writer.flush()
     assert result == Ended(Outcome.IN_USE, "cat.txt is still being written")
     assert is_back_as_if_nothing_had_been(rooms)
+
+
+def test_a_process_that_cannot_be_started_is_a_fault_of_the_machine(rooms: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_process(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("daemon.jobs.job.read_request", no_process)
+    assert ended(rooms, b"a cat").outcome is Outcome.KEPT
 
 
 def test_what_is_held_says_nothing_yet_and_nothing_is_remembered(tmp_path: Path) -> None:

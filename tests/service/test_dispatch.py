@@ -4,6 +4,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from daemon.errors import InUse
 from daemon.inbox.grouping import Drop, Member
 from daemon.inbox.ranking import BUDGET_SECONDS
 from daemon.jobs.probe import Stated
@@ -57,7 +58,7 @@ def test_what_another_program_holds_is_read_again_the_next_time() -> None:
 
     def read(path: Path) -> Stated:
         if path.stem in held:
-            raise BlockingIOError
+            raise InUse
         return Stated(model="other" if path.stem == "b" else None)
 
     chosen = Turns(read, lambda: CONFIG)

@@ -106,9 +106,22 @@ def test_a_folder_above_that_is_somebodys_is_said(tmp_path: Path) -> None:
     Spool(above / "spool", FOLDERS).create()
     os.chown(above, 4321, -1)
     (sentence,) = complaints(above / "spool")
-    assert sentence.startswith(f"{above.resolve()} belongs to 4321")
+    assert sentence == f"{above.resolve()} belongs to 4321, who can replace what lies in it; put the spool elsewhere"
+
+
+@needs_root
+def test_a_folder_of_the_daemons_that_is_somebodys_is_given_back_by_the_command(root: Path) -> None:
+    os.chown(root / "inbox", 4321, -1)
+    (sentence,) = complaints(root)
     mend(sentence)
-    assert complaints(above / "spool") == []
+    assert complaints(root) == []
+
+
+@needs_root
+def test_whom_a_container_does_not_know_is_not_complained_of(root: Path) -> None:
+    os.chown(root.parent, 65534, 65534)
+    root.parent.chmod(0o775)
+    assert complaints(root) == []
 
 
 def test_many_members_are_counted(root: Path) -> None:

@@ -267,7 +267,12 @@ class Disk(Ops):
 
     @_operation
     def make_private(self, folder: Path) -> None:
-        self.contents.shared.discard(self._folder(folder))
+        if folder.name not in self.contents.folders[above := self._folder(folder.parent)]:
+            raise FolderMissing(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))
+        inode = self._stepped(self._named(above, folder), folder)
+        if inode in self.contents.theirs:
+            raise _refusal(errno.EPERM, folder)
+        self.contents.shared.discard(inode)
 
     @_operation
     def create(self, path: Path) -> BinaryIO:

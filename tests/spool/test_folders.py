@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.beneath import Beneath, FolderMissing
 from daemon.errors import SpoolError
 from daemon.spool.filesystem import Ops
 from daemon.spool.spool import Publication, Spool
+from daemon.spool.transitions import Endings
 from tests.spool.real import claim_one, drop
 from tests.spool.stories import FOLDERS
 
@@ -42,6 +44,36 @@ def test_a_spool_can_be_made_where_new_folders_are_open_to_the_group(umask: int,
         assert spool.finish(claim) == [tmp_path / ".keep/cat.00000000.tiff"]
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("own", [".work", ".keep", ".trash"])
+def test_what_an_older_version_left_open_to_the_group_is_closed(root: Path, spool: Spool, own: str) -> None:
+    (root / own).chmod(0o2775)
+    spool.create()
+    assert (root / own).stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
+def test_a_folder_of_a_stranger_is_not_made_the_daemons_own(root: Path, spool: Spool) -> None:
+    (root / ".keep").chmod(0o777)
+    os.chown(root / ".keep", 4321, -1)
+    with pytest.raises(SpoolError, match=r"\.keep cannot be made or used .*somebody else's"):
+        spool.create()
+    assert (root / ".keep").stat().st_mode & 0o777 == 0o777
+
+
+def test_a_spool_that_is_away_is_not_made_anew_and_says_nothing_of_what_lay_in_it(worlds: Path) -> None:
+    root = worlds / "mounted" / "spool"
+    Spool(root, FOLDERS).create()
+    endings = Endings(root, Ops(root))
+    (worlds / "mounted").rename(worlds / "away")
+    (worlds / "mounted").mkdir()
+    with pytest.raises(FolderMissing):
+        endings.exists(root / "pictures")
+    with pytest.raises(FolderMissing):
+        endings.ensure(root / "done" / "2026-11-29")
+    assert not Beneath(root).is_gone(root / "running" / "cat.txt")
+    assert not root.exists()
 
 
 def test_second_daemon_is_refused(root: Path, spool: Spool) -> None:

@@ -199,7 +199,7 @@ def test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used(root
         claim_one(spool)
     os.chown(root / ".work", os.geteuid(), -1)
     (root / ".work").chmod(0o2777)
-    with pytest.raises(PermissionError, match="somebody else's"):
+    with pytest.raises(PermissionError, match="open to others"):
         claim_one(spool)
     assert (root / "inbox" / FOLDERS["diffuse"] / "cat.tiff").exists()
 

@@ -1,5 +1,6 @@
 """One daemon for a spool: the lock that others cannot hold, and the sign by which they see that one lives."""
 
+import errno
 import fcntl
 import os
 import stat
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.beneath import Beneath
 from daemon.errors import SpoolError
-from daemon.service.status import read_status
+from daemon.service.status import read_status, write_status
 from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
 
@@ -80,6 +82,31 @@ def test_a_sign_of_life_that_is_something_else_keeps_no_daemon_from_starting(roo
     make(root / ".alive")
     with owned(root):
         assert is_alive(root)
+
+
+@pytest.mark.parametrize("name", [".alive", ".lock"])
+def test_a_second_name_of_a_persons_file_is_locked_and_left_as_it_is(root: Path, name: str) -> None:
+    picture = root / "pictures/cat.png"
+    picture.write_bytes(b"a picture")
+    picture.chmod(0o664)
+    os.link(picture, root / name)
+    with owned(root), pytest.raises(SpoolError, match="already runs"):
+        Spool(root, FOLDERS).acquire()
+    assert (picture.read_bytes(), mode(picture)) == (b"a picture", 0o664)
+
+
+def test_who_may_not_look_at_the_locks_believes_what_the_daemon_has_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(_beneath: Beneath, path: Path) -> int:
+        if path.name in {".alive", ".lock"}:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), os.fspath(path))
+        return os.open(path, os.O_RDONLY)
+
+    monkeypatch.setattr(Beneath, "open_plain", forbidden)
+    for said in (True, False):
+        write_status(root, read_status(root, now=datetime.now(UTC), alive=said))
+        assert is_alive(root) is said
+    (root / "status.json").unlink()
+    assert not is_alive(root)
 
 
 def test_the_status_sees_a_daemon_by_either_file(root: Path) -> None:
