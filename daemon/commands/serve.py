@@ -12,6 +12,7 @@ import click
 
 from daemon.commands import PATH, config_option, config_path, spool_at
 from daemon.errors import DaemonError
+from daemon.layout import FAILED, PICTURES
 from daemon.settings.resources import resource
 
 DEMO_PROMPTS = {
@@ -124,8 +125,8 @@ def demo(out_folder: Path) -> None:
         service = Service(config, leave=_leave)
         with progress(config.spool_folder):
             service.run_once()
-        made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / "pictures").glob("*.png"))]
-        reasons = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob("failed/*/*/error.txt"))]
+        made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / PICTURES).glob("*.png"))]
+        reasons = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob(f"{FAILED}/*/*/error.txt"))]
     for path in made:
         click.echo(f"picture: {path}")
     if len(made) < len(DEMO_PROMPTS):

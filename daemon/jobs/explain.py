@@ -44,8 +44,8 @@ def _takers(path: Path) -> Iterator[str]:
     with opened({PRINCIPAL: path}) as members:
         header = tiffsd.inspect(members[PRINCIPAL], name=path.name)
         # Only reading tells the state of files without metadata.
-        is_whole = header.state or header.kind is not tiffsd.Kind.LATENTS
-        state = header.state if is_whole else read_artifact(members[PRINCIPAL], name=path.name).header.state
+        is_known = header.state or header.kind is not tiffsd.Kind.LATENTS
+        state = header.state if is_known else read_artifact(members[PRINCIPAL], name=path.name).header.state
     if header.kind is tiffsd.Kind.PICTURE:
         yield from ["encode", "invert"]
     if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):

@@ -8,6 +8,7 @@ from typing import Any
 
 from daemon import names
 from daemon.errors import SpoolError
+from daemon.layout import FAILED, INBOX
 from daemon.spool.filesystem import Ops
 from daemon.spool.records import ClaimRecord, Failure
 from daemon.spool.transitions import Endings
@@ -27,19 +28,19 @@ def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[st
     text += f"or run: tiffsd retry {names.shown(folder)}\n"
     reports = _OTHER_REPORTS if set(_REPORTS) & set(record.names.values()) else _REPORTS
     known = {"sentence": sentence, "stage": record.stage, "stem": record.stem, "id": record.id, "files": record.names}
-    return Failure(f"failed/{inbox}", folder, reports[0], text, reports[1], {**facts, **known})
+    return Failure(f"{FAILED}/{inbox}", folder, reports[0], text, reports[1], {**facts, **known})
 
 
 def failure_of_unknown(job: str, sentence: str) -> Failure:
     """What is told about a job whose own notes are lost."""
     text = f"{sentence}\n\nTo try again: move the files to the inbox they were dropped into.\n"
-    return Failure(f"failed/{UNCLEAR}", job, _OTHER_REPORTS[0], text, _OTHER_REPORTS[1], {"sentence": sentence, "job": job})
+    return Failure(f"{FAILED}/{UNCLEAR}", job, _OTHER_REPORTS[0], text, _OTHER_REPORTS[1], {"sentence": sentence, "job": job})
 
 
 def retry(endings: Endings, ops: Ops, failed: Path) -> list[Path]:
     """Move the files of a failed job back to the inbox and remove its reports; the new paths. Raises SpoolError."""
-    inbox = endings.root / "inbox" / failed.parent.name
-    if failed.parent.parent != endings.root / "failed" or not endings.exists(inbox):
+    inbox = endings.root / INBOX / failed.parent.name
+    if failed.parent.parent != endings.root / FAILED or not endings.exists(inbox):
         raise SpoolError(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
     if not endings.exists(failed):
         raise SpoolError(f"{failed} is not there; `tiffsd status` names the jobs that failed.")

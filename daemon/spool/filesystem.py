@@ -1,7 +1,7 @@
 """The operating system as the spool sees it: every file operation it makes, the time of day, and fresh ids.
 
 One small object, so that a test can stop the world before any of these calls, or let any of them fail, and look at what is
-left. Nothing here decides anything. New folders get the mode that the umask leaves, so that a group can share the spool.
+left. Nothing here decides anything. New folders get what the umask leaves of their mode in the layout.
 """
 
 import ctypes
@@ -20,8 +20,6 @@ from daemon.layout import mode_for
 
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 

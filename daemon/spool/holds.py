@@ -5,6 +5,7 @@ from pathlib import Path
 
 from daemon import names
 from daemon.errors import SpoolError
+from daemon.layout import HOLD, INBOX
 from daemon.inbox.grouping import companions
 from daemon.spool.filesystem import Ops
 from daemon.spool.transitions import Endings
@@ -13,17 +14,17 @@ from daemon.stages import STAGES
 
 def release(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
     """Move a file from hold/ to its inbox; the new path. Raises SpoolError."""
-    if path.parent.parent != endings.root / "hold" or path.parent.name not in inboxes.values():
+    if path.parent.parent != endings.root / HOLD or path.parent.name not in inboxes.values():
         raise SpoolError(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
     # The file last: it must not start without them.
-    return _moved(endings, ops, path, endings.root / "inbox", [*_companions(ops, path, inboxes), path.name])
+    return _moved(endings, ops, path, endings.root / INBOX, [*_companions(ops, path, inboxes), path.name])
 
 
 def put_on_hold(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
     """Move a file that waits in an inbox to hold/; the new path. Raises SpoolError."""
-    if path.parent.parent != endings.root / "inbox" or path.parent.name not in inboxes.values():
+    if path.parent.parent != endings.root / INBOX or path.parent.name not in inboxes.values():
         raise SpoolError(f"{path} is not in an inbox of this spool; name a file such as inbox/2-diffuse/cat.tiff.")
-    return _moved(endings, ops, path, endings.root / "hold", [path.name, *_companions(ops, path, inboxes)])
+    return _moved(endings, ops, path, endings.root / HOLD, [path.name, *_companions(ops, path, inboxes)])
 
 
 def _companions(ops: Ops, path: Path, inboxes: Mapping[str, str]) -> list[str]:
