@@ -5,8 +5,8 @@ from pathlib import Path
 
 from daemon import names
 from daemon.errors import SpoolError
-from daemon.layout import HOLD, INBOX
 from daemon.inbox.grouping import companions
+from daemon.layout import HOLD, INBOX
 from daemon.spool.filesystem import Ops
 from daemon.spool.transitions import Endings
 from daemon.stages import STAGES

@@ -1,7 +1,7 @@
 """Files in the spool that are there whole, or not at all: written beside their place, and renamed.
 
-The one way in which the daemon writes whole files below the root, in operations that a test may stop anywhere. To paths that a person
-names on the command line `tiffsd/atomic.py` writes in the same way.
+The one way in which the daemon writes whole files below the root, in operations that a test may stop anywhere. To paths that a
+person names on the command line `tiffsd/atomic.py` writes in the same way.
 """
 
 from collections.abc import Iterator
