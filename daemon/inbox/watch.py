@@ -24,6 +24,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 log = logging.getLogger(__name__)
+# watchdog calls it an error that a thread of it which is stopped was waiting, as each is at each stop.
+logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in record.getMessage())
 
 RETRY_SECONDS = 30.0
 

@@ -216,3 +216,17 @@ def test_stop_may_come_at_any_time(inbox: Path, alarm: Alarm) -> None:
     watcher.stop()
     watcher.stop()
     assert not [thread for thread in threading.enumerate() if "watchdog" in type(thread).__module__]
+
+
+def test_a_stop_is_no_error(tmp_path: Path, alarm: Alarm, caplog: pytest.LogCaptureFixture) -> None:
+    folders = [tmp_path / str(number) for number in range(8)]
+    for folder in folders:
+        folder.mkdir()
+    for round_number in range(8):  # threads that wait in different places
+        watcher = Watcher(folders, alarm)
+        watcher.start()
+        for folder in folders:
+            (folder / f"{round_number}.txt").touch()
+        assert alarm.rang()
+        watcher.stop()
+    assert [record.getMessage() for record in caplog.records] == []
