@@ -218,15 +218,23 @@ def test_stop_may_come_at_any_time(inbox: Path, alarm: Alarm) -> None:
     assert not [thread for thread in threading.enumerate() if "watchdog" in type(thread).__module__]
 
 
-def test_a_stop_is_no_error(tmp_path: Path, alarm: Alarm, caplog: pytest.LogCaptureFixture) -> None:
-    folders = [tmp_path / str(number) for number in range(8)]
-    for folder in folders:
-        folder.mkdir()
-    for round_number in range(8):  # threads that wait in different places
-        watcher = Watcher(folders, alarm)
-        watcher.start()
-        for folder in folders:
-            (folder / f"{round_number}.txt").touch()
-        assert alarm.rang()
-        watcher.stop()
+def test_a_stop_while_files_come_is_no_error(inbox: Path, alarm: Alarm, caplog: pytest.LogCaptureFixture) -> None:
+    ending = threading.Event()
+
+    def drop_all_the_time() -> None:
+        while not ending.is_set():
+            (inbox / "cat.txt").touch()
+            (inbox / "cat.txt").unlink()
+
+    person = threading.Thread(target=drop_all_the_time)
+    person.start()
+    try:
+        for _ in range(25):
+            watcher = Watcher([inbox], alarm)
+            watcher.start()
+            assert alarm.rang()
+            watcher.stop()
+    finally:
+        ending.set()
+        person.join()
     assert [record.getMessage() for record in caplog.records] == []
