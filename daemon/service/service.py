@@ -286,7 +286,9 @@ class Service:
         able = {name: scan for name, scan in self._scans.items() if name not in self._troubles.reasons()}
         settling = any(scan.due is not None or scan.unread or scan.refused or scan.more for scan in able.values())
         ready = any(self._ready[name] for name in able)
-        return not (self._jobs or ready or settling or self._look.is_set() or self.hooks.busy())
+        moving = len(self._jobs) > self._supervisor.standing_still()
+        waiting = ready and not self._supervisor.all_stand_still()
+        return not (moving or waiting or settling or self._look.is_set() or self.hooks.busy())
 
     def _scan(self, now: float) -> None:
         self._look.clear()

@@ -63,6 +63,10 @@ class Supervisor:
         """Of each job that stands still: which, at what, since when, and what to do."""
         return tuple(self._said.values())
 
+    def standing_still(self) -> int:
+        """How many jobs stand still."""
+        return len(self._said)
+
     def all_stand_still(self) -> bool:
         """Whether jobs that stand still keep all others from working."""
         return len(self._said) >= self._slots

@@ -211,6 +211,18 @@ def test_a_stop_leaves_a_job_that_hangs_and_its_attempt_does_not_count(tmp_path:
         thread.join(60)
 
 
+@pytest.mark.usefixtures("quick_end", "held")
+@pytest.mark.parametrize("names", [["cat"], ["cat", "dog", "eel"]])
+def test_once_ends_where_what_is_left_stands_still(names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.service.supervisor.STANDSTILL_SECONDS", 0.5)
+    service = service_in(tmp_path, compute={"ahead": 1}, watch={"rescan_seconds": 0.2})
+    for name in names:
+        (tmp_path / "spool/inbox/1-text").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"spool/inbox/1-text/{name}.txt").write_text(f"a {name}")
+    service.run_once()
+    assert len(service._ending.hanging) == min(len(names), service.slots)
+
+
 @pytest.mark.usefixtures("quick_end")
 def test_a_job_that_wakes_after_it_was_excused_goes_back_to_its_inbox(tmp_path: Path, held: threading.Event) -> None:
     service = service_in(tmp_path, compute={"ahead": 0})
