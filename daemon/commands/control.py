@@ -1,7 +1,6 @@
 """Commands that do what people can do by hand: files moved between folders, and the signs PAUSE and HOLD put and taken away."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from glob import escape
 from pathlib import Path
 
@@ -130,8 +129,12 @@ def _put_sign(beneath: Beneath, sign: Path) -> None:
 
 def _take_sign(beneath: Beneath, sign: Path) -> None:
     for path in (sign, sign.with_suffix(".txt")):
-        with suppress(FileNotFoundError):
+        try:
             beneath.unlink(path)
+        except FileNotFoundError:
+            continue
+        except IsADirectoryError:
+            raise DaemonError(f"{path} is a folder, and a sign is a file; move what lies in it elsewhere, and delete it") from None
 
 
 def _located(path: Path, under: Path) -> Path:

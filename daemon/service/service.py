@@ -41,7 +41,7 @@ from daemon.service.status import Status, has_sign, notify, read_status, write_s
 from daemon.service.supervisor import Flight, Supervisor
 from daemon.service.wake import Bell
 from daemon.settings.config import Config
-from daemon.settings.permissions import read_trusted
+from daemon.settings.permissions import read_trusted_again
 from daemon.spool.filesystem import Ops
 from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
@@ -447,7 +447,7 @@ class Service:
             return
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            before, self.config = self.config, read_trusted(self.config_path)
+            before, self.config = self.config, read_trusted_again(self.config_path)
         except ConfigError as error:
             self._config_complaint = (f"the configuration stays as it was: {error}",)
             log.error("%s", *self._config_complaint)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from daemon.errors import ConfigError
 from daemon.settings.config import Config, read_config
+from daemon.settings.plain_yaml import read_yaml
 
 
 def read_trusted(path: Path) -> Config:
@@ -19,6 +20,17 @@ def read_trusted(path: Path) -> Config:
             raise ConfigError(
                 f"{path} lies in the spool, where everybody who drops files could change it; move it out of {config.spool_folder}"
             )
+    return config
+
+
+def read_trusted_again(path: Path) -> Config:
+    """The configuration for a daemon that has one already. Raises ConfigError, also where nothing stands in it.
+
+    An editor that saves empties a file first, and with no settings all review gates would be open for that moment.
+    """
+    config = read_trusted(path)
+    if not read_yaml(path):
+        raise ConfigError(f"{path} has no settings in it; save it, then reload again, or restart where that is meant")
     return config
 
 

@@ -342,6 +342,19 @@ def test_a_reload_with_a_spool_that_can_be_no_folder_ends_nothing(tmp_path: Path
     service.stop()
 
 
+@pytest.mark.parametrize("saved", ["", "# nothing yet\n"])
+def test_a_reload_while_an_editor_saves_changes_nothing(tmp_path: Path, saved: str) -> None:
+    service = Service(config_of(tmp_path, stages={"diffuse": {"hold": True}}), config_path=tmp_path / "config.yaml")
+    (tmp_path / "config.yaml").write_text(saved)
+    service.start()
+    service.request_reload()
+    service.tick(time.monotonic())
+    assert service.gated("diffuse")
+    (complaint,) = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
+    assert complaint.startswith(f"the configuration stays as it was: {tmp_path}/config.yaml has no settings in it")
+    service.stop()
+
+
 def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     service = service_in(tmp_path)

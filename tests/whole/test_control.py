@@ -235,6 +235,16 @@ def test_the_signs_and_commands_work_with_the_daemon_down(tmp_path: Path) -> Non
     assert not list(daemon.spool.glob("hold/*/HOLD"))
 
 
+def test_a_folder_in_the_place_of_a_sign_is_said_in_words(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    tiffsd(daemon, "pause", "text")
+    (daemon.spool / "inbox/1-text/PAUSE").unlink()
+    (daemon.spool / "inbox/1-text/PAUSE").mkdir()
+    said = daemon.command("resume", "text", check=False)
+    assert said.returncode == 1
+    assert "PAUSE is a folder, and a sign is a file" in said.stderr
+
+
 def test_a_file_is_found_by_its_name_whatever_signs_are_in_it(tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path)
     daemon.drop("hold/2-diffuse", "cat[1].0a1b2c3d.tiff", b"")
