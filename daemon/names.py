@@ -2,7 +2,8 @@
 
 The stem is what a person called the file, the id is 8 hex digits that the daemon gives to each output, the extension says what
 it is. A name may hold any bytes a Linux folder allows: names are str with surrogateescape, as os.listdir gives them, and are
-cut to the 255 bytes of a file name by shortening the stem, never the id or the extension.
+cut to the 255 bytes of a file name by shortening the stem, never the id or the extension. Where people or a log read a name, or any
+other words of a file, `shown` stands between.
 """
 
 import os
@@ -11,6 +12,9 @@ from pathlib import PurePath
 
 LIMIT_BYTES = 255
 _ID = re.compile(r"\.([0-9a-f]{8})\Z")
+# Controls, which begin lines and steer terminals; marks that turn the order of what follows, or that nobody sees; separators of
+# lines and paragraphs; halves of surrogate pairs, which UTF-8 cannot say. The joiners in emoji and Persian are none of these.
+_NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
 
 def new_id() -> str:
@@ -70,8 +74,10 @@ def is_plain(name: str) -> bool:
     return bool(name) and PurePath(name).name == name and name not in {".", ".."} and "\0" not in name
 
 
-def shown(name: str) -> str:
-    """The name for a sentence or a log line: one line, printable, whatever bytes it holds."""
-    if name.isprintable():
-        return name
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in name)
+def shown(words: str) -> str:
+    """A name, or words out of a file, for a sentence, a log or a terminal: one line, and nothing in it but what can be seen.
+
+    A line break becomes \\n, ESC \\x1b, a mark that turns the reading order \\u202e; what was shown already stays as it is.
+    `tiffsd/shown.py` says the same without the daemon.
+    """
+    return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), words)

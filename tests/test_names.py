@@ -1,9 +1,11 @@
 """Names: STEM.ID.EXT, the 255 bytes of a file name, and names that hold anything."""
 
 import os
+import sys
 
 import pytest
 
+import tiffsd.shown
 from daemon import names
 
 
@@ -56,5 +58,27 @@ def test_names_of_other_places_are_not_plain(name: str) -> None:
     assert not names.is_plain(name)
 
 
-def test_shown_is_one_printable_line() -> None:
-    assert names.shown("a cat\n\x1b[31m" + os.fsdecode(b"\xff") + "\N{CAT}") == "a cat\\n\\x1b[31m\\udcff\N{CAT}"
+@pytest.mark.parametrize(
+    ("words", "seen"),
+    [
+        ("a cat\n\x1b[31m" + os.fsdecode(b"\xff") + "\N{CAT}", "a cat\\n\\x1b[31m\\udcff\N{CAT}"),
+        ("\0\t\r\x7f\x85\x9b", "\\x00\\t\\r\\x7f\\x85\\x9b"),
+        ("\u202egnp.exe\u2066\u200f\u061c", "\\u202egnp.exe\\u2066\\u200f\\u061c"),
+        ("\u2028\u2029\ud800\ufeff", "\\u2028\\u2029\\ud800\\ufeff"),
+    ],
+)
+def test_what_cannot_be_seen_is_shown_as_an_escape(words: str, seen: str) -> None:
+    assert names.shown(words) == seen
+    assert names.shown(seen) == seen
+
+
+@pytest.mark.parametrize(
+    "words", ["", "a c:\\at", "\u732b\u3000\u00a0", "\U0001f469\u200d\U0001f680", "\u0645\u06cc\u200c\u062e", "e\u0301"]
+)
+def test_words_of_any_script_are_shown_as_they_are(words: str) -> None:
+    assert names.shown(words) == words
+
+
+def test_both_packages_show_the_same() -> None:
+    everything = "".join(map(chr, range(sys.maxunicode + 1)))
+    assert names.shown(everything) == tiffsd.shown.shown(everything)

@@ -3,6 +3,7 @@
 import sys
 
 from tiffsd.commands import app
+from tiffsd.shown import shown
 from tiffsd.spec import TiffsdError
 
 
@@ -11,7 +12,7 @@ def main() -> None:
     try:
         app(prog_name="python -m tiffsd")
     except (TiffsdError, OSError) as error:
-        sys.exit(f"tiffsd: {error}")
+        sys.exit(f"tiffsd: {shown(str(error))}")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from tiffsd.shown import shown
 from tiffsd.spec import Layout, NotTiffsd, TiffsdError
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ class Commands(click.Group):
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl([(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if command])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Override click, whose complaints repeat what was typed, and so the names of files, as they are."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            raise click.UsageError(shown(error.format_message()), error.ctx) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click hands it over
         """In the order in which they are defined."""
@@ -71,7 +79,8 @@ def show(files: tuple[Path, ...], as_json: bool) -> None:
 
     for path in files:
         artifact = _read(path)
-        click.echo(json.dumps({"file": str(path), **outline(artifact)}) if as_json else f"{path.name}: {describe(artifact)}")
+        # Its lines are shown one by one, in `describe`, and JSON writes what cannot be seen in its own way.
+        click.echo(json.dumps({"file": str(path), **outline(artifact)}) if as_json else f"{shown(path.name)}: {describe(artifact)}")
 
 
 @app.command()
@@ -88,9 +97,9 @@ def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
     for path in files:
         try:
             for line in _verdict(path, knowledge):
-                click.echo(f"{path.name}: {line}")
+                _say(f"{path.name}: {line}")
         except (TiffsdError, OSError) as error:
-            click.echo(f"{path.name}: not valid: {error}", err=True)
+            _say(f"{path.name}: not valid: {error}", err=True)
             faults += 1
     if faults:
         raise click.exceptions.Exit(1)
@@ -131,13 +140,13 @@ def diff(first: Path, second: Path, output: Path | None) -> None:
     found = compare(one, _read(second))
     for channel in found.channels:
         share = f"{channel.differ} of {channel.values} values differ"
-        click.echo(f"{channel.name}: {share}, at most {channel.largest:.6g}, {channel.mean:.6g} in the mean")
+        _say(f"{channel.name}: {share}, at most {channel.largest:.6g}, {channel.mean:.6g} in the mean")
     for name in found.tensors:
-        click.echo(f"{name}: differs")
+        _say(f"{name}: differs")
     for key, (here, there) in found.recipe.items():
-        click.echo(f"{key}: {json.dumps(here, ensure_ascii=False)} and {json.dumps(there, ensure_ascii=False)}")
+        _say(f"{key}: {json.dumps(here, ensure_ascii=False)} and {json.dumps(there, ensure_ascii=False)}")
     if found.none:
-        click.echo("no difference")
+        _say("no difference")
     if output:
         factor = SIDE_OF_A_PREVIEW if one.header.kind is Kind.LATENTS else 1
         _write_png(output, enlarged(heat(found.distance), factor))
@@ -296,6 +305,11 @@ def set_(knowledge: Knowledge | None, file: Path, settings: tuple[str, ...], out
     _write(with_settings(_read(file), said), file, output)
 
 
+def _say(words: str, *, err: bool = False) -> None:
+    """Say one line to whoever runs the command."""
+    click.echo(shown(words), err=err)
+
+
 def _verdict(path: Path, knowledge: Knowledge | None) -> Iterable[str]:
     from tiffsd.summary import headline
 
@@ -361,7 +375,7 @@ def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
 
     path = output or _unused(origin.with_name(f"{_stem(origin)}.{artifact.header.id}.tiff"))
     write(path, artifact)
-    click.echo(f"wrote {path}")
+    _say(f"wrote {path}")
 
 
 def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) -> None:
@@ -372,7 +386,7 @@ def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) ->
     for name, planes in plain(artifact.tensors, artifact.header).items():
         path = _ending_in(output, f"{name}.tiff") if output else _unused(origin.with_name(f"{stem}{name}.tiff"))
         write_plain(path, planes)
-        click.echo(f"wrote {path}")
+        _say(f"wrote {path}")
 
 
 def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:
@@ -382,7 +396,7 @@ def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:
 
     with replacing(path) as file:
         Image.fromarray(levels).save(file, format="PNG")
-    click.echo(f"wrote {path}")
+    _say(f"wrote {path}")
 
 
 def _stem(path: Path) -> str:

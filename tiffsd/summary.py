@@ -8,12 +8,13 @@ from tiffsd.artifact import Artifact
 from tiffsd.difference import channels
 from tiffsd.header import Header, render
 from tiffsd.region import extent
+from tiffsd.shown import shown
 from tiffsd.spec import Kind
 
 
 def describe(artifact: Artifact) -> str:
-    """An artifact -> lines of plain text."""
-    return "\n".join([*_header_lines(artifact.header), *_content_lines(artifact)])
+    """An artifact -> lines of plain text, in which a prompt or a note cannot begin a line of its own."""
+    return "\n".join(map(shown, [*_header_lines(artifact.header), *_content_lines(artifact)]))
 
 
 def headline(artifact: Artifact) -> str:

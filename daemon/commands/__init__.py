@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.errors import ConfigError
+from daemon.names import shown
 
 if TYPE_CHECKING:
     from daemon.spool.spool import Spool
@@ -30,7 +31,12 @@ def complain(error: Exception) -> None:
     """Say in one line what went wrong; to journald with the priority of an error."""
     from daemon.service.terminal import journal_listens
 
-    click.secho(f"{'<3>' * journal_listens()}tiffsd: {error}", fg="red", err=True)
+    click.secho(f"{'<3>' * journal_listens()}tiffsd: {shown(str(error))}", fg="red", err=True)
+
+
+def say(words: str, *, err: bool = False) -> None:
+    """Say one line to whoever runs the command."""
+    click.echo(shown(words), err=err)
 
 
 def config_path(given: Path | None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from daemon.beneath import Beneath
-from daemon.commands import PATH, config_option, spool_at, spool_root
+from daemon.commands import PATH, config_option, say, spool_at, spool_root
 from daemon.errors import DaemonError
 from daemon.jobs.running import read_running
 from daemon.layout import FAILED, HOLD, INBOX, RUNNING
@@ -28,9 +28,9 @@ def hold(names: tuple[str, ...], config: Path | None) -> None:
     for name in names:
         if name in STAGES:
             _put_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
-            click.echo(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
+            say(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
         else:
-            click.echo(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / INBOX))}")
+            say(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / INBOX))}")
 
 
 @click.command()
@@ -47,9 +47,9 @@ def release(names: tuple[str, ...], config: Path | None) -> None:
     for name in names:
         if name in STAGES:
             _take_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
-            click.echo(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits")
+            say(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits")
         else:
-            click.echo(f"released to {spool.release_hold(_located(Path(name), spool.root / HOLD))}")
+            say(f"released to {spool.release_hold(_located(Path(name), spool.root / HOLD))}")
 
 
 @click.command()
@@ -91,7 +91,7 @@ def retry(folders: tuple[Path, ...], config: Path | None) -> None:
     spool = spool_at(spool_root(config))
     for path in folders:
         for moved in spool.retry(_located(path, spool.root / FAILED)):
-            click.echo(f"tried again: {moved}")
+            say(f"tried again: {moved}")
 
 
 @click.command()
@@ -111,7 +111,7 @@ def cancel(names: tuple[str, ...], config: Path | None) -> None:
             running = ", ".join(job.name for job in read_running(root)) or "none"
             raise DaemonError(f"{name} is not running; running are: {running}")
         Beneath(root).unlink(path)
-        click.echo(f"cancelled: {name}")
+        say(f"cancelled: {name}")
 
 
 def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Beneath, Path], None], now: str) -> None:
@@ -120,7 +120,7 @@ def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Be
         if name not in STAGES:
             raise DaemonError(f"{name} is not a stage; stages are: {', '.join(STAGES)}")
         sign(Beneath(spool.root), spool.inbox(name) / "PAUSE")
-        click.echo(f"{name}: {now}")
+        say(f"{name}: {now}")
 
 
 def _put_sign(beneath: Beneath, sign: Path) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.commands import as_json_option, config_option, config_path
+from daemon.commands import as_json_option, config_option, config_path, say
+from daemon.names import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,7 +55,7 @@ def models(config: Path | None, as_json: bool) -> None:
     Console(highlight=False).print(_table(listed))
     for entry in listed:
         for fault in entry.faults:
-            click.echo(f"{entry.name}: {fault}")
+            say(f"{entry.name}: {fault}")
 
 
 def list_models(config: "Config") -> list[Listed]:
@@ -116,5 +117,6 @@ def _table(listed: list[Listed]) -> "Table":
     for entry in listed:
         size = f"{_size(entry.size_bytes)} {', '.join(entry.dtypes)}" if entry.on_disk else ""
         state = "something is wrong" if entry.faults else "ready" if entry.on_disk else "fetched when first used"
-        table.add_row(*map(Text, (entry.name, entry.family or entry.kind, size, entry.runs_in or "", state, entry.path)))
+        words = (entry.name, entry.family or entry.kind, size, entry.runs_in or "", state, entry.path)
+        table.add_row(*(Text(shown(word)) for word in words))
     return table

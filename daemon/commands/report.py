@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from daemon.beneath import Beneath
 from daemon.commands import as_json_option, config_option, spool_root
+from daemon.names import shown
 from daemon.service.status import Status, read_status
 
 WATCH_SECONDS = 1.0
@@ -77,7 +79,11 @@ def _page(counted: Status) -> Group:
     for name, stage in counted.stages.items():
         state = ["paused"] * stage.paused + ["gate on"] * stage.gated + [stage.degraded or "", *stage.waits]
         running = [f"{job.name}: {job.doing}" for job in counted.running if job.stage == name]
-        numbers = [str(stage.waiting), str(stage.held), "\n".join(running), str(stage.failed)]
-        table.add_row(*map(Text, [name, *numbers, "\n".join(filter(None, state))]))
+        numbers = [str(stage.waiting), str(stage.held), _lines(running), str(stage.failed)]
+        table.add_row(*map(Text, [name, *numbers, _lines(filter(None, state))]))
     daemon = f"daemon: {'running' if counted.alive else 'not running'}; {counted.line()}"
     return Group(table, Text(daemon, style="" if counted.well() else "red"))
+
+
+def _lines(found: Iterable[str]) -> str:
+    return "\n".join(map(shown, found))

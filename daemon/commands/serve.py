@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from daemon.commands import PATH, config_option, config_path, spool_at
+from daemon.commands import PATH, config_option, config_path, say, spool_at
 from daemon.errors import DaemonError
 from daemon.layout import FAILED, PICTURES
 from daemon.settings.resources import resource
@@ -43,13 +43,14 @@ def init(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.yaml"
     if path.exists():
-        click.echo(f"{path} exists and stays as it is")
+        say(f"{path} exists and stays as it is")
     else:
         shutil.copyfile(resource("config.yaml"), path)
     config = read_config(path)
     spool_at(config.spool_folder).create()
-    click.echo(f"configuration: {path}\nfolders:       {config.spool_folder}")
-    click.echo(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}")
+    say(f"configuration: {path}")
+    say(f"folders:       {config.spool_folder}")
+    say(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}")
 
 
 def _keep_little_freed_memory() -> None:
@@ -126,9 +127,10 @@ def demo(out_folder: Path) -> None:
         with progress(config.spool_folder):
             service.run_once()
         made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / PICTURES).glob("*.png"))]
-        reasons = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob(f"{FAILED}/*/*/error.txt"))]
+        told = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob(f"{FAILED}/*/*/error.txt"))]
+        reasons = [text.partition("\n")[0] for text in told]
     for path in made:
-        click.echo(f"picture: {path}")
+        say(f"picture: {path}")
     if len(made) < len(DEMO_PROMPTS):
         raise DaemonError(f"only {len(made)} of {len(DEMO_PROMPTS)} pictures were made: {' '.join(reasons)}")
 

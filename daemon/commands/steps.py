@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.commands import PATH, USUAL_CONFIGS, config_option
+from daemon.commands import PATH, USUAL_CONFIGS, config_option, say
 from daemon.settings.resources import resource
 
 if TYPE_CHECKING:
@@ -158,8 +158,8 @@ def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[["Co
         task = bars.add_task(stage, total=None)
         notes = work(read_config(found), lambda step, steps: bars.update(task, completed=step, total=steps))
     for note in notes:
-        click.echo(note, err=True)
-    click.echo(f"wrote {target}")
+        say(note, err=True)
+    say(f"wrote {target}")
 
 
 def _with_suffix(name: str, suffix: str) -> Path:

@@ -1,8 +1,9 @@
 """A command of the user's per event: a program and its arguments, no shell; whatever it does, it changes nothing else.
 
 One thread runs the hooks one after another, so that none holds up a job. A hook gets a private copy of the file in a folder of its
-own and the facts in its environment, and a process group of its own, which ends with it. What fails is said in the log and in the
-status. A crash of the daemon forgets the hooks that still waited: each event is told at most once.
+own, the facts in its environment (names and paths to the byte, the sentence as one line), and a process group of its own, which
+ends with it. What fails is said in the log and in the status. A crash of the daemon forgets the hooks that still waited: each event
+is told at most once.
 """
 
 import logging
@@ -204,7 +205,7 @@ class Hooks:
             "TIFFSD_NAME": event.name,
             "TIFFSD_FILE": str(copy or ""),
             "TIFFSD_PLACE": str(event.place),
-            "TIFFSD_REASON": event.reason,
+            "TIFFSD_REASON": shown(event.reason),
             "TIFFSD_SPOOL": str(self.root),
         }
 

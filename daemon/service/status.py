@@ -19,6 +19,7 @@ from daemon import layout
 from daemon.beneath import Beneath
 from daemon.inbox.inbox import SIGNS
 from daemon.jobs.running import Running, read_running
+from daemon.names import shown
 from daemon.spool.filesystem import Ops
 from daemon.spool.whole import replace
 from daemon.stages import STAGES
@@ -66,7 +67,7 @@ class Status:
         troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
         interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
         fast = [f"fast pictures in {self.worker.get('numbers')}"] * ("numbers" in self.worker)
-        return "; ".join([text, *fast, *interrupted, *troubles, *self.complaints])
+        return shown("; ".join([text, *fast, *interrupted, *troubles, *self.complaints]))
 
     def well(self) -> bool:
         """Whether nothing asks for a person: no stage in trouble, and no complaint."""

@@ -1,4 +1,8 @@
-"""How work in progress looks: log lines and bars on a terminal, plain lines elsewhere."""
+"""How work in progress looks: log lines and bars on a terminal, plain lines elsewhere.
+
+One record is one line, whatever names and words of files are in it: `shown` stands between. Only a traceback has more, and each of
+these is indented, as no first line is.
+"""
 
 import logging
 import os
@@ -12,9 +16,11 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from daemon.jobs.running import read_running
+from daemon.names import shown
 
 # What `running/` is waited for at the end: the share on which it lies may be gone.
 LOOK_AT_MOST_SECONDS = 1.0
+INDENT = "    "
 
 err = Console(stderr=True, highlight=False)
 
@@ -23,10 +29,10 @@ def log_to_stderr(verbose: bool) -> None:
     """Rich lines on a terminal; elsewhere plain ones, with the priorities that journald reads where it listens."""
     if err.is_terminal:
         handler: logging.Handler = RichHandler(console=err, show_path=False, markup=False)
-        handler.setFormatter(logging.Formatter("%(message)s", datefmt="[%X]"))
+        handler.setFormatter(LineFormatter(datefmt="[%X]"))
     else:
         handler = logging.StreamHandler()
-        handler.setFormatter(_PriorityFormatter() if journal_listens() else logging.Formatter("%(message)s"))
+        handler.setFormatter(PriorityFormatter() if journal_listens() else LineFormatter())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
     logging.getLogger("watchdog").setLevel(logging.INFO)
@@ -39,19 +45,38 @@ def journal_listens() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
 
 
-class _PriorityFormatter(logging.Formatter):
-    PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+class LineFormatter(logging.Formatter):
+    """The message in one line; below it the lines of a traceback, indented."""
+
+    def prefix(self, _record: logging.LogRecord) -> str:
+        """What each line of a record begins with."""
+        return ""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Override logging: line breaks in the message must not look like the end of the record."""
+        return shown(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:
-        priority = next((number for level, number in self.PRIORITIES if record.levelno >= level), 7)
-        prefix = f"<{priority}>"
-        return "\n".join(prefix + line for line in super().format(record).splitlines())
+        """Override logging: what follows the first line is a traceback."""
+        message, *trace = super().format(record).split("\n")
+        prefix = self.prefix(record)
+        return "\n".join([prefix + message, *(f"{prefix}{INDENT}{shown(line)}" for line in trace)])
+
+
+class PriorityFormatter(LineFormatter):
+    """The same with a priority before each line, which journald takes off."""
+
+    PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+    def prefix(self, record: logging.LogRecord) -> str:
+        """Override: the priority of the record."""
+        return f"<{next((number for level, number in self.PRIORITIES if record.levelno >= level), 7)}>"
 
 
 def bar() -> Progress:
     """Bars that go when their work is done; silent where there is no terminal."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -86,5 +111,5 @@ def _follow(bars: Progress, root: Path, ended: threading.Event) -> None:
             bars.remove_task(tasks.pop(label))
         for label, job in now.items():
             if label not in tasks:
-                tasks[label] = bars.add_task(label.encode("utf-8", "replace").decode(), total=None)
+                tasks[label] = bars.add_task(shown(label), total=None)
             bars.update(tasks[label], completed=job.step, total=job.steps)

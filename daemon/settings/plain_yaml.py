@@ -1,5 +1,8 @@
 """YAML as plain values, without tags, aliases and directives, within limits; the only place that imports yaml.
 
+What plain words stand for is what YAML 1.2 says: 017 is seventeen, and 12:30:45 and 2001-01-01 are text; but yes, no, on and off
+are truths, as in YAML 1.1, because people write `hold: yes`.
+
 Values are made of the parser's events one by one: its own loaders take the square of the time for brackets in brackets, and end the
 process where these are deep enough. Apart from `config.py`, because a command that asks only for one key must not wait until all of
 the configuration is checked.
@@ -18,7 +21,16 @@ LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the parser 
 DEEPEST = 32  # lists and mappings in each other
 MOST_VALUES = 10_000
 LONGEST_NUMBER = 100  # characters; what is longer is text
-TEXTS = tuple(f"tag:yaml.org,2002:{name}" for name in ("str", "value", "merge"))  # = and << mean nothing more here
+TRUTHS = {
+    form: truth
+    for word, truth in {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.items()
+    for form in (word, word.capitalize(), word.upper())
+}
+NOTHING = ("", "~", "null", "Null", "NULL")
+_WHOLE = re.compile(r"[-+]?[0-9]+")
+_OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_BEYOND = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 # Parsing very many of them takes the square of their time, before the first event.
 _DIRECTIVE = re.compile("(?:\\A\ufeff*|[\r\n\x85\u2028\u2029])%")
 
@@ -27,6 +39,8 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """A YAML mapping with text keys, as plain values. Raises InputError, also for tags, aliases, and what is beyond the limits."""
     try:
         values = _Document(text).values()
+    except _SaidTwice as error:
+        raise InputError(f"{where}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise InputError(f"{where}: this is not valid YAML: {problem:.300} (text with a colon needs quotes)") from error
@@ -57,14 +71,17 @@ def folder_beside(folder: Path, path: Path) -> Path:
         raise ConfigError(f"{str(path)!r} cannot be a folder ({error}); write the path of one") from error
 
 
+class _SaidTwice(Exception):
+    """A key is there twice: which of its values counts is not for a parser to guess."""
+
+
 class _Document:
-    """The one document of a text. Its methods raise YAMLError or ValueError."""
+    """The one document of a text. Its methods raise _SaidTwice, YAMLError or ValueError."""
 
     def __init__(self, text: str) -> None:
         if _DIRECTIVE.search(text):
             raise yaml.YAMLError("directives (lines that begin with %) are not allowed here")
         self._events: Iterator[Any] = yaml.parse(text, Loader=LOADER)
-        self._scalars = yaml.constructor.SafeConstructor()
         self._count = 0
 
     def values(self) -> Any:
@@ -89,7 +106,7 @@ class _Document:
         if self._count > MOST_VALUES:
             raise _refused(event, f"there are more than {MOST_VALUES} values")
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
+            return _scalar(event)
         if depth == DEEPEST:
             raise _refused(event, f"there are more than {DEEPEST} brackets or lists in each other")
         return self._sequence(depth + 1) if isinstance(event, yaml.SequenceStartEvent) else self._mapping(depth + 1)
@@ -107,21 +124,31 @@ class _Document:
             # Not only for those who read it: numbers can be chosen so that a dict of them takes the square of its time.
             if not isinstance(key, str):
                 raise _refused(event, f"the key {key!r:.60} is not text; put it in quotes")
+            if key in values:
+                raise _SaidTwice(f"the key {key!r:.60} is there twice; keep the line that is meant, and take the other out")
             values[key] = self._value(next(self._events), depth)
         return values
 
-    def _scalar(self, event: Any) -> Any:
-        """Text, or the number, date, truth or nothing that plain text stands for."""
-        plain, _quoted = event.implicit
-        if not plain or len(event.value) > LONGEST_NUMBER:
-            return event.value
-        tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, (True, False))  # type: ignore[no-untyped-call]
-        if tag in TEXTS:
-            return event.value
-        return self._scalars.construct_object(yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark))
+
+def _scalar(event: Any) -> Any:
+    """Text, or the number, truth or nothing that plain text stands for."""
+    plain, _quoted = event.implicit
+    if not plain or len(event.value) > LONGEST_NUMBER:
+        return event.value
+    if event.value in NOTHING:
+        return None
+    return TRUTHS[event.value] if event.value in TRUTHS else _number(event.value)
 
 
-_RESOLVER = yaml.resolver.Resolver()
+def _number(word: str) -> int | float | str:
+    """The number that a plain word is in YAML 1.2, or the word."""
+    if _WHOLE.fullmatch(word):
+        return int(word)
+    if _OCTAL_OR_HEX.fullmatch(word):
+        return int(word, 0)
+    if _FLOAT.fullmatch(word):
+        return float(word)
+    return float(word.replace(".", "")) if _BEYOND.fullmatch(word) else word
 
 
 def _refused(event: Any, problem: str) -> yaml.YAMLError:

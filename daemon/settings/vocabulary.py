@@ -23,12 +23,19 @@ LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and whe
 # That of A1111's hires fix.
 UPSCALE_STRENGTH = 0.7
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
+HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
 
 
 def _on_the_grid(value: Any) -> Any:
     if isinstance(value, int) and value % PIXELS_PER_LATENT:
         below = value - value % PIXELS_PER_LATENT
         raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {below} or {below + PIXELS_PER_LATENT}")
+    return value
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str) and HALF.search(value):
+        raise ValueError("holds half a character (a lone surrogate), which no model can read: take it out")
     return value
 
 
@@ -74,6 +81,7 @@ def _known_stage(value: Any) -> Any:
 
 
 Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
+Words = Annotated[str, BeforeValidator(_whole_characters)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
@@ -88,8 +96,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, coerce_numbers_to_str=False)
 
-    prompt: str | None = None
-    negative_prompt: str | None = None
+    prompt: Words | None = None
+    negative_prompt: Words | None = None
     model: PlainName | None = None
     vae: PlainName | None = None
     seed: int | None = Field(default=None, ge=0, lt=2**63)

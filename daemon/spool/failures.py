@@ -24,6 +24,7 @@ def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[st
     """What is told about a job whose files are known."""
     folder = names.output_name(record.stem, record.id)
     files = ", ".join(map(names.shown, record.names.values()))
+    sentence = names.shown(sentence)
     text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to inbox/{inbox}\n"
     text += f"or run: tiffsd retry {names.shown(folder)}\n"
     reports = _OTHER_REPORTS if set(_REPORTS) & set(record.names.values()) else _REPORTS
@@ -33,6 +34,7 @@ def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[st
 
 def failure_of_unknown(job: str, sentence: str) -> Failure:
     """What is told about a job whose own notes are lost."""
+    sentence = names.shown(sentence)
     text = f"{sentence}\n\nTo try again: move the files to the inbox they were dropped into.\n"
     return Failure(f"{FAILED}/{UNCLEAR}", job, _OTHER_REPORTS[0], text, _OTHER_REPORTS[1], {"sentence": sentence, "job": job})
 

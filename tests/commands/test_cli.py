@@ -54,6 +54,23 @@ def test_init_writes_the_configuration_and_the_folders_and_spares_what_is_there(
     assert (home / "config.yaml").read_text() == "spool: elsewhere\n"
 
 
+def test_status_and_complaints_show_what_others_wrote_as_text(home: Path) -> None:
+    (home / "spool/running/cat\x1b[2J.0a1b2c3d.txt").write_text("text: step 1\x1b]0;forged\x07\u202e\u2028\n")
+    spool = Spool(home / "spool", {"text": "1-text"})
+    spool.acquire()
+    try:
+        page = said("status")
+    finally:
+        spool.release()
+    assert "\\x1b[2J" in page
+    assert all(line.isprintable() for line in page.split("\n"))
+    words = [sys.executable, "-m", "daemon", "cancel", "a\n\x1b[2J\u202e" + os.fsdecode(b"\xff")]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=60, cwd=home)
+    assert result.returncode == 1
+    assert result.stderr.startswith("tiffsd: a\\n\\x1b[2J\\u202e\\udcff is not running")
+    assert result.stderr.count("\n") == 1
+
+
 def test_status_counts_the_folders_for_programs_too(home: Path) -> None:
     (home / "spool/inbox/1-text/cat.txt").write_text("a cat")
     (home / "spool/hold/2-diffuse/HOLD").touch()

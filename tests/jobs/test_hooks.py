@@ -57,6 +57,20 @@ def test_a_hook_gets_the_facts_and_a_private_copy(tmp_path: Path, picture: Path)
     assert (tmp_path / "told").read_text().endswith("pixels")
 
 
+def test_names_and_paths_are_told_to_the_byte_and_the_sentence_as_one_line(tmp_path: Path) -> None:
+    name = "cat\n\x1b[2J" + os.fsdecode(b"\xff") + ".txt"
+    folder = tmp_path / "spool/failed/1-text/cat.0a1b2c3d"
+    folder.mkdir(parents=True)
+    (folder / name).write_text("a cat")
+    tell = 'printf "%s|" "$TIFFSD_NAME" "$TIFFSD_PLACE" "$TIFFSD_REASON" > "$1"; cat "$TIFFSD_FILE" >> "$1"'
+    with hooks_in(tmp_path / "spool", failed=shell(tell, str(tmp_path / "told"))) as hooks:
+        hooks.failed("text", name, folder, "It says 'a\n\x1b[2J\u202e\0\ud800'.")
+        ended(hooks)
+        assert hooks.complaints() == ()
+    told = os.fsdecode((tmp_path / "told").read_bytes()).split("|")
+    assert told == [name, str(folder / name), "It says 'a\\n\\x1b[2J\\u202e\\x00\\ud800'.", "a cat"]
+
+
 def test_a_hook_that_ruins_its_copy_does_not_touch_the_file(tmp_path: Path, picture: Path) -> None:
     with hooks_in(tmp_path / "spool", done=shell('echo ruined > "$TIFFSD_FILE"; rm "$TIFFSD_FILE"')) as hooks:
         hooks.published("decode", "cat.txt", [picture])

@@ -204,3 +204,11 @@ def test_a_running_file_can_be_read_in_every_instant_of_its_job(root: Path) -> N
     counting.join()
     assert said == {"diffuse"}
     assert file.path.read_text() == "diffuse: step 2999 of 3000\nDelete this file to cancel the job.\n"
+
+
+def test_a_status_is_one_line_whatever_is_in_it(root: Path) -> None:
+    hostile = "gone\nMAINPID=1\x1b[2J\u202e\ud800"
+    status = read_status(root, now=NOON, troubles={"text": hostile}, complaints=[hostile])
+    assert status.line().endswith("text: gone\\nMAINPID=1\\x1b[2J\\u202e\\ud800; gone\\nMAINPID=1\\x1b[2J\\u202e\\ud800")
+    write_status(root, status)
+    assert (root / "status.txt").read_text(encoding="utf-8").count("\n") == 1

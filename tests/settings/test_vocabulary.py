@@ -28,6 +28,7 @@ def test_a_whole_number_may_stand_for_a_float() -> None:
         ({"model": "../secret"}, ["cat.txt", "'model'", "never a path"]),
         ({"hold": "paint"}, ["cat.txt", "'hold'", "text, diffuse, decode, encode"]),
         ({"fast": "very"}, ["cat.txt", "'fast'", "boolean"]),
+        ({"prompt": "a cat\ud800"}, ["cat.txt", "'prompt'", "lone surrogate", "take it out", "'a cat\\ud800'"]),
         ({"mask": "m.png"}, ["cat.txt", "'mask'", "_mask.png"]),
         ({"then": "pictures"}, ["cat.txt", "'then'"]),
         ({"priority": 101}, ["cat.txt", "'priority'", "100"]),

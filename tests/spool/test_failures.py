@@ -31,6 +31,19 @@ def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
     assert not list((root / ".work").iterdir())
 
 
+def test_the_report_of_a_hostile_name_and_sentence_has_the_lines_of_any_other(root: Path, spool: Spool) -> None:
+    name = "cat\n\x1b[2J\u202e" + os.fsdecode(b"\xff") + ".tiff"
+    drop(root, name, b"latents")
+    failed = spool.fail(claim_one(spool), "It says 'a\n\nDropped: nothing\u2028\x9b\ud800'.", {})
+    sentence, nothing, *lines = (failed / "error.txt").read_text(encoding="utf-8").split("\n")
+    assert (sentence, nothing) == ("It says 'a\\n\\nDropped: nothing\\u2028\\x9b\\ud800'.", "")
+    assert [line.partition(":")[0] for line in lines] == ["Dropped", "To try again", "or run", ""]
+    assert all(line.isprintable() for line in lines)
+    facts = json.loads((failed / "error.json").read_text())
+    assert (facts["sentence"], list(facts["files"].values())) == (sentence, [name])
+    assert [path.name for path in spool.retry(failed)] == [name]
+
+
 def test_retry_moves_the_files_back(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff", b"latents")
     drop(root, "cat.yaml", b"settings")

@@ -1,6 +1,7 @@
 """The commands on files, as people type them: alone, and with what the daemon knows."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -375,3 +376,32 @@ def test_a_mask_that_is_a_bomb_is_refused_with_a_sentence(desk: Path) -> None:
     result = CliRunner().invoke(daemon.cli.app, ["blend", "cat.tiff", "dog.tiff", "--mask", "bomb.png"])
     assert isinstance(result.exception, tiffsd.TooLarge)
     assert "bomb.png has more pixels than any picture" in str(result.exception)
+
+
+# Files that try the terminal
+
+HOSTILE = "a\n  seed: 7\x1b[2J\x9b31m\u202e\u2028\ud800"
+SEEN = "\\x9b31m\\u202e\\u2028\\ud800"
+
+
+@pytest.mark.parametrize("module", ["tiffsd", "daemon"])
+def test_what_a_file_says_is_shown_as_text(module: str, desk: Path) -> None:
+    name = "cat\n\x1b[2J" + os.fsdecode(b"\xff") + ".tiff"
+    tiffsd.write(desk / name, latents(recipe={"prompt": HOSTILE, HOSTILE: 1}, history=[{"stage": HOSTILE}]))
+
+    def lines(*words: str) -> list[str]:
+        result = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, timeout=60, cwd=desk)
+        told = (result.stdout + result.stderr).split("\n")
+        assert all(line.isprintable() for line in told)
+        return told
+
+    shown = lines("show", name)
+    assert shown[0].startswith("cat\\n\\x1b[2J\\udcff.tiff: latents ")
+    assert [line[:10] for line in shown if SEEN in line] == ["  prompt: ", "  a\\n  see", "  history:"]
+    assert lines("show", "--json", name)[1:] == [""]
+    assert lines("check", name)[0].startswith("cat\\n\\x1b[2J\\udcff.tiff: valid")
+    assert any(SEEN in line for line in lines("diff", name, "cat.tiff"))
+    assert lines("crop", name, "64x64+0+0")[0].startswith("wrote cat\\n\\x1b[2J\\udcff.")
+    assert len(lines("crop", name, "60x60+4+0")) == 2
+    assert lines("convert", "cat.tiff", "--dtype", HOSTILE[:-1])[-2].startswith("Error: Invalid value for --dtype: a\\n  seed: 7")
+    assert lines(HOSTILE[:-1])[-2].startswith("Error: No such command 'a\\")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from daemon.cli import app
@@ -195,7 +196,8 @@ def test_a_reload_changes_what_can_change_and_a_broken_one_nothing(daemon: Runni
     assert "nonsense" in tiffsd_status(daemon)
     daemon.drop("inbox/1-text", "old rules.txt", HELD)
     daemon.found("hold/2-diffuse/old rules.*.tiff")
-    daemon.config.write_text(good + "\nstages:\n  diffuse:\n    hold: true\nwatch:\n  rescan_seconds: 2\n")
+    changed = {**yaml.safe_load(good), "stages": {"diffuse": {"hold": True}}, "watch": {"rescan_seconds": 2}}
+    daemon.config.write_text(yaml.safe_dump(changed))
     daemon.process.send_signal(signal.SIGHUP)
     says(daemon, "diffuse", "gated", True)
     assert status_of(daemon)["complaints"] == []

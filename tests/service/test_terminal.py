@@ -1,0 +1,34 @@
+"""The lines of the log: one for each record, whoever chose the words in it."""
+
+import logging
+import sys
+
+import pytest
+
+from daemon.service.terminal import INDENT, LineFormatter, PriorityFormatter
+
+HOSTILE = "cat\n<0>forged\r\x1b[2Jforged\x85forged\u2028forged\u202e\ud800"
+SEEN = "cat\\n<0>forged\\r\\x1b[2Jforged\\x85forged\\u2028forged\\u202e\\ud800"
+
+
+def record(message: str, *words: object, level: int = logging.ERROR, trace: bool = False) -> logging.LogRecord:
+    return logging.LogRecord("daemon", level, __file__, 1, message, words, sys.exc_info() if trace else None)
+
+
+@pytest.mark.parametrize(("level", "priority"), [(logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7)])
+def test_a_record_is_one_line_whatever_is_in_it(level: int, priority: int) -> None:
+    hostile = record("text %s: failed: %s", HOSTILE, HOSTILE, level=level)
+    assert LineFormatter().format(hostile) == f"text {SEEN}: failed: {SEEN}"
+    assert PriorityFormatter().format(hostile) == f"<{priority}>text {SEEN}: failed: {SEEN}"
+
+
+@pytest.mark.parametrize(("formatter", "prefix"), [(LineFormatter(), ""), (PriorityFormatter(), "<3>")])
+def test_the_lines_of_a_traceback_are_indented(formatter: logging.Formatter, prefix: str) -> None:
+    try:
+        raise RuntimeError(HOSTILE)
+    except RuntimeError:
+        first, *trace = formatter.format(record("text %s: a fault in tiffsd", "cat.txt", trace=True)).split("\n")
+    assert first == f"{prefix}text cat.txt: a fault in tiffsd"
+    assert trace[0] == f"{prefix}{INDENT}Traceback (most recent call last):"
+    assert trace[-1].startswith(f"{prefix}{INDENT}<0>forged\\r\\x1b[2Jforged")
+    assert all(line.startswith(prefix + INDENT) and line.isprintable() for line in trace)
