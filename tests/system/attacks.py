@@ -20,14 +20,15 @@ NOT_A_FOLDER = "Not a directory"
 SOMEBODY_ELSES = "somebody else's"
 # The log of a job that cannot end, whichever guard stops it.
 STUCK = "a job cannot be put away"
-# What the log says of a job that comes to a link in place of a folder.
+# What the log says of a job that comes to a link in place of a folder; one that the job before has left may come there first.
+UNPUBLISHED = ("made, but not yet published", STUCK)
 SAID = {
-    "running": "the machine is at fault",
-    "inbox/2-diffuse": "made, but not yet published",
-    "pictures": "made, but not yet published",
-    "done": "made, but not yet published",
-    "previews": "no preview of",
-    "failed/1-text": STUCK,
+    "running": ("the machine is at fault",),
+    "inbox/2-diffuse": UNPUBLISHED,
+    "pictures": UNPUBLISHED,
+    "done": UNPUBLISHED,
+    "previews": ("no preview of",),
+    "failed/1-text": (STUCK,),
 }
 
 
@@ -37,7 +38,7 @@ def link_in_place_of_a_folder(aimed: Aimed, folder: str) -> list[str]:
     with aimed.replaced(folder, f"ln -s {VICTIM}/files {folder}"):
         cursor = aimed.service.cursor()
         aimed.service.drop("inbox/1-text", f"{stem}.txt", PROMPT.replace("seed: 5", "seed: x") if "failed" in folder else PROMPT)
-        aimed.hear(SAID[folder], after=cursor)
+        aimed.hear(*SAID[folder], after=cursor)
     return aimed.canaries.harm()
 
 
