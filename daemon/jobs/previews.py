@@ -92,7 +92,8 @@ class LivePreview:
 def write_index(root: Path) -> None:
     """Write `index.html` over the newest previews, newest first."""
     with Beneath(root).folder(root / PREVIEWS, os.O_RDONLY) as folder, os.scandir(folder) as entries:
-        found = sorted(((entry.stat().st_mtime_ns, entry.name) for entry in entries if entry.name.endswith(".png")), reverse=True)
+        pictures = [entry for entry in entries if entry.name.endswith(".png") and entry.is_file(follow_symlinks=False)]
+        found = sorted(((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in pictures), reverse=True)
     figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
     page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
     replace(Ops(root), root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))

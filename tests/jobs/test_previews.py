@@ -122,3 +122,13 @@ def test_the_page_shows_the_newest_first_and_escapes_names(tmp_path: Path) -> No
     assert "<b>" not in page
     with Image.open(second) as image:
         image.verify()
+
+
+def test_a_link_among_the_previews_is_neither_followed_nor_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "previews").mkdir()
+    (tmp_path / "previews/real.png").touch()
+    (tmp_path / "previews/nowhere.png").symlink_to(tmp_path / "nowhere")
+    write_index(tmp_path)
+    page = (tmp_path / "previews/index.html").read_text(encoding="utf-8")
+    assert "real.png" in page
+    assert "nowhere.png" not in page
