@@ -45,10 +45,12 @@ class RunningDaemon:
             timeout=100,
         )
 
-    def start(self) -> int:
+    def start(self, *options: str) -> int:
         """Start the daemon, wait until it watches; its process id."""
         with (self.folder / "log.txt").open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "daemon", "run"], cwd=self.folder, stderr=log, stdout=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "daemon", "run", *options], cwd=self.folder, stderr=log, stdout=log
+            )
         wait_until(self.is_watching, what="the daemon is watching")
         return self.process.pid
 
