@@ -17,6 +17,7 @@ MODULES = {
     "tmpfiles": "tmpfiles",
     "status": "report",
     "models": "models",
+    "settings": "settings",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "cancel"), "control"),
     **dict.fromkeys(("text", "diffuse", "decode", "encode", "invert"), "steps"),
 }

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from daemon.commands import PATH, USUAL_CONFIGS, config_option, say
 from daemon.settings.resources import resource
+from daemon.settings.vocabulary import DECODE, FINAL, NOISE, PARTIAL, PAST, PHOTO, REGISTRY, TEXT, kind_of
 
 if TYPE_CHECKING:
     from daemon.settings.config import Config
@@ -15,19 +16,43 @@ if TYPE_CHECKING:
 OnProgress = Callable[[int, int], None]
 
 
-model_option = click.option("-m", "--model", help="A model of the configuration.")
-vae_option = click.option("-v", "--vae", help="A VAE of the configuration.")
+# What is of a spool, stands in a file beside, or is the argument itself.
+NOT_SAID_HERE = frozenset(
+    {
+        *("prompt", "mask", "loras", "count", "embedding", "save_embedding"),
+        *("hold", "then", "priority", "dump_every"),
+    }
+)
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def settings_options(*doors: str) -> Callable[[Command], Command]:
+    """The options for the settings that count with what is given to a command, from the registry of settings."""
+
+    def with_options(command: Command) -> Command:
+        for name in reversed(list(REGISTRY)):
+            setting = REGISTRY[name]
+            if name not in NOT_SAID_HERE and setting.counts.intersection(doors):
+                command = click.option(*_flags(name), type=_type(name), default=None, help=setting.help)(command)
+        return command
+
+    return with_options
+
+
+def _flags(name: str) -> list[str]:
+    long = f"--{name.replace('_', '-')}"
+    return [f"{long}/--no-{name}" if kind_of(name) is bool else long, *filter(None, [REGISTRY[name].option])]
+
+
+def _type(name: str) -> type:
+    kind = kind_of(name)
+    return int if kind is object else kind  # of several stops the command line has one
 
 
 @click.command()
 @click.argument("prompt")
 @click.option("-o", "--output", required=True, help="The name of the file to write, without .tiff.")
-@click.option("-n", "--negative-prompt", help="What it shall not show.")
-@click.option("-w", "--width", type=int, help="Pixels, a multiple of 8.")
-@click.option("-he", "--height", type=int, help="Pixels, a multiple of 8.")
-@click.option("-i", "--steps", type=int, help="Steps of the diffusion loop, for the recipe.")
-@click.option("-s", "--seed", type=int, help="The seed of the noise; random where it is left out.")
-@model_option
+@settings_options(TEXT)
 @config_option
 def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
     """Prompt -> latents and embedding in one file.
@@ -49,12 +74,7 @@ def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
 
 @click.command()
 @click.argument("name")
-@click.option("-i", "--steps", type=int, help="Steps of the diffusion loop.")
-@click.option("-g", "--guidance-scale", type=float, help="How strongly the prompt counts.")
-@click.option("-sch", "--scheduler", help="euler, dpmpp_2m_karras, ...")
-@click.option("--strength", type=float, help="How much of finished latents is made anew, 0 to 1.")
-@click.option("-s", "--seed", type=int, help="The seed of the noise that a scheduler adds.")
-@model_option
+@settings_options(NOISE, PARTIAL, FINAL)
 @click.option("-o", "--output", help="The file to write; NAME_unet.tiff where it is left out.")
 @config_option
 def diffuse(name: str, output: str | None, config: Path | None, **given: Any) -> None:
@@ -79,8 +99,7 @@ def diffuse(name: str, output: str | None, config: Path | None, **given: Any) ->
 @click.command()
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", help="The picture to write: .png, .tiff, .jpg or .webp.")
-@vae_option
-@model_option
+@settings_options(DECODE)
 @config_option
 def decode(file: Path, output: str | None, config: Path | None, **given: Any) -> None:
     """Denoised latents -> picture.
@@ -101,9 +120,7 @@ def decode(file: Path, output: str | None, config: Path | None, **given: Any) ->
 @click.command()
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", help="The name of the file to write, without .tiff.")
-@vae_option
-@model_option
-@click.option("-s", "--seed", type=int, help="The seed of the encoder's sample.")
+@settings_options(PHOTO)
 @config_option
 def encode(file: Path, output: str | None, config: Path | None, **given: Any) -> None:
     """Picture -> latents.
@@ -125,9 +142,7 @@ def encode(file: Path, output: str | None, config: Path | None, **given: Any) ->
 
 @click.command()
 @click.argument("name")
-@click.option("-i", "--steps", type=int, help="Steps of the diffusion loop that is to give the latents back.")
-@click.option("-g", "--guidance-scale", type=float, help="How strongly the prompt counts in it.")
-@model_option
+@settings_options(PAST)
 @click.option("-o", "--output", help="The file to write; NAME_noise.tiff where it is left out.")
 @config_option
 def invert(name: str, output: str | None, config: Path | None, **given: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from daemon.compute.local import Call, Local
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
+from daemon.jobs.batching import batch_key
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.intake.files import Shelves
 from daemon.jobs.previews import LivePreview
@@ -21,7 +22,6 @@ from daemon.layout import EMBEDDINGS, KEEP
 from daemon.names import shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
-from daemon.stages.batching import batch_key
 
 LOOK_SECONDS = 0.2
 # A program that had a file open when it was claimed soon closes it. Who writes for longer must not take up a job's place: the file

@@ -16,7 +16,7 @@ from daemon.beneath import Beneath
 from daemon.errors import InputError, InUse
 from daemon.names import id_of, stem_of
 from daemon.settings.prompts import front_matter, settings_file
-from daemon.settings.vocabulary import MOST_URGENT, NAME
+from daemon.settings.values import MOST_URGENT, NAME
 from daemon.stages import MASK_ENDING
 
 PROMPTS = (".txt",)

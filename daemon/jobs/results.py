@@ -85,7 +85,8 @@ def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, 
     carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
     together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEP_PREFIX)}}
     following, hold = _next(request, facts, married="prompt_embeds" in together)
-    saved = _saved_embedding(request, together, facts, bench) if "prompt_embeds" in together else []
+    embedding = {name: together[name] for name in EMBEDDING_TENSORS if name in together}
+    saved = _saved_embedding(request, embedding, facts, bench) if "prompt_embeds" in embedding else []
     dumps = _dumps(request, stem, {**carried, **tensors}, facts, bench)
     place = _place(request, request.settings.then or following, bench, hold=hold and request.settings.then is None)
     return [*saved, *dumps, *_artifact(request, stem, together, facts, bench, recipe=_recipe(request, facts), place=place)]

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 import tiffsd
 from daemon.errors import InputError
 from daemon.pictures.decoding import check_size, decode_mask, decode_photo, read_artifact
-from daemon.settings.vocabulary import PIXELS_PER_LATENT
+from daemon.settings.values import PIXELS_PER_LATENT
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 Picture = NDArray[np.float32]

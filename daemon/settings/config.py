@@ -14,7 +14,8 @@ from daemon.models.adapters.shelf import chosen, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
-from daemon.settings.vocabulary import MOST_URGENT, PlainName, StageName, checked, sentence_of
+from daemon.settings.values import MOST_URGENT, PlainName, StageName
+from daemon.settings.vocabulary import checked, sentence_of
 from daemon.stages import STAGES
 
 BUILTIN = "builtin"

@@ -15,7 +15,7 @@ from daemon.errors import InputError
 from daemon.models.prompt_grammar import check_syntax, render_loras
 from daemon.models.schedulers import canonical, display
 from daemon.settings.plain_yaml import parse_yaml
-from daemon.settings.vocabulary import UPSCALE_STRENGTH, layered, with_loras_cut_out
+from daemon.settings.vocabulary import REGISTRY, UPSCALE_STRENGTH, by_their_names, kind_of, layered, with_loras_cut_out
 
 # A1111's expression in two, each of which goes over its characters once: a run of those that a key is made of, and the value
 # behind it.
@@ -105,7 +105,7 @@ def _split_front_matter(text: str, where: str) -> tuple[dict[str, Any], str]:
     found = FRONT_MATTER.match(text)
     if not found:
         raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
-    return parse_yaml(found["head"], where), text[found.end() :]
+    return by_their_names(parse_yaml(found["head"], where), where), text[found.end() :]
 
 
 def _infotext(text: str) -> Prompt:
@@ -152,14 +152,9 @@ def _unquoted(value: str) -> str:
 
 
 NUMBERS: Mapping[str, tuple[str, type]] = {
-    "Steps": ("steps", int),
-    "CFG scale": ("guidance_scale", float),
-    "CFG Rescale": ("guidance_rescale", float),
-    "Eta": ("eta", float),
-    "Seed": ("seed", int),
-    "Denoising strength": ("strength", float),
-    "Hires upscale": ("upscale", float),
-    "Hires steps": ("upscale_steps", int),
+    setting.infotext: (key, kind_of(key))
+    for key, setting in REGISTRY.items()
+    if setting.infotext not in (None, "Size", "Clip skip") and kind_of(key) in (int, float)
 }
 # Keys that name the software or repeat what the picture itself shows.
 SILENT = frozenset(

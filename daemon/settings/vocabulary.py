@@ -1,152 +1,458 @@
-"""The one vocabulary of settings: front matter, settings files, metadata, defaults in config.yaml, long options of the command
-line.
+"""The one registry of settings: what each is called and checked by, where it counts, and what it means, in one entry.
 
-A setting that nobody gave is None here; what a stage really used is written into the recipe of its result. Which of two values
-counts is decided by `layered`: the later layer wins.
+Front matter, settings files, metadata, the defaults in config.yaml, the options of the command line, `tiffsd settings` and
+`docs/settings.md` all come from here. A setting that nobody gave is None; what a stage really used is written into the recipe of
+its result. Which of two values counts is decided by `layered`: the later layer wins.
 """
 
 import difflib
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from daemon.errors import InputError
-from daemon.models.prompt_grammar import LoraWeight, cut_loras
-from daemon.models.schedulers import canonical
-from daemon.stages import MASK_ENDING, STAGES
+from daemon.models.prompt_grammar import cut_loras
+from daemon.settings.values import (
+    MOST_URGENT,
+    Influence,
+    Loras,
+    MaskName,
+    PlainName,
+    SchedulerName,
+    Side,
+    StageName,
+    StepOrSteps,
+    Words,
+)
+from daemon.stages import STAGES
 
-PIXELS_PER_LATENT = 8
-MOST_URGENT = 100
 LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
 # That of A1111's hires fix.
 UPSCALE_STRENGTH = 0.7
-NAME = re.compile(r"[\w][\w .+-]{0,99}")
-HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
+
+TEXT, PHOTO, DECODE = "a prompt", "a picture to encode", "latents to decode"
+NOISE, PARTIAL, FINAL = "noise", "half-done latents", "finished latents"
+PAST, PAST_PHOTO = "latents to invert", "a picture to invert"
+DOORS = (TEXT, PHOTO, NOISE, PARTIAL, FINAL, DECODE, PAST, PAST_PHOTO)
+"""What a person can give settings with: what is dropped into a stage, in the diffuse stage by how far it is done."""
+
+_ALL = frozenset(DOORS)
+_LOOP = _ALL - {DECODE}  # a prompt may still be encoded, and a loop is to run
+_FORWARD = _LOOP - {PAST, PAST_PHOTO}
+_SIZED = frozenset({TEXT, PHOTO, PAST_PHOTO})
+_EVERY_STAGE = tuple(STAGES)
 
 
-def _on_the_grid(value: Any) -> Any:
-    if isinstance(value, int) and value % PIXELS_PER_LATENT:
-        below = value - value % PIXELS_PER_LATENT
-        raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {below} or {below + PIXELS_PER_LATENT}")
-    return value
+class Batch(Enum):
+    """What a setting means to pictures that could run as one batch."""
+
+    SHARED = "all of them have the same"
+    OWN = "each may have its own: it is in its tensors, or of no concern to the loop"
+    ALONE = "a picture for which it is given runs alone"
 
 
-def _whole_characters(value: Any) -> Any:
-    if isinstance(value, str) and HALF.search(value):
-        raise ValueError("holds half a character (a lone surrogate), which no model can read: take it out")
-    return value
+@dataclass(frozen=True)
+class Setting:
+    """What is known of a setting besides its type and range.
 
+    `help` is one sentence for people. It counts at the doors `counts`, for the stage or for one that follows; `elsewhere` says why
+    not at another. The recipes of the stages `recorded` name it though nobody gave it, because their results depend on it; those of
+    the stages `used_up` do not name it any more. `neutral` is the value at which it does nothing, `infotext` its key in A1111's
+    parameters, `option` its short option on the command line; `aliases` are other names for it. It does something only where the
+    setting that it `needs` is given. With `of_second_pass` it may be
+    another in a second pass, whose recipe is that of the first.
+    """
 
-def _plain_name(value: Any) -> Any:
-    if isinstance(value, str) and not NAME.fullmatch(value):
-        raise ValueError("is not a plain name: use letters, digits, spaces, dots and dashes, never a path")
-    return value
-
-
-def _mask_name(value: Any) -> Any:
-    if isinstance(value, str) and not (NAME.fullmatch(value) and value.lower().endswith(MASK_ENDING)):
-        raise ValueError(f"is not the name of a mask: it must end in {MASK_ENDING}, which tells it from pictures of their own")
-    return value
-
-
-def _steps(value: Any) -> Any:
-    steps = value if isinstance(value, list) else [value]
-    if not steps or not all(type(step) is int and step >= 1 for step in steps):
-        raise ValueError("is not a step to stop at, from 1 up, or a list of them: use 12, or [6, 12]")
-    return sorted(set(steps)) if isinstance(value, list) else value
-
-
-def _lora_weight(value: Any) -> Any:
-    numbers = value if isinstance(value, list) and len(value) == 2 else [value]
-    if not all(type(number) in (int, float) and abs(number) <= 100 for number in numbers):
-        raise ValueError("is not the weight of a LoRA: use a number within -100 and 100, or [TEXT_WEIGHT, DENOISER_WEIGHT]")
-    return value
-
-
-def _known_scheduler(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        return canonical(value)
-    except InputError as error:
-        raise ValueError(str(error)) from error
-
-
-def _known_stage(value: Any) -> Any:
-    if isinstance(value, str) and value not in STAGES:
-        raise ValueError(f"is not a stage: use one of {', '.join(STAGES)}")
-    return value
-
-
-Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
-Words = Annotated[str, BeforeValidator(_whole_characters)]
-PlainName = Annotated[str, BeforeValidator(_plain_name)]
-SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
-StageName = Annotated[str, BeforeValidator(_known_stage)]
-MaskName = Annotated[str, BeforeValidator(_mask_name)]
-StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]
-Loras = dict[PlainName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]
-Influence = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+    help: str
+    counts: frozenset[str] = _ALL
+    elsewhere: str = ""
+    recorded: tuple[str, ...] = ()
+    used_up: tuple[str, ...] = ()
+    neutral: Any = None
+    infotext: str | None = None
+    option: str | None = None
+    aliases: tuple[str, ...] = ()
+    needs: str | None = None
+    batch: Batch = Batch.SHARED
+    of_second_pass: bool = False
 
 
 class Settings(BaseModel):
-    """All that a person can say about one picture; units and ranges stand beside each key."""
+    """All that a person can say about one picture."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, coerce_numbers_to_str=False)
 
-    prompt: Words | None = None
-    negative_prompt: Words | None = None
-    model: PlainName | None = None
-    vae: PlainName | None = None
-    seed: int | None = Field(default=None, ge=0, lt=2**63)
-    count: int | None = Field(default=None, ge=1)
-    width: Side | None = None
-    height: Side | None = None
-    steps: int | None = Field(default=None, ge=1)
-    guidance_scale: float | None = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
-    guidance_rescale: float | None = Field(default=None, ge=0, le=1)
-    scheduler: SchedulerName | None = None
-    eta: float | None = Field(default=None, ge=0, le=1)
-    strength: float | None = Field(default=None, gt=0, le=1)
-    mask: MaskName | None = None
-    upscale: float | None = Field(default=None, gt=1, le=8)
-    upscale_strength: float | None = Field(default=None, gt=0, le=1)
-    upscale_steps: int | None = Field(default=None, ge=1)
-    aesthetic_score: float | None = Field(default=None, ge=0, le=10)
-    clip_skip: int | None = Field(default=None, ge=1, le=24)
-    loras: Loras | None = None
-    embedding: PlainName | None = None
-    save_embedding: PlainName | None = None
-    prompt_influence: Influence | None = None
-    latent_influence: Influence | None = None
-    start_at: int | None = Field(default=None, ge=0)
-    stop_at: StepOrSteps | None = None
-    end_at: int | None = Field(default=None, ge=1)
-    dump_every: int | None = Field(default=None, ge=1)
-    hold: StageName | None = None
-    then: StageName | None = None
-    priority: int | None = Field(default=None, ge=-MOST_URGENT, le=MOST_URGENT)
-    fast: bool | None = None
-    layout: str | None = Field(default=None, pattern="^(mosaic|pages|rgba)$")
+    prompt: Annotated[
+        Words | None,
+        Setting(
+            "What the picture shall show; `(words:1.3)`, `BREAK` and `<lora:NAME:WEIGHT>` as A1111 reads them.",
+            _LOOP,
+            batch=Batch.OWN,
+        ),
+    ] = None
+    negative_prompt: Annotated[
+        Words | None,
+        Setting(
+            "What it shall not show; counts with a guidance_scale above 1.",
+            _LOOP,
+            option="-n",
+            aliases=("negative",),
+            batch=Batch.OWN,
+        ),
+    ] = None
+    model: Annotated[
+        PlainName | None,
+        Setting("A model of config.yaml, by its name there.", recorded=_EVERY_STAGE, infotext="Model", option="-m"),
+    ] = None
+    vae: Annotated[
+        PlainName | None,
+        Setting(
+            "A VAE of config.yaml instead of the model's own, by its name there.",
+            recorded=("text", "decode", "encode", "invert"),
+            infotext="VAE",
+            option="-v",
+        ),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Setting(
+            "Of all random numbers; a new one where it is left out.",
+            _LOOP,
+            recorded=("diffuse", "encode", "invert"),
+            infotext="Seed",
+            option="-s",
+            batch=Batch.OWN,
+        ),
+    ] = Field(default=None, ge=0, lt=2**63)
+    count: Annotated[
+        int | None,
+        Setting(
+            "Pictures of one prompt, with the seeds s, s+1, ...",
+            frozenset({TEXT}),
+            "it is for prompts",
+            used_up=_EVERY_STAGE,
+            batch=Batch.OWN,
+        ),
+    ] = Field(default=None, ge=1)
+    width: Annotated[
+        Side | None,
+        Setting(
+            "Pixels, a multiple of 8; a picture that is dropped is scaled to it.",
+            _SIZED,
+            "latents have their size",
+            recorded=_EVERY_STAGE,
+            infotext="Size",
+            option="-w",
+        ),
+    ] = None
+    height: Annotated[
+        Side | None,
+        Setting(
+            "Pixels, a multiple of 8; a picture that is dropped is scaled to it.",
+            _SIZED,
+            "latents have their size",
+            recorded=_EVERY_STAGE,
+            infotext="Size",
+            option="-he",
+        ),
+    ] = None
+    steps: Annotated[
+        int | None,
+        Setting(
+            "Steps of the diffusion loop.",
+            _LOOP,
+            recorded=("diffuse", "invert"),
+            infotext="Steps",
+            option="-i",
+            aliases=("num_inference_steps",),
+        ),
+    ] = Field(default=None, ge=1)
+    guidance_scale: Annotated[
+        float | None,
+        Setting(
+            "How strongly the prompt counts against the negative prompt; 1 and below switch the negative prompt off.",
+            _LOOP,
+            recorded=("diffuse", "invert"),
+            infotext="CFG scale",
+            option="-g",
+            aliases=("cfg_scale", "cfg"),
+        ),
+    ] = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
+    guidance_rescale: Annotated[
+        float | None,
+        Setting(
+            "Takes back the contrast that a high guidance_scale adds, 0 to 1; 0.7 is usual.",
+            _LOOP,
+            recorded=("diffuse", "invert"),
+            neutral=0.0,
+            infotext="CFG Rescale",
+            aliases=("cfg_rescale",),
+        ),
+    ] = Field(default=None, ge=0, le=1)
+    scheduler: Annotated[
+        SchedulerName | None,
+        Setting(
+            "The solver, with the spacing of its noise levels: euler_a, dpmpp_2m_karras, ...; names of A1111 are understood.",
+            _FORWARD,
+            "an inversion has its own: ddim, or flow_euler",
+            recorded=("diffuse",),
+            infotext="Sampler",
+            option="-sch",
+            aliases=("sampler", "sampler_name"),
+        ),
+    ] = None
+    eta: Annotated[
+        float | None,
+        Setting(
+            "How much of the noise of each step is drawn anew, 0 to 1; for ddim and tcd.",
+            _FORWARD,
+            "an inversion adds no noise",
+            recorded=("diffuse",),
+            neutral=0.0,
+            infotext="Eta",
+        ),
+    ] = Field(default=None, ge=0, le=1)
+    strength: Annotated[
+        float | None,
+        Setting(
+            "How much of a picture, or of finished latents, is made anew, 0 to 1 (image-to-image).",
+            frozenset({PHOTO, FINAL}),
+            "it is for pictures and finished latents",
+            recorded=("encode",),
+            used_up=("text",),
+            infotext="Denoising strength",
+            aliases=("denoising_strength", "denoise"),
+            batch=Batch.ALONE,
+        ),
+    ] = Field(default=None, gt=0, le=1)
+    mask: Annotated[
+        MaskName | None,
+        Setting(
+            "The file NAME_mask.png in the same folder: white is made anew, black stays.",
+            frozenset({PHOTO, NOISE, PARTIAL, FINAL}),
+            "it is for pictures and latents",
+            used_up=("text", "diffuse", "encode", "invert"),
+            batch=Batch.ALONE,
+        ),
+    ] = None
+    upscale: Annotated[
+        float | None,
+        Setting(
+            "How many times larger, 1 to 8: the finished latents are enlarged and denoised once more (hires fix).",
+            _FORWARD,
+            infotext="Hires upscale",
+            aliases=("hr_scale",),
+            of_second_pass=True,
+        ),
+    ] = Field(default=None, gt=1, le=8)
+    upscale_strength: Annotated[
+        float | None,
+        Setting(
+            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out.",
+            _FORWARD,
+            needs="upscale",
+            of_second_pass=True,
+        ),
+    ] = Field(default=None, gt=0, le=1)
+    upscale_steps: Annotated[
+        int | None,
+        Setting(
+            "The steps of the second pass; those of the first where it is left out.",
+            _FORWARD,
+            infotext="Hires steps",
+            needs="upscale",
+            of_second_pass=True,
+        ),
+    ] = Field(default=None, ge=1)
+    aesthetic_score: Annotated[
+        float | None,
+        Setting(
+            "How beautiful it shall be, 0 to 10, for the refiner of XL; 6 where it is left out.",
+            _LOOP,
+            recorded=("diffuse", "invert"),
+        ),
+    ] = Field(default=None, ge=0, le=10)
+    clip_skip: Annotated[
+        int | None,
+        Setting(
+            "Which layer of the text encoder counts, as A1111 counts: 1 the last one, 2 the one before.",
+            _LOOP,
+            recorded=("text",),
+            neutral=1,
+            infotext="Clip skip",
+            batch=Batch.OWN,
+        ),
+    ] = Field(default=None, ge=1, le=24)
+    loras: Annotated[
+        Loras | None,
+        Setting(
+            "LoRAs of the folder adapters.loras with their weights: {NAME: 0.8}, or {NAME: [TEXT_WEIGHT, DENOISER_WEIGHT]}.",
+            _LOOP,
+            recorded=("text", "diffuse", "invert"),
+            neutral={},
+        ),
+    ] = None
+    embedding: Annotated[
+        PlainName | None,
+        Setting("A saved embedding of embeddings/, instead of a prompt.", _LOOP, batch=Batch.OWN),
+    ] = None
+    save_embedding: Annotated[
+        PlainName | None,
+        Setting("Keep the embedding of the prompt in embeddings/ under this name.", _LOOP, used_up=_EVERY_STAGE, batch=Batch.OWN),
+    ] = None
+    prompt_influence: Annotated[
+        Influence | None,
+        Setting("The factor of the embedding, -100 to 100.", _LOOP, recorded=("diffuse", "invert"), neutral=1.0),
+    ] = None
+    latent_influence: Annotated[
+        Influence | None,
+        Setting(
+            "The factor of the latents that the loop begins with, -100 to 100.",
+            _FORWARD - {PARTIAL},
+            "it counts where a loop begins",
+            recorded=("diffuse",),
+            neutral=1.0,
+        ),
+    ] = None
+    start_at: Annotated[
+        int | None,
+        Setting(
+            "The step at which the loop begins, as if those before had been done.",
+            _FORWARD - {PARTIAL},
+            "it counts where a loop begins",
+            recorded=("diffuse",),
+            batch=Batch.ALONE,
+        ),
+    ] = Field(default=None, ge=0)
+    stop_at: Annotated[
+        StepOrSteps | None,
+        Setting(
+            "The step, or steps, at which the half-done latents wait in hold/2-diffuse; going on gives the same bits.",
+            _FORWARD,
+            used_up=("diffuse", "decode", "invert"),
+            batch=Batch.ALONE,
+            of_second_pass=True,
+        ),
+    ] = None
+    end_at: Annotated[
+        int | None,
+        Setting(
+            "The step at which the loop ends early, with its estimate of the finished latents.",
+            _FORWARD,
+            recorded=("diffuse",),
+            batch=Batch.ALONE,
+        ),
+    ] = Field(default=None, ge=1)
+    dump_every: Annotated[
+        int | None,
+        Setting(
+            "After each so many steps the latents are kept in steps/.",
+            _FORWARD,
+            used_up=("diffuse", "decode", "invert"),
+            batch=Batch.ALONE,
+            of_second_pass=True,
+        ),
+    ] = Field(default=None, ge=1)
+    hold: Annotated[
+        StageName | None,
+        Setting(
+            "The stage before which the result waits in hold/ for somebody to look at it.",
+            _LOOP,
+            batch=Batch.OWN,
+            of_second_pass=True,
+        ),
+    ] = None
+    then: Annotated[
+        StageName | None,
+        Setting(
+            "The stage that the result of this one goes to, instead of the usual one.",
+            _LOOP,
+            used_up=_EVERY_STAGE,
+            batch=Batch.OWN,
+            of_second_pass=True,
+        ),
+    ] = None
+    priority: Annotated[
+        int | None,
+        Setting(
+            "Who goes first, -100 to 100; one that waits gains 1 every five minutes.",
+            used_up=("decode",),
+            batch=Batch.OWN,
+            of_second_pass=True,
+        ),
+    ] = Field(default=None, ge=-MOST_URGENT, le=MOST_URGENT)
+    fast: Annotated[
+        bool | None,
+        Setting(
+            "Other numbers and batches: the same picture to the eye, but not to the bit.",
+            recorded=("diffuse", "decode", "encode"),
+            neutral=False,
+        ),
+    ] = None
+    layout: Annotated[
+        str | None,
+        Setting("How latents lie in their file: mosaic, pages or rgba.", _LOOP, batch=Batch.OWN, of_second_pass=True),
+    ] = Field(default=None, pattern="^(mosaic|pages|rgba)$")
 
     def given(self) -> dict[str, Any]:
         """The settings that somebody gave, as plain JSON values."""
         return self.model_dump(exclude_none=True)
 
 
+REGISTRY: Mapping[str, Setting] = {
+    name: next(said for said in field.metadata if isinstance(said, Setting)) for name, field in Settings.model_fields.items()
+}
+
+
+def kind_of(key: str) -> type:
+    """What a setting is: str, int, float or bool; `object` for a list, a mapping, or one of several kinds."""
+    kinds = [kind for kind in get_args(Settings.model_fields[key].annotation) if kind is not type(None)]
+    plain = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+    return plain[0] if len(plain) == 1 and plain[0] in (str, int, float, bool) else object
+
+
+ALIASES: Mapping[str, str] = {alias: name for name, setting in REGISTRY.items() for alias in setting.aliases}
+
+
 def checked(values: Mapping[str, Any], where: str) -> Settings:
-    """Validate settings; `where` names the file they stand in. Raises InputError with one sentence about the first fault."""
-    values = with_loras_cut_out(values, where)
+    """Validate settings, under any of their names; `where` names the file they stand in.
+
+    Raises InputError with one sentence about the first fault."""
+    values = with_loras_cut_out(by_their_names(values, where), where)
     for key in values:
-        if key not in Settings.model_fields:
+        if key not in REGISTRY:
             said = str(key)[:LONGEST_KEY]
-            raise InputError(f"{where}: '{said}' is no setting{_nearest(said)}; known are {', '.join(Settings.model_fields)}")
+            raise InputError(f"{where}: '{said}' is no setting{_nearest(said)}; known are {', '.join(REGISTRY)}")
     try:
         return Settings.model_validate(dict(values))
     except ValidationError as error:
         raise InputError(f"{where}: {sentence_of(error)}") from error
+
+
+def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings without aliases. Raises InputError where one is said twice, under two names."""
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = ALIASES.get(key, key)
+        if name in named:
+            raise InputError(f"{where}: '{key}' is another name of '{name}', and both are given; keep one of them")
+        named[name] = value
+    return named
+
+
+def counting(door: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What of the settings that somebody gave counts with what was dropped, one of DOORS, and a note on each that does not."""
+    kept = {key: value for key, value in said.items() if key not in REGISTRY or door in REGISTRY[key].counts}
+    return kept, tuple(ignored(key, door) for key in said if key not in kept)
+
+
+def ignored(key: str, door: str) -> str:
+    """The sentence on a setting that does not count there."""
+    reason = REGISTRY[key].elsewhere
+    return f"{key} ignored: it does not count for {door}" + (f" ({reason})" if reason else "")
 
 
 def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -181,5 +487,5 @@ def _lower(message: str) -> str:
 
 
 def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, Settings.model_fields, n=1)
-    return f" (did you mean '{near[0]}'?)" if near else ""
+    near = difflib.get_close_matches(key, [*REGISTRY, *ALIASES], n=1)
+    return f" (did you mean '{ALIASES.get(near[0], near[0])}'?)" if near else ""

@@ -25,6 +25,7 @@ from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
+from daemon.stages.ignored import ignored_by_loop, ignored_by_solver
 from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import Loop, loop_of
 
@@ -45,7 +46,7 @@ def run(
     any), notes. Raises InputError where model, latents, embedding and settings do not belong together."""
     model = Model.of(settings)
     family = models.family(model)
-    notes = family.notes_on({"guidance_rescale": settings.get("guidance_rescale")})
+    notes = ignored_by_loop(models, model, settings)
     embeddings = embeddings_for(models, model, tensors, settings)
     patch = family.patch(models.denoiser_config(model))
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
@@ -80,10 +81,9 @@ def run_together(
     models: Models, tensors: Sequence[Mapping[str, torch.Tensor]], settings: Sequence[Mapping[str, Any]], progress: Progress
 ) -> list[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
     """Denoise the noise of several pictures as one batch, each with its own random numbers; the settings are of one batch key
-    (`stages/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
+    (`jobs/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
     first, model = settings[0], Model.of(settings[0])
-    family, notes = models.family(model), list[str]()
-    notes += family.notes_on({"guidance_rescale": first.get("guidance_rescale")})
+    family, notes = models.family(model), ignored_by_loop(models, model, first)
     loop = loop_of(first, family, notes)
     found = [embeddings_for(models, model, own, first) for own in tensors]
     embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
@@ -155,6 +155,7 @@ def _segment(
         size=size,
         device=model.device,
     )
+    notes += ignored_by_solver(family, scheduler, settings)
     if models.config(model, "scheduler").get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
         notes.append(f"the model was trained down to pure noise, which {_name(settings)} cannot start from; ddim and euler can")
     resumed = settings["state"] == "partial" and loop.start > 0

@@ -20,6 +20,7 @@ from daemon.models.registry import Model, Models
 from daemon.models.scheduling import scheduled
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
+from daemon.stages.ignored import ignored_by_loop
 
 EXACT = 1e-3
 """A residual above this can be seen in the picture."""
@@ -38,7 +39,7 @@ def run(
     family = models.family(model)
     if sees_masks(family, models.denoiser_config(model)):
         raise InputError(f"{model.name!r} is an inpainting model, which sees a mask at each step; invert with the model without")
-    notes = family.notes_on({"guidance_rescale": settings.get("guidance_rescale")})
+    notes = ignored_by_loop(models, model, {**settings, "eta": None})
     chosen = {**settings, "state": "partial", "eta": 0.0}
     latents = latents_for(models, model, tensors, chosen)
     name = "flow_euler" if family.flow else "ddim"

@@ -34,9 +34,11 @@ def loop_of(settings: Mapping[str, Any], family: Family, notes: list[str]) -> Lo
     start = _start(settings, steps, family)
     if not 0 <= start < steps:
         raise InputError(f"nothing is left to do: the loop would start at step {start} of {steps}; {_way_out(settings)}")
+    if settings["state"] == "final" and settings.get("strength") is not None and settings.get("start_at") is not None:
+        notes.append("start_at ignored: strength says where the loop starts")
     end_at = settings.get("end_at")
     if end_at is not None and end_at <= start:
-        notes.append(f"end_at {end_at} is not ahead of step {start}, where the loop starts, and was passed over")
+        notes.append(f"end_at {end_at} ignored: it is not ahead of step {start}, where the loop starts")
     finish_at = steps if end_at is None or end_at <= start else int(end_at)
     end = min([steps, finish_at, *stops_after(start, settings.get("stop_at"))])
     return Loop(start, end, steps, finish=end < steps and end == finish_at)

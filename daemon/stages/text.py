@@ -50,8 +50,9 @@ def run(
     latents, states = _noise(settings["seeds"], shape)
     progress(1, 1)
     skips = (settings.get("clip_skip") or ONE_LAYER) > ONE_LAYER
-    passed_over = family.notes_on({"negative_prompt": settings.get("negative_prompt"), "clip_skip": skips})
-    facts = {"width": width, "height": height, "notes": [*_unseen_words(encoders, family, settings), *passed_over]}
+    given = {"negative_prompt": settings.get("negative_prompt"), "clip_skip": skips}
+    ignored = family.notes_on(given, models.index(model))
+    facts = {"width": width, "height": height, "notes": [*_unseen_words(encoders, family, settings), *ignored]}
     return {"latents": latents, "generator_state": states, **embeddings}, facts
 
 
@@ -106,7 +107,7 @@ def _embeddings(
     clip_skip = int(settings.get("clip_skip") or ONE_LAYER) if family.skippable else ONE_LAYER
     _check_clip_skip(encoders, family, clip_skip)
     positive, negative = (parse_weights(settings.get(name) or "") for name in ("prompt", "negative_prompt"))
-    if "negative_prompt" in family.passed_over:
+    if "negative_prompt" in family.unsupported:
         return dict(remembering((settings["prompt"], clip_skip, 1), lambda: family.encode(encoders, positive, clip_skip, 1)))
     # Both halves go through the loop side by side, so that the shorter one is filled up to the longer.
     chunks = encoders.count_chunks(positive, negative)

@@ -217,7 +217,7 @@ def test_half_done_latents_keep_the_influence_they_began_with(read: Read) -> Non
     half = latents(state=tiffsd.State.PARTIAL, recipe=recipe, step=3, steps=20)
     request = read("diffuse", principal=("half.tiff", half), yaml=("half.yaml", "latent_influence: 1.1"))
     assert request.recipe["latent_influence"] == 1.2
-    assert any("latent_influence counts where the loop begins" in note for note in request.notes)
+    assert "latent_influence ignored: it does not count for half-done latents (it counts where a loop begins)" in request.notes
 
 
 def test_a_saved_embedding_is_forgotten_where_other_words_are_encoded(read: Read) -> None:

@@ -171,12 +171,12 @@ def test_clip_skip_counts_from_the_layer_that_the_model_was_trained_with(
         start(models, settings(folders[family], clip_skip=4))
 
 
-def test_what_a_family_does_not_know_is_passed_over_and_said(models: Models, folders: dict[str, Path]) -> None:
+def test_what_a_family_does_not_know_is_ignored_and_said(models: Models, folders: dict[str, Path]) -> None:
     for_flux, for_3 = settings(folders["flux"], scheduler=None, clip_skip=2), settings(folders["sd3"], scheduler=None)
     _, facts = text.run(models, {}, for_flux, quiet)
-    assert facts["notes"] == [f"Flux knows no {what}, so it was passed over" for what in ("negative_prompt", "clip_skip")]
+    assert facts["notes"] == [f"{what} ignored: Flux does not support it" for what in ("negative_prompt", "clip_skip")]
     _, facts = diffuse.run(models, start(models, for_3), {**for_3, "guidance_rescale": 0.7}, quiet)
-    assert facts["notes"] == ["Stable Diffusion 3 knows no guidance_rescale, so it was passed over"]
+    assert facts["notes"] == ["guidance_rescale ignored: Stable Diffusion 3 does not support it"]
 
 
 def test_a_deleted_t5_is_a_missing_one(models: Models, folders: dict[str, Path], tmp_path: Path) -> None:

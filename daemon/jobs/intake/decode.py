@@ -5,15 +5,15 @@ from daemon.jobs.intake.files import Files, Shelves, read_latents, said_by, size
 from daemon.jobs.intake.second_pass import first_size
 from daemon.jobs.intake.settled import recipe_of, settle
 from daemon.jobs.request import Request
-from daemon.settings.vocabulary import layered
+from daemon.settings.vocabulary import DECODE, layered
 
 
 def read_decode(files: Files, shelves: Shelves) -> Request:
     """Read latents that are to become a picture, whatever their state."""
     artifact = read_latents(files, shelves)
-    beside = spoken_beside(files, shelves.config)
+    beside, ignored = spoken_beside(files, shelves.config, DECODE)
     settings = settle(layered(said_by(artifact), beside, size_of(artifact)), files.name, shelves.config)
-    notes = artifact.notes
+    notes = artifact.notes + ignored
     if artifact.header.state is not tiffsd.State.FINAL:
         notes += (f"these latents are {_described(artifact)}, decoded as they are",)
     recipe = {**recipe_of("decode", settings, {**artifact.header.recipe, **beside}), **first_size(artifact)}

@@ -12,14 +12,15 @@ from daemon.jobs.intake.masks import check_named, mask_of_latents
 from daemon.jobs.intake.settled import DEPENDS_ON, recipe_of, settle, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
-from daemon.settings.vocabulary import Settings, layered
+from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings, layered
+
+GENERATOR_STATE = "generator_state"
 
 
 def read_diffuse(files: Files, shelves: Shelves) -> Request:
     """Read latents, their embedding, and what lies beside them."""
     artifact = read_latents(files, shelves)
-    beside = spoken_beside(files, shelves.config)
-    late = _too_late(artifact, beside)
+    beside, ignored = _spoken(artifact, files, shelves)
     settings = settle(layered(said_by_now(artifact), beside, size_of(artifact)), files.name, shelves.config)
     half, found = embedding_half(files, shelves)
     saved, found_saved = saved_embedding(beside.get("embedding"), shelves)
@@ -30,7 +31,7 @@ def read_diffuse(files: Files, shelves: Shelves) -> Request:
     if not enlarges:
         _check_startable(artifact, settings, files.name)
     tensors |= mask_of_latents(files, artifact, limit=shelves.config.limits.pixels)
-    notes = artifact.notes + found + found_saved + late
+    notes = artifact.notes + found + found_saved + ignored
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
         notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)
@@ -84,8 +85,12 @@ def said_by_now(artifact: tiffsd.Artifact) -> dict[str, Any]:
     return said
 
 
-def _too_late(artifact: tiffsd.Artifact, beside: dict[str, Any]) -> Notes:
-    """Take out, in place, what counts only where a loop begins; and say so."""
-    if artifact.header.state is tiffsd.State.PARTIAL and beside.pop("latent_influence", None) is not None:
-        return ("latent_influence counts where the loop begins, and these latents are half-done; it is passed over",)
-    return ()
+def _spoken(artifact: tiffsd.Artifact, files: Files, shelves: Shelves) -> tuple[dict[str, Any], Notes]:
+    """What lies beside the latents says, as far as it counts for them, and notes on the rest."""
+    state = artifact.header.state
+    door = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL}.get(state, NOISE) if state else NOISE
+    spoken, ignored = spoken_beside(files, shelves.config, door)
+    if "seed" in spoken and GENERATOR_STATE in artifact.tensors:
+        del spoken["seed"]
+        ignored += (f"seed ignored: {door} go on with the random numbers whose state is in their file",)
+    return spoken, ignored

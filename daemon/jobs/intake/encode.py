@@ -8,7 +8,7 @@ from daemon.jobs.intake.second_pass import asked_for, check_size
 from daemon.jobs.intake.settled import recipe_of, settle, with_seed
 from daemon.jobs.request import Request
 from daemon.pictures.photos import read_photo
-from daemon.settings.vocabulary import layered
+from daemon.settings.vocabulary import PHOTO, layered
 from daemon.stages import MASK_ENDING
 
 # Image-to-image needs a strength; a picture dropped with a prompt and no strength gets this one, and the recipe says so.
@@ -20,16 +20,14 @@ STRENGTH_UNDER_A_MASK = 1.0
 def read_encode(files: Files, shelves: Shelves) -> Request:
     """Read a picture, and the prompt, settings and mask for image-to-image where they lie beside it or in it."""
     config = shelves.config
-    beside = spoken_beside(files, config)
+    beside, ignored = spoken_beside(files, config, PHOTO)
     own = own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
     # A picture that was upscaled has its size; only who says it anew wants it larger still.
     said = {key: value for key, value in own.settings.items() if not key.startswith("upscale")}
-    given, notes = layered(said, beside), own.notes
+    given, notes = layered(said, beside), own.notes + ignored
     if {"prompt", "embedding"} & given.keys() and given.get("strength") is None:
         given["strength"] = STRENGTH_UNDER_A_MASK if MASK_ENDING in files.members else STRENGTH_OF_A_PICTURE
         notes += (f"no strength was given for image-to-image; {given['strength']} is used",)
-    if (given.get("count") or 1) > 1:
-        notes += ("count is for prompts; a picture is encoded once",)
     settings = with_seed(settle(given, files.name, config))
     size = (beside.get("width"), beside.get("height"))
     check_named(files, settings)

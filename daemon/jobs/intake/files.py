@@ -10,10 +10,12 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, saved_again
+from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
-from daemon.settings.vocabulary import PIXELS_PER_LATENT, Settings, checked
+from daemon.settings.values import PIXELS_PER_LATENT
+from daemon.settings.vocabulary import Settings, checked, counting
 from daemon.stages import LATENTS, PICTURES
 from tiffsd.spec import NOUNS
 
@@ -96,19 +98,25 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     return replace(recipe, settings={"count": 1, **recipe.settings}, notes=recipe.notes + saved_again(file, files.name, config))
 
 
-def spoken_beside(files: Files, config: Config) -> dict[str, Any]:
-    """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins."""
+def spoken_beside(files: Files, config: Config, door: str) -> tuple[dict[str, Any], Notes]:
+    """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what was dropped, one
+    of DOORS. And a note on what does not."""
     limit = 4 * config.limits.characters
     spoken: dict[str, Any] = {}
+    notes: Notes = ()
     if ".txt" in files.members:
-        spoken |= parse_prompt(files.data(".txt", limit), files.names[".txt"], characters=config.limits.characters).settings
+        name = files.names[".txt"]
+        prompt = parse_prompt(files.data(".txt", limit), name, characters=config.limits.characters)
+        spoken |= prompt.settings
+        notes = tuple(f"{shown(name)}: {note}" for note in prompt.notes)
     if "_neg.txt" in files.members:
         spoken["negative_prompt"] = plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
     for role in (".yaml", ".yml"):
         if role in files.members:
             name = files.names[role]
             spoken |= checked(settings_file(files.data(role, limit), name), name).given()
-    return {**spoken, **files.spoken}
+    kept, ignored = counting(door, {**spoken, **files.spoken})
+    return kept, notes + ignored
 
 
 def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:

@@ -1,31 +1,17 @@
 """Finished latents, or a picture, and a prompt -> a request for the noise that makes them."""
 
 from pathlib import Path
-from typing import Any
 
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import must_encode_text, saved_embedding
-from daemon.jobs.intake.files import Files, Notes, Shelves, own_recipe, read_latents, said_by, size_of, spoken_beside
+from daemon.jobs.intake.files import Files, Shelves, own_recipe, read_latents, said_by, size_of, spoken_beside
 from daemon.jobs.intake.settled import recipe_of, settle, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.pictures.photos import read_photo
-from daemon.settings.vocabulary import layered
+from daemon.settings.vocabulary import PAST, PAST_PHOTO, counting, layered
 from daemon.stages import LATENTS
-
-# What says how latents were made, and says nothing of noise.
-OF_THE_PAST = (
-    "strength",
-    "start_at",
-    "stop_at",
-    "end_at",
-    "latent_influence",
-    "upscale",
-    "upscale_strength",
-    "upscale_steps",
-    "eta",
-)
 
 
 def read_invert(files: Files, shelves: Shelves) -> Request:
@@ -41,8 +27,9 @@ def _of_latents(files: Files, shelves: Shelves) -> Request:
     if (state := artifact.header.state) is not tiffsd.State.FINAL:
         what = "noise already" if state is tiffsd.State.NOISE else "half-done"
         raise InputError(f"{files.name}: these latents are {what}, and only finished ones are inverted; move it to inbox/2-diffuse")
-    beside = spoken_beside(files, shelves.config)
-    given, passed = _without_the_past(layered(said_by(artifact), beside), beside)
+    beside, ignored = spoken_beside(files, shelves.config, PAST)
+    # What says how latents were made says nothing of the noise that they came from.
+    given, _ = counting(PAST, layered(said_by(artifact), beside))
     settings = with_seed(settle(layered(given, size_of(artifact)), files.name, shelves.config))
     saved, found = saved_embedding(beside.get("embedding"), shelves)
     embedding = {name: tensor for name, tensor in artifact.tensors.items() if name.endswith("_embeds")} | dict(saved)
@@ -51,15 +38,15 @@ def _of_latents(files: Files, shelves: Shelves) -> Request:
         "invert", settings, {key: value for key, value in {**artifact.header.recipe, **given}.items() if key in given}
     )
     tensors = {"latents": artifact.tensors["latents"], **embedding}
-    notes = artifact.notes + found + passed
+    notes = artifact.notes + found + ignored
     return Request("invert", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
 
 
 def _of_a_picture(files: Files, shelves: Shelves) -> Request:
     config = shelves.config
-    beside = spoken_beside(files, config)
+    beside, ignored = spoken_beside(files, config, PAST_PHOTO)
     own = own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
-    given, passed = _without_the_past(layered(own.settings, beside), beside)
+    given, _ = counting(PAST_PHOTO, layered(own.settings, beside))
     if not {"prompt", "embedding"} & given.keys():
         raise InputError(
             f"{files.name}: to find the noise that makes a picture, its prompt is needed; put it beside the picture as "
@@ -77,10 +64,4 @@ def _of_a_picture(files: Files, shelves: Shelves) -> Request:
     tensors = {"picture": photo.pixels, **saved}
     recipe = recipe_of("invert", settings, given)
     encodes_text = "prompt_embeds" not in tensors
-    return Request("invert", settings, recipe, tensors, notes=own.notes + found + photo.notes + passed, encodes_text=encodes_text)
-
-
-def _without_the_past(given: dict[str, Any], beside: dict[str, Any]) -> tuple[dict[str, Any], Notes]:
-    said = [key for key in OF_THE_PAST if key in beside]
-    notes = (f"{', '.join(said)} say nothing of the noise that is looked for, and are passed over",) if said else ()
-    return {key: value for key, value in given.items() if key not in OF_THE_PAST}, notes
+    return Request("invert", settings, recipe, tensors, notes=own.notes + found + photo.notes + ignored, encodes_text=encodes_text)

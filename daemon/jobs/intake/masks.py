@@ -6,7 +6,8 @@ from daemon.jobs.intake.files import Files
 from daemon.jobs.request import Tensors
 from daemon.names import shown
 from daemon.pictures.photos import Photo, fitted_mask, read_mask
-from daemon.settings.vocabulary import PIXELS_PER_LATENT, Settings
+from daemon.settings.values import PIXELS_PER_LATENT
+from daemon.settings.vocabulary import Settings
 from daemon.stages import MASK_ENDING
 
 

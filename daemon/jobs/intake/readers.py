@@ -1,6 +1,7 @@
 """Which reader takes the files of which stage."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 
 from daemon.errors import InputError
@@ -11,6 +12,7 @@ from daemon.jobs.intake.files import Files, Shelves
 from daemon.jobs.intake.invert import read_invert
 from daemon.jobs.intake.text import read_text
 from daemon.jobs.request import Request
+from daemon.settings.vocabulary import REGISTRY, Settings
 
 
 def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
@@ -19,16 +21,19 @@ def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
         raise InputError(
             f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({shelves.config.limits.file_bytes} bytes)"
         )
-    return _with_priority_in_bounds(READERS[stage](files, shelves), shelves.config.limits.priority)
+    request = READERS[stage](files, shelves)
+    told = [note for entry in request.history for note in entry.get("notes", ())]
+    notes = [note for note in _without_effect(request.settings, shelves.config.limits.priority) if note not in told]
+    return replace(request, notes=(*request.notes, *notes))
 
 
-def _with_priority_in_bounds(request: Request, most: int) -> Request:
-    """The request with a note where its priority asks for more than there is to have; the recipe keeps what was said."""
-    asked = request.settings.priority or 0
-    note = f"priority {asked} counts as {most}, the highest that there is (limits.priority in config.yaml)"
-    if asked <= most or any(note in entry.get("notes", ()) for entry in request.history):
-        return request
-    return replace(request, notes=(*request.notes, note))
+def _without_effect(settings: Settings, most_urgent: int) -> Iterator[str]:
+    """What was said and has no effect at this stage or a later one, in sentences; the recipe keeps it."""
+    if (settings.priority or 0) > most_urgent:
+        yield f"priority {settings.priority} counts as {most_urgent}, the highest that there is (limits.priority in config.yaml)"
+    for key in settings.given():
+        if (needed := REGISTRY[key].needs) and getattr(settings, needed) is None:
+            yield f"{key} ignored: it does nothing without {needed}"
 
 
 READERS = {"text": read_text, "diffuse": read_diffuse, "decode": read_decode, "encode": read_encode, "invert": read_invert}

@@ -11,13 +11,11 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Notes
 from daemon.settings.config import Config
-from daemon.settings.vocabulary import UPSCALE_STRENGTH, Settings
+from daemon.settings.vocabulary import REGISTRY, UPSCALE_STRENGTH, Settings
 
 ENLARGED = "enlarged"
 # What a file beside the latents may say of the second pass alone, and the recipe still repeats it.
-OF_THIS_PASS = frozenset(
-    {"upscale", "upscale_strength", "upscale_steps", "hold", "then", "priority", "layout", "dump_every", "stop_at"}
-)
+OF_THIS_PASS = frozenset(key for key, setting in REGISTRY.items() if setting.of_second_pass)
 
 History = Sequence[Mapping[str, Any]]
 

@@ -8,48 +8,11 @@ from typing import Any
 from daemon.errors import InputError
 from daemon.settings.config import Config
 from daemon.settings.prompts import refuse_unsupported
-from daemon.settings.vocabulary import Settings, checked, layered
+from daemon.settings.vocabulary import REGISTRY, Settings, checked, layered
+from daemon.stages import STAGES
 
-# Settings that the stage which honours them uses up; a recipe that kept them would do them again.
-USED_UP = {
-    "text": ("count", "save_embedding", "then", "strength", "mask"),
-    "diffuse": ("count", "save_embedding", "then", "stop_at", "dump_every", "mask"),
-    "decode": ("count", "save_embedding", "then", "priority", "stop_at", "dump_every"),
-    "encode": ("count", "save_embedding", "then", "mask"),
-    "invert": ("count", "save_embedding", "then", "mask", "stop_at", "dump_every"),
-}
-# The values at which these settings do nothing: recorded, so that other defaults tomorrow do not change a recipe of today.
-NEUTRAL = {
-    **{"clip_skip": 1, "eta": 0.0, "guidance_rescale": 0.0, "prompt_influence": 1.0, "latent_influence": 1.0},
-    **{"loras": {}, "fast": False},
-}
 # What a stage's result depends on: recorded also where it came from the defaults, which may be others tomorrow.
-DEPENDS_ON = {
-    "text": ("model", "vae", "width", "height", "clip_skip", "loras"),
-    "diffuse": (
-        *(
-            "model",
-            "width",
-            "height",
-            "seed",
-            "steps",
-            "guidance_scale",
-            "guidance_rescale",
-            "scheduler",
-            "eta",
-            "start_at",
-            "end_at",
-            "aesthetic_score",
-        ),
-        *("prompt_influence", "latent_influence", "loras", "fast"),
-    ),
-    "decode": ("model", "vae", "width", "height", "fast"),
-    "encode": ("model", "vae", "width", "height", "seed", "strength", "fast"),
-    "invert": (
-        *("model", "vae", "width", "height", "seed", "steps", "guidance_scale", "guidance_rescale", "aesthetic_score"),
-        *("prompt_influence", "loras"),
-    ),
-}
+DEPENDS_ON = {stage: tuple(key for key, setting in REGISTRY.items() if stage in setting.recorded) for stage in STAGES}
 
 
 def settle(given: Mapping[str, Any], where: str, config: Config) -> Settings:
@@ -81,8 +44,9 @@ def settle(given: Mapping[str, Any], where: str, config: Config) -> Settings:
 def recipe_of(stage: str, settings: Settings, said: Mapping[str, Any]) -> dict[str, Any]:
     """What was said, and what the stage's result depends on, without what the stage uses up."""
     values = {key: getattr(settings, key) for key in DEPENDS_ON[stage]}
-    used = {key: value for key in values if (value := NEUTRAL.get(key) if values[key] is None else values[key]) is not None}
-    return {key: value for key, value in {**said, **used}.items() if key not in USED_UP[stage]}
+    # What does nothing is recorded too, so that other defaults tomorrow do not change a recipe of today.
+    used = {key: value for key in values if (value := REGISTRY[key].neutral if values[key] is None else values[key]) is not None}
+    return {key: value for key, value in {**said, **used}.items() if key not in REGISTRY or stage not in REGISTRY[key].used_up}
 
 
 def with_seed(settings: Settings) -> Settings:

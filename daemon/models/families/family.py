@@ -32,7 +32,7 @@ class Family(ABC):
     """One family: `components` maps each component (its subfolder in the model) to the library and class that load it.
 
     `optional` components may be missing in a model. `denoiser` is the component that the loop runs; `skippable` are the text
-    encoders whose last layers `clip_skip` leaves out; `tokens` bounds the prompt where the tokenizer does not; `passed_over` are
+    encoders whose last layers `clip_skip` leaves out; `tokens` bounds the prompt where the tokenizer does not; `unsupported` are
     settings that the family does not know; `native` is the side of its pictures, in latent pixels, where the denoiser's
     configuration names none; `forced` are options of the scheduler that the pipeline insists on; `flow` says that the family is
     trained by flow matching, and `overflows` that its VAE does not stand float16."""
@@ -44,7 +44,7 @@ class Family(ABC):
     denoiser: str = "unet"
     skippable: tuple[str, ...] = ("text_encoder",)
     tokens: Mapping[str, int] = field(default_factory=dict)
-    passed_over: frozenset[str] = frozenset()
+    unsupported: frozenset[str] = frozenset()
     native: int = 64
     forced: Mapping[str, Any] = field(default_factory=dict)
     flow: bool = False
@@ -55,10 +55,15 @@ class Family(ABC):
         """The tokenizers and text encoders."""
         return tuple(name for name in self.components if name.startswith(("tokenizer", "text_encoder")))
 
-    def notes_on(self, given: Mapping[str, Any]) -> list[str]:
-        """Sentences on those settings that somebody gave and the family does not know."""
-        unknown = [name for name, value in given.items() if value and name in self.passed_over]
-        return [f"{self.name} knows no {name}, so it was passed over" for name in unknown]
+    def unsupported_by(self, index: Config) -> frozenset[str]:
+        """The settings that a model of this family does not know; `index` is its `model_index.json`."""
+        del index
+        return self.unsupported
+
+    def notes_on(self, given: Mapping[str, Any], index: Config) -> list[str]:
+        """Sentences on those settings that somebody gave and a model of this family does not know."""
+        unknown = [name for name, value in given.items() if value and name in self.unsupported_by(index)]
+        return [f"{name} ignored: {self.name} does not support it" for name in unknown]
 
     def options(self, index: Config) -> dict[str, Any]:
         """What the pipeline is built with besides its components; `index` is the model's `model_index.json`."""

@@ -68,7 +68,7 @@ FLUX = Flux(
     denoiser="transformer",
     skippable=(),
     tokens={"tokenizer_2": 512},
-    passed_over=frozenset({"guidance_rescale", "clip_skip", "negative_prompt"}),
+    unsupported=frozenset({"guidance_rescale", "eta", "aesthetic_score", "clip_skip", "negative_prompt"}),
     native=128,
     flow=True,
 )

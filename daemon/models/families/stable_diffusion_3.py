@@ -41,7 +41,7 @@ STABLE_DIFFUSION_3 = StableDiffusion3(
     denoiser="transformer",
     skippable=("text_encoder", "text_encoder_2"),
     tokens={"tokenizer_3": 256},
-    passed_over=frozenset({"guidance_rescale"}),
+    unsupported=frozenset({"guidance_rescale", "eta", "aesthetic_score"}),
     native=128,
     flow=True,
 )

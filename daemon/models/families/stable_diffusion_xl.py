@@ -21,6 +21,9 @@ class StableDiffusionXL(StableDiffusion):
         said = {key: index[key] for key in ("force_zeros_for_empty_prompt", "requires_aesthetics_score") if key in index}
         return {**said, "add_watermarker": False}
 
+    def unsupported_by(self, index: Config) -> frozenset[str]:
+        return frozenset() if index.get("requires_aesthetics_score") else frozenset({"aesthetic_score"})
+
     def encode(self, encoders: "Encoders", prompt: Sections, clip_skip: int, chunks: int) -> "dict[str, torch.Tensor]":
         embeds, pooled = encoders.side_by_side(prompt, clip_skip + 1, chunks)
         return {"prompt_embeds": embeds, "pooled_prompt_embeds": pooled[-1]}

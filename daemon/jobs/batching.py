@@ -8,15 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# What may differ between the pictures of a batch: it is in their tensors, or of no concern to the loop.
-OF_A_PICTURE = frozenset(
-    {
-        *("prompt", "negative_prompt", "seed", "seeds", "count", "embedding", "save_embedding", "clip_skip"),
-        *("hold", "then", "priority", "layout"),
-    }
-)
-# What makes a picture run alone.
-ALONE = ("start_at", "stop_at", "end_at", "dump_every", "mask", "preview_every", "enlarged", "strength")
+from daemon.settings.vocabulary import REGISTRY, Batch
+
+OF_A_PICTURE = frozenset({"seeds", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.OWN)})
+ALONE = ("preview_every", "enlarged", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.ALONE))
 
 
 def batch_key(stage: str, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from daemon.jobs.batching import batch_key
 from daemon.models.numbers import fastest
 from daemon.models.registry import Model, Models
 from daemon.stages import diffuse, text
-from daemon.stages.batching import batch_key
 from tests import tiny
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]

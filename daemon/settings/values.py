@@ -1,0 +1,81 @@
+"""The values that settings take: each kind checked, with the sentence that says what is wrong with another."""
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from daemon.errors import InputError
+from daemon.models.prompt_grammar import LoraWeight
+from daemon.models.schedulers import canonical
+from daemon.stages import MASK_ENDING, STAGES
+
+PIXELS_PER_LATENT = 8
+MOST_URGENT = 100
+NAME = re.compile(r"[\w][\w .+-]{0,99}")
+HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
+
+
+def _on_the_grid(value: Any) -> Any:
+    if isinstance(value, int) and value % PIXELS_PER_LATENT:
+        below = value - value % PIXELS_PER_LATENT
+        raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {below} or {below + PIXELS_PER_LATENT}")
+    return value
+
+
+def _whole_characters(value: Any) -> Any:
+    if isinstance(value, str) and HALF.search(value):
+        raise ValueError("holds half a character (a lone surrogate), which no model can read: take it out")
+    return value
+
+
+def _plain_name(value: Any) -> Any:
+    if isinstance(value, str) and not NAME.fullmatch(value):
+        raise ValueError("is not a plain name: use letters, digits, spaces, dots and dashes, never a path")
+    return value
+
+
+def _mask_name(value: Any) -> Any:
+    if isinstance(value, str) and not (NAME.fullmatch(value) and value.lower().endswith(MASK_ENDING)):
+        raise ValueError(f"is not the name of a mask: it must end in {MASK_ENDING}, which tells it from pictures of their own")
+    return value
+
+
+def _steps(value: Any) -> Any:
+    steps = value if isinstance(value, list) else [value]
+    if not steps or not all(type(step) is int and step >= 1 for step in steps):
+        raise ValueError("is not a step to stop at, from 1 up, or a list of them: use 12, or [6, 12]")
+    return sorted(set(steps)) if isinstance(value, list) else value
+
+
+def _lora_weight(value: Any) -> Any:
+    numbers = value if isinstance(value, list) and len(value) == 2 else [value]
+    if not all(type(number) in (int, float) and abs(number) <= 100 for number in numbers):
+        raise ValueError("is not the weight of a LoRA: use a number within -100 and 100, or [TEXT_WEIGHT, DENOISER_WEIGHT]")
+    return value
+
+
+def _known_scheduler(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return canonical(value)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+def _known_stage(value: Any) -> Any:
+    if isinstance(value, str) and value not in STAGES:
+        raise ValueError(f"is not a stage: use one of {', '.join(STAGES)}")
+    return value
+
+
+Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
+Words = Annotated[str, BeforeValidator(_whole_characters)]
+PlainName = Annotated[str, BeforeValidator(_plain_name)]
+SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
+StageName = Annotated[str, BeforeValidator(_known_stage)]
+MaskName = Annotated[str, BeforeValidator(_mask_name)]
+StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]
+Loras = dict[PlainName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]
+Influence = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]

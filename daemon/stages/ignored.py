@@ -1,0 +1,29 @@
+"""Settings that somebody gave and a loop makes no use of, each in a sentence."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from daemon.models.families import Family
+from daemon.models.registry import Model, Models
+
+OF_LOOPS = ("guidance_rescale", "eta", "aesthetic_score")
+
+
+def ignored_by_loop(models: Models, model: Model, settings: Mapping[str, Any]) -> list[str]:
+    """What the family of the model does not know, and what counts only with guidance where there is none."""
+    family, index = models.family(model), models.index(model)
+    notes = family.notes_on({name: settings.get(name) for name in OF_LOOPS}, index)
+    if family.guided(settings["guidance_scale"]):
+        return notes
+    contrasts = [name for name in ("negative_prompt", "guidance_rescale") if settings.get(name)]
+    unknown = family.unsupported_by(index)
+    off = f"a guidance_scale of {settings['guidance_scale']:g} switches it off"
+    return notes + [f"{name} ignored: {off}" for name in contrasts if name not in unknown]
+
+
+def ignored_by_solver(family: Family, scheduler: Any, settings: Mapping[str, Any]) -> list[str]:
+    """What the step of a scheduler does not take."""
+    if not settings.get("eta") or "eta" in family.unsupported or "eta" in inspect.signature(scheduler.step).parameters:
+        return []
+    return [f"eta ignored: {settings.get('scheduler') or 'the scheduler of the model'} does not support it; ddim and tcd do"]
