@@ -15,6 +15,7 @@ from daemon.errors import DaemonError
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
 Result = tuple[Arrays, Facts]
+OnBegin = Callable[[], None]
 OnProgress = Callable[[int, int], None]
 OnEstimate = Callable[[NDArray[np.float32]], None]
 
@@ -40,8 +41,10 @@ class Call:
         on_progress: OnProgress | None,
         on_estimate: OnEstimate | None,
         cancel: Callable[["Call", Exception], None],
+        on_begin: OnBegin | None = None,
     ) -> None:
         self.number, self.stage, self.arrays, self.settings, self.key = number, stage, dict(arrays), settings, key
+        self.on_begin = on_begin or _silent
         self.on_progress, self.on_estimate = on_progress or _silent, on_estimate or _silent
         self.future: Future[Result] = Future()
         self.reason: Exception | None = None

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from daemon.compute.calls import Arrays, Call, Facts, OnEstimate, OnProgress, Queue, Result, StageError
+from daemon.compute.calls import Arrays, Call, Facts, OnBegin, OnEstimate, OnProgress, Queue, Result, StageError
 from daemon.compute.process import WorkerProcess
 from daemon.compute.worker_handle import Lane
 from daemon.errors import Stopped
@@ -63,16 +63,27 @@ class Local:
         settings: Mapping[str, Any],
         *,
         key: str | None = None,
+        on_begin: OnBegin | None = None,
         on_progress: OnProgress | None = None,
         on_estimate: OnEstimate | None = None,
     ) -> Call:
         """Queue one run of a stage. Raises Stopped once closed.
 
-        Calls of an equal `key` may run together; without one a call runs alone. Both are called from another thread:
-        `on_progress(step, steps)`, and `on_estimate(latents)` with a loop's estimate of the finished latents where the settings ask
-        for it."""
+        Calls of an equal `key` may run together; without one a call runs alone. All are called from another thread: `on_begin()`
+        when a worker begins to compute (again, where it has to), `on_progress(step, steps)`, and `on_estimate(latents)` with what a
+        loop takes the finished latents for, where the settings ask for it."""
         number = next(self._numbers)
-        call = Call(number, stage, arrays, settings, key=key, on_progress=on_progress, on_estimate=on_estimate, cancel=self.cancel)
+        call = Call(
+            number,
+            stage,
+            arrays,
+            settings,
+            key=key,
+            on_begin=on_begin,
+            on_progress=on_progress,
+            on_estimate=on_estimate,
+            cancel=self.cancel,
+        )
         with self.changed:
             if self.closing:
                 raise Stopped("no more work is taken, because the daemon is stopping")

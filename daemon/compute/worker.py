@@ -1,17 +1,20 @@
 """What runs inside a worker process: one call after the other comes in by a pipe, its progress and its outcome go out.
 
     in    ("run", stage, [(id, arrays, settings), ...])   ("cancel", id)
-    out   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
-          ("failed", id, kind, sentence, traceback)
+    out   ("begun", id)   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
+          ("failed", id, kind, sentence, traceback)   ("log", ...), see `worker_log.py`
 
 Progress is told of the first step of a job, of the last, and ten times a second. Several calls in one message run as one batch;
 where that fails, each runs alone and fails, or not, for itself. A message may come while another is worked on: it waits. Arrays are
-numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or
-systemd send to the whole group: the parent decides when a job stops.
+numpy on the pipe and torch inside. Facts say too what a call took: "seconds", of which "loading_seconds" went into its models. The
+process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or systemd send to the whole group: the parent
+decides when a job stops.
 """
 
 import ctypes
+import faulthandler
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -27,6 +30,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon import stray
+from daemon.compute.worker_log import Outgoing, log_to
 from daemon.errors import Cancelled, DaemonError
 
 if TYPE_CHECKING:
@@ -36,6 +41,8 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 Job = tuple[int, Arrays, Mapping[str, Any]]
+
+log = logging.getLogger("daemon.compute.worker")  # which is the main module here
 
 PR_SET_PDEATHSIG = 1
 TELL_SECONDS = 0.1  # between two words about a job: nobody reads faster, and each takes a core from what is computed
@@ -81,6 +88,8 @@ class Worker:
         call, progress = numbers[0], self._progress(numbers)
         try:
             self._check_wanted(numbers)
+            for number in numbers:
+                self._pipe.send(("begun", number))
             return [("done", number, *result) for number, result in zip(numbers, self._run(stage, jobs, progress), strict=True)]
         except DaemonError as error:
             return [self._failed(call, type(error).__name__, str(error))]
@@ -126,13 +135,15 @@ class Worker:
 
         module = importlib.import_module(f"daemon.stages.{stage}")
         tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
+        began, loaded_before = time.monotonic(), self._models.loading_seconds
         with torch.inference_mode():  # small models spend some per cent of their time on what no_grad still keeps
             if len(jobs) > 1:
                 done = module.run_together(self._models, tensors, [settings for _, _, settings in jobs], progress)
             else:
                 done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
         settings = jobs[0][2]
-        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"])}
+        took = {"seconds": time.monotonic() - began, "loading_seconds": self._models.loading_seconds - loaded_before}
+        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
         return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
 
     def _out_of_memory(self, call: int, error: BaseException) -> tuple[Any, ...]:
@@ -154,13 +165,16 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int) -> None:
-    """Serve the pipe; `threads` 0 leaves torch its default, `budget_bytes` bounds the loaded models."""
+def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int, level: int = logging.WARNING) -> None:
+    """Serve the pipe; `threads` 0 leaves torch its default, `budget_bytes` bounds the loaded models, `level` is the log's."""
     _end_with(parent)
+    faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(EOFError, ConnectionError):
-        pipe: Connection[Any, Any] = Connection(pipe_fd)
+        pipe = Outgoing(pipe_fd)
+        log_to(pipe, level)
+        stray.catch_all()
         _configure_torch(threads)
         Worker(pipe, budget_bytes=budget_bytes).serve()
 
@@ -183,6 +197,7 @@ def _configure_torch(threads: int) -> None:
     torch.set_grad_enabled(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    log.debug("torch %s computes with %d threads", torch.__version__, torch.get_num_threads())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ All that lanes share is guarded by one condition, `changed`: the queue that they
 lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
 """
 
+import logging
 import threading
 import time
 from collections import deque
@@ -14,7 +15,10 @@ from typing import Any, Protocol
 
 from daemon.compute.calls import Call, Queue, StageError
 from daemon.compute.process import WorkerProcess
+from daemon.compute.worker_log import relay
 from daemon.errors import WorkerDied
+
+log = logging.getLogger(__name__)
 
 FLIGHTS = 2
 Step = Callable[[], None]
@@ -154,6 +158,7 @@ class Lane:
             self._end(kill=True)  # it died while it was idle, which is nobody's fault
         if self.worker is None:
             worker = self._fleet.spawn()
+            log.info("worker %d on %s: started", worker.pid, self.device)
             with self._fleet.changed:
                 self.worker = worker
             self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
@@ -168,8 +173,16 @@ class Lane:
             if self._listener is not None:
                 self._listener.join()
             worker.pipe.close()
+            self._log_end(worker, died=kill)
         with self._fleet.changed:
             self._lost = None
+
+    def _log_end(self, worker: WorkerProcess, *, died: bool) -> None:
+        if died and not self._fleet.closing:
+            log.warning("worker %d on %s: %s", worker.pid, self.device, worker.how_it_ended)
+        else:
+            why = "the daemon stops" if self._fleet.closing else "it was idle"
+            log.info("worker %d on %s: ended, because %s", worker.pid, self.device, why)
 
     def _end_if_idle(self) -> None:
         self._ends_idle = False
@@ -180,10 +193,13 @@ class Lane:
         with _Ending(self._note_loss):
             while True:
                 answer = worker.pipe.recv()
-                if answer[0] in ("done", "failed"):
+                if answer[0] == "log":
+                    relay(*answer[1:])
+                elif answer[0] in ("done", "failed"):
                     self._settle(answer)
                 elif (call := self._running(answer[1])) is not None:
-                    (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
+                    hears = {"begun": call.on_begin, "progress": call.on_progress, "estimate": call.on_estimate}
+                    hears[answer[0]](*answer[2:])
 
     def _note_loss(self, error: BaseException | None) -> None:
         with self._fleet.changed:

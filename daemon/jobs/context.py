@@ -6,11 +6,13 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from daemon.compute.local import Call, Local
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
+from daemon.jobs.account import Account
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.intake.files import Shelves
 from daemon.jobs.previews import LivePreview
@@ -86,12 +88,17 @@ class Rooms:
             time.sleep(LOOK_SECONDS)
             self.at("waiting until nobody writes to its files")
 
-    def call(self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
+    def call(
+        self, running: RunningFile, account: Account, stage: str, tensors: Tensors, settings: Mapping[str, Any]
+    ) -> tuple[Tensors, Facts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
         live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
         try:
             key = batch_key(stage, tensors, settings)
-            submitted = self.compute.submit(stage, tensors, settings, key=key, on_progress=running.update, on_estimate=live.show)
+            begun = partial(account.begun, stage, tensors, settings)
+            submitted = self.compute.submit(
+                stage, tensors, settings, key=key, on_begin=begun, on_progress=running.update, on_estimate=live.show
+            )
             return self._served(running, submitted)
         finally:
             live.end()

@@ -7,12 +7,12 @@ Before the commit a crash rolls back, after it only forward (see `spool/spool.py
 """
 
 import logging
-import time
 import traceback
 from datetime import datetime
 from functools import partial
 
 from daemon.errors import Cancelled, InputError, InUse, ModelMissing, OutOfMemory, Stopped, WorkerDied
+from daemon.jobs.account import Account
 from daemon.jobs.context import Rooms
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
@@ -21,7 +21,6 @@ from daemon.jobs.previews import write_previews
 from daemon.jobs.request import computed
 from daemon.jobs.results import Bench, results
 from daemon.jobs.running import RunningFile
-from daemon.layout import KEEP
 from daemon.names import output_name, shown
 from daemon.spool.spool import Claim
 from tiffsd import TiffsdError
@@ -75,16 +74,16 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
 
 
 def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
-    started = time.monotonic()
     rooms.await_settled(claim, running)
+    account = Account(label)
     rooms.at("reading its files and those that it names")
     with rooms.spool.opened(claim) as members:
         request = read_request(claim.stage, Files(members, claim.names), rooms.shelves)
     rooms.spool.entrust(claim)
-    tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
+    tensors, facts = computed(request, rooms.config, account.timed(partial(rooms.call, running, account)))
     rooms.at("making its results")
     rooms.spool.take_back(claim)
-    bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), time.monotonic() - started)
+    bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), account.own_seconds())
     outputs = results(request, claim.stem, tensors, facts, bench)
     for output in outputs:
         rooms.at(f"writing {shown(output.publication.name)}")
@@ -97,8 +96,7 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     except OSError as error:
         raise _Unfinished(error) from error
     rooms.hooks.published(claim.stage, claim.names["principal"], published)
-    places = ", ".join(f"{path.parent.name}/{shown(path.name)}" for path in published if path.parent.name != KEEP)
-    log.info("%s -> %s %.1f s", label, places, bench.seconds)
+    account.ended(rooms.spool.root, published, bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)
     if rooms.config.previews.enabled:

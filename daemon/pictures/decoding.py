@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 import tiffsd
 from daemon.beneath import reopened
 from daemon.errors import InputError
+from daemon.stray import overhear
 from tiffsd.outline import Outline
 
 SECONDS = 60
@@ -110,8 +111,16 @@ def _run_child(file: int, answer: int, request: Mapping[str, Any], name: str) ->
     command = [sys.executable, "-P", "-m", "daemon.pictures.decoder", str(file), str(answer), json.dumps(request)]
     # In a group of its own: Ctrl-C in a terminal stops the daemon, and must not look like a fault of the file.
     child = subprocess.Popen(
-        command, pass_fds=[file, answer], stdin=subprocess.DEVNULL, stdout=2, env=_environment(), process_group=0
+        command,
+        pass_fds=[file, answer],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(),
+        process_group=0,
     )
+    assert child.stdout is not None
+    overhear(child.stdout, f"decoder of {name}")
     try:
         code = child.wait(timeout=SECONDS)
     except subprocess.TimeoutExpired:

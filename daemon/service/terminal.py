@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from daemon.jobs.running import read_running
 from daemon.names import shown
+from daemon.stray import catch_all
 
 # What `running/` is waited for at the end: the share on which it lies may be gone.
 LOOK_AT_MOST_SECONDS = 1.0
@@ -37,6 +38,7 @@ def log_to_stderr(verbose: bool) -> None:
     # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
     logging.getLogger("watchdog").setLevel(logging.INFO)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    catch_all()
 
 
 def journal_listens() -> bool:

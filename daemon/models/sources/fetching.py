@@ -1,0 +1,72 @@
+"""How far a download from the hub is, for the log: soon, then ever more seldom, and also while nothing comes."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+FIRST_SECONDS, LONGEST_SECONDS = 5.0, 60.0
+GB, MB = 1e9, 1e6
+
+
+def in_words(size: float) -> str:
+    """A number of bytes for people."""
+    return f"{size / GB:.2f} GB" if size >= GB else f"{size / MB:.1f} MB"
+
+
+class Fetched:
+    """What has come so far; its `bar` is the class that the hub's client makes its bars of. None of them is drawn."""
+
+    def __init__(self) -> None:
+        self.files = self.bytes = 0
+        self._lock = threading.Lock()
+        fetched = self
+
+        class Bar(tqdm):  # type: ignore[misc]
+            def __init__(self, *args: Any, **options: Any) -> None:
+                options.pop("name", None)
+                super().__init__(*args, **{**options, "disable": True})
+                self._of_bytes, self._counted = options.get("unit") == "B", 0
+
+            def update(self, n: float | None = 1) -> None:
+                self._counted = fetched.count(self._counted, int(n or 0), of_bytes=self._of_bytes)
+
+        self.bar = Bar
+
+    def count(self, before: int, more: int, *, of_bytes: bool) -> int:
+        """Count more for a bar; what two bars of bytes tell, of the network and of the disk, is told once."""
+        with self._lock:
+            if of_bytes:
+                self.bytes = max(self.bytes, before + more)
+            else:
+                self.files = before + more
+        return before + more
+
+
+@contextmanager
+def told(what: str, most_bytes: int, files: int) -> Iterator[Fetched]:
+    """Say of a download how far it is, and when it has ended what came; of what was here already nothing."""
+    fetched, ended, began = Fetched(), threading.Event(), time.monotonic()
+
+    def say() -> None:
+        pause = FIRST_SECONDS
+        while not ended.wait(pause):
+            far = f"{in_words(fetched.bytes)} of at most {in_words(most_bytes)}, {fetched.files} of {files} files"
+            logger.info("fetching %s: %s after %.0f s", what, far, time.monotonic() - began)
+            pause = min(2 * pause, LONGEST_SECONDS)
+
+    thread = threading.Thread(target=say, name="says how far", daemon=True)
+    thread.start()
+    try:
+        yield fetched
+    finally:
+        ended.set()
+        thread.join()
+    if fetched.bytes:
+        logger.info("fetched %s: %s in %.1f s", what, in_words(fetched.bytes), time.monotonic() - began)
