@@ -20,7 +20,10 @@ CONFIG = {
 
 
 class RunningDaemon:
-    """`start`, drop files, look into folders, `stop` or `kill`. `words` is what Python runs, `surroundings` what it has beside ours."""
+    """`start`, drop files, look into folders, `stop` or `kill`.
+
+    `words` is what Python runs, `surroundings` is its environment beside ours.
+    """
 
     words: Sequence[str] = ("-m", "daemon", "run")
     surroundings: Mapping[str, str] = {}

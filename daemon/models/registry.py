@@ -141,7 +141,7 @@ class Models:
             part = model.source().part(name)
             key = _Key(part.identity, name, model.device, model.torch_dtype, model.fast, model.compiled, changed)
             if key not in self._warm:
-                with self._told(model, part, name):
+                with self._told(model, name):
                     self._let_go(key)
                     self._make_room(part.weights_bytes)
                     loaded = self._load(model, part, name)
@@ -215,7 +215,7 @@ class Models:
         _free_memory()
 
     @contextmanager
-    def _told(self, model: Model, part: Part, name: str) -> Iterator[None]:
+    def _told(self, model: Model, name: str) -> Iterator[None]:
         """Say that a component is loaded, and how long it took; of one without weights only who asks for more hears."""
         level, began = logging.DEBUG if is_tokenizer(name) else logging.INFO, time.monotonic()
         logger.log(level, "loading the %s of %s", name, model.name)

@@ -1,4 +1,4 @@
-"""What the log of a real daemon says of its worker, its models, its jobs and what waits, and that each line of it is one of ours."""
+"""What the log of a real daemon says of its worker, its models, its jobs and what waits; and each of its lines is one of ours."""
 
 import os
 import re
@@ -10,8 +10,6 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
-
-PRIORITIES = {"6": "information", "4": "warning", "3": "error"}
 
 
 @pytest.fixture
@@ -85,7 +83,8 @@ def test_what_is_held_is_said_with_the_command_that_lets_it_go_on(daemon: Runnin
     daemon.start()
     daemon.drop("inbox/1-text", "my cat.txt", "---\nseed: 1\nhold: diffuse\nsteps: 2\n---\na red house")
     (held,) = daemon.found("hold/2-diffuse/my cat.*.tiff")
-    told = re.escape(f"text my cat.txt -> hold/2-diffuse/{held.name} ") + r"[^;]* s; held: move it to inbox/2-diffuse, or run tiffsd (.*)"
+    result = re.escape(f"text my cat.txt -> hold/2-diffuse/{held.name} ")
+    told = result + r"[^;]* s; held: move it to inbox/2-diffuse, or run tiffsd (.*)"
     (command,) = wait_until(lambda: re.findall(told, daemon.log()), what="it is told")
     assert command == f"release '{held.name}'"
     daemon.command("release", held.name)
@@ -95,11 +94,11 @@ def test_what_is_held_is_said_with_the_command_that_lets_it_go_on(daemon: Runnin
 def test_a_job_that_waits_for_another_says_so_and_its_own_time_apart(daemon: RunningDaemon) -> None:
     daemon.start()
     front = "---\nseed: {}\nscheduler: ddim\nsteps: {}\n---\na red house"
-    daemon.drop("inbox/1-text", "long.txt", front.format(1, 400))
+    daemon.drop("inbox/1-text", "long.txt", front.format(1, 150))
     wait_until(lambda: re.search(r"diffuse long\S+: started", daemon.log()), what="the long job runs")
     daemon.drop("inbox/1-text", "short.txt", front.format(2, 1))
     told = r"text short\.txt -> \S+ ([\d.]+) s, waited ([\d.]+) s"
-    ((own, waited),) = wait_until(lambda: re.findall(told, daemon.log()), what="it is told")
+    ((own, waited),) = wait_until(lambda: re.findall(told, daemon.log()), seconds=100, what="it is told")
     assert float(own) < 0.5 < float(waited)
     assert re.search(r"diffuse long\S+ -> (.|\n)*text short\.txt: started", daemon.log()), "and not while it only waits"
 

@@ -12,12 +12,14 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 FIRST_SECONDS, LONGEST_SECONDS = 5.0, 60.0
-GB, MB = 1e9, 1e6
+GB, MB, KB = 1e9, 1e6, 1e3
 
 
 def in_words(size: float) -> str:
     """A number of bytes for people."""
-    return f"{size / GB:.2f} GB" if size >= GB else f"{size / MB:.1f} MB"
+    if size >= GB:
+        return f"{size / GB:.2f} GB"
+    return f"{size / MB:.1f} MB" if size >= MB else f"{size / KB:.1f} kB"
 
 
 class Fetched:
