@@ -115,7 +115,8 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
     the rest    parent    the id of the artifact that this one was made from
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
                 history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
-                          without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}
+                          without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}; "seconds" are those
+                          that the stage took itself, without what it waited for a worker and for models
                 software  object: name -> version of each package; of what computed it "processor", "instruction_set" and,
                           of a CPU, "threads", as text
 

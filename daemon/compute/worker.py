@@ -1,7 +1,7 @@
 """What runs inside a worker process: one call after the other comes in by a pipe, its progress and its outcome go out.
 
     in    ("run", stage, [(id, arrays, settings), ...])   ("cancel", id)
-    out   ("begun", id)   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
+    out   ("computing", [id, ...])   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
           ("failed", id, kind, sentence, traceback)   ("log", ...), see `worker_log.py`
 
 Progress is told of the first step of a job, of the last, and ten times a second. Several calls in one message run as one batch;
@@ -88,8 +88,6 @@ class Worker:
         call, progress = numbers[0], self._progress(numbers)
         try:
             self._check_wanted(numbers)
-            for number in numbers:
-                self._pipe.send(("begun", number))
             return [("done", number, *result) for number, result in zip(numbers, self._run(stage, jobs, progress), strict=True)]
         except DaemonError as error:
             return [self._failed(call, type(error).__name__, str(error))]
@@ -134,6 +132,7 @@ class Worker:
         from daemon.models.processor import computed_on
 
         module = importlib.import_module(f"daemon.stages.{stage}")
+        self._pipe.send(("computing", [number for number, _, _ in jobs]))
         tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
         began, loaded_before = time.monotonic(), self._models.loading_seconds
         with torch.inference_mode():  # small models spend some per cent of their time on what no_grad still keeps

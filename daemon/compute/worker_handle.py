@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -197,9 +197,15 @@ class Lane:
                     relay(*answer[1:])
                 elif answer[0] in ("done", "failed"):
                     self._settle(answer)
+                elif answer[0] == "computing":
+                    self._tell_begin(answer[1])
                 elif (call := self._running(answer[1])) is not None:
-                    hears = {"begun": call.on_begin, "progress": call.on_progress, "estimate": call.on_estimate}
-                    hears[answer[0]](*answer[2:])
+                    (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
+
+    def _tell_begin(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            if (call := self._running(number)) is not None:
+                call.on_begin()
 
     def _note_loss(self, error: BaseException | None) -> None:
         with self._fleet.changed:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from daemon.names import shown
+
 LONGEST = 4000  # characters of a message, and of the end of a traceback
 MOST_WAITING = 1000
 
@@ -84,6 +86,6 @@ def relay(name: str, level: int, message: str, trace: str | None) -> None:
     """Handle a record of a worker in this process, as one of its own."""
     logger = logging.getLogger(name)
     if logger.isEnabledFor(level):
-        record = logger.makeRecord(name, level, "(worker)", 0, message, (), None)
+        record = logger.makeRecord(name, level, "(worker)", 0, shown(message), (), None)
         record.exc_text = trace
         logger.handle(record)

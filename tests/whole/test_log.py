@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
+from tests.test_readme import SECTIONS, lines
 
 
 @pytest.fixture
@@ -20,8 +21,12 @@ def daemon(tmp_path: Path) -> Iterator[RunningDaemon]:
 
 
 def said(daemon: RunningDaemon) -> list[str]:
-    """The lines of the log, without the numbers of processes, ids and times that differ each time."""
-    log = daemon.log().replace(str(daemon.folder), "")
+    """The lines of the log, without what differs each time."""
+    return alike(daemon.log().replace(str(daemon.folder), ""))
+
+
+def alike(log: str) -> list[str]:
+    """The lines of a log, without the numbers of processes, ids and times."""
     log = re.sub(r"\.[0-9a-f]{8}\.", ".ID.", log)
     log = re.sub(r"worker \d+", "worker N", log)
     return re.sub(r"\d+\.\d s", "T s", log).splitlines()
@@ -54,6 +59,13 @@ def test_the_log_tells_of_the_worker_its_models_and_each_job(daemon: RunningDaem
         *[line for line in said(daemon) if line.startswith("decode cat.ID.tiff -> ")],
         "worker N on cpu: ended, because the daemon stops",
     ]
+
+
+def test_the_lines_that_the_readme_shows_are_those_of_the_log(daemon: RunningDaemon) -> None:
+    daemon.start()
+    daemon.drop("inbox/1-text", "house.txt", "---\nhold: diffuse\n---\na red house")
+    wait_until(lambda: " -> " in daemon.log(), what="it is done")
+    assert said(daemon)[1:] == alike("\n".join(lines(SECTIONS["Run it as a service"], "worker")))
 
 
 def test_who_asks_for_more_hears_more(daemon: RunningDaemon) -> None:
