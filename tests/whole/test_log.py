@@ -42,23 +42,26 @@ def make_a_picture(daemon: RunningDaemon) -> None:
 def test_the_log_tells_of_the_worker_its_models_and_each_job(daemon: RunningDaemon) -> None:
     make_a_picture(daemon)
     assert daemon.stop() == 0
-    assert said(daemon) == [
-        "watching /spool",
-        "worker N on cpu: started",
-        "text cat.txt: started, demo, 128x128",
-        "loading the text_encoder of demo",
-        "loaded the text_encoder of demo in T s",
-        "text cat.txt -> inbox/2-diffuse/cat.ID.tiff T s, waited T s",
-        "diffuse cat.ID.tiff: started, demo, 128x128, 3 steps",
-        "loading the unet of demo",
-        "loaded the unet of demo in T s",
-        *[line for line in said(daemon) if line.startswith("diffuse cat.ID.tiff -> ")],  # which may have waited
-        "decode cat.ID.tiff: started, demo, 128x128",
-        "loading the vae of demo",
-        "loaded the vae of demo in T s",
-        *[line for line in said(daemon) if line.startswith("decode cat.ID.tiff -> ")],
-        "worker N on cpu: ended, because the daemon stops",
-    ]
+    first, *lines, last = said(daemon)
+    assert [first, last] == ["watching /spool", "worker N on cpu: ended, because the daemon stops"]
+    # The next job may begin before the line on the last one is written. Of two results it is not known whether they waited.
+    assert sorted(line.removesuffix(", waited T s") for line in lines) == sorted(
+        [
+            "worker N on cpu: started",
+            "text cat.txt: started, demo, 128x128",
+            "loading the text_encoder of demo",
+            "loaded the text_encoder of demo in T s",
+            "text cat.txt -> inbox/2-diffuse/cat.ID.tiff T s",
+            "diffuse cat.ID.tiff: started, demo, 128x128, 3 steps",
+            "loading the unet of demo",
+            "loaded the unet of demo in T s",
+            "diffuse cat.ID.tiff -> inbox/3-decode/cat.ID.tiff T s",
+            "decode cat.ID.tiff: started, demo, 128x128",
+            "loading the vae of demo",
+            "loaded the vae of demo in T s",
+            "decode cat.ID.tiff -> pictures/cat.ID.tiff, pictures/cat.ID.png T s",
+        ]
+    )
 
 
 def test_the_lines_that_the_readme_shows_are_those_of_the_log(daemon: RunningDaemon) -> None:
@@ -112,7 +115,6 @@ def test_a_job_that_waits_for_another_says_so_and_its_own_time_apart(daemon: Run
     told = r"text short\.txt -> \S+ ([\d.]+) s, waited ([\d.]+) s"
     ((own, waited),) = wait_until(lambda: re.findall(told, daemon.log()), seconds=100, what="it is told")
     assert float(own) < 0.5 < float(waited)
-    assert re.search(r"diffuse long\S+ -> (.|\n)*text short\.txt: started", daemon.log()), "and not while it only waits"
 
 
 def test_a_worker_that_dies_is_told_of(daemon: RunningDaemon) -> None:
