@@ -42,7 +42,7 @@ class Lines:
     """Bytes as they come -> lines in the log, each as a terminal would show it in the end: of a bar that is drawn anew the last."""
 
     def __init__(self, who: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._who, self._clock = who, clock
+        self._who, self._clock = shown(who), clock
         self._rest = b""
         self._count = self._left_out = 0
         self._until = 0.0

@@ -16,6 +16,7 @@ from daemon.pictures import decoding
 from daemon.pictures.decoding import decode_photo, read_artifact
 from daemon.pictures.photos import read_photo
 from tests.artifacts import file_of, latents
+from tests.conftest import wait_until
 from tests.opening import opening
 from tests.running_daemon import RunningDaemon
 
@@ -23,6 +24,7 @@ CRASH = "import ctypes\ndef __getattr__(name):\n    ctypes.string_at(0)"
 HANG = "import time\ndef __getattr__(name):\n    time.sleep(1000)"
 SPIN = "def __getattr__(name):\n    while True: pass"
 GREEDY = "def __getattr__(name):\n    return bytearray(2**33)"
+LOUD = "import os\nos.write(2, b'loud\\x1b[2J\\xff\\n')\ndef __getattr__(name):\n    os._exit(0)"
 VANISH = "import os\ndef __getattr__(name):\n    os._exit(0)"
 FLOOD = "import os, sys\ndef __getattr__(name):\n    f = os.fdopen(int(sys.argv[2]), 'wb')\n    while True: f.write(bytes(2**20))"
 
@@ -120,6 +122,19 @@ def test_a_codec_that_misbehaves_costs_the_file_and_not_the_daemon(
 
     with pytest.raises(tiffsd.Truncated, match=rf"^cat\.tiff.*({sentence})"):
         opening(read_artifact, path, name="cat.tiff")
+
+
+def test_what_a_codec_writes_is_a_line_of_the_log(
+    tmp_path: Path, codecs: Callable[[str], None], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = compressed(tmp_path / "cat.tiff", compression="lzw")
+    codecs(LOUD)
+
+    with pytest.raises(tiffsd.Truncated):
+        opening(read_artifact, path, name="cat\n.tiff")
+
+    wait_until(lambda: caplog.messages == ["decoder of cat\\n.tiff: loud\\x1b[2J\\xff"], what="it is in the log")
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("program", [HANG, SPIN], ids=["hang", "spin"])

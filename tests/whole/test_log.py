@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import tiffsd
 from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
 from tests.test_readme import SECTIONS, lines
@@ -114,7 +115,10 @@ def test_a_job_that_waits_for_another_says_so_and_its_own_time_apart(daemon: Run
     daemon.drop("inbox/1-text", "short.txt", front.format(2, 1))
     told = r"text short\.txt -> \S+ ([\d.]+) s, waited ([\d.]+) s"
     ((own, waited),) = wait_until(lambda: re.findall(told, daemon.log()), seconds=100, what="it is told")
-    assert float(own) < 0.5 < float(waited)
+    assert float(own) < float(waited) > 0.5
+    (picture,) = daemon.found("pictures/short.*.tiff")
+    (history,) = (entry for entry in tiffsd.inspect(picture).history if entry["stage"] == "text")
+    assert f"{history['seconds']:.1f}" == own
 
 
 def test_a_worker_that_dies_is_told_of(daemon: RunningDaemon) -> None:
