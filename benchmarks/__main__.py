@@ -21,7 +21,7 @@ from benchmarks.report import Results, read_results, with_block, write_results
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER.parent / "README.md"
 MOST_SECONDS = 1200.0
-WHERE_NAMED = {"loading", "same_bits"}  # the one takes long, and 13 GB of the disk; the other is asked for seldom
+WHERE_NAMED = {"fairness", "loading", "same_bits"}  # they need root; much time, and 13 GB of the disk; and are asked for seldom
 
 
 def modules() -> list[str]:
@@ -44,7 +44,8 @@ def measured(name: str) -> tuple[list[Figure], str | None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 1 where a module failed, 0 also where a target was missed: the table says so."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", help="modules of benchmarks/; where none is named, all but loading and same_bits")
+    left_out = ", ".join(sorted(WHERE_NAMED))
+    parser.add_argument("names", nargs="*", help=f"modules of benchmarks/; where none is named, all but {left_out}")
     parser.add_argument("--save", action="store_true", help="keep the results, and renew the table in the README")
     parser.add_argument("--readme", action="store_true", help="renew the table in the README from the kept results alone")
     given = parser.parse_args(arguments)

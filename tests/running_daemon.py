@@ -51,11 +51,15 @@ class RunningDaemon:
             timeout=100,
         )
 
-    def start(self) -> int:
+    def start(self, *options: str) -> int:
         """Start the daemon, wait until it watches; its process id."""
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.words], cwd=self.folder, env={**os.environ, **self.surroundings}, stderr=log, stdout=log
+                [sys.executable, *self.words, *options],
+                cwd=self.folder,
+                env={**os.environ, **self.surroundings},
+                stderr=log,
+                stdout=log,
             )
         wait_until(self.is_watching, what="the daemon is watching")
         return self.process.pid

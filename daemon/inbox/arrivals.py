@@ -15,6 +15,8 @@ from pathlib import Path
 from daemon.beneath import Beneath
 from daemon.inbox.grouping import Mark
 
+OwnerOf = Callable[[os.stat_result], int | None]
+
 PAUSE = frozenset({"PAUSE", "PAUSE.txt"})
 SIGNS = PAUSE | {"HOLD", "HOLD.txt", "README", "README.txt", "README.md"}
 
@@ -29,13 +31,15 @@ _TEMPORARY_NAMES = frozenset({"4913", "thumbs.db", "desktop.ini", "@eadir", "__m
 
 @dataclass(slots=True)
 class Arrival:
-    """One file: what it was like, since when, when it came, whether its name ties it to others, that no writer held it since."""
+    """One file: what it was like, since when, when it came, whose it is, whether its name ties it to others, that no writer held
+    it since."""
 
     mark: Mark
     mode: int
     links: int
     since: float
     arrived: tuple[float, int]
+    owner: int | None
     tied: bool
     free: bool = False
 
@@ -63,13 +67,15 @@ class Look:
 
 
 class Arrivals:
-    """The arrivals of one folder, reached as `beneath` says. `is_tied` tells of a name whether it may belong to other files.
-    Times are monotonic seconds."""
+    """The arrivals of one folder, reached as `beneath` says. `is_tied` tells of a name whether it may belong to other files,
+    `owner_of` whose a file is. Times are monotonic seconds."""
 
-    def __init__(self, folder: Path, beneath: Beneath, *, settle_seconds: float, is_tied: Callable[[str], bool]) -> None:
+    def __init__(
+        self, folder: Path, beneath: Beneath, *, settle_seconds: float, is_tied: Callable[[str], bool], owner_of: OwnerOf
+    ) -> None:
         self._folder, self._beneath = folder, beneath
         self._settle_seconds = settle_seconds
-        self._is_tied = is_tied
+        self._is_tied, self._owner_of = is_tied, owner_of
         self._last = Look()
         self.changed: dict[str, Arrival] = {}  # new, or not what they were; whoever wants to know empties it
 
@@ -123,8 +129,11 @@ class Arrivals:
     def _arrival(self, name: str, st: os.stat_result, known: Arrival | None, now: float) -> Arrival:
         mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
         if known is None or known.mark[:2] != mark[:2]:
-            return Arrival(mark, st.st_mode, st.st_nlink, now, (now, st.st_ctime_ns), self._is_tied(name))
-        return known if known.mark == mark else Arrival(mark, st.st_mode, st.st_nlink, now, known.arrived, known.tied)
+            arrived = (now, st.st_ctime_ns)
+            return Arrival(mark, st.st_mode, st.st_nlink, now, arrived, self._owner_of(st), self._is_tied(name))
+        if known.mark == mark:
+            return known
+        return Arrival(mark, st.st_mode, st.st_nlink, now, known.arrived, self._owner_of(st), known.tied)
 
     def _admit(self, look: Look, here: set[str], fresh: dict[str, Arrival]) -> None:
         """Put the files in order of arrival; those that were in order already cost no sorting."""

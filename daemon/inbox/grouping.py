@@ -31,10 +31,15 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """The files of one job, the principal first, and the stem they share."""
+    """The files of one job, the principal first, and the stem they share; who dropped the principal, and the priority they state.
+
+    `owner` is a user id, None where it is not known.
+    """
 
     members: tuple[Member, ...]
     stem: str
+    owner: int | None = None
+    priority: int = 0
 
     @property
     def principal(self) -> Member:

@@ -9,6 +9,7 @@ its content, and nothing is ever moved or deleted.
 
 import math
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, is_temporary, kind_of
-from daemon.inbox.grouping import Drop, Group, Mark, Member, expected, group, is_tied, related, single
+from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, OwnerOf, is_temporary, kind_of
+from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group, is_tied, related, single
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, Stated
 from daemon.names import base_of, shown
@@ -25,7 +26,8 @@ from daemon.stages import STAGES, Stage
 
 __all__ = ["SIGNS", "Drop", "Inbox", "Member", "Refusal", "Scan", "Waiting", "is_temporary"]
 
-AT_ONCE = 500  # drops that one scan offers, and files whose reasons to wait it tells
+AT_ONCE = 100  # drops that one scan offers
+MOST_TOLD = 500  # files whose reasons to wait one scan tells
 STALE_SECONDS = 3600.0  # a temporary file as old as this is worth mentioning
 
 
@@ -63,7 +65,7 @@ class Scan:
 
     def wait(self, name: str, reason: str, due: float | None = None) -> None:
         """Note a file that is not ready; of very many only the first are told."""
-        if len(self.waiting) < AT_ONCE:
+        if len(self.waiting) < MOST_TOLD:
             self.waiting.append(Waiting(name, reason))
         if due is not None:
             self.due = due if self.due is None else min(self.due, due)
@@ -87,8 +89,8 @@ class Inbox:
     `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
     when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused, and
     `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `stated` reads the priority
-    that a file states, `stated_mask` the name of the mask. `is_own` tells of a file whether it is as the daemon itself put it
-    there, whole: it need not stand still first.
+    that a file states, of which `most_urgent` is the highest that counts, `stated_mask` the name of the mask. `is_own` tells of a
+    file whether it is as the daemon itself put it there, whole: it need not stand still first; `owner_of` tells whose a file is.
     """
 
     def __init__(
@@ -101,8 +103,10 @@ class Inbox:
         empty_grace_seconds: float,
         pair_patience_seconds: float = math.inf,
         stated: Stated = lambda _: 0,
+        most_urgent: Callable[[], int] = lambda: sys.maxsize,
         stated_mask: Callable[[Path], str | None] = lambda _: None,
         is_own: Callable[[Mark], bool] = lambda _: False,
+        owner_of: OwnerOf = lambda st: st.st_uid,
     ) -> None:
         self.stage = stage
         self.folder = folder
@@ -111,8 +115,10 @@ class Inbox:
         self._unleased_seconds = max(settle_seconds, settle_unleased_seconds)
         self._empty_grace_seconds = empty_grace_seconds
         self._pair_patience_seconds = pair_patience_seconds
-        self._arrivals = Arrivals(folder, self._beneath, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage))
-        self._ranking = Ranking(folder, stated)
+        self._arrivals = Arrivals(
+            folder, self._beneath, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage), owner_of=owner_of
+        )
+        self._ranking = Ranking(folder, stated, most=most_urgent)
         self._masks = NamedMasks(stage, folder, stated_mask)
         self._is_own = is_own
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
@@ -133,7 +139,7 @@ class Inbox:
             with suppress(OSError, KeyError):  # a drop that waits for its mask is not looked at otherwise
                 self._arrivals.examined(name, now)
         unranked = self._learn_priorities(look)
-        order = self._ranking.ordered(look.files, groups)
+        order = self._ranking.ordered(look.files, groups, now)
         groups, given = self._with_masks(look, groups, order)
         alone = [name for name in alone if name not in given]
         scan.unread = unranked or bool(self._masks.unread)
@@ -203,7 +209,7 @@ class Inbox:
             scan.wait(found.principal, f"cannot be opened by the daemon ({error.strerror}); let its group read it")
         else:
             members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
-            drop = Drop(members, found.stem)
+            drop = Drop(members, found.stem, known[PRINCIPAL].owner, self._ranking.priority(found))
             if sentence:
                 scan.refused.append(Refusal(drop, sentence))
             else:

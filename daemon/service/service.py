@@ -6,6 +6,7 @@ set flags. Whatever of it hangs, a stop is over in `ending.OVER` seconds.
 
 import ctypes
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -34,7 +35,7 @@ from daemon.layout import HOLD, INBOX, WORK, mode_for
 from daemon.names import shown
 from daemon.service import ending, exposure, signals
 from daemon.service.backoff import Retry, Troubles
-from daemon.service.dispatch import Turns
+from daemon.service.dispatch import DispatchPolicy
 from daemon.service.ending import Ending, Part
 from daemon.service.retention import Retention
 from daemon.service.status import Status, has_sign, notify, read_status, write_status
@@ -61,6 +62,8 @@ UNREFUSED = "a file cannot be put into failed/"
 OF_A_FILE = (FAILED_BY_MACHINE, UNCLAIMED, UNREFUSED)
 STUCK = "a job cannot be put away"
 REST_PER_LOOK = 20.0
+# Where a look is cheap, the rest ends also with so many claims: who comes anew must be seen before a long backlog goes on.
+CLAIMS_PER_LOOK, CHEAP_LOOK_SECONDS = 2, 0.1
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
 STATUS_SECONDS = 1.0
@@ -114,12 +117,13 @@ class Service:
         self._supervisor = Supervisor(self.slots)
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
-        self._turns = Turns(self._heads.read, config=lambda: self.config)
+        self._dispatch = DispatchPolicy(self._heads.read, config=lambda: self.config)
         self._troubles = Troubles()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
         self._next_scan = 0.0
         self._rest_until = 0.0
+        self._claimed_since_look, self._claims_per_look = 0, math.inf
         self._last_status: Status | None = None
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
@@ -137,7 +141,9 @@ class Service:
             pair_patience_seconds=watch.pair_patience_hours * 3600,
             stated=lambda path: self._heads.read(path).priority,
             stated_mask=lambda path: self._heads.read(path).mask,
+            most_urgent=lambda: self.config.limits.priority,
             is_own=self.spool.is_own,
+            owner_of=self.spool.owner_of,
         )
 
     def start(self) -> None:
@@ -307,7 +313,9 @@ class Service:
             if not (scan.ready or scan.refused or scan.waiting or name in {flight.claim.stage for flight in self._jobs.values()}):
                 self._troubles.end(name, OF_A_FILE)  # nothing is left that could be tried again
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
-        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
+        took = time.monotonic() - started
+        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * took)
+        self._claimed_since_look, self._claims_per_look = 0, CLAIMS_PER_LOOK if took < CHEAP_LOOK_SECONDS else math.inf
         dues = [scan.due for scan in self._scans.values() if scan.due is not None]
         dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unread for scan in self._scans.values())
         self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
@@ -337,11 +345,15 @@ class Service:
 
     def _claim(self, now: float) -> None:
         while len(self._jobs) < self.slots and not self._stopping:
+            if self._look.is_set() and self._claimed_since_look >= self._claims_per_look:
+                self._rest_until = now
+                break
             able = {name: self._ready[name] for name in ORDER if not self._troubles.rests(name, now)}
-            turn = self._turns.take(able, now)
+            turn = self._dispatch.take(able, now)
             if turn is None:
                 break
             self._claim_one(*turn, now)
+            self._claimed_since_look += 1
         if any(scan.more and not (self._ready[name] or self._troubles.rests(name, now)) for name, scan in self._scans.items()):
             self._next_scan = now
 
@@ -353,6 +365,7 @@ class Service:
             self._troubles.note(stage, f"{UNCLAIMED}: {error}", now)
             return
         if claim:
+            log.debug("%s %s: claimed", stage, shown(claim.names["principal"]))
             self._troubles.end(stage, UNCLAIMED)
             self._launch(claim)
 

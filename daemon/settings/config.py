@@ -14,7 +14,7 @@ from daemon.models.adapters.shelf import chosen, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
-from daemon.settings.vocabulary import PlainName, StageName, checked, sentence_of
+from daemon.settings.vocabulary import MOST_URGENT, PlainName, StageName, checked, sentence_of
 from daemon.stages import STAGES
 
 BUILTIN = "builtin"
@@ -104,6 +104,7 @@ class Limits(_Section):
     count: int = Field(default=100, gt=0)
     characters: int = Field(default=20_000, gt=0)
     file_bytes: int = Field(default=2_147_483_648, gt=0)
+    priority: int = Field(default=MOST_URGENT, ge=0, le=MOST_URGENT)
 
 
 class Watch(_Section):

@@ -35,4 +35,4 @@ def record_of_drop(stage: str, drop: Drop, identity: str) -> ClaimRecord:
     """What is to be written of a drop before its files are taken."""
     members = {member.role: member.path.name for member in drop.members}
     prints = {member.role: (member.mark[1], member.mark[2], member.mark[3]) for member in drop.members}
-    return ClaimRecord(stage, drop.stem, identity, members, prints)
+    return ClaimRecord(stage, drop.stem, identity, members, prints, drop.owner)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from daemon import names
 from daemon.beneath import Beneath
-from daemon.layout import mode_for
+from daemon.layout import OWNERS_MODE, mode_for
 
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -112,6 +112,11 @@ class Ops:
         """Write all of the content."""
         file.write(content)
         file.flush()
+
+    def append(self, path: Path, content: bytes) -> None:
+        """Add to one of the spool's own small files, made for the daemon alone if it is missing; nothing of it is durable."""
+        with os.fdopen(self._beneath.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNERS_MODE), "ab") as file:
+            file.write(content)
 
     def fsync(self, file: BinaryIO, _what: str) -> None:
         """Make the content of a file durable. After a failure the file is not to be trusted, nor the call repeated.

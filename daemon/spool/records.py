@@ -54,13 +54,14 @@ class Publication:
 
 @dataclass(frozen=True)
 class ClaimRecord:
-    """What claim.json says; `names` and `fingerprints` by role."""
+    """What claim.json says; `names` and `fingerprints` by role, `owner` as `owners.py` has it."""
 
     stage: str
     stem: str
     id: str
     names: dict[str, str]
     fingerprints: dict[str, Fingerprint]
+    owner: int | None = None
 
 
 def write(ops: Ops, folder: Path, name: str, record: Record, *, durable: bool = True) -> None:
@@ -114,7 +115,8 @@ def read_claim(ops: Ops, folder: Path) -> ClaimRecord | None:
     try:
         members = {str(role): str(name) for role, name in record["names"].items()}
         prints = {str(role): (int(a), int(b), int(c)) for role, (a, b, c) in record["fingerprints"].items()}
-        claim = ClaimRecord(str(record["stage"]), str(record["stem"]), str(record["id"]), members, prints)
+        owner = None if record.get("owner") is None else int(record["owner"])
+        claim = ClaimRecord(str(record["stage"]), str(record["stem"]), str(record["id"]), members, prints, owner)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unreadable(f"{CLAIM} is incomplete: {error!r}") from error
     if not members or not all(map(names.is_plain, [*members.values(), claim.stem])):

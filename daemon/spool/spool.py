@@ -20,6 +20,7 @@ or `recover`, may be repeated.
 import errno
 import itertools
 import logging
+import os
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -86,6 +87,7 @@ class Spool:
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
         self._locks = [lock.lock(self._ops, self.root)]
+        self._endings.owners.read()
         if (alive := lock.show_life(self._ops, self.root)) is not None:
             self._locks.append(alive)
 
@@ -149,6 +151,10 @@ class Spool:
     def is_own(self, mark: Mark) -> bool:
         """Whether a file, by what it is like, is a result of this daemon's as it was published, so that it is whole."""
         return self._endings.is_own(mark)
+
+    def owner_of(self, st: os.stat_result) -> int | None:
+        """Who dropped a file, or that from which the daemon made it, as a user id; None where that is not known."""
+        return self._endings.owners.of(st)
 
     def settled(self, claim: Claim) -> bool | None:
         """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.

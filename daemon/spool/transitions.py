@@ -20,6 +20,7 @@ from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
 from daemon.spool.filesystem import Ops
+from daemon.spool.owners import Owners
 from daemon.spool.records import ClaimRecord, Failure, Publication
 
 IN = "in"
@@ -45,6 +46,7 @@ class Endings:
     def __init__(self, root: Path, ops: Ops) -> None:
         self.root = root
         self.moving = threading.Lock()
+        self.owners = Owners(root, ops)
         self._own: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> size, mtime_ns
         self._ops = ops
 
@@ -52,7 +54,7 @@ class Endings:
         """Publish what is still in out/, archive what is still in in/, and clear the job away; the paths published by this call."""
         publications, day = commit
         with self.moving:
-            published = [path for publication in publications if (path := self._publish(job, publication))]
+            published = [path for publication in publications if (path := self._publish(job, publication, record.owner))]
             for folder in dict.fromkeys(publication.folder for publication in publications):
                 self._ops.fsync_folder(self.root / folder, "publish: the outputs in their places")
             self._ops.fsync_folder(job / OUT, "publish: out/ that they left")
@@ -60,19 +62,20 @@ class Endings:
         self.discard(job)
         return published
 
-    def _publish(self, job: Path, publication: Publication) -> Path | None:
+    def _publish(self, job: Path, publication: Publication, owner: int | None) -> Path | None:
         folder = self.root / publication.folder
         self.ensure(folder)  # a person may have deleted it
-        self._note_own(job / OUT / publication.source)
+        self._note_own(job / OUT / publication.source, owner)
         return self.move(job / OUT / publication.source, folder, publication.name)
 
-    def _note_own(self, output: Path) -> None:
-        """Remember what an output is like while nobody else can have touched it."""
+    def _note_own(self, output: Path, owner: int | None) -> None:
+        """Remember what an output is like, and for whom it was made, while nobody else can have touched it."""
         with suppress(FileNotFoundError):  # published before a crash
             st = self._ops.lstat(output)
             while len(self._own) >= MOST_OWN:
                 del self._own[next(iter(self._own))]
             self._own[st.st_dev, st.st_ino] = (st.st_size, st.st_mtime_ns)
+            self.owners.note(st.st_ino, owner)
 
     def is_own(self, mark: Mark) -> bool:
         """Whether a file is as this daemon published it: a rename into place is whole, and any writing shows in size or time."""

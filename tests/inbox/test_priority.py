@@ -10,8 +10,8 @@ import pytest
 
 import tiffsd
 from daemon.beneath import Beneath
-from daemon.inbox.inbox import Inbox
-from daemon.inbox.ranking import BUDGET_SECONDS
+from daemon.inbox.inbox import AT_ONCE, Inbox
+from daemon.inbox.ranking import AGING_SECONDS, BUDGET_SECONDS
 from daemon.jobs.probe import Heads, stated_ids
 from daemon.stages import STAGES
 from tests.artifacts import latents
@@ -146,3 +146,54 @@ def test_reading_priorities_takes_only_a_moment_of_each_scan_and_the_newest_file
     while inbox.scan(time.monotonic()).unread:
         pass
     assert sorted(read) == sorted([*(f"old{number}" for number in range(40)), "urgent"]), "each file is read once"
+
+
+def owned_by_name(folder: Path) -> Inbox:
+    """An inbox whose files belong to whom their names begin with."""
+    owners = {path.stat().st_ino: path.name.partition("-")[0] for path in folder.iterdir()}
+    return Inbox(
+        STAGES["text"],
+        folder,
+        settle_seconds=0,
+        settle_unleased_seconds=0,
+        empty_grace_seconds=0,
+        stated=stated_priority,
+        owner_of=lambda st: {"alice": 1000, "bob": 1001}[owners[st.st_ino]],
+    )
+
+
+def test_one_look_sees_files_of_every_owner_however_many_another_has(tmp_path: Path) -> None:
+    for number in range(AT_ONCE + 10):
+        prompt(tmp_path, f"alice-{number:03}", 100)
+    prompt(tmp_path, "bob-1")
+    prompt(tmp_path, "bob-2", 5)
+    inbox = owned_by_name(tmp_path)
+    while (scan := inbox.scan(0.0)).unread:
+        pass
+    assert [(found.principal.path.stem, found.owner, found.priority) for found in scan.ready[:5]] == [
+        ("alice-000", 1000, 100),
+        ("bob-2", 1001, 5),
+        ("alice-001", 1000, 100),
+        ("bob-1", 1001, 0),
+        ("alice-002", 1000, 100),
+    ]
+
+
+def test_a_file_moves_up_while_it_waits_but_not_before_those_of_other_owners(tmp_path: Path) -> None:
+    prompt(tmp_path, "alice-old")
+    inbox = inbox_of(tmp_path)
+    inbox.scan(0.0)
+    later = 3 * AGING_SECONDS + 1
+    for priority in (2, 3, 4):
+        prompt(tmp_path, f"alice-{priority}", priority)
+    scan = inbox.scan(later)
+    assert [found.principal.path.stem for found in scan.ready] == ["alice-4", "alice-old", "alice-3", "alice-2"]
+    assert [found.priority for found in scan.ready] == [4, 0, 3, 2], "between owners counts what the files say"
+
+
+def test_no_file_is_more_urgent_than_the_limit(tmp_path: Path) -> None:
+    prompt(tmp_path, "first", 7)
+    prompt(tmp_path, "second", 100)
+    times = {"settle_seconds": 0, "settle_unleased_seconds": 0, "empty_grace_seconds": 0}
+    bounded = Inbox(STAGES["text"], tmp_path, stated=stated_priority, most_urgent=lambda: 5, **times)
+    assert [(found.principal.path.stem, found.priority) for found in bounded.scan(0.0).ready] == [("first", 5), ("second", 5)]

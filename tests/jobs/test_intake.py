@@ -156,6 +156,16 @@ def test_what_exceeds_the_limits_or_names_what_is_not_there_is_refused(read: Rea
         assert word in str(refusal.value)
 
 
+def test_a_priority_beyond_the_highest_is_noted_once_and_kept_in_the_recipe(read: Read) -> None:
+    config = Config.model_validate({"limits": {"priority": 10}})
+    request = read("text", config, principal=("cat.txt", "---\npriority: 50\n---\na cat"))
+    note = "priority 50 counts as 10, the highest that there is (limits.priority in config.yaml)"
+    assert request.notes == (note,)
+    assert request.recipe["priority"] == 50
+    told = replace(latents(recipe={"prompt": "a cat", "priority": 50}).header, history=({"stage": "text", "notes": [note]},))
+    assert note not in read("diffuse", config, principal=("cat.tiff", replace(latents(), header=told))).notes
+
+
 def test_latents_that_a_program_changed_count_as_painted(read: Read, tmp_path: Path) -> None:
     artifact = latents()
     tiffsd.write(tmp_path / "keep" / f"cat.{artifact.header.id}.tiff", artifact)

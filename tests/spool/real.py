@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from daemon.inbox.arrivals import OwnerOf
 from daemon.inbox.inbox import Inbox
 from daemon.spool.spool import Claim, Publication, Spool
 from daemon.stages import STAGES
@@ -14,13 +15,14 @@ def drop(root: Path, name: str, content: bytes = b"content", *, stage: str = "di
     return path
 
 
-def inbox_of(root: Path, stage: str) -> Inbox:
+def inbox_of(root: Path, stage: str, owner_of: OwnerOf = lambda st: st.st_uid) -> Inbox:
     return Inbox(
         STAGES[stage],
         root / "inbox" / FOLDERS[stage],
         settle_seconds=0,
         settle_unleased_seconds=0,
         empty_grace_seconds=0,
+        owner_of=owner_of,
     )
 
 

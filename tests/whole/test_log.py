@@ -33,8 +33,8 @@ def alike(log: str) -> list[str]:
     return re.sub(r"\d+\.\d s", "T s", log).splitlines()
 
 
-def make_a_picture(daemon: RunningDaemon) -> None:
-    daemon.start()
+def make_a_picture(daemon: RunningDaemon, *options: str) -> None:
+    daemon.start(*options)
     daemon.drop("inbox/1-text", "cat.txt", "---\nseed: 1\nsteps: 3\n---\na red house")
     daemon.found("pictures/cat.*.png")
     wait_until(lambda: "decode cat" in said(daemon)[-1] and " -> " in said(daemon)[-1], what="the picture is in the log")
@@ -73,8 +73,7 @@ def test_the_lines_that_the_readme_shows_are_those_of_the_log(daemon: RunningDae
 
 
 def test_who_asks_for_more_hears_more(daemon: RunningDaemon) -> None:
-    daemon.words = (*daemon.words, "--verbose")
-    make_a_picture(daemon)
+    make_a_picture(daemon, "--verbose")
     daemon.drop("inbox/1-text", "dog.txt", "---\nseed: 1\nsteps: 3\n---\na red house")
     daemon.found("pictures/dog.*.png")
     log = daemon.log()
@@ -87,9 +86,8 @@ def test_who_asks_for_more_hears_more(daemon: RunningDaemon) -> None:
 
 def test_models_that_make_room_for_others_are_named_to_who_asks_for_more(tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path, compute={"memory_gb": 0.001})
-    daemon.words = (*daemon.words, "-v")
     try:
-        make_a_picture(daemon)
+        make_a_picture(daemon, "-v")
         assert re.search(r"^letting go of the unet \(.*/demo/unet\) on cpu, [\d.]+ GB, to make room$", daemon.log(), re.MULTILINE)
     finally:
         daemon.close()

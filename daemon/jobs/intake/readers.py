@@ -1,6 +1,7 @@
 """Which reader takes the files of which stage."""
 
 import os
+from dataclasses import replace
 
 from daemon.errors import InputError
 from daemon.jobs.intake.decode import read_decode
@@ -18,7 +19,16 @@ def read_request(stage: str, files: Files, shelves: Shelves) -> Request:
         raise InputError(
             f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({shelves.config.limits.file_bytes} bytes)"
         )
-    return READERS[stage](files, shelves)
+    return _with_priority_in_bounds(READERS[stage](files, shelves), shelves.config.limits.priority)
+
+
+def _with_priority_in_bounds(request: Request, most: int) -> Request:
+    """The request with a note where its priority asks for more than there is to have; the recipe keeps what was said."""
+    asked = request.settings.priority or 0
+    note = f"priority {asked} counts as {most}, the highest that there is (limits.priority in config.yaml)"
+    if asked <= most or any(note in entry.get("notes", ()) for entry in request.history):
+        return request
+    return replace(request, notes=(*request.notes, note))
 
 
 READERS = {"text": read_text, "diffuse": read_diffuse, "decode": read_decode, "encode": read_encode, "invert": read_invert}
