@@ -11,7 +11,7 @@ import pytest
 import tiffsd
 from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
-from tests.test_readme import SECTIONS, lines
+from tests.test_readme import SECTIONS
 
 
 @pytest.fixture
@@ -69,7 +69,8 @@ def test_the_lines_that_the_readme_shows_are_those_of_the_log(daemon: RunningDae
     daemon.start()
     daemon.drop("inbox/1-text", "house.txt", "---\nhold: diffuse\n---\na red house")
     wait_until(lambda: " -> " in daemon.log(), what="it is done")
-    assert said(daemon)[1:] == alike("\n".join(lines(SECTIONS["Run it as a service"], "worker")))
+    (shown,) = re.findall(r"^```\n(worker .*?)^```$", SECTIONS["Run it as a service"], re.MULTILINE | re.DOTALL)
+    assert said(daemon)[1:] == alike(shown)
 
 
 def test_who_asks_for_more_hears_more(daemon: RunningDaemon) -> None:

@@ -37,18 +37,15 @@ class Fetched:
                 self._of_bytes, self._counted = options.get("unit") == "B", 0
 
             def update(self, n: float | None = 1) -> None:
-                self._counted = fetched.count(self._counted, int(n or 0), of_bytes=self._of_bytes)
+                with fetched._lock:
+                    self._counted += int(n or 0)
+                    # Of the bytes there are two bars, one of the network and one of the disk.
+                    if self._of_bytes:
+                        fetched.bytes = max(fetched.bytes, self._counted)
+                    else:
+                        fetched.files = self._counted
 
         self.bar = Bar
-
-    def count(self, before: int, more: int, *, of_bytes: bool) -> int:
-        """Count more for a bar; what two bars of bytes tell, of the network and of the disk, is told once."""
-        with self._lock:
-            if of_bytes:
-                self.bytes = max(self.bytes, before + more)
-            else:
-                self.files = before + more
-        return before + more
 
 
 @contextmanager
