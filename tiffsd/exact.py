@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from tiffsd.artifact import CANVAS_TENSORS, consistent, size_of
-from tiffsd.header import Header
-from tiffsd.spec import BadValues, Kind
+from tiffsd.header import Header, marks_in
+from tiffsd.spec import LARGEST_TABLE_BYTES, MOST_MARKS, BadValues, Kind
 
 try:
     import pybase64
@@ -76,6 +76,9 @@ def _from_base64(text: str | bytes) -> bytes:
 
 def _metadata(blob: bytes) -> dict[str, Any]:
     length = int.from_bytes(blob[:8], "little")
-    header = json.loads(blob[8 : 8 + length])
+    table = blob[8 : 8 + min(length, LARGEST_TABLE_BYTES + 1)]
+    if len(table) > LARGEST_TABLE_BYTES or marks_in(table) > MOST_MARKS:
+        raise ValueError("the table of tensors is too large")
+    header = json.loads(table)
     found: dict[str, Any] = header.get("__metadata__") or {}
     return found

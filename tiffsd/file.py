@@ -19,7 +19,7 @@ from tifffile import TiffFile, TiffPage, TiffWriter
 from tiffsd.artifact import Artifact, settle
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
-from tiffsd.content import Content, check_length, content_of
+from tiffsd.content import Content, check_length, check_marks, content_of
 from tiffsd.exact import tensors_of
 from tiffsd.header import Header, header_from, id_in_name, new_id, parse
 from tiffsd.outline import GRAY, Outline, check_outlines
@@ -85,12 +85,22 @@ def write_plain(path: Path, planes: NDArray[Any]) -> None:
                 _write_page(tiff, file, plane, photometric="minisblack")
 
 
-def read(source: Source, *, expect: Kind | None = None, name: str | None = None, decode: Decode | None = None) -> Artifact:
+def read(
+    source: Source,
+    *,
+    expect: Kind | None = None,
+    name: str | None = None,
+    decode: Decode | None = None,
+    largest: int | None = None,
+    largest_tensors: int | None = None,
+) -> Artifact:
     """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
 
     `expect` says what a file without metadata is, and refuses other kinds with WrongKind; `name` is the file's original name, for
     the sentences of errors and for the endings that the prototype used. `decode` is asked, instead of `decode_pages`, for pixels
-    that need a codec: a caller that a crash must not take down runs codecs elsewhere. Raises any TiffsdError.
+    that need a codec: a caller that a crash must not take down runs codecs elsewhere. `largest` bounds the pixels of the canvas,
+    all pages together, and `largest_tensors` the bytes of the exact tensors' text, for a caller with less memory than the format
+    takes. Raises any TiffsdError.
     """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
@@ -103,9 +113,9 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None,
         if kind is Kind.PICTURE and len(pages) > 1:
             raise BadShape(f"{label} has {len(pages)} pages, and a picture has one; merge the layers and save it again")
         outlines = [_outline(page) for page in pages]
-        check_outlines(outlines, kind, label, length=opened.length)
+        check_outlines(outlines, kind, label, length=opened.length, largest=largest)
         loaded = _loaded(opened.file, pages, outlines, decode)
-        text = _tensors_text(opened, pages[0]) if header else None
+        text = _tensors_text(opened, pages[0], most=largest_tensors) if header else None
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
         artifact = _picture(loaded[0], header, text, artifact_id=artifact_id, label=label)
@@ -265,8 +275,8 @@ def _shapes(pages: Sequence[TiffPage]) -> list[Shape]:
 def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     """The header that the tags of the first page tell, and what was wrong with it."""
     description = _value(page, DESCRIPTION_TAG, label)
-    essentials = parse(description)
-    record = parse(_value(page, RECORD_TAG, label))
+    essentials = _record(description, DESCRIPTION_TAG, label)
+    record = _record(_value(page, RECORD_TAG, label), RECORD_TAG, label)
     notes = []
     if essentials is None and isinstance(description, str) and '"tiffsd"' in description:
         notes.append("the ImageDescription is damaged and was ignored")
@@ -276,6 +286,13 @@ def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     if not essentials and not record:
         return None, notes
     return header_from({**(record or {}), **(essentials or {})}, name=label), notes
+
+
+def _record(text: str | bytes | None, code: int, label: str) -> dict[str, Any] | None:
+    if text and b"tiffsd" in (text.encode() if isinstance(text, str) else text):
+        check_marks(text, code, label)
+        return parse(text)
+    return None
 
 
 def _id(page: TiffPage, label: str) -> str:
@@ -299,9 +316,11 @@ def _value(page: TiffPage, code: int, label: str) -> Any:
     return tag.value if isinstance(tag.value, str | bytes) else None
 
 
-def _tensors_text(opened: _Opened, page: TiffPage) -> Any:
+def _tensors_text(opened: _Opened, page: TiffPage, *, most: int | None) -> Any:
     """The value of the tag of the exact tensors; where it is as we write it, its bytes at once, as it may be most of the file."""
     tag = page.tags.get(TENSORS_TAG)
+    if tag is not None and most is not None:
+        check_length(tag.count, TENSORS_TAG, opened.label, most=most)
     if tag is None or tag.dtype != ASCII or not 8 < tag.count <= opened.length - tag.valueoffset:
         return _value(page, TENSORS_TAG, opened.label)
     check_length(tag.count, TENSORS_TAG, opened.label)

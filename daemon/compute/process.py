@@ -6,8 +6,9 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from multiprocessing.connection import Pipe
 from pathlib import Path
+
+from daemon.compute.pipe import ArrayPipe
 
 END_SECONDS = 5.0
 # Every layer takes memory to work in, and gives it back. The C library may give it back to the system, which has to clear each page
@@ -27,7 +28,8 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str, *, threads: int, budget_bytes: int) -> None:
-        self.pipe, theirs = Pipe()
+        ours, theirs = socket.socketpair()
+        self.pipe = ArrayPipe(ours.detach())
         # A plain child instead of multiprocessing's: that one would import the command line's main module again.
         arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes))
         self._popen = subprocess.Popen(

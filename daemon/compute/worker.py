@@ -20,13 +20,13 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.compute.pipe import ArrayPipe
 from daemon.errors import Cancelled, DaemonError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ TELL_SECONDS = 0.1  # between two words about a job: nobody reads faster, and ea
 class Worker:
     """Answers the calls that come in by the pipe, until it is closed."""
 
-    def __init__(self, pipe: "Connection[Any, Any]", *, budget_bytes: int) -> None:
+    def __init__(self, pipe: ArrayPipe, *, budget_bytes: int) -> None:
         from daemon.models.registry import Models
 
         self._pipe = pipe
@@ -160,7 +160,7 @@ def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(EOFError, ConnectionError):
-        pipe: Connection[Any, Any] = Connection(pipe_fd)
+        pipe = ArrayPipe(pipe_fd)
         _configure_torch(threads)
         Worker(pipe, budget_bytes=budget_bytes).serve()
 

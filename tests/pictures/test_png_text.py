@@ -23,7 +23,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def found(data: bytes) -> dict[str, str]:
-    return dict(png_text(io.BytesIO(data)))
+    return dict(png_text(io.BytesIO(data)).found)
 
 
 def with_chunk(kind: bytes, data: bytes) -> bytes:
