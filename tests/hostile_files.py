@@ -1,10 +1,12 @@
 """Files that were made to cost the daemon memory or time: small ones that say much, and large ones that say nothing."""
 
+import binascii
 import io
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +15,7 @@ import tifffile
 from PIL import Image
 
 import tiffsd
+from daemon.pictures.parts import PNG_BEGINNING
 from tests.artifacts import file_of, latents
 
 MIB = 2**20
@@ -65,11 +68,19 @@ def itxt(text: str = "a", mebibytes: float = 0.99, keyword: bytes = b"") -> byte
 
 
 def many_texts(text: str = "a", count: int = 900) -> bytes:
+    """A PNG with many texts of a mebibyte each, deflated to a kilobyte."""
     return png(*(chunk(b"iTXt", b"k%d" % number + itxt(text)) for number in range(count)))
 
 
 def one_text(mebibytes: int, keyword: bytes = b"parameters") -> bytes:
+    """A PNG with one large text."""
     return png(chunk(b"iTXt", itxt("a", mebibytes, keyword)))
+
+
+def claiming(side: int = 65_535) -> bytes:
+    """A PNG that says it is that large."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return PNG_BEGINNING + chunk(b"IHDR", header) + chunk(b"IDAT", b"x")
 
 
 def recipe_of_values(unit: str = "{},", size: int = MIB - 200) -> bytes:
@@ -86,6 +97,7 @@ def many_scans(scans: int = 3000, size: tuple[int, int] = (64, 64)) -> bytes:
 
 
 def exif_note(mebibytes: int) -> bytes:
+    """A segment of EXIF data whose exact recipe is a bomb, or breaks off."""
     note = b"tiffsd\0" + inflating("a", mebibytes)
     if len(note) > 60_000:
         note = note[:60_000]
@@ -101,11 +113,16 @@ def tiff(pixels: np.ndarray, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def large_record(unit: str = "{},", size: int = 15 * MIB, tail: str = "{}]") -> bytes:
-    """Latents whose record is many times as large in memory as it is in the file."""
+def _parts() -> tuple[str, str, np.ndarray]:
+    """Essentials, record and canvas of finished latents."""
     with tifffile.TiffFile(io.BytesIO(file_of(latents(state=FINAL)))) as found:
         page = found.pages[0]
-        essentials, record, pixels = page.description, page.tags[65000].value, page.asarray()
+        return page.description, page.tags[65000].value, page.asarray()
+
+
+def large_record(unit: str = "{},", size: int = 15 * MIB, tail: str = "{}]") -> bytes:
+    """Latents whose record is many times as large in memory as it is in the file."""
+    essentials, record, pixels = _parts()
     record = record[:-1] + ',"more":[' + unit * (size // len(unit)) + tail + "}"
     return tiff(pixels, photometric="minisblack", description=essentials, extratags=[(65000, 2, 0, record, True)])
 
@@ -116,56 +133,54 @@ def large_canvas(side: int, **options: Any) -> bytes:
     return tiff(np.full((side, side), 0.5, np.float32), **options)
 
 
-def many_strips(count: int = 2**20 - 8) -> bytes:
+GRAY_PAGE = ((258, 3, 1, 32), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1), (339, 3, 1, 3))
+
+
+def many_strips(count: int = 2**20 - 8, pages: int = 1) -> bytes:
     """A TIFF that says its pixels lie in very many places."""
-    return _bare_tiff(
-        [(256, 4, 1, 1), (257, 4, 1, count), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1), (278, 4, 1, 1)],
-        {273: (4, struct.pack("<I", 8) * count), 279: (4, struct.pack("<I", 1) * count)},
-    )
+    tags = [*GRAY_PAGE, (256, 4, 1, 1), (257, 4, 1, count), (278, 4, 1, 1)]
+    places = struct.pack(f"<{count}I", *range(8, 8 + count))
+    return bare_tiff([*tags], {273: places, 279: places}, pages=pages)
 
 
 def many_numbers(tags: int = 4000, count: int = 2**20) -> bytes:
     """A TIFF of very many tags that all show the same numbers."""
-    plain = [
-        (256, 4, 1, 8),
-        (257, 4, 1, 8),
-        (258, 3, 1, 32),
-        (259, 3, 1, 1),
-        (262, 3, 1, 1),
-        (273, 4, 1, 8),
-        (277, 3, 1, 1),
-        (278, 4, 1, 8),
-        (279, 4, 1, 256),
-        (339, 3, 1, 3),
-    ]
-    return _bare_tiff(plain, {}, again=[(40_000 + number, 12, count) for number in range(tags)], shared=bytes(8 * count))
+    plain = [*GRAY_PAGE, (256, 4, 1, 8), (257, 4, 1, 8), (273, 4, 1, 8), (278, 4, 1, 8), (279, 4, 1, 256)]
+    return bare_tiff(plain, dict.fromkeys(range(40_000, 40_000 + tags), bytes(4 * count)))
 
 
-def _bare_tiff(
-    plain: list[tuple[int, int, int, int]],
-    arrays: Mapping[int, tuple[int, bytes]],
-    again: Iterable[tuple[int, int, int]] = (),
-    shared: bytes = b"",
-) -> bytes:
-    """A little-endian TIFF of these tags; `arrays` lie behind them, and `again` all at the same place."""
-    again = list(again)
-    body, start = b"", 8 + 256 + 2 + 12 * (len(plain) + len(arrays) + len(again)) + 4
-    tags = [(code, struct.pack("<HHII", code, kind, count, value)) for code, kind, count, value in plain]
-    for code, (kind, data) in arrays.items():
-        tags.append((code, struct.pack("<HHII", code, kind, len(data) // 4, start + len(body))))
-        body += data
-    tags += [(code, struct.pack("<HHII", code, kind, count, start + len(body))) for code, kind, count in again]
-    directory = struct.pack("<H", len(tags)) + b"".join(data for _, data in sorted(tags)) + bytes(4)
-    return b"II*\0" + struct.pack("<I", 264) + bytes(256) + directory + body + shared
+def many_tags(pages: int = 256, tags: int = 4000) -> bytes:
+    """A TIFF of many pages with very many tags each."""
+    plain = [*GRAY_PAGE, (256, 4, 1, 8), (257, 4, 1, 8), (273, 4, 1, 8), (278, 4, 1, 8), (279, 4, 1, 256)]
+    return bare_tiff([*plain, *((40_000 + number, 4, 1, number) for number in range(tags))], {}, pages=pages)
+
+
+def bare_tiff(plain: list[tuple[int, int, int, int]], arrays: Mapping[int, bytes], *, pages: int = 1) -> bytes:
+    """A little-endian TIFF of equal pages with these tags (code, type, count, value), behind 256 bytes of pixels.
+
+    `arrays` are numbers of tags, four bytes each; equal ones lie in the file once.
+    """
+    start, length = 8 + 256, 2 + 12 * (len(plain) + len(arrays)) + 4
+    places, body = dict[bytes, int](), b""
+    for data in arrays.values():
+        if data not in places:
+            places[data] = start + pages * length + len(body)
+            body += data
+    rows = sorted([*plain, *((code, 4, len(data) // 4, places[data]) for code, data in arrays.items())])
+    directory = struct.pack("<H", len(rows)) + b"".join(struct.pack("<HHII", *row) for row in rows)
+    following = (start + (page + 1) * length if page < pages - 1 else 0 for page in range(pages))
+    return (
+        b"II*\0"
+        + struct.pack("<I", start)
+        + bytes(256)
+        + b"".join(directory + struct.pack("<I", place) for place in following)
+        + body
+    )
 
 
 def many_tensors(count: int = 200_000) -> bytes:
     """Latents with very many exact tensors that hold nothing."""
-    import binascii
-
-    with tifffile.TiffFile(io.BytesIO(file_of(latents(state=FINAL)))) as found:
-        page = found.pages[0]
-        essentials, record, pixels = page.description, page.tags[65000].value, page.asarray()
+    essentials, record, pixels = _parts()
     identity = json.loads(essentials)["id"]
     table: dict[str, Any] = {"__metadata__": {"id": identity}}
     table |= {f"t{number}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for number in range(count)}
@@ -176,28 +191,39 @@ def many_tensors(count: int = 200_000) -> bytes:
     return tiff(pixels, photometric="minisblack", description=essentials, extratags=tags)
 
 
-def many_pages(pages: int = 256, side: int = 181) -> bytes:
-    file = io.BytesIO()
+def many_pages(pages: int = 256, side: int = 362) -> bytes:
+    """A TIFF of many empty pages."""
+    file, empty = io.BytesIO(), np.full((side, side), 0.5, np.float32)
     with tifffile.TiffWriter(file) as writer:
         for _ in range(pages):
-            writer.write(
-                np.full((side * 2, side * 2), 0.5, np.float32), photometric="minisblack", metadata=None, compression="zlib"
-            )
+            writer.write(empty, photometric="minisblack", metadata=None, compression="zlib")
     return file.getvalue()
 
 
-def large_tensors(mebibytes: int = 200) -> bytes:
+def foreign_tensors(mebibytes: int = 23) -> bytes:
+    """Latents with so much of a tensor that nobody knows, which is carried along."""
+    artifact = latents(state=FINAL)
+    return file_of(replace(artifact, tensors={**artifact.tensors, "somebody.else": np.zeros(mebibytes * MIB, np.uint8)}))
 
-    with tifffile.TiffFile(io.BytesIO(file_of(latents(state=FINAL)))) as found:
-        page = found.pages[0]
-        essentials, record, pixels = page.description, page.tags[65000].value, page.asarray()
+
+def large_tensors(mebibytes: int) -> bytes:
+    """Latents with so much in the place of their exact tensors."""
+
+    essentials, record, pixels = _parts()
     blob = b"AAAA" * (mebibytes * MIB // 4)
     tags = [(65000, 2, 0, record, True), (65001, 2, 0, blob, True)]
     return tiff(pixels, photometric="minisblack", description=essentials, extratags=tags)
 
 
 def animation(frames: int = 2000) -> bytes:
+    """A WebP of many frames."""
     file = io.BytesIO()
     images = [Image.new("RGB", (16, 16), (n % 256, n // 256, 0)) for n in range(frames)]
     images[0].save(file, format="WEBP", save_all=True, append_images=images[1:], duration=10)
     return file.getvalue()
+
+
+def large_picture(dtype: type, side: int = 2048, **options: Any) -> bytes:
+    """A picture of as many pixels as are read, in numbers that take the most."""
+    options = {"compression": "zlib", "rowsperstrip": 256, **options}
+    return tiff(np.full((side, side, 4), 1, dtype), photometric="rgb", extrasamples=["unassalpha"], **options)

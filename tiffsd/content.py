@@ -41,9 +41,10 @@ def content_of(artifact: Artifact) -> Content:
     stored = {key: tensor for key, tensor in artifact.tensors.items() if key != "picture"}
     texts: dict[int, str | bytes] = {RECORD_TAG: record}
     if stored:
-        texts[TENSORS_TAG] = encode_tensors(stored, artifact_id=header.id)
+        # With its last zero: who writes it would copy all of it to add one.
+        texts[TENSORS_TAG] = encode_tensors(stored, artifact_id=header.id, end=b"\0")
     for code, text in texts.items():
-        check_length(len(text) + 1, code, f"artifact {header.id}")
+        check_length(len(text) + (code != TENSORS_TAG), code, f"artifact {header.id}")
     check_marks(record, RECORD_TAG, f"artifact {header.id}")
     return Content(header, _pages(artifact), essentials, texts)
 

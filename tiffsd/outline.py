@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tiffsd.spec import LARGEST_SIDE, MOST_PAGES, MOST_SAMPLES, BadShape, BadValues, Kind, TooLarge, Truncated
+from tiffsd.spec import LARGEST_SIDE, MOST_PAGES, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, TooLarge, Truncated
 
 GRAY, RGB, YCBCR, JPEG = 1, 2, 6, 7
 MOST_OF_COLOUR = 4  # samples of a pixel, with alpha
@@ -80,7 +80,7 @@ def check_outlines(outlines: Sequence[Outline], kind: Kind, label: str, *, lengt
     pixels = sum(outline.height * outline.width for outline in outlines)
     if largest is not None and max(pixels, total // MOST_OF_COLOUR) > largest:
         raise TooLarge(
-            f"{label} has a canvas of {pixels:,} pixels, and {kind} of at most {largest:,} are read here; make it smaller"
+            f"{label} has a canvas of {pixels:,} pixels, and at most {largest:,} are read here for {NOUNS[kind]}; make it smaller"
         )
     for outline in outlines:
         _check_block(outline, kind, label)

@@ -11,8 +11,8 @@ PIXELS_PER_VALUE = 2
 # As text: half-done latents with the memory of their scheduler, and the embedding of a long prompt.
 BYTES_OF_TENSORS_PER_PIXEL = 8
 LEAST_BYTES_OF_TENSORS = 2**25
-# Both halves of the longest that models take, such as 512 tokens of 4096, or 4000 of 2048.
-LARGEST_EMBEDDING = 2**23
+# Both halves of the longest that models take, such as 512 tokens of 4096, or 1000 of 2048.
+LARGEST_EMBEDDING = 2**22
 
 
 def check_size(width: int, height: int, name: str, limit: int) -> None:
