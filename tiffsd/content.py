@@ -49,9 +49,9 @@ def content_of(artifact: Artifact) -> Content:
     return Content(header, _pages(artifact), essentials, texts)
 
 
-def check_length(count: int, code: int, label: str, *, most: int | None = None) -> None:
+def check_length(count: int, code: int, label: str) -> None:
     """Refuse a text of more bytes, the last zero among them, than are read of the tag with this code; raises TooLarge."""
-    most = most or (LARGEST_TENSORS_BYTES if code == TENSORS_TAG else LARGEST_RECORD_BYTES)
+    most = LARGEST_TENSORS_BYTES if code == TENSORS_TAG else LARGEST_RECORD_BYTES
     if count > most:
         what = "leave out some tensors" if code == TENSORS_TAG else "shorten what it says"
         raise TooLarge(

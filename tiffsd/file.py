@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, settle
+from tiffsd.artifact import Artifact, Tensors, settle
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
 from tiffsd.content import Content, check_length, check_marks, content_of
@@ -45,6 +45,8 @@ from tiffsd.structure import check_structure
 
 Source = str | os.PathLike[str] | IO[bytes]
 Decode = Callable[[IO[bytes], Sequence[Outline]], list[NDArray[Any]]]
+Exact = tuple[dict[str, NDArray[Any]], str | None]  # the exact tensors, or none and the reason
+Unpack = Callable[[IO[bytes], int], Exact]
 
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 OTHER_BEGINNINGS = {
@@ -58,6 +60,7 @@ OTHER_BEGINNINGS = {
 }
 ASCII, THUMBNAIL_OR_MASK, ASSOCIATED_ALPHA, PLANAR_SEPARATE, ORIENTATION_TAG = 2, 0b101, 1, 2, 274
 MOST_CLASSIC_BYTES = 4 * 2**30 - 2**24
+LARGE_TEXT_BYTES = 4 * 2**20
 
 
 def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -> None:
@@ -92,15 +95,15 @@ def read(
     name: str | None = None,
     decode: Decode | None = None,
     largest: int | None = None,
-    largest_tensors: int | None = None,
+    unpack: Unpack | None = None,
 ) -> Artifact:
     """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
 
     `expect` says what a file without metadata is, and refuses other kinds with WrongKind; `name` is the file's original name, for
     the sentences of errors and for the endings that the prototype used. `decode` is asked, instead of `decode_pages`, for pixels
     that need a codec: a caller that a crash must not take down runs codecs elsewhere. `largest` bounds the pixels of the canvas,
-    all pages together, and `largest_tensors` the bytes of the exact tensors' text, for a caller with less memory than the format
-    takes. Raises any TiffsdError.
+    all pages together, for a caller with less memory than the format takes. `unpack` is asked, and not `exact_tensors`, for large
+    exact tensors, and told the length of their text. Raises any TiffsdError.
     """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
@@ -115,14 +118,14 @@ def read(
         outlines = [_outline(page) for page in pages]
         check_outlines(outlines, kind, label, length=opened.length, largest=largest)
         loaded = _loaded(opened.file, pages, outlines, decode)
-        text = _tensors_text(opened, pages[0], most=largest_tensors) if header else None
+        exact = _exact(opened, pages[0], header, unpack) if header else ({}, None)
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
-        artifact = _picture(loaded[0], header, text, artifact_id=artifact_id, label=label)
+        artifact = _picture(loaded[0], header, exact[0], artifact_id=artifact_id, label=label)
     elif header is None:
         artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label)
     else:
-        artifact = _with_metadata(loaded, header, text, label=label)
+        artifact = _with_metadata(loaded, header, exact, label=label)
     return replace(artifact, notes=(*notes, *artifact.notes))
 
 
@@ -189,18 +192,17 @@ def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: A
         raise OSError(errno.ENOSPC, f"{end - length} bytes could not be written; {os.strerror(errno.ENOSPC)}")
 
 
-def _with_metadata(pages: Sequence[Page], header: Header, text: Any, *, label: str) -> Artifact:
+def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, *, label: str) -> Artifact:
     canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA)
-    exact, note = tensors_of(header, text)
+    exact, note = found
     artifact = settle(header, canvas, exact, name=label)
     if note:
         artifact = replace(artifact, canvas=canvas, notes=(note, *artifact.notes))
     return artifact
 
 
-def _picture(page: Page, header: Header | None, text: Any, *, artifact_id: str, label: str) -> Artifact:
+def _picture(page: Page, header: Header | None, tensors: Tensors, *, artifact_id: str, label: str) -> Artifact:
     picture, notes = to_picture(page, name=label)
-    tensors = tensors_of(header, text)[0] if header is not None and text else {}
     header = header or Header(Kind.PICTURE, artifact_id, Layout.RGB, picture.shape)
     return Artifact(replace(header, size=picture.shape), {**tensors, "picture": picture}, tuple(notes))
 
@@ -316,11 +318,26 @@ def _value(page: TiffPage, code: int, label: str) -> Any:
     return tag.value if isinstance(tag.value, str | bytes) else None
 
 
-def _tensors_text(opened: _Opened, page: TiffPage, *, most: int | None) -> Any:
+def exact_tensors(source: Source, *, name: str | None = None) -> Exact:
+    """The exact tensors of an artifact, without its canvas, or none and the reason. Raises any TiffsdError."""
+    with _opened(source, name) as opened:
+        page = opened.pages()[0]
+        header, _ = _header(page, opened.label)
+        return _exact(opened, page, header, None) if header else ({}, "the file has no metadata")
+
+
+def _exact(opened: _Opened, page: TiffPage, header: Header, unpack: Unpack | None) -> Exact:
+    tag = page.tags.get(TENSORS_TAG)
+    if unpack is not None and tag is not None and tag.count > LARGE_TEXT_BYTES:
+        check_length(tag.count, TENSORS_TAG, opened.label)
+        return unpack(opened.file, tag.count)
+    text = _tensors_text(opened, page)
+    return tensors_of(header, text) if text or header.kind is not Kind.PICTURE else ({}, None)
+
+
+def _tensors_text(opened: _Opened, page: TiffPage) -> Any:
     """The value of the tag of the exact tensors; where it is as we write it, its bytes at once, as it may be most of the file."""
     tag = page.tags.get(TENSORS_TAG)
-    if tag is not None and most is not None:
-        check_length(tag.count, TENSORS_TAG, opened.label, most=most)
     if tag is None or tag.dtype != ASCII or not 8 < tag.count <= opened.length - tag.valueoffset:
         return _value(page, TENSORS_TAG, opened.label)
     check_length(tag.count, TENSORS_TAG, opened.label)

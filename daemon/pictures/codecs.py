@@ -17,7 +17,7 @@ from daemon.pictures.fitting import fitted, wanted_size
 from daemon.pictures.sizes import check_size
 from daemon.pictures.values import values_digest
 from daemon.pictures.words import words_of
-from tiffsd.file import decode_pages
+from tiffsd.file import decode_pages, exact_tensors
 
 # Refusing decompression bombs is ours: by the limit that is handed in, and before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -86,6 +86,17 @@ def _artifact(file: IO[bytes], request: Request) -> tuple[NDArray[np.float32], l
     return artifact.tensors["picture"], list(artifact.notes)
 
 
+def _tensors(file: IO[bytes], request: Request) -> Answer:
+    """The exact tensors of an artifact."""
+    limit_memory(request["memory_bytes"])
+    limit_time(request["pixels"])
+    try:
+        found, note = exact_tensors(file, name=request["name"])
+    except tiffsd.TiffsdError as error:
+        raise RefusedByFormat(type(error).__name__, str(error)) from error
+    return {"names": list(found), "note": note}, [np.asarray(tensor, order="C") for tensor in found.values()]
+
+
 def _digest(file: IO[bytes], request: Request) -> Answer:
     """That of the values of a picture in a TIFF."""
     picture, _ = _artifact(file, request)
@@ -111,6 +122,7 @@ READERS: Mapping[str, Callable[[IO[bytes], Request], Answer]] = {
     "mask": _mask,
     "pages": _pages,
     "digest": _digest,
+    "tensors": _tensors,
 }
 
 

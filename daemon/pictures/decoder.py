@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from daemon.errors import InputError
 from daemon.pictures.child_limits import RefusedByFormat, limit_memory, limit_processor_time, limit_time
+from daemon.pictures.sizes import ALIGNED_BYTES
 from daemon.pictures.words import words_of
 
 Request = Mapping[str, Any]
@@ -23,7 +24,6 @@ Request = Mapping[str, Any]
 Answer = tuple[dict[str, Any], list[Any]]
 # Reading words takes little; hashing the coded pixels of a large file some seconds.
 BYTES_PER_PIXEL_OF_TIME = 50
-ALIGNED_BYTES = 64
 
 
 def main(file: int, answer: int, request: Request) -> None:
@@ -67,6 +67,7 @@ def _write(out: IO[bytes], facts: dict[str, Any], arrays: list[Any]) -> None:
     out.write(line + b" " * (-(len(line) + 1) % ALIGNED_BYTES) + b"\n")
     for array in arrays:
         out.write(array.data)
+        out.write(bytes(-array.nbytes % ALIGNED_BYTES))
 
 
 def _refuse(out: IO[bytes], kind: str, sentence: str) -> None:

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 import tiffsd
 from daemon.beneath import reopened
 from daemon.errors import InputError
-from daemon.pictures.sizes import longest_record
+from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record
 from daemon.settings.vocabulary import PIXELS_PER_LATENT
 from tiffsd.outline import Outline
+from tiffsd.spec import LARGEST_TABLE_BYTES
 
 SECONDS = 60
 MIB = 1 << 20
@@ -73,11 +74,14 @@ def read_artifact(
     expect: tiffsd.Kind | None = None,
     name: str,
     largest: int | None = None,
-    largest_tensors: int | None = None,
+    tensors: TensorLimits | None = None,
 ) -> tiffsd.Artifact:
-    """`tiffsd.read` for what people drop: no codec runs in this process. Raises any TiffsdError."""
-    decode = partial(_decoded_pages, name=name)
-    return tiffsd.read(file, expect=expect, name=name, decode=decode, largest=largest, largest_tensors=largest_tensors)
+    """`tiffsd.read` for what people drop: no codec runs in this process, and large exact tensors are decoded elsewhere.
+
+    `largest` bounds the pixels of the canvas, `tensors` such exact tensors. Raises any TiffsdError.
+    """
+    decode, unpack = partial(_decoded_pages, name=name), partial(_unpacked, name=name, limits=tensors)
+    return tiffsd.read(file, expect=expect, name=name, decode=decode, largest=largest, unpack=unpack)
 
 
 def read_words(file: BinaryIO, *, name: str, characters: int) -> Words:
@@ -161,6 +165,27 @@ def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> l
     return decoded
 
 
+def _unpacked(
+    file: IO[bytes], length: int, *, name: str, limits: TensorLimits | None
+) -> tuple[dict[str, NDArray[Any]], str | None]:
+    """Exact tensors of so many bytes as text, mapped and not read."""
+    # A text of base64, what it stands for, and a copy of each tensor.
+    request = {"what": "tensors", "memory_bytes": 4 * length + SPARE_BYTES, "pixels": length}
+    try:
+        facts, found = _asked(file, request, name=name, answer_bytes=length, facts_bytes=4 * LARGEST_TABLE_BYTES)
+    except InputError as error:
+        raise tiffsd.Truncated(str(error)) from error
+    tensors = dict(zip(facts["names"], found, strict=True))
+    embedding = sum(tensor.nbytes for key, tensor in tensors.items() if key.endswith("_embeds"))
+    others = sum(tensor.nbytes for tensor in found) - embedding
+    if limits is not None and (embedding > limits.embedding or others > limits.others):
+        raise tiffsd.TooLarge(
+            f"{name} has exact tensors of {embedding} bytes for its embedding and {others} for all else, and at most "
+            f"{limits.embedding} and {limits.others} are read (limits.characters and limits.pixels in config.yaml); make it smaller"
+        )
+    return tensors, facts["note"]
+
+
 def _asked(
     file: IO[bytes], request: Mapping[str, Any], *, name: str, answer_bytes: int, facts_bytes: int = 0
 ) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
@@ -175,7 +200,7 @@ def _asked(
         try:
             facts = json.loads(answer.readline(most))
             if "refused" not in facts:
-                return facts, [_array(answer, **fact) for fact in facts["arrays"]]
+                return facts, _arrays(answer, facts["arrays"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{name}: what decodes its pixels gave no answer that can be used ({error}); save it again") from error
         raise _refusal(facts["refused"], facts["sentence"])
@@ -220,13 +245,19 @@ def _refusal(kind: str, sentence: str) -> Exception:
     return cls(sentence) if isinstance(cls, type) and issubclass(cls, tiffsd.TiffsdError) else InputError(sentence)
 
 
-def _array(answer: IO[bytes], shape: Sequence[int], dtype: str) -> NDArray[Any]:
-    kind, count = np.dtype(dtype), prod(shape)
-    left = os.fstat(answer.fileno()).st_size - answer.tell()
-    if kind.kind not in "uif" or count * kind.itemsize > left:
-        raise ValueError(f"{list(shape)} of {dtype} in {left} bytes")
-    start = answer.tell()
-    answer.seek(count * kind.itemsize, os.SEEK_CUR)
-    # Mapped, and not read: what is only handed on, or waits, takes no memory of this process.
-    mapped = mmap.mmap(answer.fileno(), start + count * kind.itemsize)
-    return np.frombuffer(mapped, kind, count, offset=start).reshape(shape)
+def _arrays(answer: IO[bytes], facts: Sequence[Mapping[str, Any]]) -> list[NDArray[Any]]:
+    """The arrays of these shapes and types, which lie one behind the other; mapped, and not read: what is only handed on, or waits,
+    takes no memory of this process."""
+    start, length = answer.tell(), os.fstat(answer.fileno()).st_size
+    mapped = mmap.mmap(answer.fileno(), length)
+    found = []
+    for fact in facts:
+        shape, kind = tuple(fact["shape"]), np.dtype(fact["dtype"])
+        count = prod(shape)
+        if kind.kind not in "buif" or count * kind.itemsize > length - start:
+            raise ValueError(f"{list(shape)} of {fact['dtype']} in {length - start} bytes")
+        pixels = np.frombuffer(mapped, kind, count, offset=start) if count else np.empty(0, kind)
+        found.append(pixels.reshape(shape))
+        start += count * kind.itemsize
+        start += -start % ALIGNED_BYTES
+    return found

@@ -13,7 +13,6 @@ import pytest
 
 from tests import hostile_files as made
 from tests.artifacts import file_of, latents, unmarried
-from tests.conftest import wait_until
 from tests.hostile_files import EMOJI, MIB, chunk, inflating, itxt, jpeg, png, segment, webp
 from tests.real.fast_daemon import FastDaemon
 
@@ -83,10 +82,10 @@ SPECIMENS = {
     "a record of many values": refused("3-decode", ".tiff", lambda: made.large_record(size=MIB), "65536 values in tag 65000"),
     "a record where a prompt is expected": refused("1-text", ".tiff", lambda: made.large_record(size=MIB), "values in tag 65000"),
     "200,000 empty tensors": used("3-decode", ".tiff", made.many_tensors),
-    "200 megabytes of tensors": refused("3-decode", ".tiff", lambda: made.large_tensors(200), "in tag 65001"),
-    "as many tensors as there may be": used("3-decode", ".tiff", lambda: made.large_tensors(31)),
+    "200 megabytes of tensors": used("3-decode", ".tiff", lambda: made.large_tensors(200)),
     "a tensor that nobody knows": used("3-decode", ".tiff", made.foreign_tensors),
     "a tensor that nobody knows to diffuse": refused("2-diffuse", ".tiff", made.foreign_tensors, "strength"),
+    "a large tensor that nobody knows": refused("3-decode", ".tiff", lambda: made.foreign_tensors(100), "all else"),
     # Words.
     "a prompt of 100 megabytes": refused("1-text", ".txt", lambda: b"cat " * (25 * MIB), "larger than 80000 bytes"),
     "brackets in YAML": refused("1-text", ".txt", lambda: b"---\na: " + b"[" * 15_000 + b"\n---\na cat", "not valid YAML"),
@@ -131,7 +130,6 @@ def test_a_hostile_file_costs_the_front_little_and_others_nothing(daemon: FastDa
         sentence = error.read_text(encoding="utf-8").split("\n")[0]
         assert sentence.startswith(f"{stem}{specimen.ending}")
         assert [word for word in specimen.words if word not in sentence] == [], sentence
-    print("PEAK", peak_megabytes(daemon.pid()))
     assert peak_megabytes(daemon.pid()) < MOST_MEGABYTES
 
 
@@ -143,7 +141,6 @@ def test_many_of_the_largest_pictures_at_a_time_cost_the_front_as_one(daemon: Fa
         daemon.drop("inbox/encode", f"{name}.png", data)
     for name in names:
         daemon.found(f"done/*/{name}.*")
-    print("PEAK", peak_megabytes(daemon.pid()))
     assert peak_megabytes(daemon.pid()) < MOST_MEGABYTES
 
 
@@ -154,16 +151,13 @@ def test_a_mask_of_many_texts_costs_its_photo_only(daemon: FastDaemon) -> None:
     daemon.drop("inbox/encode", "masked.png", png())
     (error,) = daemon.found("failed/encode/masked.*/error.txt")
     assert "masked_mask.png: decoding it takes more memory than its size explains" in error.read_text(encoding="utf-8")
-    print("PEAK", peak_megabytes(daemon.pid()))
     assert peak_megabytes(daemon.pid()) < MOST_MEGABYTES
-    wait_until(lambda: not list(daemon.spool.glob("inbox/encode/masked*")), what="both are gone")
 
 
 @pytest.mark.slow
 def test_the_largest_embedding_beside_latents_costs_the_front_little(daemon: FastDaemon) -> None:
     forget_peak(daemon.pid())
-    daemon.drop("inbox/2-diffuse", "pair_prompt.tiff", made.large_canvas(2048))
+    daemon.drop("inbox/2-diffuse", "pair_prompt.tiff", made.large_canvas(1773))
     daemon.drop("inbox/2-diffuse", "pair_latent.tiff", file_of(unmarried(latents(recipe={}))))
-    wait_until(lambda: not list(daemon.spool.glob("inbox/2-diffuse/pair*")), what="both are gone")
-    print(daemon.found("*/*/pair*"), daemon.log()[-600:])
+    daemon.found("done/*/pair_*.tiff", count=2)
     assert peak_megabytes(daemon.pid()) < MOST_MEGABYTES

@@ -12,7 +12,7 @@ from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
-from daemon.pictures.sizes import largest_latents, largest_tensors
+from daemon.pictures.sizes import largest_latents, tensor_limits
 from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.vocabulary import PIXELS_PER_LATENT, Settings, checked
@@ -132,10 +132,10 @@ def spoken_beside(files: Files, config: Config) -> dict[str, Any]:
 def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
     """The principal as latents, compared with the original that was kept of it."""
     file = files.members["principal"]
-    pixels = shelves.config.limits.pixels
-    limits = {"largest": largest_latents(pixels), "largest_tensors": largest_tensors(pixels)}
+    limits = shelves.config.limits
+    largest, tensors = largest_latents(limits.pixels), tensor_limits(limits.pixels, limits.characters)
     with naming_the_taker(files):
-        artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, **limits)
+        artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, largest=largest, tensors=tensors)
     return artifact if shelves.keep is None else compared(artifact, file, name=files.name, keep=shelves.keep)
 
 
