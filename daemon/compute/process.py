@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
-from multiprocessing.connection import Pipe
 from pathlib import Path
 
+from daemon.compute.pipe import ArrayPipe
 from daemon.stray import overhear
 
 END_SECONDS = 5.0
@@ -32,7 +32,8 @@ class WorkerProcess:
     """
 
     def __init__(self, module: str, *, threads: int, budget_bytes: int) -> None:
-        self.pipe, theirs = Pipe()
+        ours, theirs = socket.socketpair()
+        self.pipe = ArrayPipe(ours.detach())
         # A plain child instead of multiprocessing's: that one would import the command line's main module again.
         level = logging.getLogger().getEffectiveLevel()
         arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes, level))

@@ -23,7 +23,6 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from daemon import stray
+from daemon.compute.pipe import ArrayPipe
 from daemon.compute.worker_log import Outgoing, log_to
 from daemon.errors import Cancelled, DaemonError
 
@@ -51,7 +51,7 @@ TELL_SECONDS = 0.1  # between two words about a job: nobody reads faster, and ea
 class Worker:
     """Answers the calls that come in by the pipe, until it is closed."""
 
-    def __init__(self, pipe: "Connection[Any, Any]", *, budget_bytes: int) -> None:
+    def __init__(self, pipe: ArrayPipe, *, budget_bytes: int) -> None:
         from daemon.models.registry import Models
 
         self._pipe = pipe

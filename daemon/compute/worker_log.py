@@ -10,16 +10,16 @@ import logging.handlers
 import threading
 from collections import deque
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from typing import Any
 
+from daemon.compute.pipe import ArrayPipe
 from daemon.names import shown
 
 LONGEST = 4000  # characters of a message, and of the end of a traceback
 MOST_WAITING = 1000
 
 
-class Outgoing(Connection):
+class Outgoing(ArrayPipe):
     """The worker's end of the pipe; each message goes out whole.
 
     A record never waits for its turn: who has the pipe takes it along. A record that comes while the same thread sends (from a

@@ -2,17 +2,19 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from multiprocessing.connection import Connection, Pipe
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.compute.local import Local
+from daemon.compute.pipe import ArrayPipe
 from daemon.compute.worker_log import LONGEST, Outgoing, PipeHandler, relay
 from tests import tiny
 from tests.compute.test_local import SECONDS, settings
@@ -20,7 +22,6 @@ from tests.house import REPOSITORY
 
 LEVELS = """
 import logging, sys
-from multiprocessing.connection import Connection
 from daemon.compute.worker_log import Outgoing, log_to
 log_to(Outgoing(int(sys.argv[1])), int(sys.argv[2]))
 for name in ("daemon.models.registry", "library"):
@@ -30,17 +31,16 @@ for name in ("daemon.models.registry", "library"):
 
 
 @pytest.fixture
-def ends() -> "Iterator[tuple[Connection[Any, Any], Outgoing]]":
-    ours, theirs = Pipe()
-    outgoing = Outgoing(os.dup(theirs.fileno()))
-    theirs.close()
-    yield ours, outgoing
-    ours.close()
+def ends() -> Iterator[tuple[ArrayPipe, Outgoing]]:
+    ours, theirs = socket.socketpair()
+    front, outgoing = ArrayPipe(ours.detach()), Outgoing(theirs.detach())
+    yield front, outgoing
+    front.close()
     outgoing.close()
 
 
 @pytest.fixture
-def logger(ends: "tuple[Connection[Any, Any], Outgoing]") -> Iterator[logging.Logger]:
+def logger(ends: tuple[ArrayPipe, Outgoing]) -> Iterator[logging.Logger]:
     """One whose records go through the pipe only."""
     logger, handler = logging.Logger("a.worker"), PipeHandler(ends[1])
     logger.addHandler(handler)
@@ -69,23 +69,22 @@ def test_a_model_that_is_loaded_is_told_of_in_the_front(tmp_path: Path, caplog: 
     [(logging.DEBUG, [10, 20, 30], [20, 30]), (logging.INFO, [20, 30], [30]), (logging.ERROR, [], [])],
 )
 def test_a_worker_sends_what_the_front_would_say(level: int, daemons: list[int], libraries: list[int]) -> None:
-    ours, theirs = Pipe()
+    ours, theirs = socket.socketpair()
+    front = ArrayPipe(ours.detach())
     words = [sys.executable, "-c", LEVELS, str(theirs.fileno()), str(level)]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     subprocess.run(words, pass_fds=[theirs.fileno()], env=environment, check=True, timeout=60)
     theirs.close()
     said = []
-    while ours.poll():
-        try:
-            said.append(ours.recv()[1:3])
-        except EOFError:
-            break
-    ours.close()
+    with suppress(EOFError):
+        while True:
+            said.append(front.recv()[1:3])
+    front.close()
     assert said == [("daemon.models.registry", level) for level in daemons] + [("library", level) for level in libraries]
 
 
 def test_a_record_crosses_as_text_and_is_bounded(
-    ends: "tuple[Connection[Any, Any], Outgoing]", logger: logging.Logger, caplog: pytest.LogCaptureFixture
+    ends: tuple[ArrayPipe, Outgoing], logger: logging.Logger, caplog: pytest.LogCaptureFixture
 ) -> None:
     try:
         raise RuntimeError("no cat")
@@ -107,7 +106,7 @@ def test_what_the_front_does_not_log_is_not_handled(caplog: pytest.LogCaptureFix
 
 
 def test_a_worker_whose_pipe_is_gone_logs_into_nothing(
-    ends: "tuple[Connection[Any, Any], Outgoing]", logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+    ends: tuple[ArrayPipe, Outgoing], logger: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ends[0].close()
     for _ in range(3):
@@ -118,7 +117,7 @@ def test_a_worker_whose_pipe_is_gone_logs_into_nothing(
 
 
 def test_records_of_many_threads_and_answers_between_them_all_arrive_whole(
-    ends: "tuple[Connection[Any, Any], Outgoing]", logger: logging.Logger
+    ends: tuple[ArrayPipe, Outgoing], logger: logging.Logger
 ) -> None:
     def talk(who: int) -> None:
         for number in range(200):
@@ -151,9 +150,7 @@ class Talkative:
         return str, ("an answer",)
 
 
-def test_a_record_in_the_middle_of_an_answer_waits_for_its_end(
-    ends: "tuple[Connection[Any, Any], Outgoing]", logger: logging.Logger
-) -> None:
+def test_a_record_in_the_middle_of_an_answer_waits_for_its_end(ends: tuple[ArrayPipe, Outgoing], logger: logging.Logger) -> None:
     sent = threading.Thread(target=ends[1].send, args=[Talkative(logger)], daemon=True)
     sent.start()
     sent.join(SECONDS)
