@@ -8,7 +8,7 @@ import gc
 import inspect
 import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -120,6 +120,20 @@ class Models:
         self._budget_bytes = budget_bytes
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
         self.embeddings = Embeddings()
+        self.on_loading: Callable[[bool], None] = lambda _: None  # told when a component begins to be read, and when it is there
+        self._asked: set[_Key] = set()
+
+    def begin(self) -> None:
+        """Note that a job begins: what is asked for from now on is what it uses."""
+        self._asked.clear()
+
+    def let_go_of_others(self) -> bool:
+        """Let go of what the job that runs has not asked for, and of all that is cached; whether there was any such component."""
+        others = self._warm.keys() - self._asked
+        for key in others:
+            del self._warm[key]
+        _free_memory()
+        return bool(others)
 
     def component(self, model: Model, name: str, loras: Sequence[Lora] = ()) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
@@ -132,13 +146,16 @@ class Models:
         with _Reading(model, name):
             part = model.source().part(name)
             key = _Key(part.identity, name, model.device, model.torch_dtype, model.fast, model.compiled, changed)
+            self._asked.add(key)
             if key not in self._warm:
                 self._let_go(key)
                 self._make_room(part.weights_bytes)
+                self.on_loading(True)
                 loaded = self._load(model, part, name)
                 if changed:
                     merge(loaded, name, changed, model.name)
                 self._warm[key] = (loaded, _loaded_bytes(loaded))
+                self.on_loading(False)
                 self._make_room(0, keep=key)
         self._warm.move_to_end(key)
         return self._warm[key][0]
