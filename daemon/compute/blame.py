@@ -6,32 +6,33 @@ from daemon.errors import WorkerDied, WorkersDie
 
 
 class Blame:
-    """The ends of fresh workers in one place, in a row: of such as had finished nothing yet.
+    """The ends of fresh workers in one place, in a row, by stage: of such as had finished nothing of that stage yet.
 
     A job that ends each worker it is given, because it needs more memory than there is, say, ends fresh ones too: as long as it is
-    always the same job, it is that job's fault, and its tries are counted. Where fresh workers end at different jobs and nothing is
-    done in between, it is the machine's, the jobs go back uncounted, and their stage rests. Two jobs that are both at fault look
-    the same; they go back a few times only (`daemon/jobs/patience.py`), and the first that is done between them tells them apart.
+    always the same job, it is that job's fault, and its tries are counted. Where fresh workers end at different jobs and nothing of
+    the stage is done in between, it is the machine's, the jobs go back uncounted, and the stage rests. Two jobs that are both at
+    fault look the same until another is done between them; so a job goes back a few times only (`daemon/jobs/patience.py`).
     """
 
     def __init__(self) -> None:
-        self._jobs: set[Hashable] = set()
-        self._proven = False
+        self._jobs: dict[str, set[Hashable]] = {}
+        self._proven: set[str] = set()
 
     def begun(self) -> None:
         """A fresh worker was started."""
-        self._proven = False
+        self._proven.clear()
 
-    def done(self) -> None:
-        """The worker has finished a call: the machine is well."""
-        self._proven = True
-        self._jobs.clear()
+    def done(self, stage: str) -> None:
+        """The worker has finished a call of the stage: the machine is well."""
+        self._proven.add(stage)
+        self._jobs.pop(stage, None)
 
-    def judged(self, job: Hashable, error: WorkerDied) -> WorkerDied | WorkersDie:
+    def judged(self, stage: str, job: Hashable, error: WorkerDied) -> WorkerDied | WorkersDie:
         """The error with which a call of this job is to fail, at which the worker ended with `error`."""
-        if self._proven:
+        if stage in self._proven:
             return error
-        self._jobs.add(job)
-        if len(self._jobs) == 1:
+        jobs = self._jobs.setdefault(stage, set())
+        jobs.add(job)
+        if len(jobs) == 1:
             return error
-        return WorkersDie(f"{error}; fresh workers have ended at {len(self._jobs)} different files in a row")
+        return WorkersDie(f"{error}; fresh workers have ended at {len(jobs)} different files in a row")

@@ -231,11 +231,11 @@ class Lane:
     def _settle(self, answer: tuple[Any, ...]) -> None:
         with self._fleet.changed:
             self._stopwatch.begin(())
-            if answer[0] == "done":
-                self._blame.done()
             flight = next(flight for flight in self.flights if any(call.number == answer[1] for call in flight))
             call = next(call for call in flight if call.number == answer[1])
             flight.remove(call)
+            if answer[0] == "done":
+                self._blame.done(call.stage)
             if not flight:
                 self.flights.remove(flight)
                 self.since = self._clock()
@@ -270,7 +270,7 @@ class Lane:
             self._fleet.changed.notify_all()
 
     def _fate(self, call: Call, worker: WorkerProcess) -> DaemonError:
-        return self._blame.judged(call.job, self._last_words or WorkerDied(worker.epitaph()))
+        return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.epitaph()))
 
 
 def _too_long(most_seconds: float) -> str:
