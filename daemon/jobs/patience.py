@@ -16,8 +16,10 @@ from collections.abc import Hashable, Mapping
 from daemon.errors import OutOfMemory, Stopped, WorkersDie
 from daemon.jobs.outcome import Ended, Outcome, undecided
 
-MOST_TRIES = 4
+MOST_TRIES = 4  # for lack of memory
+MOST_ENDS = 12  # at which a fresh worker ends, as it did at others: all of these are the machine's fault, or nearly all
 WAIT_SECONDS = 10.0  # before the second try; twice as long before each further one
+LONGEST_WAIT_SECONDS = 40.0
 SHORT_FILES = 3  # different ones, in a row, that show that it is not they
 MOST_KNOWN = 4096
 
@@ -34,15 +36,15 @@ class Patience:
         """How a job on these files, by role, is to end after an error that may be the machine's fault."""
         if isinstance(error, Stopped | OSError):
             return undecided(error)
-        key = (stage, frozenset(files.items()))
+        key, ends = (stage, type(error), frozenset(files.items())), isinstance(error, WorkersDie)
+        most = MOST_ENDS if ends else MOST_TRIES
         with self._lock:
-            tries, short = self._counted(key), self._short.setdefault(stage, set())
-            short.add(key)
-            is_machine = isinstance(error, WorkersDie) or len(short) >= SHORT_FILES
-        if tries >= MOST_TRIES:
+            tries = self._counted(key, most)
+            is_machine = ends or self._is_short(stage, key)
+        if tries >= most:
             return Ended(Outcome.FAILED, f"{error}. It was tried {tries} times; {error.advice}")
-        wait = WAIT_SECONDS * 2 ** (tries - 1)
-        reason = f"{error}; it is tried again after {wait:g} s at the earliest, try {tries + 1} of {MOST_TRIES}"
+        wait = min(WAIT_SECONDS * 2 ** (tries - 1), LONGEST_WAIT_SECONDS)
+        reason = f"{error}; it is tried again after {wait:g} s at the earliest, try {tries + 1} of {most}"
         return Ended(Outcome.KEPT if is_machine else Outcome.LATER, reason, wait)
 
     def done(self, stage: str) -> None:
@@ -50,9 +52,14 @@ class Patience:
         with self._lock:
             self._short.pop(stage, None)
 
-    def _counted(self, key: Hashable) -> int:
+    def _is_short(self, stage: str, key: Hashable) -> bool:
+        short = self._short.setdefault(stage, set())
+        short.add(key)
+        return len(short) >= SHORT_FILES
+
+    def _counted(self, key: Hashable, most: int) -> int:
         tries = self._tries.pop(key, 0) + 1
-        if tries < MOST_TRIES:
+        if tries < most:
             self._tries[key] = tries  # one that is given up and put back by a person begins anew
         while len(self._tries) > MOST_KNOWN:
             self._tries.popitem(last=False)

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import InputError, OutOfMemory, SpoolError
-from daemon.jobs.outcome import Outcome
-from daemon.jobs.patience import MOST_TRIES, SHORT_FILES, WAIT_SECONDS, Patience
+from daemon.jobs.patience import MOST_TRIES, SHORT_FILES
 from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
 from daemon.service.service import UNCLAIMED, UNREFUSED, Service
 from daemon.settings.config import Config
@@ -251,13 +250,6 @@ def test_once_leaves_what_waits_for_memory_where_the_machine_is_short_of_it(tmp_
     service.run_once()
     assert all(prompt.exists() for prompt in prompts)
     assert len(compute.asked) == SHORT_FILES
-
-
-def test_the_tries_of_a_file_that_is_saved_again_or_put_back_begin_anew() -> None:
-    patience, full = Patience(), OutOfMemory("full")
-    outcomes = [patience.ended(full, "text", {"principal": (1, 2, 3)}).outcome for _ in range(MOST_TRIES + 1)]
-    assert outcomes == [*[Outcome.LATER] * (MOST_TRIES - 1), Outcome.FAILED, Outcome.LATER]
-    assert patience.ended(full, "text", {"principal": (1, 2, 4)}).wait_seconds == WAIT_SECONDS
 
 
 def test_a_job_whose_embedding_another_program_holds_waits_in_sight_and_keeps_nobody(
