@@ -9,7 +9,7 @@ import inspect
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -128,6 +128,20 @@ class Models:
         self.loading_seconds = 0.0  # all that was waited for components so far
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
         self.embeddings = Embeddings()
+        self.on_loading: Callable[[bool], None] = lambda _: None  # told when a component begins to be read, and when it is there
+        self._asked: set[_Key] = set()
+
+    def begin(self) -> None:
+        """Note that a job begins: what is asked for from now on is what it uses."""
+        self._asked.clear()
+
+    def let_go_of_others(self) -> bool:
+        """Let go of what the job that runs has not asked for, and of all that is cached; whether there was any such component."""
+        others = self._warm.keys() - self._asked
+        for key in others:
+            del self._warm[key]
+        _free_memory()
+        return bool(others)
 
     def component(self, model: Model, name: str, loras: Sequence[Lora] = ()) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
@@ -140,14 +154,17 @@ class Models:
         with _Reading(model, name):
             part = model.source().part(name)
             key = _Key(part.identity, name, model.device, model.torch_dtype, model.fast, model.compiled, changed)
+            self._asked.add(key)
             if key not in self._warm:
                 with self._told(model, name):
                     self._let_go(key)
                     self._make_room(part.weights_bytes)
+                    self.on_loading(True)
                     loaded = self._load(model, part, name)
                     if changed:
                         merge(loaded, name, changed, model.name)
                 self._warm[key] = (loaded, _loaded_bytes(loaded))
+                self.on_loading(False)
                 logger.debug("the %s of %s: %s, from %s", name, model.name, _described(*self._warm[key]), part.place)
                 self._make_room(0, keep=key)
             else:
