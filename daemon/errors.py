@@ -6,8 +6,11 @@ DaemonError
   ConfigError          the set-up is at fault    -> stop at start, exit 2, one line
   SpoolError           the set-up is at fault    -> stop at start, exit 2, one line
   ModelMissing         the set-up is at fault    -> failed/ with the sentence
-  OutOfMemory          the machine is at fault   -> kept, tried again later
+  OutOfMemory          the machine, or the file  -> waits alone, and is tried again a few times, then failed/
+  WorkersDie           the machine is at fault   -> kept, tried again later a few times, then failed/
   WorkerDied           perhaps the job's fault   -> tried a second time, then failed/
+    DeviceBroken       perhaps the job's fault   -> tried a second time, then failed/
+  TooLong              the job is at fault       -> failed/ with the sentence
   Stopped              nobody is at fault        -> back to its inbox
   Cancelled            a person asked for it     -> failed/, so that nothing is lost
 InUse                  somebody writes the file  -> back to its inbox, where it waits
@@ -39,9 +42,29 @@ class ModelMissing(DaemonError):
 class OutOfMemory(DaemonError):
     """The device had no memory left for this job."""
 
+    advice = "make the picture smaller, give the model a smaller dtype, or free memory on the device"
+
 
 class WorkerDied(DaemonError):
     """The worker process ended in the middle of a job."""
+
+    advice = "use smaller settings or a larger machine"
+
+
+class DeviceBroken(WorkerDied):
+    """The device failed in the middle of a job, and the worker ended itself: with its context nothing can be computed any more."""
+
+    advice = "see what the kernel says of the device (`dmesg`), and whether its driver is one that this torch is made for"
+
+
+class WorkersDie(DaemonError):
+    """Fresh workers ended one after the other, at different files: that is not the fault of a file."""
+
+    advice = "see what the kernel says of the device and of memory (`dmesg`)"
+
+
+class TooLong(DaemonError):
+    """The job has computed for longer than `limits.job_minutes` allows."""
 
 
 class Stopped(DaemonError):

@@ -13,11 +13,13 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub(ThreadingHTTPServer):
-    """Serves `repositories`, folders by id; `fetched` names the files that were sent whole."""
+    """Serves `repositories`, folders by id; `fetched` names the files that were sent whole. Of the file `halting` only the half is
+    sent until `go_on` is set."""
 
-    def __init__(self, repositories: dict[str, Path]) -> None:
+    def __init__(self, repositories: dict[str, Path], halting: str | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.repositories, self.fetched = repositories, list[str]()
+        self.halting, self.go_on = halting, threading.Event()
 
     @property
     def address(self) -> str:
@@ -25,11 +27,12 @@ class Hub(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(repositories: dict[str, Path]) -> Iterator[Hub]:
-    hub = Hub(repositories)
+def serving(repositories: dict[str, Path], *, halting: str | None = None) -> Iterator[Hub]:
+    hub = Hub(repositories, halting)
     thread = threading.Thread(target=hub.serve_forever)
     thread.start()
     yield hub
+    hub.go_on.set()
     hub.shutdown()
     thread.join()
     hub.server_close()
@@ -62,7 +65,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._head(200, len(data), ETag=f'"{_oid(data)}"', **{"X-Repo-Commit": REVISION})
                 if send:
                     self.server.fetched.append(name)
-                    self.wfile.write(data)
+                    half = len(data) // 2 if name == self.server.halting else 0
+                    self.wfile.write(data[:half])
+                    if half:
+                        self.server.go_on.wait()
+                    self.wfile.write(data[half:])
                 return
         self._head(404, 0, **{"X-Error-Code": "EntryNotFound" if "/resolve/" in path else "RepoNotFound"})
 

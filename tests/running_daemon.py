@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -20,7 +20,13 @@ CONFIG = {
 
 
 class RunningDaemon:
-    """`start`, drop files, look into folders, `stop` or `kill`."""
+    """`start`, drop files, look into folders, `stop` or `kill`.
+
+    `words` is what Python runs, `surroundings` is its environment beside ours.
+    """
+
+    words: Sequence[str] = ("-m", "daemon", "run")
+    surroundings: Mapping[str, str] = {}
 
     def __init__(self, folder: Path, **changes: object) -> None:
         self.folder = folder
@@ -49,7 +55,11 @@ class RunningDaemon:
         """Start the daemon, wait until it watches; its process id."""
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "daemon", "run", *options], cwd=self.folder, stderr=log, stdout=log
+                [sys.executable, *self.words, *options],
+                cwd=self.folder,
+                env={**os.environ, **self.surroundings},
+                stderr=log,
+                stdout=log,
             )
         wait_until(self.is_watching, what="the daemon is watching")
         return self.process.pid

@@ -33,7 +33,7 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "lease", "beneath")
+GROUND = ("errors", "names", "layout", "lease", "beneath", "stray")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
 BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "compute")
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
@@ -50,7 +50,10 @@ MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker", "daemon.commands.serve")
 MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
 # The child that decodes what people drop, and the room that starts it: a codec that crashes must not crash the daemon.
 DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decoding"
-DECODING_LIBRARIES = (DECODER, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
+# What parses the words in a picture may swell, and runs in that child too.
+PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text"))
+IN_THE_CHILD = (DECODER, "daemon.pictures.codecs", "daemon.pictures.child_limits", *PARSERS)
+DECODING_LIBRARIES = (*IN_THE_CHILD, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
 DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
 OPENING_CALLS = {"open", "io.open", "os.open", *(f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree", "move"))}
@@ -72,7 +75,8 @@ MAY_OPEN = {
     "daemon.jobs.named": (1, "files that a person names on the command line, and may open herself"),
     "daemon.jobs.oneshot": (1, "the prompt of a command line, in a temporary folder of its own"),
     "daemon.jobs.hooks": (1, "the copy that a hook gets, in a temporary folder of its own"),
-    "daemon.pictures.decoder": (3, "the descriptors that it was started with"),
+    "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
+    "daemon.pictures.codecs": (1, "the descriptor that the child was started with"),
 }
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
@@ -413,7 +417,7 @@ def test_every_module_says_what_lives_in_it(house: House) -> None:
 
 
 def test_the_rooms_that_the_laws_name_are_there(house: House) -> None:
-    rooms = {*SPOOL_SIDE, *TORCH_FREE, *ONE_DOOR.values(), *MAY_CATCH_ALL, DECODER, DECODES_ELSEWHERE}
+    rooms = {*SPOOL_SIDE, *TORCH_FREE, *ONE_DOOR.values(), *MAY_CATCH_ALL, *IN_THE_CHILD, DECODES_ELSEWHERE}
 
     assert sorted(rooms - house.modules.keys()) == []
 
@@ -471,6 +475,14 @@ BROKEN_HOUSES = [
         {"daemon/jobs/job.py": "from daemon.pictures.decoder import main", "daemon/pictures/decoder.py": ""},
     ),
     (the_daemon_decodes_nothing_itself, {"daemon/jobs/job.py": "from tiffsd.file import decode_pages"}),
+    (
+        the_daemon_decodes_nothing_itself,
+        {
+            "daemon/jobs/job.py": "from daemon.jobs import recipes",
+            "daemon/jobs/recipes.py": "from daemon.pictures.png_text import png_text",
+            "daemon/pictures/png_text.py": "",
+        },
+    ),
     (arrows_between_rooms_only_point_down, {"daemon/service/service.py": "import tiffsd", "tiffsd/__init__.py": ""}),
     (arrows_between_rooms_only_point_down, {"daemon/spool/spool.py": "from ..jobs import hooks", "daemon/jobs/hooks.py": ""}),
     (arrows_between_rooms_only_point_down, {"daemon/names.py": "import daemon.spool.spool", "daemon/spool/spool.py": ""}),

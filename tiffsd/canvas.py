@@ -4,7 +4,7 @@ Sections 3 and 6 of `tiffsd/spec.py`. Planes are (n, H, W): one for a mosaic or 
 Pictures do not pass through here: their pixels are their values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from tiffsd.spec import (
 Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
+VALUES_AT_A_TIME = 2**16
 EMBEDDING_ROWS = ("prompt_embeds", "negative_prompt_embeds")
 
 
@@ -140,17 +141,22 @@ def fitted(header: Header, canvas: Canvas) -> Header:
 def to_pixels(tensor: Floats, header: Header) -> Floats:
     """Values -> pixels of the layout, element by element."""
     zero, unit = _scale(header)
-    wide = np.divide(tensor, unit, dtype=np.float64)
-    wide += zero
-    return wide.astype(np.float32)
+    return _in_float64(tensor, lambda wide: wide / unit + zero)
 
 
 def from_pixels(pixels: Floats, header: Header) -> Floats:
     """Pixels -> values, element by element."""
     zero, unit = _scale(header)
-    wide = np.subtract(pixels, zero, dtype=np.float64)
-    wide *= unit
-    return wide.astype(np.float32)
+    return _in_float64(pixels, lambda wide: (wide - zero) * unit)
+
+
+def _in_float64(values: NDArray[Any], work: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Floats:
+    """The work done in float64, on some values at a time: all of them in float64 would be the largest thing in memory."""
+    found = np.empty(values.shape, np.float32)
+    source, target = np.ravel(values), found.reshape(-1)
+    for start in range(0, source.size, VALUES_AT_A_TIME):
+        target[start : start + VALUES_AT_A_TIME] = work(source[start : start + VALUES_AT_A_TIME].astype(np.float64))
+    return found
 
 
 def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from tiffsd.artifact import CANVAS_TENSORS, Artifact, check
 from tiffsd.canvas import canvas_tensor, paint
 from tiffsd.exact import encode_tensors
-from tiffsd.header import Header, render
-from tiffsd.spec import LARGEST_RECORD_BYTES, LARGEST_TENSORS_BYTES, RECORD_TAG, TENSORS_TAG, Kind, Layout, TooLarge
+from tiffsd.header import Header, marks_in, render
+from tiffsd.spec import LARGEST_RECORD_BYTES, LARGEST_TENSORS_BYTES, MOST_MARKS, RECORD_TAG, TENSORS_TAG, Kind, Layout, TooLarge
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,11 @@ def content_of(artifact: Artifact) -> Content:
     stored = {key: tensor for key, tensor in artifact.tensors.items() if key != "picture"}
     texts: dict[int, str | bytes] = {RECORD_TAG: record}
     if stored:
-        texts[TENSORS_TAG] = encode_tensors(stored, artifact_id=header.id)
+        # With its last zero: who writes it would copy all of it to add one.
+        texts[TENSORS_TAG] = encode_tensors(stored, artifact_id=header.id, end=b"\0")
     for code, text in texts.items():
-        check_length(len(text) + 1, code, f"artifact {header.id}")
+        check_length(len(text) + (code != TENSORS_TAG), code, f"artifact {header.id}")
+    check_marks(record, RECORD_TAG, f"artifact {header.id}")
     return Content(header, _pages(artifact), essentials, texts)
 
 
@@ -54,6 +56,14 @@ def check_length(count: int, code: int, label: str) -> None:
         what = "leave out some tensors" if code == TENSORS_TAG else "shorten what it says"
         raise TooLarge(
             f"{label} has {count} bytes in tag {code}, and at most {most} are read; {what} and write it again with tiffsd"
+        )
+
+
+def check_marks(text: str | bytes, code: int, label: str) -> None:
+    """Refuse a JSON text of more values than are read of the tag with this code, before any of them is made; raises TooLarge."""
+    if marks_in(text) > MOST_MARKS:
+        raise TooLarge(
+            f"{label} has more than {MOST_MARKS} values in tag {code}; shorten what it says and write it again with tiffsd"
         )
 
 

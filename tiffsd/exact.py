@@ -4,18 +4,19 @@ Sections 2 and 5 of `tiffsd/spec.py`.
 """
 
 import binascii
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from tiffsd.artifact import CANVAS_TENSORS, consistent, size_of
-from tiffsd.header import Header
-from tiffsd.spec import BadValues, Kind
+from tiffsd.header import Header, marks_in
+from tiffsd.spec import LARGEST_TABLE_BYTES, MOST_MARKS, BadValues, Kind
 
 try:
     import pybase64
@@ -23,15 +24,45 @@ except ModuleNotFoundError:  # it does what binascii does, forty times as fast, 
     pybase64 = None
 
 STORABLE = "biuf"
+WIDTHS = ("BOOL", "U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
+PIECE_BYTES = 3 * 2**16
 
 
-def encode_tensors(tensors: Mapping[str, NDArray[Any]], *, artifact_id: str) -> bytes:
-    """Named tensors -> ASCII; BadValues for a dtype that safetensors has no name for."""
+def encode_tensors(tensors: Mapping[str, NDArray[Any]], *, artifact_id: str, end: bytes = b"") -> bytes:
+    """Named tensors -> ASCII, and `end` behind it; BadValues for a dtype that safetensors has no name for."""
     for name, tensor in tensors.items():
         if tensor.dtype.kind not in STORABLE or tensor.dtype == np.longdouble:
             raise BadValues(f"the tensor {name} of artifact {artifact_id} is {tensor.dtype}, which a TIFFSD file cannot hold")
-    stored = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
-    return _to_base64(save(stored, metadata={"id": artifact_id}))
+    # As the safetensors library orders them: the widest numbers first. It would hold three copies of them all at a time.
+    stored = sorted(tensors.items(), key=lambda item: (-WIDTHS.index(_kind(item[1])), item[0]))
+    text, rest = io.BytesIO(), b""
+    for piece in _blob(stored, artifact_id):
+        data = rest + piece
+        whole = len(data) - len(data) % 3  # three bytes are four characters
+        text.write(_to_base64(data[:whole]))
+        rest = data[whole:]
+    text.write(_to_base64(rest) + end)
+    return text.getvalue()
+
+
+def _blob(tensors: Sequence[tuple[str, NDArray[Any]]], artifact_id: str) -> Iterator[bytes]:
+    """A safetensors file of these tensors, in pieces."""
+    table: dict[str, Any] = {"__metadata__": {"id": artifact_id}}
+    start = 0
+    for name, tensor in tensors:
+        table[name] = {"dtype": _kind(tensor), "shape": list(tensor.shape), "data_offsets": [start, start + tensor.nbytes]}
+        start += tensor.nbytes
+    head = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
+    head += b" " * (-len(head) % 8)
+    yield len(head).to_bytes(8, "little") + head
+    for _, tensor in tensors:
+        little = np.ascontiguousarray(tensor, tensor.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
+        yield from (little[place : place + PIECE_BYTES].tobytes() for place in range(0, little.size, PIECE_BYTES))
+
+
+def _kind(tensor: NDArray[Any]) -> str:
+    kind = {"b": "BOOL", "i": "I", "u": "U", "f": "F"}[tensor.dtype.kind]
+    return kind if kind == "BOOL" else f"{kind}{8 * tensor.dtype.itemsize}"
 
 
 def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[Any]] | str:
@@ -76,6 +107,9 @@ def _from_base64(text: str | bytes) -> bytes:
 
 def _metadata(blob: bytes) -> dict[str, Any]:
     length = int.from_bytes(blob[:8], "little")
-    header = json.loads(blob[8 : 8 + length])
+    table = blob[8 : 8 + min(length, LARGEST_TABLE_BYTES + 1)]
+    if len(table) > LARGEST_TABLE_BYTES or marks_in(table) > MOST_MARKS:
+        raise ValueError("the table of tensors is too large")
+    header = json.loads(table)
     found: dict[str, Any] = header.get("__metadata__") or {}
     return found

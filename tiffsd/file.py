@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, settle
+from tiffsd.artifact import Artifact, Tensors, settle
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
-from tiffsd.content import Content, check_length, content_of
+from tiffsd.content import Content, check_length, check_marks, content_of
 from tiffsd.exact import tensors_of
 from tiffsd.header import Header, header_from, id_in_name, new_id, parse
 from tiffsd.outline import GRAY, Outline, check_outlines
@@ -45,6 +45,8 @@ from tiffsd.structure import check_structure
 
 Source = str | os.PathLike[str] | IO[bytes]
 Decode = Callable[[IO[bytes], Sequence[Outline]], list[NDArray[Any]]]
+Exact = tuple[dict[str, NDArray[Any]], str | None]  # the exact tensors, or none and the reason
+Unpack = Callable[[IO[bytes], int], Exact]
 
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 OTHER_BEGINNINGS = {
@@ -58,6 +60,7 @@ OTHER_BEGINNINGS = {
 }
 ASCII, THUMBNAIL_OR_MASK, ASSOCIATED_ALPHA, PLANAR_SEPARATE, ORIENTATION_TAG = 2, 0b101, 1, 2, 274
 MOST_CLASSIC_BYTES = 4 * 2**30 - 2**24
+LARGE_TEXT_BYTES = 4 * 2**20
 
 
 def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -> None:
@@ -85,12 +88,22 @@ def write_plain(path: Path, planes: NDArray[Any]) -> None:
                 _write_page(tiff, file, plane, photometric="minisblack")
 
 
-def read(source: Source, *, expect: Kind | None = None, name: str | None = None, decode: Decode | None = None) -> Artifact:
+def read(
+    source: Source,
+    *,
+    expect: Kind | None = None,
+    name: str | None = None,
+    decode: Decode | None = None,
+    largest: int | None = None,
+    unpack: Unpack | None = None,
+) -> Artifact:
     """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
 
     `expect` says what a file without metadata is, and refuses other kinds with WrongKind; `name` is the file's original name, for
     the sentences of errors and for the endings that the prototype used. `decode` is asked, instead of `decode_pages`, for pixels
-    that need a codec: a caller that a crash must not take down runs codecs elsewhere. Raises any TiffsdError.
+    that need a codec: a caller that a crash must not take down runs codecs elsewhere. `largest` bounds the pixels of the canvas,
+    all pages together, for a caller with less memory than the format takes. `unpack` is asked, and not `exact_tensors`, for large
+    exact tensors, and told the length of their text. Raises any TiffsdError.
     """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
@@ -103,16 +116,16 @@ def read(source: Source, *, expect: Kind | None = None, name: str | None = None,
         if kind is Kind.PICTURE and len(pages) > 1:
             raise BadShape(f"{label} has {len(pages)} pages, and a picture has one; merge the layers and save it again")
         outlines = [_outline(page) for page in pages]
-        check_outlines(outlines, kind, label, length=opened.length)
+        check_outlines(outlines, kind, label, length=opened.length, largest=largest)
         loaded = _loaded(opened.file, pages, outlines, decode)
-        text = _tensors_text(opened, pages[0]) if header else None
+        exact = _exact(opened, pages[0], header, unpack) if header else ({}, None)
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
-        artifact = _picture(loaded[0], header, text, artifact_id=artifact_id, label=label)
+        artifact = _picture(loaded[0], header, exact[0], artifact_id=artifact_id, label=label)
     elif header is None:
         artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label)
     else:
-        artifact = _with_metadata(loaded, header, text, label=label)
+        artifact = _with_metadata(loaded, header, exact, label=label)
     return replace(artifact, notes=(*notes, *artifact.notes))
 
 
@@ -179,18 +192,17 @@ def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: A
         raise OSError(errno.ENOSPC, f"{end - length} bytes could not be written; {os.strerror(errno.ENOSPC)}")
 
 
-def _with_metadata(pages: Sequence[Page], header: Header, text: Any, *, label: str) -> Artifact:
+def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, *, label: str) -> Artifact:
     canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA)
-    exact, note = tensors_of(header, text)
+    exact, note = found
     artifact = settle(header, canvas, exact, name=label)
     if note:
         artifact = replace(artifact, canvas=canvas, notes=(note, *artifact.notes))
     return artifact
 
 
-def _picture(page: Page, header: Header | None, text: Any, *, artifact_id: str, label: str) -> Artifact:
+def _picture(page: Page, header: Header | None, tensors: Tensors, *, artifact_id: str, label: str) -> Artifact:
     picture, notes = to_picture(page, name=label)
-    tensors = tensors_of(header, text)[0] if header is not None and text else {}
     header = header or Header(Kind.PICTURE, artifact_id, Layout.RGB, picture.shape)
     return Artifact(replace(header, size=picture.shape), {**tensors, "picture": picture}, tuple(notes))
 
@@ -265,8 +277,8 @@ def _shapes(pages: Sequence[TiffPage]) -> list[Shape]:
 def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     """The header that the tags of the first page tell, and what was wrong with it."""
     description = _value(page, DESCRIPTION_TAG, label)
-    essentials = parse(description)
-    record = parse(_value(page, RECORD_TAG, label))
+    essentials = _record(description, DESCRIPTION_TAG, label)
+    record = _record(_value(page, RECORD_TAG, label), RECORD_TAG, label)
     notes = []
     if essentials is None and isinstance(description, str) and '"tiffsd"' in description:
         notes.append("the ImageDescription is damaged and was ignored")
@@ -276,6 +288,13 @@ def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     if not essentials and not record:
         return None, notes
     return header_from({**(record or {}), **(essentials or {})}, name=label), notes
+
+
+def _record(text: str | bytes | None, code: int, label: str) -> dict[str, Any] | None:
+    if text and b"tiffsd" in (text.encode() if isinstance(text, str) else text):
+        check_marks(text, code, label)
+        return parse(text)
+    return None
 
 
 def _id(page: TiffPage, label: str) -> str:
@@ -297,6 +316,23 @@ def _value(page: TiffPage, code: int, label: str) -> Any:
         return None
     check_length(tag.count, code, label)
     return tag.value if isinstance(tag.value, str | bytes) else None
+
+
+def exact_tensors(source: Source, *, name: str | None = None) -> Exact:
+    """The exact tensors of an artifact, without its canvas, or none and the reason. Raises any TiffsdError."""
+    with _opened(source, name) as opened:
+        page = opened.pages()[0]
+        header, _ = _header(page, opened.label)
+        return _exact(opened, page, header, None) if header else ({}, "the file has no metadata")
+
+
+def _exact(opened: _Opened, page: TiffPage, header: Header, unpack: Unpack | None) -> Exact:
+    tag = page.tags.get(TENSORS_TAG)
+    if unpack is not None and tag is not None and tag.count > LARGE_TEXT_BYTES:
+        check_length(tag.count, TENSORS_TAG, opened.label)
+        return unpack(opened.file, tag.count)
+    text = _tensors_text(opened, page)
+    return tensors_of(header, text) if text or header.kind is not Kind.PICTURE else ({}, None)
 
 
 def _tensors_text(opened: _Opened, page: TiffPage) -> Any:

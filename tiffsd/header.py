@@ -9,13 +9,28 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeVar
 
-from tiffsd.spec import ID_PATTERN, LARGEST_SIGMA, LAYOUTS, MOST_CHANNELS, VERSION, BadHeader, Kind, Layout, NewerFormat, State
+from tiffsd.spec import (
+    ID_PATTERN,
+    LARGEST_SIGMA,
+    LAYOUTS,
+    MOST_CHANNELS,
+    MOST_MARKS,
+    VERSION,
+    BadHeader,
+    Kind,
+    Layout,
+    NewerFormat,
+    State,
+)
 
 ESSENTIALS = ("tiffsd", "kind", "id", "layout", "size", "state", "sigma", "step", "steps")
 REST = ("parent", "recipe", "history", "software")
 
+MARKS = (b",", b":", b"[", b"{")
+_MARK_OR_TEXT = re.compile(rb'[,:\[{]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _ID_IN_NAME = re.compile(r"\.([0-9a-f]{8})(?![0-9a-zA-Z])")
 _Member = TypeVar("_Member", Kind, Layout, State)
 
@@ -76,6 +91,16 @@ def parse(text: str | bytes | None) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and "tiffsd" in record else None
+
+
+def marks_in(text: str | bytes) -> int:
+    """How many marks of JSON (, : [ and {) stand between its texts: about as many values come of it. Of more than the limit not all
+    are counted."""
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if sum(map(data.count, MARKS)) <= MOST_MARKS:
+        return sum(map(data.count, MARKS))
+    between = (found for found in _MARK_OR_TEXT.finditer(data) if found[0] in MARKS)
+    return sum(1 for _ in islice(between, MOST_MARKS + 1))
 
 
 def header_from(record: Mapping[str, Any], *, name: str) -> Header:

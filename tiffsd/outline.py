@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tiffsd.spec import LARGEST_SIDE, MOST_PAGES, MOST_SAMPLES, BadShape, BadValues, Kind, TooLarge, Truncated
+from tiffsd.spec import LARGEST_SIDE, MOST_PAGES, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, TooLarge, Truncated
 
 GRAY, RGB, YCBCR, JPEG = 1, 2, 6, 7
+MOST_OF_COLOUR = 4  # samples of a pixel, with alpha
 EXACT_CODECS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, Deflate, PackBits, Deflate (old), LZMA, ZSTD
 PICTURE_CODECS = {*EXACT_CODECS, JPEG, 33003, 33005, 34712, 50001, 50002}  # JPEG 2000, WebP, JPEG XL
 # Bytes that one byte can stand for; more than these codecs can promise is a bomb or a damaged size.
@@ -66,13 +67,21 @@ class Outline:
         return self.compression != 1 or self.predictor != 1 or self.reversed_bits or not whole
 
 
-def check_outlines(outlines: Sequence[Outline], kind: Kind, label: str, *, length: int) -> None:
-    """Refuse pages that cannot be of this kind in a file of `length` bytes, with TooLarge, BadValues, BadShape or Truncated."""
+def check_outlines(outlines: Sequence[Outline], kind: Kind, label: str, *, length: int, largest: int | None = None) -> None:
+    """Refuse pages that cannot be of this kind in a file of `length` bytes, with TooLarge, BadValues, BadShape or Truncated.
+
+    `largest` bounds their pixels, all together.
+    """
     for outline in outlines:
         _check_size(outline, label)
     total = sum(outline.height * outline.width * outline.samples for outline in outlines)
     if total > MOST_SAMPLES[kind]:
         raise TooLarge(f"{label} has {total:,} samples, and {kind} of at most {MOST_SAMPLES[kind]:,} are read; make it smaller")
+    pixels = sum(outline.height * outline.width for outline in outlines)
+    if largest is not None and max(pixels, total // MOST_OF_COLOUR) > largest:
+        raise TooLarge(
+            f"{label} has a canvas of {pixels:,} pixels, and at most {largest:,} are read here for {NOUNS[kind]}; make it smaller"
+        )
     for outline in outlines:
         _check_block(outline, kind, label)
         _check_coding(outline, kind, label)

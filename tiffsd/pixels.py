@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.canvas import Canvas, Floats
+from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats
 from tiffsd.spec import INTEGER_STEP, LARGEST_PIXEL, PAGE_NAME, BadShape, BadValues, Kind
 
 # Float noise of an editor that quantised to 16 bit and wrote floats: float32 at 1.0, in units of the step.
@@ -135,8 +135,12 @@ def _on_grid(pixels: Floats) -> bool:
     """Whether floats lie on the 16-bit steps within 0..1, as of an editor that computes in integers and writes floats."""
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         return False
-    steps = pixels.astype(np.float64) / INTEGER_STEP
-    return bool((np.abs(steps - np.rint(steps)) < ON_GRID).all())
+    values = np.ravel(pixels)
+    for start in range(0, values.size, VALUES_AT_A_TIME):
+        steps = values[start : start + VALUES_AT_A_TIME].astype(np.float64) / INTEGER_STEP
+        if not (np.abs(steps - np.rint(steps)) < ON_GRID).all():
+            return False
+    return True
 
 
 def _opaque(alpha: NDArray[Any]) -> bool:

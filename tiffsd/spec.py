@@ -115,7 +115,8 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
     the rest    parent    the id of the artifact that this one was made from
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
                 history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
-                          without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}
+                          without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}; "seconds" are those
+                          that the stage took itself, without what it waited for a worker and for models
                 software  object: name -> version of each package; of what computed it "processor", "instruction_set" and,
                           of a CPU, "threads", as text
 
@@ -201,9 +202,10 @@ _state2 _unet are latents, _textstate1 _prompt an embedding.
     one side                    65536 pixels
     pages, channels             256 pages, 128 channels of latents
     samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
-    tags of a page              4096; 1048576 numbers in one of them
-    tags 270 and 65000          16777216 bytes each
-    tag 65001                   1073741824 bytes
+    tags of a page              4096, of a file 16384; 262144 numbers in one of them, 524288 in those on where the strips or
+                                tiles of all pages lie
+    tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts
+    tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and so many marks
     strips or tiles             all that the sizes ask for, within the file, together not more than the file; what is
                                 compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
 
@@ -300,11 +302,15 @@ LARGEST_PIXEL = 1000.0
 LARGEST_EMBEDDING_PIXEL = 100_000.0
 LARGEST_SIGMA = 1e6
 LARGEST_SIDE = 65_536
-LARGEST_RECORD_BYTES = 16 * 2**20
+LARGEST_RECORD_BYTES = 2 * 2**20
+MOST_MARKS = 2**16
 LARGEST_TENSORS_BYTES = 2**30
+LARGEST_TABLE_BYTES = 2**20
 MOST_PAGES = 256
 MOST_TAGS = 4096
-MOST_NUMBERS = 2**20
+MOST_TAGS_OF_ALL = 2**14
+MOST_NUMBERS = 2**18
+MOST_PLACES = 2**19
 MOST_CHANNELS = 128
 
 

@@ -8,9 +8,20 @@ import struct
 from dataclasses import dataclass
 from typing import IO
 
-from tiffsd.spec import DESCRIPTION_TAG, LARGEST_RECORD_BYTES, MOST_NUMBERS, MOST_PAGES, MOST_TAGS, TooLarge, Truncated
+from tiffsd.spec import (
+    DESCRIPTION_TAG,
+    LARGEST_RECORD_BYTES,
+    MOST_NUMBERS,
+    MOST_PAGES,
+    MOST_PLACES,
+    MOST_TAGS,
+    MOST_TAGS_OF_ALL,
+    TooLarge,
+    Truncated,
+)
 
 TEXT_OR_BYTES = (1, 2, 6, 7)
+PLACES_TAGS = (273, 279, 324, 325)  # where strips and tiles lie, and how long they are
 
 
 @dataclass(frozen=True)
@@ -27,13 +38,20 @@ def check_structure(file: IO[bytes], label: str, *, length: int) -> None:
     beginning = file.read(16)
     shape, offset = _beginning(beginning)
     seen: set[int] = set()
+    tags = places = 0
     while 0 < offset < length:
         if offset in seen:
             raise Truncated(f"{label} is damaged: its chain of pages leads back to itself; save it again from the original")
         if len(seen) == MOST_PAGES:
             raise TooLarge(f"{label} has more than {MOST_PAGES} pages, which no artifact has; save only those of the original")
         seen.add(offset)
-        offset = _next_page(file, shape, offset, label)
+        offset, more_tags, more_places = _next_page(file, shape, offset, label)
+        tags, places = tags + more_tags, places + more_places
+        if tags > MOST_TAGS_OF_ALL or places > MOST_PLACES:
+            raise TooLarge(
+                f"{label} has {tags} tags and {places} numbers on where its pixels lie, and at most {MOST_TAGS_OF_ALL} and "
+                f"{MOST_PLACES} are read; write it again with tiffsd"
+            )
 
 
 def _beginning(beginning: bytes) -> tuple[_Shape, int]:
@@ -45,23 +63,26 @@ def _beginning(beginning: bytes) -> tuple[_Shape, int]:
     return shape, shape.offset.unpack_from(beginning, 4)[0]
 
 
-def _next_page(file: IO[bytes], shape: _Shape, offset: int, label: str) -> int:
-    """Check the tags of the page at this offset and return where the next one is; 0 at the end, or where the file is cut off."""
+def _next_page(file: IO[bytes], shape: _Shape, offset: int, label: str) -> tuple[int, int, int]:
+    """Check the tags of the page at this offset and return where the next one is, 0 at the end or where the file is cut off; and
+    how many tags the page has, and numbers on where its pixels lie."""
     file.seek(offset)
     head = file.read(shape.count.size)
     if len(head) < shape.count.size:
-        return 0
+        return 0, 0, 0
     tags = shape.count.unpack(head)[0]
     if tags > MOST_TAGS:
         raise Truncated(
             f"{label} is damaged or incomplete: a page has {tags} tags, at most {MOST_TAGS} are read; copy or save it again"
         )
     body = file.read(tags * shape.tag.size + shape.offset.size)
+    places = 0
     for place in range(0, len(body) - shape.tag.size + 1, shape.tag.size)[:tags]:
         code, kind, count = shape.tag.unpack_from(body, place)
         # Other texts and bytes are read only when asked for, within the limits of who asks.
         most = MOST_NUMBERS if kind not in TEXT_OR_BYTES else LARGEST_RECORD_BYTES if code == DESCRIPTION_TAG else count
         if count > most:
             raise TooLarge(f"{label} has {count} values in tag {code}, and at most {most} are read; write it again with tiffsd")
+        places += count if code in PLACES_TAGS else 0
     end = tags * shape.tag.size
-    return shape.offset.unpack_from(body, end)[0] if len(body) == end + shape.offset.size else 0
+    return shape.offset.unpack_from(body, end)[0] if len(body) == end + shape.offset.size else 0, tags, places

@@ -1,7 +1,7 @@
 """Calls to the compute side, and the queue they wait in: in the order of submission, those of one batch key together."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
@@ -15,6 +15,7 @@ from daemon.errors import DaemonError
 Arrays = Mapping[str, NDArray[Any]]
 Facts = Mapping[str, Any]
 Result = tuple[Arrays, Facts]
+OnBegin = Callable[[], None]
 OnProgress = Callable[[int, int], None]
 OnEstimate = Callable[[NDArray[np.float32]], None]
 
@@ -26,7 +27,8 @@ class StageError(Exception):
 class Call:
     """One submitted call; `future` gives (arrays, facts), or raises what the stage raised.
 
-    Calls of an equal `key` may be computed together; None is for one that must run alone.
+    Calls of an equal `key` may be computed together; None is for one that must run alone. `job` is what tells the calls of one job
+    from those of another, through all its tries.
     """
 
     def __init__(
@@ -40,11 +42,14 @@ class Call:
         on_progress: OnProgress | None,
         on_estimate: OnEstimate | None,
         cancel: Callable[["Call", Exception], None],
+        on_begin: OnBegin | None = None,
     ) -> None:
         self.number, self.stage, self.arrays, self.settings, self.key = number, stage, dict(arrays), settings, key
+        self.on_begin = on_begin or _silent
         self.on_progress, self.on_estimate = on_progress or _silent, on_estimate or _silent
         self.future: Future[Result] = Future()
         self.reason: Exception | None = None
+        self.job: Hashable = None
         self._cancel = cancel
 
     def on(self, device: str) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """Where the maths runs: worker processes on this machine, each spawned for the first call it gets and ended after an idle time.
 
 The front side, without torch. Calls are served in the order of their submission, each by the first worker that is free; those of
-one batch key run together. A worker that dies fails the call it was running with WorkerDied; those behind it go on with a fresh
-one. A supervisor calls `tick(now)` now and then.
+one batch key run together. A worker that dies fails the call it was running with WorkerDied, or WorkersDie (`blame.py`); those
+behind it go on with a fresh one, and so do those that ran with it as a batch, each alone. A supervisor calls `tick(now)` now and
+then.
 """
 
 import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from daemon.compute.calls import Arrays, Call, Facts, OnEstimate, OnProgress, Queue, Result, StageError
+from daemon.compute.calls import Arrays, Call, Facts, OnBegin, OnEstimate, OnProgress, Queue, Result, StageError
 from daemon.compute.process import WorkerProcess
 from daemon.compute.worker_handle import Lane
 from daemon.errors import Stopped
@@ -30,7 +31,8 @@ class Local:
 
     `threads` is how many torch computes with in each (None: its default), `idle_seconds` how long a worker without calls is kept,
     `budget_bytes` how many bytes of models all of them keep loaded, `batch` how many calls of one key run together. Several workers
-    on "cuda" have a GPU each. Nothing is started before the first call.
+    on "cuda" have a GPU each. `job_seconds` asks for how long a call may compute; None is for as long as it likes. Nothing is
+    started before the first call.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Local:
         idle_seconds: float = 300.0,
         budget_bytes: int = 8 * GIB,
         batch: int = 1,
+        job_seconds: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.changed = threading.Condition()
@@ -50,6 +53,7 @@ class Local:
         self._threads = threads or (max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0)
         self._budget_bytes = budget_bytes // workers
         self._idle_seconds = idle_seconds
+        self._job_seconds = job_seconds
         self._numbers = itertools.count(1)
         self._open: dict[int, Call] = {}
         self._said: dict[str, Any] = {}
@@ -63,16 +67,30 @@ class Local:
         settings: Mapping[str, Any],
         *,
         key: str | None = None,
+        on_begin: OnBegin | None = None,
         on_progress: OnProgress | None = None,
         on_estimate: OnEstimate | None = None,
+        job: Hashable = None,
     ) -> Call:
         """Queue one run of a stage. Raises Stopped once closed.
 
-        Calls of an equal `key` may run together; without one a call runs alone. Both are called from another thread:
-        `on_progress(step, steps)`, and `on_estimate(latents)` with a loop's estimate of the finished latents where the settings ask
-        for it."""
+        Calls of an equal `key` may run together; without one a call runs alone. Calls of an equal `job` are tries of one and the
+        same, so that a worker which ends at each of them says nothing of the machine. All of these are called from another thread:
+        `on_begin()` when a worker begins to compute (again, where it has to), `on_progress(step, steps)`, `on_estimate` with the
+        finished latents as a loop sees them on the way, where the settings ask for it."""
         number = next(self._numbers)
-        call = Call(number, stage, arrays, settings, key=key, on_progress=on_progress, on_estimate=on_estimate, cancel=self.cancel)
+        call = Call(
+            number,
+            stage,
+            arrays,
+            settings,
+            key=key,
+            on_begin=on_begin,
+            on_progress=on_progress,
+            on_estimate=on_estimate,
+            cancel=self.cancel,
+        )
+        call.job = job
         with self.changed:
             if self.closing:
                 raise Stopped("no more work is taken, because the daemon is stopping")
@@ -102,10 +120,14 @@ class Local:
         call.fail(reason)
 
     def tick(self, now: float) -> None:
-        """End the workers that have been idle for the idle time; `now` is any clock in seconds that only grows."""
+        """End the workers that have been idle for the idle time, and the calls that compute for too long.
+
+        `now` is any clock in seconds that only grows. A call that began between two ticks counts from the second."""
+        job_seconds = self._job_seconds()
         with self.changed:
             for lane in self._lanes:
                 lane.tick(now, self._idle_seconds)
+                lane.limit(now, job_seconds)
 
     def describe(self) -> dict[str, Any]:
         """Return what there is to say: device, pid, alive, busy, stage, since (epoch seconds) and queued, of the first worker;

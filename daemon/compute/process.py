@@ -1,15 +1,19 @@
 """One worker process as the front sees it: spawned, a pipe to it, ended, and the sentence on how it ended."""
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 from contextlib import suppress
-from multiprocessing.connection import Pipe
 from pathlib import Path
 
+from daemon.compute.pipe import ArrayPipe
+from daemon.stray import overhear
+
 END_SECONDS = 5.0
+LAST_WORDS_SECONDS = 0.5
 # Every layer takes memory to work in, and gives it back. The C library may give it back to the system, which has to clear each page
 # for the next layer; whether it does hangs on what happens to lie behind it. At full size that is up to a third of the time. Blocks
 # above the threshold, the highest there is, still go back, so that large ones leave no holes.
@@ -24,20 +28,26 @@ class WorkerProcess:
     """The process and the pipe to it. The thread that makes it must live as long: the kernel ends a worker together with it.
 
     `module` is what it runs, `threads` how many torch computes with (0: its default), `budget_bytes` bounds the models it keeps.
+    What it logs comes by the pipe, from this process's level up; what it writes elsewhere is overheard.
     """
 
     def __init__(self, module: str, *, threads: int, budget_bytes: int) -> None:
-        self.pipe, theirs = Pipe()
+        ours, theirs = socket.socketpair()
+        self.pipe = ArrayPipe(ours.detach())
         # A plain child instead of multiprocessing's: that one would import the command line's main module again.
-        arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes))
+        level = logging.getLogger().getEffectiveLevel()
+        arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes, level))
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
-            stdout=2,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment(),
         )
         theirs.close()
+        assert self._popen.stdout is not None
+        self._ear = overhear(self._popen.stdout, f"worker {self.pid}")
 
     @property
     def pid(self) -> int:
@@ -63,15 +73,20 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
+        self._ear.join(LAST_WORDS_SECONDS)  # what the worker has started itself may have the other end still
+
+    @property
+    def how_it_ended(self) -> str:
+        """How it ended that is no more, in words."""
+        code = self._popen.returncode
+        return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
 
     def epitaph(self) -> str:
         """Return the sentence on how the process ended."""
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=END_SECONDS)
-        code = self._popen.returncode
-        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
-        guess = "; it may have needed more memory than the machine has" if code == -signal.SIGKILL else ""
-        return f"the worker process {how} in the middle of the job{guess}"
+        guess = "; it may have needed more memory than the machine has" if self._popen.returncode == -signal.SIGKILL else ""
+        return f"the worker process {self.how_it_ended} in the middle of the job{guess}"
 
 
 def environment() -> dict[str, str]:

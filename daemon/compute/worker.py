@@ -1,17 +1,24 @@
 """What runs inside a worker process: one call after the other comes in by a pipe, its progress and its outcome go out.
 
     in    ("run", stage, [(id, arrays, settings), ...])   ("cancel", id)
-    out   ("progress", id, step, steps)   ("estimate", id, array)   ("done", id, arrays, facts)
-          ("failed", id, kind, sentence, traceback)
+    out   ("computing", [id, ...])   ("progress", id, step, steps)   ("estimate", id, array)
+          ("done", id, arrays, facts)   ("failed", id, kind, sentence, traceback)   ("broken", sentence, traceback)
+          ("log", ...), see `worker_log.py`
 
-Progress is told of the first step of a job, of the last, and ten times a second. Several calls in one message run as one batch;
-where that fails, each runs alone and fails, or not, for itself. A message may come while another is worked on: it waits. Arrays are
-numpy on the pipe and torch inside. The process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or
-systemd send to the whole group: the parent decides when a job stops.
+Computing tells whose clock runs: nobody's while a part of a model is read. Progress is told of the first step of a job, of the
+last, and ten times a second. Several calls in one message run as one batch; where that fails, each runs alone and fails, or not,
+for itself. What lacked memory is tried once more where models could be thrown out that it does not use; it begins anew with its
+seeds, so that this changes no bit. After "broken" the process ends: the error is one after which the device computes nothing any
+more (`faults.py`). A message may come while another is worked on: it waits. Arrays are numpy on the pipe and torch inside. Facts
+say too what a call took: "seconds", of which "loading_seconds" went into its models. The
+process ends when its parent does. It ignores SIGINT and SIGTERM, which a terminal or systemd send to the whole group: the parent
+decides when a job stops.
 """
 
 import ctypes
+import faulthandler
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -20,14 +27,17 @@ import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from daemon.errors import Cancelled, DaemonError
+from daemon import stray
+from daemon.compute.faults import breaks_device, figures, is_out_of_memory
+from daemon.compute.pipe import ArrayPipe
+from daemon.compute.worker_log import Outgoing, log_to
+from daemon.errors import Cancelled, DaemonError, OutOfMemory
 
 if TYPE_CHECKING:
     import torch
@@ -36,21 +46,29 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 Job = tuple[int, Arrays, Mapping[str, Any]]
+Size = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
+
+log = logging.getLogger("daemon.compute.worker")  # which is the main module here
 
 PR_SET_PDEATHSIG = 1
+BROKEN = "broken"
+TOO_LARGE_SECONDS = 600.0  # that a size is known to be too large for: the device may have had other guests
 TELL_SECONDS = 0.1  # between two words about a job: nobody reads faster, and each takes a core from what is computed
 
 
 class Worker:
     """Answers the calls that come in by the pipe, until it is closed."""
 
-    def __init__(self, pipe: "Connection[Any, Any]", *, budget_bytes: int) -> None:
+    def __init__(self, pipe: ArrayPipe, *, budget_bytes: int) -> None:
         from daemon.models.registry import Models
 
         self._pipe = pipe
         self._models = Models(budget_bytes)
+        self._models.on_loading = self._tell_loading
+        self._numbers: list[int] = []
         self._waiting: deque[tuple[str, list[Job]]] = deque()
         self._cancelled: set[int] = set()
+        self._too_large: dict[Size, float] = {}  # and until when
 
     def serve(self) -> None:
         while True:
@@ -59,11 +77,14 @@ class Worker:
             stage, jobs = self._waiting.popleft()
             for answer in self._answers(stage, jobs):
                 self._pipe.send(answer)
+                if answer[0] == BROKEN:
+                    os._exit(1)  # the end of a broken context may hang, or be a crash
 
     def _take(self, message: tuple[Any, ...]) -> None:
         if message[0] == "cancel":
             self._cancelled.add(message[1])
         else:
+            self._cancelled.difference_update(number for number, _, _ in message[2])  # of another try
             self._waiting.append((message[1], message[2]))
 
     def _answers(self, stage: str, jobs: Sequence[Job]) -> Iterator[tuple[Any, ...]]:
@@ -75,25 +96,45 @@ class Worker:
 
     def _answer(self, stage: str, jobs: Sequence[Job]) -> list[tuple[Any, ...]]:
         """What came of jobs that run as one: an answer for each, or one failure for all."""
-        import torch
+        answers = self._tried(stage, jobs)
+        # Not within a handler: what the error holds of the run would be memory that is not free yet.
+        if len(jobs) == 1 and answers[0][2:3] == (OutOfMemory.__name__,):
+            return self._tried_with_room(stage, jobs[0], answers)
+        return answers
 
+    def _tried(self, stage: str, jobs: Sequence[Job]) -> list[tuple[Any, ...]]:
         numbers = [number for number, _, _ in jobs]
         call, progress = numbers[0], self._progress(numbers)
         try:
             self._check_wanted(numbers)
             return [("done", number, *result) for number, result in zip(numbers, self._run(stage, jobs, progress), strict=True)]
-        except DaemonError as error:
-            return [self._failed(call, type(error).__name__, str(error))]
         except (EOFError, ConnectionError):
             raise
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            return [self._out_of_memory(call, error)]
         # The border of the process: what cannot cross it as an exception crosses it as a message, and job.py sorts it.
         except Exception as error:  # noqa: BLE001
-            if "allocate memory" in str(error) or "not enough memory" in str(error):
-                return [self._out_of_memory(call, error)]
-            kind = "OSError" if isinstance(error, OSError) else type(error).__name__
-            return [self._failed(call, kind, f"{type(error).__name__}: {error}")]
+            return [self._answer_to(error, call, device=jobs[0][2]["model"]["device"])]
+
+    def _answer_to(self, error: Exception, call: int, *, device: str) -> tuple[Any, ...]:
+        if is_out_of_memory(error):
+            sentence = f"the device had not enough memory for this job ({figures(error, device)})"
+            return self._failed(call, OutOfMemory.__name__, sentence)
+        if isinstance(error, DaemonError):
+            return self._failed(call, type(error).__name__, str(error))
+        if breaks_device(error):
+            return BROKEN, f"the device {device} failed in the middle of the job ({_first_line(error)})", traceback.format_exc()
+        kind = "OSError" if isinstance(error, OSError) else type(error).__name__
+        return self._failed(call, kind, f"{type(error).__name__}: {error}")
+
+    def _tried_with_room(self, stage: str, job: Job, answers: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Try again with no model loaded but those that it uses; for a size that was too large even then, none is let go."""
+        size, now = _size(stage, job), time.monotonic()
+        if now < self._too_large.get(size, now):
+            return answers
+        if self._models.let_go_of_others():
+            answers = self._tried(stage, [job])
+        if answers[0][2:3] == (OutOfMemory.__name__,):
+            self._too_large[size] = now + TOO_LARGE_SECONDS
+        return answers
 
     def _progress(self, numbers: Sequence[int]) -> "Progress":
         """What a stage calls after each step of some jobs: it tells of them, and stops them where nobody wants them any more."""
@@ -112,6 +153,9 @@ class Worker:
 
         return progress
 
+    def _tell_loading(self, loading: bool) -> None:
+        self._pipe.send(("computing", [] if loading else self._numbers))
+
     def _check_wanted(self, numbers: Sequence[int]) -> None:
         while self._pipe.poll():
             self._take(self._pipe.recv())
@@ -125,20 +169,20 @@ class Worker:
         from daemon.models.processor import computed_on
 
         module = importlib.import_module(f"daemon.stages.{stage}")
+        self._numbers = [number for number, _, _ in jobs]
+        self._models.begin()
+        self._tell_loading(False)
         tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
+        began, loaded_before = time.monotonic(), self._models.loading_seconds
         with torch.inference_mode():  # small models spend some per cent of their time on what no_grad still keeps
             if len(jobs) > 1:
                 done = module.run_together(self._models, tensors, [settings for _, _, settings in jobs], progress)
             else:
                 done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
         settings = jobs[0][2]
-        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"])}
+        took = {"seconds": time.monotonic() - began, "loading_seconds": self._models.loading_seconds - loaded_before}
+        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
         return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
-
-    def _out_of_memory(self, call: int, error: BaseException) -> tuple[Any, ...]:
-        failed = self._failed(call, "OutOfMemory", f"the device had not enough memory for this job ({_first_line(error)})")
-        self._models.clear()
-        return failed
 
     def _failed(self, call: int, kind: str, sentence: str) -> tuple[Any, ...]:
         return "failed", call, kind, sentence, traceback.format_exc()
@@ -150,17 +194,27 @@ def _as_tensors(arrays: Arrays) -> "dict[str, torch.Tensor]":
     return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
 
 
+def _size(stage: str, job: Job) -> Size:
+    """What makes two jobs need the same memory, as far as that can be told."""
+    _, arrays, settings = job
+    shapes = tuple(sorted((name, array.shape) for name, array in arrays.items()))
+    return stage, repr([settings["model"], settings.get("width"), settings.get("height")]), shapes
+
+
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int) -> None:
-    """Serve the pipe; `threads` 0 leaves torch its default, `budget_bytes` bounds the loaded models."""
+def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int, level: int = logging.WARNING) -> None:
+    """Serve the pipe; `threads` 0 leaves torch its default, `budget_bytes` bounds the loaded models, `level` is the log's."""
     _end_with(parent)
+    faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with suppress(EOFError, ConnectionError):
-        pipe: Connection[Any, Any] = Connection(pipe_fd)
+        pipe = Outgoing(pipe_fd)
+        log_to(pipe, level)
+        stray.catch_all()
         _configure_torch(threads)
         Worker(pipe, budget_bytes=budget_bytes).serve()
 
@@ -183,6 +237,7 @@ def _configure_torch(threads: int) -> None:
     torch.set_grad_enabled(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    log.debug("torch %s computes with %d threads", torch.__version__, torch.get_num_threads())
 
 
 if __name__ == "__main__":

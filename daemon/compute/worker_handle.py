@@ -4,17 +4,23 @@ All that lanes share is guarded by one condition, `changed`: the queue that they
 lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
 """
 
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
+from daemon.compute.blame import Blame
 from daemon.compute.calls import Call, Queue, StageError
 from daemon.compute.process import WorkerProcess
-from daemon.errors import WorkerDied
+from daemon.compute.stopwatch import Due, Stopwatch
+from daemon.compute.worker_log import relay
+from daemon.errors import Cancelled, DaemonError, DeviceBroken, TooLong, WorkerDied
+
+log = logging.getLogger(__name__)
 
 FLIGHTS = 2
 Step = Callable[[], None]
@@ -46,6 +52,8 @@ class Lane:
         self._idle_since: float | None = None
         self._ends_idle = False
         self._cancels: deque[int] = deque()
+        self._stopwatch, self._blame = Stopwatch(), Blame()
+        self._last_words: DeviceBroken | None = None  # of a worker that ends itself
         self._thread = threading.Thread(target=self._serve, name=f"compute-{device}", daemon=True)
 
     def start(self) -> None:
@@ -84,6 +92,19 @@ class Lane:
         elif now - self._idle_since >= idle_seconds:
             self._idle_since, self._ends_idle = None, True
             self._fleet.changed.notify_all()
+
+    def limit(self, now: float, most_seconds: float | None) -> None:
+        """Stop what computes for longer than so many seconds, with its worker where it does not stop; under `changed`."""
+        due = self._stopwatch.look(now, most_seconds)
+        if due is Due.END and self.worker is not None:
+            self.worker.kill()
+        if due is not Due.STOP or most_seconds is None:
+            return
+        calls = self._computing()
+        for call in calls:
+            if len(calls) == 1:
+                call.reason = call.reason or TooLong(_too_long(most_seconds))
+            self.cancel(call)
 
     def describe(self) -> dict[str, Any]:
         """What there is to say of the worker; under `changed`."""
@@ -154,8 +175,10 @@ class Lane:
             self._end(kill=True)  # it died while it was idle, which is nobody's fault
         if self.worker is None:
             worker = self._fleet.spawn()
+            log.info("worker %d on %s: started", worker.pid, self.device)
             with self._fleet.changed:
                 self.worker = worker
+            self._blame.begun()
             self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
             self._listener.start()
         return self.worker
@@ -168,8 +191,16 @@ class Lane:
             if self._listener is not None:
                 self._listener.join()
             worker.pipe.close()
+            self._log_end(worker, died=kill)
         with self._fleet.changed:
             self._lost = None
+
+    def _log_end(self, worker: WorkerProcess, *, died: bool) -> None:
+        if died and not self._fleet.closing:
+            log.warning("worker %d on %s: %s", worker.pid, self.device, worker.how_it_ended)
+        else:
+            why = "the daemon stops" if self._fleet.closing else "it was idle"
+            log.info("worker %d on %s: ended, because %s", worker.pid, self.device, why)
 
     def _end_if_idle(self) -> None:
         self._ends_idle = False
@@ -180,10 +211,27 @@ class Lane:
         with _Ending(self._note_loss):
             while True:
                 answer = worker.pipe.recv()
-                if answer[0] in ("done", "failed"):
+                if answer[0] == "log":
+                    relay(*answer[1:])
+                elif answer[0] in ("done", "failed"):
                     self._settle(answer)
+                elif answer[0] == "computing":
+                    self._note_computing(answer[1])
+                elif answer[0] == "broken":
+                    self._note_broken(*answer[1:])
                 elif (call := self._running(answer[1])) is not None:
                     (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
+
+    def _note_computing(self, numbers: Sequence[int]) -> None:
+        with self._fleet.changed:
+            self._stopwatch.begin(numbers)
+            calls = self._computing()
+        for call in calls:
+            call.on_begin()
+
+    def _note_broken(self, sentence: str, trace: str) -> None:
+        self._last_words = DeviceBroken(sentence)
+        self._last_words.add_note(trace)
 
     def _note_loss(self, error: BaseException | None) -> None:
         with self._fleet.changed:
@@ -194,34 +242,60 @@ class Lane:
         with self._fleet.changed:
             return next((call for call in self.flights[0] if call.number == number), None) if self.flights else None
 
+    def _computing(self) -> list[Call]:
+        """The calls that the worker computes now, one or a batch, as far as it has said so; under `changed`."""
+        return [call for call in self.flights[0] if call.number in self._stopwatch.numbers] if self.flights else []
+
     def _settle(self, answer: tuple[Any, ...]) -> None:
         with self._fleet.changed:
+            self._stopwatch.begin(())
             flight = next(flight for flight in self.flights if any(call.number == answer[1] for call in flight))
             call = next(call for call in flight if call.number == answer[1])
             flight.remove(call)
+            if answer[0] == "done":
+                self._blame.done(call.stage)
             if not flight:
                 self.flights.remove(flight)
                 self.since = self._clock()
+            stopped_with_others = answer[0] == "failed" and answer[2] == Cancelled.__name__ and call.reason is None
+            if stopped_with_others:
+                self._fleet.queue.put_back([[call]])
             self._fleet.changed.notify_all()
-        call.settle(answer)
+        if not stopped_with_others:
+            call.settle(answer)
 
     def _bury(self) -> None:
         """Give each call that lay with a lost worker its fate: it was at fault only if it ran, and ran alone."""
         with self._fleet.changed:
-            lost, flights = self._lost, list(self.flights)
+            lost, flights, computing = self._lost, list(self.flights), self._computing()
+            self._stopwatch.begin(())
             self.flights.clear()
             worker = self.worker
         if worker is not None:
             error = lost[0] if lost else None
             self._end(kill=True)
-            if flights and (len(flights[0]) == 1 or not isinstance(error, EOFError | OSError)):
-                died = isinstance(error, EOFError | OSError)
-                for call in flights.pop(0):
-                    call.fail(call.reason or WorkerDied(worker.epitaph()) if died else error or StageError("it ended"))
+            running = flights[0] if flights else []
+            if isinstance(error, EOFError | OSError):
+                running = computing or running
+                for call in running if len(running) == 1 else []:
+                    call.fail(call.reason or self._fate(call, worker))
+            else:
+                for call in running:
+                    call.fail(error or StageError("it ended"))
         with self._fleet.changed:
-            self.since, self._lost = self._clock(), None
+            self.since, self._lost, self._last_words = self._clock(), None, None
             self._fleet.queue.put_back(flights)
             self._fleet.changed.notify_all()
+
+    def _fate(self, call: Call, worker: WorkerProcess) -> DaemonError:
+        return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.epitaph()))
+
+
+def _too_long(most_seconds: float) -> str:
+    return (
+        f"it has computed for the {most_seconds / 60:g} minutes that limits.job_minutes in config.yaml allows and was not done; "
+        "use fewer steps or a smaller picture, or raise the limit"
+    )
 
 
 def _wait() -> None:

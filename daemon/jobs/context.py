@@ -6,14 +6,17 @@ import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from daemon.compute.local import Call, Local
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
+from daemon.jobs.account import Account
 from daemon.jobs.batching import batch_key
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.intake.files import Shelves
+from daemon.jobs.patience import Patience
 from daemon.jobs.previews import LivePreview
 from daemon.jobs.request import Facts, Tensors
 from daemon.jobs.running import RunningFile
@@ -33,7 +36,7 @@ LONGEST_WRITING_SECONDS = 10.0
 class Rooms:
     """`gated` asks whether results for a stage wait in its hold folder, `stopping` whether the daemon is about to end.
 
-    `whereabouts` is where the job tells that it moves.
+    `whereabouts` is where the job tells that it moves, `patience` how often a file is tried at which the machine fails.
     """
 
     config: Config
@@ -43,6 +46,7 @@ class Rooms:
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
     whereabouts: Whereabouts = field(default_factory=Whereabouts)
+    patience: Patience = field(default_factory=Patience)
 
     @property
     def shelves(self) -> Shelves:
@@ -86,12 +90,17 @@ class Rooms:
             time.sleep(LOOK_SECONDS)
             self.at("waiting until nobody writes to its files")
 
-    def call(self, running: RunningFile, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
+    def call(
+        self, claim: Claim, running: RunningFile, account: Account, stage: str, tensors: Tensors, settings: Mapping[str, Any]
+    ) -> tuple[Tensors, Facts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
         live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
         try:
-            key = batch_key(stage, tensors, settings)
-            submitted = self.compute.submit(stage, tensors, settings, key=key, on_progress=running.update, on_estimate=live.show)
+            key, job = batch_key(stage, tensors, settings), frozenset(self.spool.fingerprints(claim).items())
+            begun = partial(account.begun, stage, tensors, settings)
+            submitted = self.compute.submit(
+                stage, tensors, settings, key=key, on_begin=begun, on_progress=running.update, on_estimate=live.show, job=job
+            )
             return self._served(running, submitted)
         finally:
             live.end()

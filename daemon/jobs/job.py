@@ -7,21 +7,20 @@ Before the commit a crash rolls back, after it only forward (see `spool/spool.py
 """
 
 import logging
-import time
 import traceback
 from datetime import datetime
 from functools import partial
 
-from daemon.errors import Cancelled, InputError, InUse, ModelMissing, OutOfMemory, Stopped, WorkerDied
+from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied, WorkersDie
+from daemon.jobs.account import Account
 from daemon.jobs.context import Rooms
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
-from daemon.jobs.outcome import Ended, Outcome, undecided
+from daemon.jobs.outcome import Ended, Outcome
 from daemon.jobs.previews import write_previews
 from daemon.jobs.request import computed
 from daemon.jobs.results import Bench, results
 from daemon.jobs.running import RunningFile
-from daemon.layout import KEEP
 from daemon.names import output_name, shown
 from daemon.spool.spool import Claim
 from tiffsd import TiffsdError
@@ -42,16 +41,14 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
         running.start()
         _run_until_decided(claim, rooms, running, label)
         return Ended(Outcome.DONE)
-    except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied) as error:
+    except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied, TooLong) as error:
         return _fail(claim, rooms, str(error), label)
-    except (Stopped, InUse) as error:
-        return _give_back(claim, rooms, undecided(error))
     except _Unfinished as error:
         log.error("%s: made, but not yet published: %s", label, error)
         return Ended(Outcome.UNFINISHED, str(error))
-    except (OSError, OutOfMemory) as error:
-        log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, error)
-        return _give_back(claim, rooms, Ended(Outcome.KEPT, str(error)))
+    except (Stopped, OutOfMemory, WorkersDie, OSError) as error:
+        end = rooms.patience.ended(error, claim.stage, rooms.spool.fingerprints(claim))
+        return _fail(claim, rooms, end.reason, label) if end.outcome is Outcome.FAILED else _give_back(claim, rooms, end, label)
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
         log.exception("%s: a fault in tiffsd", label)
@@ -70,21 +67,21 @@ def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: 
         except WorkerDied as error:
             rooms.check_going_on(running)
             if attempt >= rooms.spool.max_attempts:
-                raise WorkerDied(f"{error}. It was tried {attempt} times; use smaller settings or a larger machine") from error
+                raise WorkerDied(f"{error}. It was tried {attempt} times; {error.advice}") from error
             log.warning("%s: %s; trying again", label, error)
 
 
 def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
-    started = time.monotonic()
     rooms.await_settled(claim, running)
+    account = Account(label)
     rooms.at("reading its files and those that it names")
     with rooms.spool.opened(claim) as members:
         request = read_request(claim.stage, Files(members, claim.names), rooms.shelves)
     rooms.spool.entrust(claim)
-    tensors, facts = computed(request, rooms.config, partial(rooms.call, running))
+    tensors, facts = computed(request, rooms.config, account.timed(partial(rooms.call, claim, running, account)))
     rooms.at("making its results")
     rooms.spool.take_back(claim)
-    bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), time.monotonic() - started)
+    bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), account.own_seconds())
     outputs = results(request, claim.stem, tensors, facts, bench)
     for output in outputs:
         rooms.at(f"writing {shown(output.publication.name)}")
@@ -97,15 +94,16 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     except OSError as error:
         raise _Unfinished(error) from error
     rooms.hooks.published(claim.stage, claim.names["principal"], published)
-    places = ", ".join(f"{path.parent.name}/{shown(path.name)}" for path in published if path.parent.name != KEEP)
-    log.info("%s -> %s %.1f s", label, places, bench.seconds)
+    account.ended(rooms.spool.root, published, bench.seconds)
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)
     if rooms.config.previews.enabled:
         write_previews(rooms.spool.root, [(output.publication.name, output.artifact) for output in outputs if output.artifact])
 
 
-def _give_back(claim: Claim, rooms: Rooms, ended: Ended) -> Ended:
+def _give_back(claim: Claim, rooms: Rooms, ended: Ended, label: str) -> Ended:
+    if ended.outcome in (Outcome.LATER, Outcome.KEPT):
+        log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, ended.reason)
     rooms.at("going back to its inbox", decided=True)
     rooms.spool.give_back(claim)
     return ended

@@ -4,7 +4,6 @@ The same hands as the daemon's (`intake/`, `results.py`) and the same kind of wo
 """
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any
 import tiffsd
 from daemon.compute.local import Local
 from daemon.errors import InputError
+from daemon.jobs.account import Account
 from daemon.jobs.intake.files import Files, Shelves
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
@@ -42,7 +42,7 @@ def run(
     Raises InputError where a file is at fault; an existing target is replaced, since its name was said in so many
     words.
     """
-    started = time.monotonic()
+    account = Account(f"{stage} {target.name}")
     _check_not_an_input(target, members)
     # The name of the target says what is wanted, not the configuration of the daemon.
     config = config.model_copy(update={"pictures": config.pictures.all_on()})
@@ -51,8 +51,8 @@ def run(
     with _sentences():
         with opened(members) as found:
             request = read_request(stage, Files(found, names, spoken), Shelves(config, config.spool_folder / EMBEDDINGS))
-        tensors, facts = _computed(request, config, on_progress)
-        bench = Bench(config, lambda _: False, datetime.now().astimezone(), time.monotonic() - started)
+        tensors, facts = _computed(request, config, account, on_progress)
+        bench = Bench(config, lambda _: False, datetime.now().astimezone(), account.own_seconds())
         outputs = results(request, target.stem, tensors, facts, bench)
         _write(_wanted(outputs, target), target)
     return [*request.notes, *facts.get("notes", [])]
@@ -104,10 +104,12 @@ def free_target(path: Path) -> Path:
     return path
 
 
-def _computed(request: Request, config: Config, on_progress: OnProgress) -> tuple[Tensors, Facts]:
+def _computed(request: Request, config: Config, account: Account, on_progress: OnProgress) -> tuple[Tensors, Facts]:
     compute = Local(device=config.compute.device, threads=config.compute.threads)
     try:
-        return computed(request, config, lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
+        return computed(
+            request, config, account.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
+        )
     finally:
         compute.close()
 

@@ -16,21 +16,28 @@ class Outcome(StrEnum):
     FAILED = "failed"
     RETURNED = "returned"  # the daemon stops
     IN_USE = "in use"  # another program writes to a file of it, or holds it: it waits for that
-    KEPT = "kept"  # the machine was at fault: the file waits for another try
+    LATER = "later"  # the machine was at fault, perhaps at this file only: it waits for another try, and others go on
+    KEPT = "kept"  # the machine was at fault: the file waits for another try, and its stage rests
     UNFINISHED = "unfinished"  # committed, and the spool's recovery has to publish the rest
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The outcome, and of a fault of the machine, and where somebody is waited for, the reason in words."""
+    """The outcome, and of a fault of the machine, and where somebody is waited for, the reason in words.
+
+    `wait_seconds` is for how long the file is left alone, whatever its stage does.
+    """
 
     outcome: Outcome
     reason: str = ""
+    wait_seconds: float = 0.0
 
 
-def undecided(error: Stopped | InUse) -> Ended:
-    """How a job ends that nobody is at fault for."""
+def undecided(error: Stopped | OSError) -> Ended:
+    """How a job ends that no file is at fault for."""
     if isinstance(error, Stopped):
         return Ended(Outcome.RETURNED)
+    if not isinstance(error, InUse):
+        return Ended(Outcome.KEPT, str(error))
     held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"
     return Ended(Outcome.IN_USE, f"{shown(held)} is still being written")

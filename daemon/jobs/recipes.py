@@ -6,17 +6,15 @@ programs are read too, as far as they hold A1111's infotext.
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
 from daemon.names import shown
-from daemon.pictures.decoding import check_size, read_artifact
-from daemon.pictures.exif_text import ExifText, exif_text
-from daemon.pictures.forms import EXACT_RECIPE, INFOTEXT, PIXELS, values_digest
-from daemon.pictures.parts import Form, form_of, pixels_digest
-from daemon.pictures.png_text import png_text
+from daemon.pictures.decoding import Words, digest_of_tiff, read_words
+from daemon.pictures.forms import PIXELS
 from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt
 from daemon.settings.vocabulary import Settings, checked
@@ -29,47 +27,64 @@ SAVED_AGAIN = (
 
 def read_recipe(file: BinaryIO, name: str, config: Config) -> Prompt:
     """The recipe that a picture carries, without its pixels; empty where there is none. Raises InputError for no picture."""
-    if Path(name).suffix.lower() in TIFF_SUFFIXES:
-        header = tiffsd.inspect(file, name=name)
-        return _recipe(vars(header), name) if header.recipe else Prompt({})
-    text, _ = _texts(file, name)
-    if text.exact is not None:
-        return _recipe(_record(text.exact, name), name)
-    if text.infotext is not None:
-        return _foreign_recipe(text.infotext, name, config)
-    return Prompt({})
+    return _recipe_of_tiff(file, name) if _is_tiff(name) else recipe_in(_words(file, name, config), name, config)
+
+
+def read_to_repeat(file: BinaryIO, name: str, config: Config) -> Prompt:
+    """The same, with a note where the pixels are not those that were written with the recipe, as `saved_again` tells."""
+    if _is_tiff(name):
+        prompt = _recipe_of_tiff(file, name)
+        return replace(prompt, notes=prompt.notes + saved_again(file, name, config)) if prompt.settings else prompt
+    words = _words(file, name, config)
+    prompt = recipe_in(words, name, config)
+    return replace(prompt, notes=prompt.notes + _other_pixels(words, name))
 
 
 def saved_again(file: BinaryIO, name: str, config: Config) -> tuple[str, ...]:
     """The sentence on a picture whose pixels are not those that were written with its recipe; none where nothing tells."""
-    if Path(name).suffix.lower() in TIFF_SUFFIXES:
-        written = tiffsd.inspect(file, name=name).extra.get(PIXELS)
-        same = written is None or written == _digest_of_tiff(file, name, config)
+    if not _is_tiff(name):
+        return _other_pixels(_words(file, name, config), name)
+    written = tiffsd.inspect(file, name=name).extra.get(PIXELS)
+    return () if written is None or written == _digest_of_tiff(file, name, config) else (SAVED_AGAIN,)
+
+
+def recipe_in(words: Words, name: str, config: Config) -> Prompt:
+    """The recipe in the words of a PNG, JPEG or WebP; empty where there is none. Raises InputError where it cannot be used."""
+    if words.refused is not None:
+        raise InputError(words.refused)
+    if words.exact is not None:
+        found = _recipe(_record(words.exact, name), name)
+    elif words.infotext is not None:
+        found = _foreign_recipe(words.infotext, name, config)
     else:
-        text, form = _texts(file, name)
-        written = None if text.exact is None else _record(text.exact, name).get(PIXELS)
-        same = written is None or written == pixels_digest(file, form)
-    return () if same else (SAVED_AGAIN,)
+        found = Prompt({})
+    return replace(found, notes=(*words.notes, *found.notes))
+
+
+def _is_tiff(name: str) -> bool:
+    return Path(name).suffix.lower() in TIFF_SUFFIXES
+
+
+def _words(file: BinaryIO, name: str, config: Config) -> Words:
+    return read_words(file, name=name, characters=config.limits.characters)
+
+
+def _recipe_of_tiff(file: BinaryIO, name: str) -> Prompt:
+    header = tiffsd.inspect(file, name=name)
+    return _recipe(vars(header), name) if header.recipe else Prompt({})
+
+
+def _other_pixels(words: Words, name: str) -> tuple[str, ...]:
+    written = None if words.exact is None else _record(words.exact, name).get(PIXELS)
+    return () if written is None or written == words.pixels else (SAVED_AGAIN,)
 
 
 def _digest_of_tiff(file: BinaryIO, name: str, config: Config) -> str | None:
     """The digest of the values in a TIFF; None where they cannot be read, which are surely not those that were written."""
     try:
-        height, width, _ = tiffsd.inspect(file, name=name).size
-        check_size(width, height, name, config.limits.pixels)
-        return values_digest(read_artifact(file, expect=tiffsd.Kind.PICTURE, name=name).tensors["picture"])
+        return digest_of_tiff(file, name=name, limit=config.limits.pixels)
     except (tiffsd.TiffsdError, InputError):
         return None
-
-
-def _texts(file: BinaryIO, name: str) -> tuple[ExifText, Form]:
-    form = form_of(file)
-    if form is Form.PNG:
-        texts = png_text(file)
-        return ExifText(texts.get(INFOTEXT), texts.get(EXACT_RECIPE)), form
-    if form is not None:
-        return exif_text(file, form), form
-    raise InputError(f"{name}: this is no PNG, JPEG or WebP picture that can be read; save it anew and drop it again")
 
 
 def _record(text: str, name: str) -> Mapping[str, Any]:

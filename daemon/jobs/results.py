@@ -46,7 +46,8 @@ class Output:
 
 @dataclass(frozen=True)
 class Bench:
-    """What the making of results needs to know of its surroundings; `gated` says whether a stage's review gate is on."""
+    """What the making of results needs to know of its surroundings; `gated` says whether a stage's review gate is on, `seconds` how
+    long the job took itself, without what it waited for."""
 
     config: Config
     gated: Callable[[str], bool]

@@ -7,9 +7,10 @@ import ctypes
 import gc
 import inspect
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple, Self
@@ -37,6 +38,8 @@ DTYPES: Mapping[str, torch.dtype] = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
+
+GB = 1e9
 
 # Both libraries log at length and draw bars while they load; what matters of it comes back as facts and errors.
 diffusers.utils.logging.set_verbosity_error()
@@ -112,14 +115,33 @@ class _Key(NamedTuple):
     compiled: bool
     loras: tuple[Change, ...] = ()
 
+    def said(self) -> str:
+        """In words."""
+        return f"the {self.name} ({self.identity}) on {self.device}"
+
 
 class Models:
     """Components of models by demand; `budget_bytes` bounds the weights that stay loaded while others come in."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget_bytes = budget_bytes
+        self.loading_seconds = 0.0  # all that was waited for components so far
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
         self.embeddings = Embeddings()
+        self.on_loading: Callable[[bool], None] = lambda _: None  # told when a component begins to be read, and when it is there
+        self._asked: set[_Key] = set()
+
+    def begin(self) -> None:
+        """Note that a job begins: what is asked for from now on is what it uses."""
+        self._asked.clear()
+
+    def let_go_of_others(self) -> bool:
+        """Let go of what the job that runs has not asked for, and of all that is cached; whether there was any such component."""
+        others = self._warm.keys() - self._asked
+        for key in others:
+            del self._warm[key]
+        _free_memory()
+        return bool(others)
 
     def component(self, model: Model, name: str, loras: Sequence[Lora] = ()) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
@@ -132,14 +154,21 @@ class Models:
         with _Reading(model, name):
             part = model.source().part(name)
             key = _Key(part.identity, name, model.device, model.torch_dtype, model.fast, model.compiled, changed)
+            self._asked.add(key)
             if key not in self._warm:
-                self._let_go(key)
-                self._make_room(part.weights_bytes)
-                loaded = self._load(model, part, name)
-                if changed:
-                    merge(loaded, name, changed, model.name)
+                with self._told(model, name):
+                    self._let_go(key)
+                    self._make_room(part.weights_bytes)
+                    self.on_loading(True)
+                    loaded = self._load(model, part, name)
+                    if changed:
+                        merge(loaded, name, changed, model.name)
                 self._warm[key] = (loaded, _loaded_bytes(loaded))
+                self.on_loading(False)
+                logger.debug("the %s of %s: %s, from %s", name, model.name, _described(*self._warm[key]), part.place)
                 self._make_room(0, keep=key)
+            else:
+                logger.debug("the %s of %s is loaded already", name, model.name)
         self._warm.move_to_end(key)
         return self._warm[key][0]
 
@@ -160,7 +189,10 @@ class Models:
         """Return the model's diffusers pipeline with only these parts in it, all others None."""
         family = self.family(model)
         options = {**dict.fromkeys([*family.components, "scheduler"]), **family.options(self.index(model)), **parts}
-        pipe = _placed(getattr(diffusers, family.pipeline), model.device)(**options)
+        began = time.monotonic()
+        kind = _placed(getattr(diffusers, family.pipeline), model.device)  # which reads a lot of code the first time
+        self.loading_seconds += time.monotonic() - began
+        pipe = kind(**options)
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
@@ -199,9 +231,18 @@ class Models:
         self._warm.clear()
         _free_memory()
 
+    @contextmanager
+    def _told(self, model: Model, name: str) -> Iterator[None]:
+        """Say that a component is loaded, and how long it took; of one without weights only who asks for more hears."""
+        level, began = logging.DEBUG if is_tokenizer(name) else logging.INFO, time.monotonic()
+        logger.log(level, "loading the %s of %s", name, model.name)
+        yield
+        took = time.monotonic() - began
+        self.loading_seconds += took
+        logger.log(level, "loaded the %s of %s in %.1f s", name, model.name, took)
+
     def _load(self, model: Model, part: Part, name: str) -> Any:
         model.check_device()
-        logger.info("loading the %s of %s", name, model.name)
         loaded = part.load(model.torch_dtype)
         if not isinstance(loaded, torch.nn.Module):
             return loaded
@@ -217,6 +258,7 @@ class Models:
         """Let go of the same component with other LoRAs."""
         others = [warm for warm in self._warm if warm._replace(loras=key.loras) == key]
         for warm in others:
+            logger.debug("letting go of %s, which has other LoRAs", warm.said())
             del self._warm[warm]
         if others:
             _free_memory()
@@ -224,7 +266,8 @@ class Models:
     def _make_room(self, needed_bytes: int, *, keep: _Key | None = None) -> None:
         dropped = False
         while self._warm and self._used_bytes() + needed_bytes > self._budget_bytes and next(iter(self._warm)) != keep:
-            self._warm.popitem(last=False)
+            gone, (_, size) = self._warm.popitem(last=False)
+            logger.debug("letting go of %s, %.2f GB, to make room", gone.said(), size / GB)
             dropped = True
         if dropped:
             _free_memory()
@@ -267,6 +310,13 @@ def _keep_signatures(part: torch.nn.Module) -> None:
     for processor in getattr(part, "attn_processors", {}).values():
         call: Any = type(processor).__call__
         call.__signature__ = inspect.signature(call)
+
+
+def _described(part: Any, size: int) -> str:
+    """What it is, for who asks for more: the class, the size, and how it computes attention."""
+    kinds = sorted({type(processor).__name__ for processor in getattr(part, "attn_processors", {}).values()})
+    kinds = kinds or [str(kind) for kind in [getattr(getattr(part, "config", None), "_attn_implementation", None)] if kind]
+    return ", ".join([type(part).__name__, f"{size / GB:.2f} GB", *(["attention " + " ".join(kinds)] if kinds else [])])
 
 
 def _loaded_bytes(part: Any) -> int:

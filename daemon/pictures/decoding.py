@@ -1,14 +1,18 @@
-"""Pixels that need a codec, decoded in a short-lived child process: codecs are C, and what people drop may crash them.
+"""What people drop is read in a short-lived child process: pixels that need a codec, which may crash, and words, which may swell.
 
-The child (`decoder.py`) gets the file as a descriptor, a memory limit sized from what was checked, and a time limit. Its answer is
-one line of JSON, then raw pixels, in a file in memory. Whatever ends it becomes a sentence about the file.
+The child (`decoder.py`) gets the file as a descriptor, a memory limit sized from what was checked, and a time limit: that of the
+picture's pixels once their number is known. Its answer is one line of JSON, then raw pixels, in a file in memory. Whatever ends it
+becomes a sentence about the file. There is no limit on the address space of this process: its children would inherit it.
 """
 
 import json
+import mmap
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -20,67 +24,140 @@ from numpy.typing import NDArray
 import tiffsd
 from daemon.beneath import reopened
 from daemon.errors import InputError
+from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record
+from daemon.settings.values import PIXELS_PER_LATENT
+from daemon.stray import overhear
 from tiffsd.outline import Outline
+from tiffsd.spec import LARGEST_TABLE_BYTES
 
 SECONDS = 60
 MIB = 1 << 20
 # What the libraries themselves need beside the pixels.
 SPARE_BYTES = 64 * MIB
-# A photo passes through RGBA, RGB and float32, and may be turned upright on the way.
+# A megabyte of text, inflated and decoded, and all that is kept of 16 of them.
+WORDS_BYTES = 128 * MIB
+# A photo passes through RGBA, RGB and float32, and may be turned upright on the way; a TIFF may be RGBA in float64, and compressed.
 BYTES_PER_PHOTO_PIXEL = 48
+BYTES_PER_TIFF_PIXEL = 192
 LONGEST_FACTS = 64 * 1024
-LIMIT_SIGNALS = {9: ", perhaps for lack of memory", 24: ", because it took too long"}  # SIGKILL, SIGXCPU
+BYTES_PER_ESCAPED_CHARACTER = 12
+Picture = NDArray[np.float32]
 
 
-def read_artifact(file: BinaryIO, *, expect: tiffsd.Kind | None = None, name: str) -> tiffsd.Artifact:
-    """`tiffsd.read` for what people drop: no codec runs in this process. Raises any TiffsdError."""
-    return tiffsd.read(file, expect=expect, name=name, decode=partial(_decoded_pages, name=name))
+@dataclass(frozen=True)
+class Words:
+    """What a picture says, as text that is still to be parsed, and bounded: the exact recipe in JSON, else the infotext.
 
-
-def decode_photo(file: BinaryIO, *, name: str, limit: int) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """A PNG, JPEG or WebP of at most `limit` pixels -> (H, W, 3) float32 in 0..1, upright, and what was done to it.
-
-    Raises InputError where it is none, is larger, or breaks what decodes it.
+    `pixels` is the digest of its coded pixels where it was asked for and there is an exact recipe. `notes` are the sentences on
+    what was passed over; `refused` is the one on words that are longer than the configuration allows.
     """
-    return _decoded_picture("photo", file, name=name, answer_bytes=12 * limit, limit=limit)
+
+    infotext: str | None = None
+    exact: str | None = None
+    pixels: str | None = None
+    notes: tuple[str, ...] = ()
+    refused: str | None = None
 
 
-def decode_mask(file: BinaryIO, *, name: str, limit: int) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class DecodedPhoto:
+    """Pixels (H, W, 3) float32 in 0..1, the size (width, height) that they had in the file, what was done to them, and words."""
+
+    pixels: Picture
+    had: tuple[int, int]
+    notes: tuple[str, ...]
+    words: Words | None
+
+
+def read_artifact(
+    file: BinaryIO,
+    *,
+    expect: tiffsd.Kind | None = None,
+    name: str,
+    largest: int | None = None,
+    tensors: TensorLimits | None = None,
+) -> tiffsd.Artifact:
+    """`tiffsd.read` for what people drop: no codec runs in this process, and large exact tensors are decoded elsewhere.
+
+    `largest` bounds the pixels of the canvas, `tensors` such exact tensors. Raises any TiffsdError.
+    """
+    decode, unpack = partial(_decoded_pages, name=name), partial(_unpacked, name=name, limits=tensors)
+    return tiffsd.read(file, expect=expect, name=name, decode=decode, largest=largest, unpack=unpack)
+
+
+def read_words(file: BinaryIO, *, name: str, characters: int) -> Words:
+    """What a PNG, JPEG or WebP says, and the digest of its coded pixels. Raises InputError where it is none."""
+    stored = os.fstat(file.fileno()).st_size
+    request = {"what": "words", "characters": characters, "memory_bytes": WORDS_BYTES, "stored": stored}
+    facts, _ = _asked(file, request, name=name, answer_bytes=0, facts_bytes=_words_bytes(characters))
+    return _words(facts["words"])
+
+
+def decode_photo(
+    file: BinaryIO,
+    *,
+    name: str,
+    limit: int,
+    size: tuple[int | None, int | None] = (None, None),
+    characters: int | None = 0,
+) -> DecodedPhoto:
+    """A PNG, JPEG or WebP of at most `limit` pixels, upright, fitted to `size` (width, height) or trimmed to the grid of the
+    latents; with its words, of at most so many `characters`. With None for them it is a TIFF, which has no such words.
+
+    Raises InputError where it is none, is larger, or breaks what decodes it; and any TiffsdError.
+    """
+    request = {
+        "what": "photo",
+        "size": size,
+        "grid": PIXELS_PER_LATENT,
+        "characters": characters,
+        **_of_pixels(file, limit, tiff=characters is None),
+    }
+    facts_bytes = _words_bytes(characters or 0)
+    facts, (picture,) = _asked(file, request, name=name, answer_bytes=12 * limit, facts_bytes=facts_bytes)
+    words = _words(facts["words"]) if "words" in facts else None
+    return DecodedPhoto(picture, (facts["had"][0], facts["had"][1]), tuple(facts["notes"]), words)
+
+
+def decode_mask(file: BinaryIO, *, name: str, limit: int) -> Picture:
     """A picture of at most `limit` pixels as a mask (H, W) float32, 0 black to 1 white. Raises InputError as `decode_photo` does,
     and where parts of it are transparent."""
-    return _decoded_picture("mask", file, name=name, answer_bytes=4 * limit, limit=limit)[0]
+    _, (mask,) = _asked(file, {"what": "mask", **_of_pixels(file, limit)}, name=name, answer_bytes=4 * limit)
+    return mask
 
 
-def _decoded_picture(
-    what: str, file: BinaryIO, *, name: str, answer_bytes: int, limit: int
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def digest_of_tiff(file: BinaryIO, *, name: str, limit: int) -> str:
+    """The digest of the values of a picture of at most `limit` pixels in a TIFF. Raises InputError and any TiffsdError."""
+    facts, _ = _asked(file, {"what": "digest", **_of_pixels(file, limit, tiff=True)}, name=name, answer_bytes=0)
+    return str(facts["digest"])
+
+
+def _of_pixels(file: BinaryIO, limit: int, *, tiff: bool = False) -> dict[str, int]:
     stored = os.fstat(file.fileno()).st_size
-    request = {
-        "what": what,
+    return {
         "limit": limit,
         "opening_bytes": 2 * stored + SPARE_BYTES,
-        "bytes_per_pixel": BYTES_PER_PHOTO_PIXEL,
+        "bytes_per_pixel": BYTES_PER_TIFF_PIXEL if tiff else BYTES_PER_PHOTO_PIXEL,
     }
-    (picture,), notes = _asked(file, request, name=name, answer_bytes=answer_bytes)
-    return picture.astype(np.float32, copy=False), tuple(notes)
 
 
-def check_size(width: int, height: int, name: str, limit: int) -> None:
-    """Refuse a picture of more than `limit` pixels with InputError."""
-    if width * height > limit:
-        raise InputError(
-            f"{name}: {width}x{height} is more than {limit} pixels (limits.pixels in config.yaml); make the picture smaller"
-        )
+def _words_bytes(characters: int) -> int:
+    return BYTES_PER_ESCAPED_CHARACTER * (characters + longest_record(characters))
+
+
+def _words(said: Mapping[str, Any]) -> Words:
+    return Words(said.get("infotext"), said.get("exact"), said.get("pixels"), tuple(said["notes"]), said["refused"])
 
 
 def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> list[NDArray[Any]]:
     request = {
         "what": "pages",
         "indices": [page.index for page in pages],
+        "pixels": sum(page.height * page.width for page in pages),
         "memory_bytes": sum(page.nbytes for page in pages) + max(page.working_bytes for page in pages) + SPARE_BYTES,
     }
     try:
-        decoded, _ = _asked(file, request, name=name, answer_bytes=sum(page.nbytes for page in pages))
+        _, decoded = _asked(file, request, name=name, answer_bytes=sum(page.nbytes for page in pages))
     except InputError as error:
         raise tiffsd.Truncated(str(error)) from error
     for pixels, page in zip(decoded, pages, strict=True):
@@ -89,18 +166,42 @@ def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> l
     return decoded
 
 
-def _asked(file: IO[bytes], request: Mapping[str, Any], *, name: str, answer_bytes: int) -> tuple[list[NDArray[Any]], list[str]]:
-    """Let a child decode; `answer_bytes` is what its pixels may take."""
+def _unpacked(
+    file: IO[bytes], length: int, *, name: str, limits: TensorLimits | None
+) -> tuple[dict[str, NDArray[Any]], str | None]:
+    """Exact tensors of so many bytes as text, mapped and not read."""
+    # A text of base64, what it stands for, and a copy of each tensor.
+    request = {"what": "tensors", "memory_bytes": 4 * length + SPARE_BYTES, "pixels": length}
+    try:
+        facts, found = _asked(file, request, name=name, answer_bytes=length, facts_bytes=4 * LARGEST_TABLE_BYTES)
+    except InputError as error:
+        raise tiffsd.Truncated(str(error)) from error
+    tensors = dict(zip(facts["names"], found, strict=True))
+    embedding = sum(tensor.nbytes for key, tensor in tensors.items() if key.endswith("_embeds"))
+    others = sum(tensor.nbytes for tensor in found) - embedding
+    if limits is not None and (embedding > limits.embedding or others > limits.others):
+        raise tiffsd.TooLarge(
+            f"{name} has exact tensors of {embedding} bytes for its embedding and {others} for all else, and at most "
+            f"{limits.embedding} and {limits.others} are read (limits.characters and limits.pixels in config.yaml); make it smaller"
+        )
+    return tensors, facts["note"]
+
+
+def _asked(
+    file: IO[bytes], request: Mapping[str, Any], *, name: str, answer_bytes: int, facts_bytes: int = 0
+) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
+    """What a child answers: facts, and arrays; `answer_bytes` is what these may take, `facts_bytes` what words may."""
+    most = LONGEST_FACTS + facts_bytes
     # The child gets a position of its own in the file: this one's belongs to who reads it here.
     again = os.fdopen(reopened(file.fileno(), os.O_RDONLY), "rb")
     with again, os.fdopen(os.memfd_create("tiffsd-pixels"), "r+b") as answer:
-        limits = {"name": name, "answer_bytes": answer_bytes + LONGEST_FACTS, "seconds": SECONDS}
+        limits = {"name": name, "answer_bytes": answer_bytes + most, "seconds": SECONDS}
         _run_child(again.fileno(), answer.fileno(), {**request, **limits}, name)
         answer.seek(0)
         try:
-            facts = json.loads(answer.readline(LONGEST_FACTS))
+            facts = json.loads(answer.readline(most))
             if "refused" not in facts:
-                return [_array(answer, **fact) for fact in facts["arrays"]], facts["notes"]
+                return facts, _arrays(answer, facts["arrays"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{name}: what decodes its pixels gave no answer that can be used ({error}); save it again") from error
         raise _refusal(facts["refused"], facts["sentence"])
@@ -110,8 +211,16 @@ def _run_child(file: int, answer: int, request: Mapping[str, Any], name: str) ->
     command = [sys.executable, "-P", "-m", "daemon.pictures.decoder", str(file), str(answer), json.dumps(request)]
     # In a group of its own: Ctrl-C in a terminal stops the daemon, and must not look like a fault of the file.
     child = subprocess.Popen(
-        command, pass_fds=[file, answer], stdin=subprocess.DEVNULL, stdout=2, env=_environment(), process_group=0
+        command,
+        pass_fds=[file, answer],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_environment(),
+        process_group=0,
     )
+    assert child.stdout is not None
+    overhear(child.stdout, f"decoder of {name}")
     try:
         code = child.wait(timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -119,8 +228,14 @@ def _run_child(file: int, answer: int, request: Mapping[str, Any], name: str) ->
     finally:
         child.kill()
         child.wait()
+    if code == -signal.SIGXCPU:
+        raise InputError(
+            f"{name}: reading it takes more processor time than its size explains, so it is damaged or made to do harm; "
+            "save it again from the original, as a plain PNG or an uncompressed TIFF"
+        )
     if code:
-        how = f"was killed by signal {-code}{LIMIT_SIGNALS.get(-code, '')}" if code < 0 else f"ended with code {code}"
+        guess = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
+        how = f"was killed by signal {-code}{guess}" if code < 0 else f"ended with code {code}"
         raise InputError(
             f"{name}: what decodes its pixels {how}, so the file is damaged or made to do harm; "
             f"save it again from the original, uncompressed"
@@ -139,9 +254,19 @@ def _refusal(kind: str, sentence: str) -> Exception:
     return cls(sentence) if isinstance(cls, type) and issubclass(cls, tiffsd.TiffsdError) else InputError(sentence)
 
 
-def _array(answer: IO[bytes], shape: Sequence[int], dtype: str) -> NDArray[Any]:
-    kind, count = np.dtype(dtype), prod(shape)
-    left = os.fstat(answer.fileno()).st_size - answer.tell()
-    if kind.kind not in "uif" or count * kind.itemsize > left:
-        raise ValueError(f"{list(shape)} of {dtype} in {left} bytes")
-    return np.fromfile(answer, kind, count).reshape(shape)
+def _arrays(answer: IO[bytes], facts: Sequence[Mapping[str, Any]]) -> list[NDArray[Any]]:
+    """The arrays of these shapes and types, which lie one behind the other; mapped, and not read: what is only handed on, or waits,
+    takes no memory of this process."""
+    start, length = answer.tell(), os.fstat(answer.fileno()).st_size
+    mapped = mmap.mmap(answer.fileno(), length)
+    found = []
+    for fact in facts:
+        shape, kind = tuple(fact["shape"]), np.dtype(fact["dtype"])
+        count = prod(shape)
+        if kind.kind not in "buif" or count * kind.itemsize > length - start:
+            raise ValueError(f"{list(shape)} of {fact['dtype']} in {length - start} bytes")
+        pixels = np.frombuffer(mapped, kind, count, offset=start) if count else np.empty(0, kind)
+        found.append(pixels.reshape(shape))
+        start += count * kind.itemsize
+        start += -start % ALIGNED_BYTES
+    return found

@@ -14,12 +14,12 @@ from daemon.pictures.forms import (
     PIXELS,
     WEBP_QUALITY,
     Story,
-    values_digest,
     write_jpeg,
     write_png,
     write_webp,
 )
 from daemon.pictures.software import versions
+from daemon.pictures.values import values_digest
 from daemon.settings.config import Pictures
 
 log = logging.getLogger(__name__)

@@ -1,11 +1,10 @@
 """A finished picture -> a PNG, JPEG or WebP file, with the sRGB profile and the recipe in it so that it can be run again.
 
 The recipe stands twice in each: as A1111's infotext, which other programs read, and exactly, as JSON. A PNG has both as texts
-(`parameters` and `tiffsd`), the others in their EXIF data (`exif_text.py`). The exact one also holds a digest of the coded pixels:
+(`parameters` and `tiffsd`), the others in their EXIF data (`exif.py`). The exact one also holds a digest of the coded pixels:
 where a program saved the picture again and kept the texts, it tells that the recipe may not make this picture.
 """
 
-import hashlib
 import io
 import json
 import logging
@@ -20,14 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
-from daemon.pictures.exif_text import EXIF_NAME, JPEG_APP1, ExifText, render_exif
-from daemon.pictures.parts import PNG_BEGINNING, Form, Part, parts, pixels_digest
+from daemon.pictures.exif import EXIF_NAME, JPEG_APP1, ExifText, render_exif
+from daemon.pictures.parts import EXACT_RECIPE, INFOTEXT, PNG_BEGINNING, Form, Part, parts, pixels_digest
 from daemon.settings.prompts import SOFTWARE, render_infotext
 
 log = logging.getLogger(__name__)
 
-EXACT_RECIPE = "tiffsd"
-INFOTEXT = "parameters"
 PIXELS = "pixels"
 JPEG_QUALITY, WEBP_QUALITY = 95, 90
 LARGEST_SEGMENT_BYTES = 65_533
@@ -73,11 +70,6 @@ def levels8(picture: Picture) -> NDArray[np.uint8]:
 def levels16(picture: Picture) -> NDArray[np.uint16]:
     """(H,W,3) float -> levels of 16 bits: clipped to 0..1, and to the nearest level, of two equally near ones the even one."""
     return np.rint(np.clip(picture, 0, 1).astype(np.float64) * 65_535).astype(np.uint16)
-
-
-def values_digest(picture: NDArray[np.floating]) -> str:
-    """SHA-256 of the values of a TIFF's picture, as float32 with the least significant byte first, in hexadecimal."""
-    return hashlib.sha256(np.ascontiguousarray(picture, "<f4").data).hexdigest()
 
 
 def write_png(file: BinaryIO, picture: Picture, story: Story, *, bits: int = 8) -> None:

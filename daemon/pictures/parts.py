@@ -20,6 +20,8 @@ SCAN = b"SCAN"
 START_OF_SCAN, END_OF_IMAGE, FILL = 0xDA, 0xD9, 0xFF
 CODED_PIXELS = (b"IDAT", SCAN, b"VP8 ", b"VP8L", b"ALPH")
 BLOCK_BYTES = 2**20
+# The keywords of our texts in a PNG.
+EXACT_RECIPE, INFOTEXT = "tiffsd", "parameters"
 
 
 class Form(StrEnum):

@@ -1,34 +1,69 @@
-"""The texts in a PNG, read without decoding a pixel: Pillow would do, but it is a codec, and none runs in the front process.
+"""The texts in a PNG, read without decoding a pixel, in the child process.
 
 tEXt, zTXt and iTXt chunks before the first pixels, as in the PNG specification (ISO/IEC 15948, 11.3.4), within limits.
 """
 
 import zlib
-from collections.abc import Mapping
-from itertools import islice
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from typing import IO
 
-from daemon.pictures.parts import PNG_BEGINNING, Form, parts
+from daemon.pictures.parts import PNG_BEGINNING, Form, Part, parts
 
-__all__ = ["LARGEST_TEXT_BYTES", "PNG_BEGINNING", "inflated", "png_text"]
+__all__ = ["LARGEST_TEXTS_BYTES", "LARGEST_TEXT_BYTES", "PNG_BEGINNING", "Texts", "inflated", "png_text"]
 
 LARGEST_TEXT_BYTES = 2**20
 LARGEST_TEXTS_BYTES = 16 * LARGEST_TEXT_BYTES  # all together, a damaged one counted as the largest
 MOST_CHUNKS = 1000
+LONGEST_KEYWORD = 79
+BEHIND = f"what stands behind {LARGEST_TEXTS_BYTES} bytes of texts in this picture is passed over"
+BEHIND_CHUNKS = f"what stands behind the first {MOST_CHUNKS} chunks of this picture is passed over"
 
 
-def png_text(file: IO[bytes]) -> Mapping[str, str]:
-    """Keyword -> text of a PNG; what is damaged, larger than a megabyte, or behind 16 megabytes of texts, is passed over."""
-    texts, left = dict[str, str](), LARGEST_TEXTS_BYTES
-    for part in islice(parts(file, Form.PNG), MOST_CHUNKS):
-        if part.kind in (b"IDAT", b"IEND") or left <= 0:
+@dataclass(frozen=True)
+class Texts:
+    """Keyword -> text, and the sentences on what was passed over."""
+
+    found: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def png_text(file: IO[bytes], wanted: Container[str] | None = None) -> Texts:
+    """The texts of a PNG, only those of the `wanted` keywords where some are given.
+
+    One that is damaged or larger than a megabyte is passed over, and so is all that stands behind 16 megabytes of texts.
+    """
+    texts, notes, left = dict[str, str](), list[str](), LARGEST_TEXTS_BYTES
+    for number, part in enumerate(parts(file, Form.PNG)):
+        if part.kind in (b"IDAT", b"IEND"):
             break
-        if part.kind in READERS and part.length <= LARGEST_TEXT_BYTES:
-            keyword, _, rest = part.read(file).partition(b"\0")
-            text = READERS[part.kind](rest)
-            texts |= {} if text is None else {keyword.decode("latin-1"): text}
-            left -= max(part.length, LARGEST_TEXT_BYTES if text is None else len(text))
-    return texts
+        if number == MOST_CHUNKS:
+            notes.append(BEHIND_CHUNKS)
+            break
+        keyword = _keyword(part, file) if part.kind in READERS else None
+        if keyword is None or (wanted is not None and keyword not in wanted):
+            continue
+        if left <= 0:
+            notes.append(BEHIND)
+            break
+        text = _text(part, file) if part.length <= LARGEST_TEXT_BYTES else None
+        if text is None:
+            notes.append(
+                f"the text {keyword!r} in this picture is damaged or larger than {LARGEST_TEXT_BYTES} bytes; it is passed over"
+            )
+        else:
+            texts[keyword] = text
+        left -= max(min(part.length, LARGEST_TEXT_BYTES), LARGEST_TEXT_BYTES if text is None else len(text))
+    return Texts(texts, tuple(dict.fromkeys(notes)))
+
+
+def _keyword(part: Part, file: IO[bytes]) -> str | None:
+    head, end, _ = Part(part.kind, part.start, min(part.length, LONGEST_KEYWORD + 1)).read(file).partition(b"\0")
+    return head.decode("latin-1") if end or part.kind == b"tEXt" else None
+
+
+def _text(part: Part, file: IO[bytes]) -> str | None:
+    return READERS[part.kind](part.read(file).partition(b"\0")[2])
 
 
 def _plain(rest: bytes) -> str:

@@ -27,6 +27,7 @@ from daemon.jobs.context import Rooms
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
 from daemon.jobs.outcome import Ended, Outcome
+from daemon.jobs.patience import Patience
 from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Heads, stated_ids
 from daemon.jobs.running import clear_running
@@ -100,6 +101,7 @@ class Service:
             batch=config.compute.batch,
             idle_seconds=config.compute.idle_seconds,
             budget_bytes=int(config.compute.memory_gb * 1e9),
+            job_seconds=lambda: self.config.limits.job_seconds,
         )
         self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root)))
         self.slots = config.slots
@@ -119,6 +121,7 @@ class Service:
         self._scans: dict[str, Scan] = {}
         self._dispatch = DispatchPolicy(self._heads.read, config=lambda: self.config)
         self._troubles = Troubles()
+        self._patience = Patience()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
         self._next_scan = 0.0
@@ -371,7 +374,8 @@ class Service:
 
     def _launch(self, claim: Claim) -> None:
         flight = Flight(claim, Whereabouts())
-        rooms = Rooms(self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping, flight.whereabouts)
+        house = (self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
+        rooms = Rooms(*house, whereabouts=flight.whereabouts, patience=self._patience)
         future = self._threads.submit(run, claim, rooms)
         self._jobs[future] = flight
         self._worked = True
@@ -382,19 +386,24 @@ class Service:
             claim = self._jobs.pop(future).claim
             error = future.exception()
             ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
-            if ended.outcome is Outcome.UNFINISHED:
-                self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
-                self._recovery.failed(now)
-            elif ended.outcome is Outcome.IN_USE:
-                self.inboxes[claim.stage].defer(claim.names["principal"], ended.reason, now + IN_USE_SECONDS)
-                self._look.set()
-            elif ended.outcome is Outcome.KEPT:
-                self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
-            elif ended.outcome is Outcome.DONE:
-                self._troubles.end(claim.stage)
-                # Its result is in the next inbox, which must be seen also without inotify.
-                self._look.set()
-                self._new_previews = self.config.previews.enabled
+            self._take_note(claim, ended, now)
+
+    def _take_note(self, claim: Claim, ended: Ended, now: float) -> None:
+        wait_seconds = IN_USE_SECONDS if ended.outcome is Outcome.IN_USE else ended.wait_seconds
+        if wait_seconds:
+            self.inboxes[claim.stage].defer(claim.names["principal"], ended.reason, now + wait_seconds)
+            self._look.set()
+        if ended.outcome is Outcome.UNFINISHED:
+            self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
+            self._recovery.failed(now)
+        elif ended.outcome is Outcome.KEPT:
+            self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
+        elif ended.outcome is Outcome.DONE:
+            self._troubles.end(claim.stage)
+            self._patience.done(claim.stage)
+            # Its result is in the next inbox, which must be seen also without inotify.
+            self._look.set()
+            self._new_previews = self.config.previews.enabled
 
     def _recover(self, now: float) -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""

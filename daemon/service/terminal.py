@@ -6,10 +6,12 @@ these is indented, as no first line is.
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -17,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from daemon.jobs.running import read_running
 from daemon.names import shown
+from daemon.stray import catch_all
 
 # What `running/` is waited for at the end: the share on which it lies may be gone.
 LOOK_AT_MOST_SECONDS = 1.0
@@ -31,18 +34,29 @@ def log_to_stderr(verbose: bool) -> None:
         handler: logging.Handler = RichHandler(console=err, show_path=False, markup=False)
         handler.setFormatter(LineFormatter(datefmt="[%X]"))
     else:
-        handler = logging.StreamHandler()
+        handler = LineHandler()
         handler.setFormatter(PriorityFormatter() if journal_listens() else LineFormatter())
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
     logging.getLogger("watchdog").setLevel(logging.INFO)
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    catch_all()
 
 
 def journal_listens() -> bool:
     """Whether stderr goes to journald; the variable is inherited by programs that write elsewhere, and then names another file."""
     stderr = os.fstat(2)
     return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """To stderr; also where a record cannot be formatted nothing goes there but lines."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Override: logging would write a traceback of many lines. Where nobody reads stderr there is nobody to tell."""
+        if record.args and not isinstance(sys.exception(), OSError):
+            words = {"msg": f"a fault in tiffsd: {record.name} logs {record.msg!r} with what does not fit", "args": None}
+            self.emit(logging.makeLogRecord({**vars(record), **words}))
 
 
 class LineFormatter(logging.Formatter):

@@ -106,6 +106,12 @@ class Limits(_Section):
     characters: int = Field(default=20_000, gt=0)
     file_bytes: int = Field(default=2_147_483_648, gt=0)
     priority: int = Field(default=MOST_URGENT, ge=0, le=MOST_URGENT)
+    job_minutes: float | None = Field(default=None, gt=0)
+
+    @property
+    def job_seconds(self) -> float | None:
+        """For how long a job may compute; None is for as long as it needs."""
+        return None if self.job_minutes is None else self.job_minutes * 60
 
 
 class Watch(_Section):

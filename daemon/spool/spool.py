@@ -174,6 +174,10 @@ class Spool:
             return False
         return None if None in writers else True
 
+    def fingerprints(self, claim: Claim) -> dict[str, Fingerprint]:
+        """What the members were like by role at the last look: the same for a file that goes back and is claimed again."""
+        return dict(self._last_seen.get(claim.job, {}))
+
     @contextmanager
     def opened(self, claim: Claim) -> Iterator[Mapping[str, BinaryIO]]:
         """The members by role, open for reading within the block. InUse where another program holds a lease on one."""

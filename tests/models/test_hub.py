@@ -15,14 +15,15 @@ from safetensors.torch import load_file
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.sources.hub import weights_among
 from tests import tiny
+from tests.conftest import wait_until
 from tests.hub import serving
+from tests.running_daemon import RunningDaemon
 
 ID, VAE_ID = "somebody/tiny", "somebody-else/vae-ft-mse"
 # A process of its own, because the client reads its surroundings when it is imported.
 PROGRAM = """
-import json, logging, sys
+import json, sys
 from pathlib import Path
-logging.basicConfig(level=logging.INFO)
 import torch
 from safetensors.torch import save_file
 from daemon.errors import ModelMissing
@@ -40,18 +41,23 @@ print(json.dumps(answers))
 """
 
 
-def asked(root: Path, address: str, *models: dict[str, Any]) -> tuple[list[Any], str]:
-    """What a process on a machine with its cache in `root` has to say of some models, and its log."""
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_OFFLINE"}
-    switches = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+def surroundings(root: Path, address: str) -> dict[str, str]:
+    """The environment on a machine with its cache in `root`, which finds the hub at an address."""
+    switches = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"}
+    return {**os.environ, **switches, "HF_HOME": str(root / "cache"), "HF_ENDPOINT": address}
+
+
+def asked(root: Path, address: str, *models: dict[str, Any]) -> list[Any]:
+    """What a process on such a machine has to say of some models."""
     ran = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(models), str(root)],
         capture_output=True,
         text=True,
-        env={**environment, **switches, "HF_HOME": str(root / "cache"), "HF_ENDPOINT": address},
+        env=surroundings(root, address),
     )
     assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout), ran.stderr
+    answers: list[Any] = json.loads(ran.stdout)
+    return answers
 
 
 @pytest.mark.slow
@@ -64,7 +70,7 @@ def test_a_hub_id_is_fetched_by_component_and_found_again(tmp_path: Path) -> Non
     whole = ["Stable Diffusion 1 or 2", 8, "text_encoder", "tokenizer"]
 
     with serving({ID: folder, VAE_ID: folder / "vae"}) as hub:
-        said, log = asked(
+        said = asked(
             tmp_path,
             hub.address,
             {"path": ID, "network": True, "load": ["vae"]},
@@ -78,9 +84,6 @@ def test_a_hub_id_is_fetched_by_component_and_found_again(tmp_path: Path) -> Non
         f"{refused}there is no such folder or file as 'nobody/nothing'; correct the path in config.yaml, or allow"
     )
     assert said[3].startswith(f"{refused}the hub does not tell of 'nobody/nothing', and nothing of it was fetched before")
-    assert f"the vae of {ID}: 0.00 GB on the hub, fetched unless here" in log
-    assert "the hub does not tell of nobody/nothing" in log
-    assert "HTTP Request" not in log
     assert sorted(name for name in hub.fetched if name.endswith((".safetensors", ".bin"))) == [
         "diffusion_pytorch_model.safetensors",  # of the other VAE
         "text_encoder/model.safetensors",
@@ -93,7 +96,34 @@ def test_a_hub_id_is_fetched_by_component_and_found_again(tmp_path: Path) -> Non
 
     # The hub is gone by now.
     models = [{"path": ID, "network": network, "vae": VAE_ID, "load": ["vae", "unet"]} for network in (False, True)]
-    assert asked(tmp_path, hub.address, *models)[0] == [whole, whole]
+    assert asked(tmp_path, hub.address, *models) == [whole, whole]
+
+
+@pytest.mark.slow
+def test_the_daemon_tells_how_far_a_download_is_also_while_nothing_comes(tmp_path: Path) -> None:
+    """By the real daemon: what its worker says of the hub must be in the daemon's log."""
+    folder = tiny.stable_diffusion(tmp_path / "model")
+    models = {"far": {"path": ID}, "nowhere": {"path": "nobody/nothing"}}
+    small = {"model": "far", "width": 64, "height": 64}
+    daemon = RunningDaemon(tmp_path, compute={"network": True}, models=models, defaults=small, stages={"diffuse": {"hold": True}})
+    with serving({ID: folder}, halting="text_encoder/model.safetensors") as hub:
+        daemon.surroundings = surroundings(tmp_path, hub.address)
+        daemon.start()
+        try:
+            daemon.drop("inbox/1-text", "cat.txt", "a cat")
+            far = rf"fetching the text_encoder of {ID}: [\d.]+ kB of at most [\d.]+ kB, \d of \d files after \d+ s"
+            wait_until(lambda: re.search(far, daemon.log()), what="it is told how far it is")
+            hub.go_on.set()
+            daemon.found("hold/2-diffuse/cat.*.tiff")
+            daemon.drop("inbox/1-text", "dog.txt", "---\nmodel: nowhere\n---\na dog")
+            daemon.found("failed/1-text/dog.*/error.txt")
+        finally:
+            daemon.close()
+    log = daemon.log()
+    assert re.search(rf"^fetched the text_encoder of {ID}: [\d.]+ kB in [\d.]+ s$", log, re.MULTILINE)
+    assert re.search(r"^the hub does not tell of nobody/nothing \(.*\); looking for what was fetched before$", log, re.MULTILINE)
+    assert "HTTP Request" not in log
+    assert "%|" not in log, "no bar is drawn"
 
 
 def assert_same(file: Path, original: Path) -> None:

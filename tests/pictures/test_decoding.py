@@ -1,7 +1,10 @@
 """Codecs run in a child process: what breaks them costs the file, never the daemon."""
 
+import resource
 import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +12,19 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import tiffsd
 from daemon.errors import InputError
 from daemon.pictures import decoding
-from daemon.pictures.decoding import decode_photo, read_artifact
+from daemon.pictures.child_limits import SECONDS_PER_MEGAPIXEL, SECONDS_TO_BEGIN
+from daemon.pictures.decoding import Words, decode_photo, read_artifact, read_words
 from daemon.pictures.photos import read_photo
+from daemon.pictures.sizes import TensorLimits
 from tests.artifacts import file_of, latents
+from tests.conftest import wait_until
+from tests.hostile_files import many_scans
+from tests.house import REPOSITORY
 from tests.opening import opening
 from tests.running_daemon import RunningDaemon
 
@@ -23,6 +32,7 @@ CRASH = "import ctypes\ndef __getattr__(name):\n    ctypes.string_at(0)"
 HANG = "import time\ndef __getattr__(name):\n    time.sleep(1000)"
 SPIN = "def __getattr__(name):\n    while True: pass"
 GREEDY = "def __getattr__(name):\n    return bytearray(2**33)"
+LOUD = "import os\nos.write(2, b'loud\\x1b[2J\\xff\\n')\ndef __getattr__(name):\n    os._exit(0)"
 VANISH = "import os\ndef __getattr__(name):\n    os._exit(0)"
 FLOOD = "import os, sys\ndef __getattr__(name):\n    f = os.fdopen(int(sys.argv[2]), 'wb')\n    while True: f.write(bytes(2**20))"
 
@@ -122,6 +132,19 @@ def test_a_codec_that_misbehaves_costs_the_file_and_not_the_daemon(
         opening(read_artifact, path, name="cat.tiff")
 
 
+def test_what_a_codec_writes_is_a_line_of_the_log(
+    tmp_path: Path, codecs: Callable[[str], None], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = compressed(tmp_path / "cat.tiff", compression="lzw")
+    codecs(LOUD)
+
+    with pytest.raises(tiffsd.Truncated):
+        opening(read_artifact, path, name="cat\n.tiff")
+
+    wait_until(lambda: caplog.messages == ["decoder of cat\\n.tiff: loud\\x1b[2J\\xff"], what="it is in the log")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("program", [HANG, SPIN], ids=["hang", "spin"])
 def test_a_codec_that_does_not_end_is_ended(
     program: str, tmp_path: Path, codecs: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
@@ -189,7 +212,7 @@ def test_the_memory_of_a_large_photo_suffices_in_every_mode(mode: str, tmp_path:
     exif[0x0112] = 6
     image.save(tmp_path / f"photo{suffix}", exif=exif)
 
-    picture, _ = opening(decode_photo, tmp_path / f"photo{suffix}", name="photo", limit=2048 * 2048)
+    picture = opening(decode_photo, tmp_path / f"photo{suffix}", name="photo", limit=2048 * 2048).pixels
 
     assert picture.shape == (2048, 2048, 3)
     assert 0 <= picture.min() < picture.max() <= 1
@@ -203,3 +226,76 @@ def test_the_name_in_the_sentence_may_be_any_that_a_file_can_have(tmp_path: Path
         opening(decode_photo, tmp_path / "a.png", name=name, limit=10**6)
 
     assert str(error.value).startswith(name)
+
+
+def test_a_picture_and_its_words_come_from_one_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cat.png"
+    info = PngInfo()
+    info.add_text("parameters", "a cat")
+    Image.new("RGB", (16, 8)).save(path, pnginfo=info)
+    started = children(monkeypatch)
+
+    photo = opening(read_photo, path, "cat.png", size=(None, None), limit=1000, characters=100)
+
+    assert len(started) == 1
+    assert photo.words == Words(infotext="a cat")
+
+
+def test_a_child_that_reads_words_loads_no_library_of_pixels() -> None:
+    code = "import sys, daemon.pictures.decoder; print(sorted({'numpy', 'PIL', 'tifffile', 'pydantic'} & sys.modules.keys()))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert found.stdout.strip() == "[]"
+
+
+def test_words_that_are_too_long_are_refused_in_the_child(tmp_path: Path) -> None:
+    path, info = tmp_path / "cat.png", PngInfo()
+    info.add_text("parameters", "a" * 101)
+    Image.new("RGB", (16, 8)).save(path, pnginfo=info)
+
+    words = opening(read_words, path, name="cat.png", characters=100)
+
+    refused = "cat.png: the prompt has 101 characters, the limit is 100 (limits.characters in config.yaml)"
+    assert words == Words(refused=refused)
+
+
+def test_the_time_of_a_child_is_bounded_by_the_pixels_of_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "scans.jpg"
+    path.write_bytes(many_scans(40_000, (1024, 1024)))
+    before = processor_seconds_of_children()
+
+    with pytest.raises(InputError, match=r"^scans\.jpg: reading it takes more processor time than its size explains"):
+        opening(decode_photo, path, name="scans.jpg", limit=1024 * 1024)
+
+    assert processor_seconds_of_children() - before < SECONDS_TO_BEGIN + SECONDS_PER_MEGAPIXEL + 4
+
+
+def processor_seconds_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_large_exact_tensors_come_from_the_child_as_the_library_reads_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = latents()
+    more = {"somebody.else": np.arange(2**22, dtype=np.uint8), "scheduler.step_index": np.array(3), "scheduler.none": np.empty(0)}
+    (tmp_path / "cat.tiff").write_bytes(file_of(replace(made, tensors={**made.tensors, **more, "mask": np.eye(16) > 0})))
+    started = children(monkeypatch)
+
+    found = opening(read_artifact, tmp_path / "cat.tiff", name="cat.tiff")
+
+    wanted = tiffsd.read(tmp_path / "cat.tiff")
+    assert len(started) == 1
+    assert (found.header, found.notes) == (wanted.header, wanted.notes)
+    assert {key: (tensor.dtype, tensor.shape) for key, tensor in found.tensors.items()} == {
+        key: (tensor.dtype, tensor.shape) for key, tensor in wanted.tensors.items()
+    }
+    for key, tensor in wanted.tensors.items():
+        np.testing.assert_array_equal(found.tensors[key], tensor)
+
+
+def test_tensors_beyond_the_limits_are_refused_with_the_figures(tmp_path: Path) -> None:
+    made = latents()
+    more = {"somebody.else": np.zeros(2**22, np.uint8)}
+    (tmp_path / "cat.tiff").write_bytes(file_of(replace(made, tensors={**made.tensors, **more})))
+
+    with pytest.raises(tiffsd.TooLarge, match=r"^cat\.tiff has exact tensors of 78848 bytes .* and 4198400 for all else"):
+        opening(read_artifact, tmp_path / "cat.tiff", name="cat.tiff", tensors=TensorLimits(2**20, 2**20))

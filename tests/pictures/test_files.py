@@ -19,7 +19,8 @@ from PIL import Image, ImageCms
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.recipes import SAVED_AGAIN, read_recipe, saved_again
-from daemon.pictures.exif_text import ExifText, parse_exif, render_exif
+from daemon.pictures.exif import ExifText, render_exif
+from daemon.pictures.exif_text import parse_exif
 from daemon.pictures.files import picture_files
 from daemon.pictures.forms import LARGEST_SIDE, Story, levels8, levels16, write_jpeg, write_png
 from daemon.pictures.parts import CODED_PIXELS, Form, parts, pixels_digest

@@ -1,4 +1,4 @@
-"""The texts of a PNG: as Pillow finds them, without its codecs, and within limits."""
+"""The texts of a PNG: as Pillow finds them, without its codecs, within limits, and with a note on what is passed over."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def found(data: bytes) -> dict[str, str]:
-    return dict(png_text(io.BytesIO(data)))
+    return dict(png_text(io.BytesIO(data)).found)
 
 
 def with_chunk(kind: bytes, data: bytes) -> bytes:
@@ -56,7 +56,30 @@ def test_what_pillow_writes_is_found(text: str, compressed: bool) -> None:
     ],
 )
 def test_texts_that_are_damaged_or_would_be_too_large_are_passed_over(kind: bytes, data: bytes) -> None:
-    assert found(with_chunk(kind, data)) == {}
+    texts = png_text(io.BytesIO(with_chunk(kind, data)))
+    assert dict(texts.found) == {}
+    assert [
+        note for note in texts.notes if "is damaged or larger than 1048576 bytes; it is passed over" in note
+    ] or b"\0" not in data
+
+
+def test_only_wanted_texts_are_inflated_and_those_behind_16_megabytes_of_them_passed_over() -> None:
+    large = chunk(b"zTXt", b"parameters\0\0" + zlib.compress(bytes(LARGEST_TEXT_BYTES)))
+    last = chunk(b"tEXt", b"tiffsd\0{}")
+    whole = png()
+
+    others = png_text(io.BytesIO(whole[:33] + large * 40 + last + whole[33:]), {"tiffsd"})
+    texts = png_text(io.BytesIO(whole[:33] + large * 40 + last + whole[33:]))
+
+    assert (others.found, others.notes) == ({"tiffsd": "{}"}, ())
+    assert list(texts.found) == ["parameters"]
+    assert texts.notes == (f"what stands behind {16 * LARGEST_TEXT_BYTES} bytes of texts in this picture is passed over",)
+
+
+def test_chunks_beyond_the_thousandth_are_passed_over_with_a_note() -> None:
+    whole = png()
+    texts = png_text(io.BytesIO(whole[:33] + chunk(b"abCd", b"") * 1000 + chunk(b"tEXt", b"a\0b") + whole[33:]))
+    assert (texts.found, texts.notes) == ({}, ("what stands behind the first 1000 chunks of this picture is passed over",))
 
 
 def test_only_what_stands_before_the_pixels_is_read() -> None:

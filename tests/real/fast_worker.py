@@ -4,12 +4,12 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.compute.pipe import ArrayPipe
 from daemon.compute.worker import _end_with
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -50,7 +50,7 @@ STAGES = {"text": text, "diffuse": diffuse, "decode": decode, "encode": encode}
 
 def main(pipe_fd: int, parent: int, *_: int) -> None:
     _end_with(parent)
-    pipe: Connection[Any, Any] = Connection(pipe_fd)
+    pipe = ArrayPipe(pipe_fd)
     with suppress(EOFError, ConnectionError):
         while True:
             message = pipe.recv()

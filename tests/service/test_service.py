@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import InputError, OutOfMemory, SpoolError
+from daemon.jobs.patience import MOST_TRIES, SHORT_FILES
 from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
 from daemon.service.service import UNCLAIMED, UNREFUSED, Service
 from daemon.settings.config import Config
@@ -114,7 +115,7 @@ def test_a_kernel_that_lets_people_link_to_files_of_others_is_complained_of(
 
 
 class Fitful:
-    """The compute side of a machine that has no memory left for the first jobs."""
+    """The compute side of a machine that fails at the first jobs."""
 
     def __init__(self, *ends: Exception) -> None:
         self.ends = list(ends)
@@ -139,7 +140,7 @@ class Fitful:
 def test_a_fault_of_the_machine_keeps_the_file_and_tries_it_again_later(tmp_path: Path) -> None:
     service = service_in(tmp_path)
     service.start()
-    full = OutOfMemory("3 GB are taken")
+    full = OSError("3 GB are taken")
     service.compute = compute = Fitful(full, full, InputError("cat.txt: at fault"))
     prompt = tmp_path / "spool/inbox/1-text/cat.txt"
     prompt.write_text("a cat")
@@ -171,13 +172,84 @@ def test_a_fault_of_the_machine_keeps_the_file_and_tries_it_again_later(tmp_path
 def test_once_does_not_wait_for_a_machine_that_keeps_failing(tmp_path: Path) -> None:
     service = service_in(tmp_path, compute={"ahead": 0})
     service.spool.create()
-    service.compute = compute = Fitful(OutOfMemory("3 GB are taken"))
+    service.compute = compute = Fitful(OSError("3 GB are taken"))
     prompts = [tmp_path / f"spool/inbox/1-text/{name}.txt" for name in ("cat", "dog")]
     for prompt in prompts:
         prompt.write_text("a cat")
     service.run_once()
     assert all(prompt.exists() for prompt in prompts)
     assert compute.asked == 1
+
+
+class Small:
+    """The compute side of a machine that has no memory for cats; of others it says that they are at fault, which is an end too."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def submit(self, _stage: str, _arrays: Any, settings: dict[str, Any], **_: Any) -> Any:
+        self.asked.append(settings["prompt"])
+        future: Future[Any] = Future()
+        full = OutOfMemory("the device had not enough memory for this job (Tried to allocate 30 GiB of 24)")
+        future.set_exception(full if "cat" in settings["prompt"] else InputError("dogs are done"))
+        return SimpleNamespace(future=future)
+
+    tick, describe, close = Fitful.tick, Fitful.describe, Fitful.close
+
+
+def test_a_file_that_never_fits_waits_alone_and_goes_to_failed_with_the_figure_after_a_few_tries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.jobs.patience.WAIT_SECONDS", 1.5)
+    service = service_in(tmp_path, compute={"ahead": 0})
+    service.start()
+    service.compute = compute = Small()
+    inbox = tmp_path / "spool/inbox/1-text"
+    (inbox / "cat.txt").write_text("a cat")
+    ticked(service, lambda: "of 4" in str(stages(tmp_path)["text"]["waits"]))
+    (inbox / "dog.txt").write_text("a dog")
+    ticked(service, lambda: list(tmp_path.glob("spool/failed/1-text/dog.*/error.txt")))
+    assert compute.asked.count("a cat") < MOST_TRIES, "others go on meanwhile"
+    assert stages(tmp_path)["text"]["degraded"] is None
+    (error,) = ticked(service, lambda: list(tmp_path.glob("spool/failed/1-text/cat.*/error.txt")))
+    assert "(Tried to allocate 30 GiB of 24). It was tried 4 times; make the picture smaller" in error.read_text()
+    assert compute.asked.count("a cat") == MOST_TRIES
+    service.stop()
+
+
+def test_where_files_lack_memory_one_after_the_other_their_stage_rests_until_something_is_done(tmp_path: Path) -> None:
+    service = service_in(tmp_path, compute={"ahead": 0})
+    service.start()
+    service.compute = compute = Small()
+    for number in range(SHORT_FILES + 2):
+        (tmp_path / f"spool/inbox/1-text/{number}.txt").write_text("a cat")
+    ticked(service, lambda: stages(tmp_path)["text"]["degraded"])
+    assert len(compute.asked) == SHORT_FILES
+    assert "not enough memory" in stages(tmp_path)["text"]["degraded"]
+    service.stop()
+
+
+def test_once_tries_a_file_that_never_fits_a_few_times_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("daemon.jobs.patience.WAIT_SECONDS", 0.1)
+    service = service_in(tmp_path, compute={"ahead": 0})
+    service.spool.create()
+    service.compute = compute = Small()
+    (tmp_path / "spool/inbox/1-text/cat.txt").write_text("a cat")
+    service.run_once()
+    assert list(tmp_path.glob("spool/failed/1-text/cat.*/error.txt"))
+    assert len(compute.asked) == MOST_TRIES
+
+
+def test_once_leaves_what_waits_for_memory_where_the_machine_is_short_of_it(tmp_path: Path) -> None:
+    service = service_in(tmp_path, compute={"ahead": 0})
+    service.spool.create()
+    service.compute = compute = Small()
+    prompts = [tmp_path / f"spool/inbox/1-text/{number}.txt" for number in range(SHORT_FILES)]
+    for prompt in prompts:
+        prompt.write_text("a cat")
+    service.run_once()
+    assert all(prompt.exists() for prompt in prompts)
+    assert len(compute.asked) == SHORT_FILES
 
 
 def test_a_job_whose_embedding_another_program_holds_waits_in_sight_and_keeps_nobody(
@@ -352,6 +424,18 @@ def test_a_reload_while_an_editor_saves_changes_nothing(tmp_path: Path, saved: s
     assert service.gated("diffuse")
     (complaint,) = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
     assert complaint.startswith(f"the configuration stays as it was: {tmp_path}/config.yaml has no settings in it")
+    service.stop()
+
+
+def test_how_long_a_job_may_compute_changes_with_a_reload(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.config_path = tmp_path / "config.yaml"
+    service.config_path.write_text("limits: {job_minutes: 2}\n")
+    service.start()
+    assert service.compute._job_seconds() is None
+    service.request_reload()
+    service.tick(time.monotonic())
+    assert service.compute._job_seconds() == 120
     service.stop()
 
 

@@ -1,11 +1,13 @@
 """The lines of the log: one for each record, whoever chose the words in it."""
 
 import logging
+import os
 import sys
+from contextlib import suppress
 
 import pytest
 
-from daemon.service.terminal import INDENT, LineFormatter, PriorityFormatter
+from daemon.service.terminal import INDENT, LineFormatter, LineHandler, PriorityFormatter
 
 HOSTILE = "cat\n<0>forged\r\x1b[2Jforged\x85forged\u2028forged\u202e\ud800"
 SEEN = "cat\\n<0>forged\\r\\x1b[2Jforged\\x85forged\\u2028forged\\u202e\\ud800"
@@ -32,3 +34,21 @@ def test_the_lines_of_a_traceback_are_indented(formatter: logging.Formatter, pre
     assert trace[0] == f"{prefix}{INDENT}Traceback (most recent call last):"
     assert trace[-1].startswith(f"{prefix}{INDENT}<0>forged\\r\\x1b[2Jforged")
     assert all(line.startswith(prefix + INDENT) and line.isprintable() for line in trace)
+
+
+def test_a_record_that_cannot_be_formatted_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LineHandler()
+    handler.setFormatter(PriorityFormatter())
+    handler.handle(record("%d steps\n", "many"))
+    assert capsys.readouterr().err == "<3>a fault in tiffsd: daemon logs '%d steps\\n' with what does not fit\n"
+
+
+def test_a_log_that_nobody_reads_any_more_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as stream:
+        handler = LineHandler(stream)
+        handler.handle(record("a %s", "cat"))
+        with suppress(BrokenPipeError):
+            stream.close()
+    assert capsys.readouterr() == ("", "")

@@ -58,7 +58,7 @@ def test_a_setting_may_be_given_by_another_name(alias: str, name: str) -> None:
 
 
 def test_a_setting_that_is_given_twice_under_two_names_is_refused() -> None:
-    with pytest.raises(InputError, match=r"cat\.txt: 'cfg_scale' is another name of 'guidance_scale', and both are given; keep one"):
+    with pytest.raises(InputError, match="'cfg_scale' is another name of 'guidance_scale'"):
         checked({"guidance_scale": 4.0, "cfg_scale": 5.0}, "cat.txt")
 
 

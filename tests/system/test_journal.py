@@ -17,7 +17,7 @@ def test_what_went_well_is_information_and_what_failed_an_error(service: Install
     service.found("hold/2-diffuse/good.*.tiff")[0].unlink()
     service.found("failed/1-text/bad.*/bad.txt")
 
-    good, bad = (service.said(name, after=cursor) for name in ("good.txt", "bad.txt"))
+    good, bad = (service.said(text, after=cursor) for text in ("good.txt ->", "bad.txt"))
 
     assert (good["PRIORITY"], good["_PID"]) == (INFO, str(service.pid()))
     assert (bad["PRIORITY"], bad["_PID"]) == (ERROR, str(service.pid()))

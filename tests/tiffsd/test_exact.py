@@ -1,10 +1,13 @@
 """The exact tensors as text: the same with the library that is fast and without it."""
 
+import base64
 import binascii
 import importlib
+import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from tiffsd import exact
 
@@ -45,4 +48,20 @@ def test_the_text_is_that_of_rfc_4648() -> None:
 @pytest.mark.usefixtures("coder")
 @pytest.mark.parametrize("text", NOT_BASE64)
 def test_what_is_no_base64_is_damaged(text: bytes | str) -> None:
+    assert "damaged" in str(exact.decode_tensors(text, artifact_id="3f9a1c2e"))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "u1", "i1", "i2", "u2", "f2", "i4", "u4", "f4", "f8", "i8", "u8"])
+def test_the_text_is_that_of_the_safetensors_library(dtype: str) -> None:
+    values = np.random.default_rng(5).random((2, 1, 7))
+    tensors = {"B": values.astype("f4"), 'a"é\n': (9 * values).astype(dtype), "scheduler.n": np.array(1)}
+    expected = base64.b64encode(save(tensors, metadata={"id": "3f9a1c2e"}))
+    assert exact.encode_tensors(tensors, artifact_id="3f9a1c2e") == expected
+
+
+def test_a_table_of_very_many_tensors_is_not_parsed() -> None:
+    empty = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    table = {"__metadata__": {"id": "3f9a1c2e"}, **{f"t{number}": empty for number in range(20_000)}}
+    head = json.dumps(table).encode()
+    text = base64.b64encode(len(head).to_bytes(8, "little") + head)
     assert "damaged" in str(exact.decode_tensors(text, artifact_id="3f9a1c2e"))

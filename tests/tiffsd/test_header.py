@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from PIL import ImageCms
 
-from tiffsd import BadHeader, Header, Kind, Layout, NewerFormat, State, new_id
-from tiffsd.header import header_from, id_in_name, parse, render
+from tests.artifacts import file_of, latents
+from tiffsd import BadHeader, Header, Kind, Layout, NewerFormat, State, TooLarge, new_id
+from tiffsd.header import header_from, id_in_name, marks_in, parse, render
 from tiffsd.profile import id_in_profile, profile
+from tiffsd.spec import MOST_MARKS
 
 HEADER = Header(
     Kind.LATENTS,
@@ -161,3 +163,17 @@ def test_the_srgb_profile_is_srgb_for_a_colour_engine() -> None:
 def test_foreign_profiles_have_no_id() -> None:
     assert id_in_profile(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()) is None
     assert id_in_profile(b"") is None
+
+
+def test_marks_are_counted_outside_of_texts_where_there_are_many() -> None:
+    assert marks_in('{"a": [1, 2]}') == 4
+    assert marks_in(json.dumps({"prompt": ",:[{" * MOST_MARKS + '\\"', "n": [1]})) == 5
+    assert marks_in("[" * 10 * MOST_MARKS) == MOST_MARKS + 1
+    assert marks_in(b'"' + b"," * 10 * MOST_MARKS) == 0
+
+
+def test_what_could_not_be_read_again_is_not_written() -> None:
+    history = tuple({"stage": "edit"} for _ in range(MOST_MARKS))
+    artifact = latents(history=history)
+    with pytest.raises(TooLarge, match="more than 65536 values in tag 65000"):
+        file_of(artifact)

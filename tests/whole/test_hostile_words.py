@@ -31,7 +31,7 @@ QUOTED = json.dumps(UNPAIRED)  # in YAML too, where it is refused for its lone s
 PLAIN = json.dumps(WORDS)
 RECIPE = {"prompt": WORDS, "negative_prompt": WORDS, "model": "demo", "seed": 1, UNPAIRED: UNPAIRED, "steps": 2}
 # What a line of the log begins with: a stage and the name of a file. None of these words may be a fault of ours, with a traceback.
-BEGINNING = re.compile(rf"({'|'.join(STAGES)}) [a-z]+\d+\\n|watching /")
+BEGINNING = re.compile(rf"({'|'.join(STAGES)}) [a-z]+\d+\\n|watching /|worker \d+ on cpu: started$|load(ing|ed) the \w+ of demo")
 TELL = 'printf "%s\\0" "$TIFFSD_NAME" "$TIFFSD_PLACE" "$TIFFSD_REASON" >> "$1"'
 
 

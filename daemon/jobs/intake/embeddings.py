@@ -1,6 +1,7 @@
 """The embedding of a job: half of a pair, saved under a name, or still to be made from the words."""
 
 import errno
+import os
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -12,6 +13,7 @@ from daemon.jobs.originals import AMBIGUOUS, NO_ORIGINAL, compared
 from daemon.jobs.request import EMBEDDING_TENSORS, Tensors
 from daemon.names import shown, stem_of
 from daemon.pictures.decoding import read_artifact
+from daemon.pictures.sizes import largest_embedding, tensor_limits
 
 # Nothing, a link, a folder, a FIFO or a device in its place: none of them is a saved embedding.
 NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO)
@@ -49,7 +51,9 @@ def _not_saved(name: str, shelves: Shelves, beneath: Beneath) -> InputError:
 
 
 def _embedding(file: BinaryIO, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
-    artifact = read_artifact(file, expect=tiffsd.Kind.EMBEDDING, name=name)
+    limits = shelves.config.limits
+    largest, bounds = largest_embedding(os.fstat(file.fileno()).st_size), tensor_limits(limits.pixels, limits.characters)
+    artifact = read_artifact(file, expect=tiffsd.Kind.EMBEDDING, name=name, largest=largest, tensors=bounds)
     if shelves.keep is not None:
         artifact = compared(artifact, file, name=name, keep=shelves.keep)
     tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}

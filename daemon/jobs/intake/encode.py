@@ -2,12 +2,11 @@
 
 from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import saved_embedding
-from daemon.jobs.intake.files import Files, Shelves, naming_the_taker, own_recipe, spoken_beside
+from daemon.jobs.intake.files import Files, Shelves, asked_size, own_recipe, read_photo_and_words, spoken_beside
 from daemon.jobs.intake.masks import check_named, mask_of_photo
 from daemon.jobs.intake.second_pass import asked_for, check_size
 from daemon.jobs.intake.settled import recipe_of, settle, with_seed
 from daemon.jobs.request import Request
-from daemon.pictures.photos import read_photo
 from daemon.settings.vocabulary import PHOTO, layered
 from daemon.stages import MASK_ENDING
 
@@ -21,7 +20,9 @@ def read_encode(files: Files, shelves: Shelves) -> Request:
     """Read a picture, and the prompt, settings and mask for image-to-image where they lie beside it or in it."""
     config = shelves.config
     beside, ignored = spoken_beside(files, config, PHOTO)
-    own = own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
+    size = asked_size(files, beside)
+    photo = read_photo_and_words(files, config, size=size)
+    own = own_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
     # A picture that was upscaled has its size; only who says it anew wants it larger still.
     said = {key: value for key, value in own.settings.items() if not key.startswith("upscale")}
     given, notes = layered(said, beside), own.notes + ignored
@@ -29,10 +30,7 @@ def read_encode(files: Files, shelves: Shelves) -> Request:
         given["strength"] = STRENGTH_UNDER_A_MASK if MASK_ENDING in files.members else STRENGTH_OF_A_PICTURE
         notes += (f"no strength was given for image-to-image; {given['strength']} is used",)
     settings = with_seed(settle(given, files.name, config))
-    size = (beside.get("width"), beside.get("height"))
     check_named(files, settings)
-    with naming_the_taker(files):
-        photo = read_photo(files.members["principal"], files.name, size=size, limit=config.limits.pixels)
     settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})
     check_size(settings, files.name, config)
     masks = mask_of_photo(files, photo, scaled=size != (None, None), limit=config.limits.pixels)

@@ -9,9 +9,11 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.originals import compared
-from daemon.jobs.recipes import read_recipe, saved_again
+from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in
 from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
+from daemon.pictures.photos import Photo, read_photo
+from daemon.pictures.sizes import largest_latents, tensor_limits
 from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
@@ -72,14 +74,29 @@ def naming_the_taker(files: Files) -> Iterator[None]:
         raise InputError(f"{error}: {TAKERS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
 
 
-def own_recipe(files: Files, config: Config, *, needed: bool) -> Prompt:
+def own_recipe(files: Files, photo: Photo, config: Config, *, needed: bool) -> Prompt:
     """The recipe in a picture that is encoded; one that cannot be used is no hindrance where a prompt lies beside it."""
     try:
+        if photo.words is not None:
+            return recipe_in(photo.words, files.name, config)
         return read_recipe(files.members["principal"], files.name, config)
     except InputError as error:
         if needed:
             raise
         return Prompt({}, (f"the recipe in the picture is passed over: {error}",))
+
+
+def asked_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The size (width, height) that is said beside a picture, to bring it to. Raises InputError for one that no picture has."""
+    size = checked({key: beside[key] for key in ("width", "height") if key in beside}, files.name)
+    return size.width, size.height
+
+
+def read_photo_and_words(files: Files, config: Config, *, size: tuple[int | None, int | None]) -> Photo:
+    """The principal as a picture fitted to `size`, with what it says, from one reading of it."""
+    limits = config.limits
+    with naming_the_taker(files):
+        return read_photo(files.members["principal"], files.name, size=size, limit=limits.pixels, characters=limits.characters)
 
 
 def prompt_or_recipe(files: Files, config: Config) -> Prompt:
@@ -91,11 +108,12 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         raise InputError(
             f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; move it to {TAKERS[kind]}"
         )
-    recipe = read_recipe(file, files.name, config)
+    recipe = read_to_repeat(file, files.name, config)
     if not {"prompt", "embedding"} & recipe.settings.keys():
-        raise InputError(f"{files.name}: there is no recipe in this picture; to make latents of it, drop it into inbox/encode")
+        why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
+        raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return replace(recipe, settings={"count": 1, **recipe.settings}, notes=recipe.notes + saved_again(file, files.name, config))
+    return replace(recipe, settings={"count": 1, **recipe.settings})
 
 
 def spoken_beside(files: Files, config: Config, door: str) -> tuple[dict[str, Any], Notes]:
@@ -122,8 +140,10 @@ def spoken_beside(files: Files, config: Config, door: str) -> tuple[dict[str, An
 def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
     """The principal as latents, compared with the original that was kept of it."""
     file = files.members["principal"]
+    limits = shelves.config.limits
+    largest, tensors = largest_latents(limits.pixels), tensor_limits(limits.pixels, limits.characters)
     with naming_the_taker(files):
-        artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name)
+        artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, largest=largest, tensors=tensors)
     return artifact if shelves.keep is None else compared(artifact, file, name=files.name, keep=shelves.keep)
 
 

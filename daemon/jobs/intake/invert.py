@@ -5,11 +5,20 @@ from pathlib import Path
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import must_encode_text, saved_embedding
-from daemon.jobs.intake.files import Files, Shelves, own_recipe, read_latents, said_by, size_of, spoken_beside
+from daemon.jobs.intake.files import (
+    Files,
+    Shelves,
+    asked_size,
+    own_recipe,
+    read_latents,
+    read_photo_and_words,
+    said_by,
+    size_of,
+    spoken_beside,
+)
 from daemon.jobs.intake.settled import recipe_of, settle, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
-from daemon.pictures.photos import read_photo
 from daemon.settings.vocabulary import PAST, PAST_PHOTO, counting, layered
 from daemon.stages import LATENTS
 
@@ -45,7 +54,8 @@ def _of_latents(files: Files, shelves: Shelves) -> Request:
 def _of_a_picture(files: Files, shelves: Shelves) -> Request:
     config = shelves.config
     beside, ignored = spoken_beside(files, config, PAST_PHOTO)
-    own = own_recipe(files, config, needed=not {"prompt", "embedding"} & beside.keys())
+    photo = read_photo_and_words(files, config, size=asked_size(files, beside))
+    own = own_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
     given, _ = counting(PAST_PHOTO, layered(own.settings, beside))
     if not {"prompt", "embedding"} & given.keys():
         raise InputError(
@@ -53,12 +63,6 @@ def _of_a_picture(files: Files, shelves: Shelves) -> Request:
             f"{shown(stem_of(files.name))}.txt, perhaps with `guidance_scale: 1`"
         )
     settings = with_seed(settle(given, files.name, config))
-    photo = read_photo(
-        files.members["principal"],
-        files.name,
-        size=(beside.get("width"), beside.get("height")),
-        limit=config.limits.pixels,
-    )
     settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})
     saved, found = saved_embedding(settings.embedding, shelves)
     tensors = {"picture": photo.pixels, **saved}

@@ -5,7 +5,6 @@ Without leave to use the network only what was fetched before is found."""
 import functools
 import logging
 import re
-import sys
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
-from tqdm import tqdm
 
 from daemon.models.folders import INDEX, is_tokenizer
+from daemon.models.sources.fetching import in_words, told
 from daemon.models.sources.folder import Folder, part_within
 from daemon.models.sources.source import Config, Part, Source
 from daemon.models.unreadable import Unreadable
@@ -27,7 +26,6 @@ logger = logging.getLogger(__name__)
 for library in ("httpx", "httpx2"):
     logging.getLogger(library).setLevel(logging.WARNING)
 
-GB = 1e9
 # Weights in whole precision and as safetensors first; other variants than half precision are never asked for.
 _WEIGHTS = tuple(
     re.compile(rf"(diffusion_pytorch_model|pytorch_model|model){half}{part}{half_after}\.{form}(\.index\.json)?")
@@ -57,9 +55,11 @@ class Repository:
         if sizes is None:
             return self._fetched_before()
         names = wanted(sizes)
-        logger.info("%s of %s: %.2f GB on the hub, fetched unless here", what, self.id, sum(sizes[name] for name in names) / GB)
+        whole, size = f"{what} of {self.id}", sum(sizes[name] for name in names)
+        logger.debug("%s: %s in %d files on the hub, fetched unless here", whole, in_words(size), len(names))
         try:
-            self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=_Bar))
+            with told(whole, size, len(names)) as fetched:
+                self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=fetched.bar))
         except HTTPError as error:
             raise Unreadable(f"the hub did not send {what} of {self.id} ({error}); try again later") from error
         return self._folders[what]
@@ -87,14 +87,6 @@ class Repository:
 def repository(id: str, *, network: bool) -> Repository:
     """The repository of an id, the same one each time."""
     return Repository(id, network)
-
-
-class _Bar(tqdm):  # type: ignore[misc]
-    """A bar for people who watch; a log gets none."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        options.pop("name", None)
-        super().__init__(*args, **{**options, "disable": not sys.stderr.isatty()})
 
 
 @dataclass(frozen=True)
