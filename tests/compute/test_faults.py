@@ -13,7 +13,8 @@ import torch
 
 from daemon.compute.blame import Blame
 from daemon.compute.faults import breaks_device, figures, is_out_of_memory
-from daemon.compute.local import Local
+from daemon.compute.local import WORKER, Local
+from daemon.compute.process import WorkerProcess
 from daemon.compute.stopwatch import GRACE_SECONDS, Due, Stopwatch
 from daemon.errors import DeviceBroken, InputError, ModelMissing, OutOfMemory, TooLong, WorkerDied, WorkersDie
 from tests import tiny
@@ -212,6 +213,23 @@ def test_what_does_not_fit_at_all_says_so_and_leaves_the_worker_and_its_models(
         submit(prompt).result(SECONDS)
     assert submit("a cat").result(SECONDS)
     assert local.describe()["pid"] == pid
+
+
+def test_the_worker_says_when_it_reads_a_model_and_when_it_computes(folder: Path) -> None:
+    process = WorkerProcess(WORKER, threads=1, budget_bytes=1 << 30)
+    chosen = settings(folder)
+    said: list[tuple[Any, ...]] = []
+    for number in (1, 2):
+        process.pipe.send(("run", "decode", [(number, {"latents": noise()["latents"]}, with_device(chosen))]))
+        while (message := process.pipe.recv())[0] != "done":
+            said.append(message)
+    process.end(kill=True)
+    process.pipe.close()
+    assert [message[1] for message in said if message[0] == "computing"] == [[1], [], [1], [2]]
+
+
+def with_device(chosen: dict[str, Any]) -> dict[str, Any]:
+    return {**chosen, "model": {**chosen["model"], "device": "cpu"}}
 
 
 def ticked(local: Local, call: Any, *, seconds: float = 1.0) -> None:
