@@ -33,7 +33,7 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "lease", "beneath")
+GROUND = ("errors", "names", "layout", "lease", "beneath", "machine")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
 BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "compute")
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
