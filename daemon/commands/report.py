@@ -18,7 +18,7 @@ from daemon.names import shown
 from daemon.service.status import Status, read_status
 
 WATCH_SECONDS = 1.0
-NO_DAEMON = 3  # the exit code; see daemon/cli.py
+NO_DAEMON = 3  # an exit code; see daemon/cli.py
 
 
 @click.command()

@@ -25,7 +25,7 @@ DEMO_SEED = 1
 # Of malloc.h. With these its thresholds, which would grow, stay what they are at first.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 128 << 10
-UNDONE = 1  # the exit code; see daemon/cli.py
+UNDONE = 1  # an exit code; see daemon/cli.py
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Say more in the log.")
 
