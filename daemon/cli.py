@@ -4,7 +4,7 @@
 1   what was named is at fault or is not there; of `once`: a job failed, or could not be done
 2   usage or set-up: words that are no command, config.yaml, the folders of the spool; the same again would end the same way
 3   of `status`: no daemon runs
-75  the machine: no space, no inodes, read-only, too many open files, a share that is away, another daemon; later it will do
+75  the machine: no space, no inodes, read-only, no memory, too many open files, a share that is away, another daemon
 130 Ctrl-C, where it does not mean a clean stop
 """
 
@@ -16,7 +16,7 @@ import click
 import tiffsd.commands
 from daemon.commands import complain
 from daemon.commands.files import hand_over
-from daemon.errors import ConfigError, DaemonError, MachineError, SpoolError
+from daemon.errors import ConfigError, DaemonError, MachineError, OutOfMemory, SpoolError
 from daemon.machine import advice, is_machines
 from tiffsd.spec import TiffsdError
 
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _code_of(error: Exception) -> int:
-    if isinstance(error, MachineError) or is_machines(error):
+    if isinstance(error, MachineError | OutOfMemory) or is_machines(error):
         return MACHINE
     return SET_UP if isinstance(error, ConfigError | SpoolError) else AT_FAULT
 

@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 from daemon.errors import AnotherDaemon, MachineError
 from daemon.layout import mode_for
+from daemon.names import shown
 from daemon.service.status import notify
 from daemon.service.wake import Bell
 from daemon.spool.folders import naming
@@ -48,7 +49,6 @@ def when_the_machine_lets(act: Callable[[], None], bell: Bell, given_up: Callabl
     said: set[str] = set()
     wait_seconds = FIRST_WAIT_SECONDS
     while not given_up():
-        bell.hush()
         try:
             act()
         except AnotherDaemon:
@@ -57,8 +57,9 @@ def when_the_machine_lets(act: Callable[[], None], bell: Bell, given_up: Callabl
             if str(error) not in said:
                 log.error("waiting for the machine: %s", error)
                 said.add(str(error))
-            notify(f"STATUS=waiting for the machine: {error}\n{_more_time()}")
+            notify(f"STATUS=waiting for the machine: {shown(str(error))}\n{_more_time()}")
             bell.sleep_until(time.monotonic() + wait_seconds)
+            bell.hush()
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
         else:
             if said:
