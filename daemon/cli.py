@@ -1,4 +1,12 @@
-"""The command line: all commands in one place, and the only place that sets an exit code."""
+"""The command line: all commands in one place, and the only place that sets an exit code.
+
+0   done; the daemon was told to stop
+1   what was named is at fault or is not there; of `once`: a job failed, or could not be done
+2   usage or set-up: words that are no command, config.yaml, the folders of the spool; the same again would end the same way
+3   of `status`: no daemon runs
+75  the machine: no space, no inodes, read-only, no memory, too many open files, a share that is away, another daemon
+130 Ctrl-C, where it does not mean a clean stop
+"""
 
 import sys
 from importlib import import_module
@@ -8,9 +16,11 @@ import click
 import tiffsd.commands
 from daemon.commands import complain
 from daemon.commands.files import hand_over
-from daemon.errors import ConfigError, DaemonError, SpoolError
+from daemon.errors import ConfigError, DaemonError, MachineError, OutOfMemory, SpoolError
+from daemon.machine import advice, is_machines
 from tiffsd.spec import TiffsdError
 
+AT_FAULT, SET_UP, MACHINE, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h; 130 what shells make of SIGINT
 # Which module of `daemon.commands` has a command: the others are not loaded for it.
 MODULES = {
     **dict.fromkeys(("init", "run", "once", "demo"), "serve"),
@@ -36,16 +46,35 @@ class _Commands(tiffsd.commands.Commands):
         return command
 
 
-app = _Commands("tiffsd", callback=hand_over, help="Stable Diffusion by parts, run by folders.")
+EPILOG = (
+    "Exit codes: 0 done; 1 a file, or a job of `once`, is at fault or could not be done; 2 usage or set-up; 3 of `status`: no"
+    " daemon runs; 75 the machine is at fault (a disk that is full or read-only, too many open files, another daemon), and later"
+    " it will do."
+)
+app = _Commands("tiffsd", callback=hand_over, help="Stable Diffusion by parts, run by folders.", epilog=EPILOG)
 
 
 def main() -> None:
-    """Run the command line: 0 for done, 1 for a file at fault, 2 for a set-up at fault."""
+    """Run the command line to its exit code."""
     try:
-        app()
-    except (ConfigError, SpoolError) as error:
-        complain(error)
-        sys.exit(2)
+        code: object = app(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
     except (DaemonError, TiffsdError, OSError) as error:
-        complain(error)
-        sys.exit(1)
+        complain(_with_advice(error))
+        code = _code_of(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _code_of(error: Exception) -> int:
+    if isinstance(error, MachineError | OutOfMemory) or is_machines(error):
+        return MACHINE
+    return SET_UP if isinstance(error, ConfigError | SpoolError) else AT_FAULT
+
+
+def _with_advice(error: Exception) -> Exception:
+    """An error as it is to be said: what the machine is at fault for, with what to do about it."""
+    return MachineError(f"{error}; {advice(error)}.") if isinstance(error, OSError) and is_machines(error) else error

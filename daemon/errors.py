@@ -1,10 +1,13 @@
-"""What can go wrong, sorted by who is at fault; each kind has one fate, decided in `daemon/jobs/job.py`.
+"""What can go wrong, sorted by who is at fault; each kind has one fate, decided in `daemon/jobs/job.py`, or in `daemon/cli.py`.
 
 tiffsd.TiffsdError     the file is at fault      -> failed/ with the sentence
 DaemonError
   InputError           the file is at fault      -> failed/ with the sentence
   ConfigError          the set-up is at fault    -> stop at start, exit 2, one line
+  NotThere             the words of a command   -> exit 1, one line
   SpoolError           the set-up is at fault    -> stop at start, exit 2, one line
+  MachineError         the machine is at fault   -> waited for at the start, elsewhere exit 75, one line
+    AnotherDaemon      nobody is at fault        -> stop at start, exit 75, one line
   ModelMissing         the set-up is at fault    -> failed/ with the sentence
   OutOfMemory          the machine, or the file  -> waits alone, and is tried again a few times, then failed/
   WorkersDie           the machine is at fault   -> kept, tried again later a few times, then failed/
@@ -14,7 +17,7 @@ DaemonError
   Stopped              nobody is at fault        -> back to its inbox
   Cancelled            a person asked for it     -> failed/, so that nothing is lost
 InUse                  somebody writes the file  -> back to its inbox, where it waits
-OSError                the machine is at fault   -> kept, tried again later
+OSError                the machine is at fault   -> kept, tried again later; at the start sorted by `daemon/machine.py`
 anything else          we are at fault           -> failed/ with the traceback
 """
 
@@ -33,6 +36,18 @@ class ConfigError(DaemonError):
 
 class SpoolError(DaemonError):
     """The spool folders cannot be used as they are."""
+
+
+class NotThere(DaemonError):
+    """What a command names is not in the spool, or not where it must be for that."""
+
+
+class MachineError(DaemonError):
+    """The machine cannot do now what will do later as it is: a disk is full or read-only, a share away, too many files open."""
+
+
+class AnotherDaemon(MachineError):
+    """Another daemon has the spool."""
 
 
 class ModelMissing(DaemonError):

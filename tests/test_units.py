@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from daemon.cli import app
 from daemon.errors import DaemonError
 from daemon.layout import folders
+from daemon.service.beginning import START_SECONDS
 from daemon.stages import STAGES
 from tests.outside import outside
 from tests.real.programs import needed
@@ -95,6 +96,7 @@ def test_a_unit_supervises_what_the_daemon_promises(name: str) -> None:
     assert unit["OOMPolicy"] == "continue"
     assert int(unit["WatchdogSec"]) >= 10
     assert int(unit["TimeoutStopSec"]) > 30
+    assert int(unit["TimeoutStartSec"]) == START_SECONDS
 
 
 def test_torch_may_compile_its_kernels_under_the_system_unit() -> None:

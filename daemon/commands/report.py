@@ -18,6 +18,7 @@ from daemon.names import shown
 from daemon.service.status import Status, read_status
 
 WATCH_SECONDS = 1.0
+NO_DAEMON = 3  # an exit code; see daemon/cli.py
 
 
 @click.command()
@@ -25,17 +26,21 @@ WATCH_SECONDS = 1.0
 @as_json_option
 @click.option("--watch", "-w", is_flag=True, help="Show it live, until Ctrl-C.")
 def status(config: Path | None, as_json: bool, watch: bool) -> None:
-    """Say what waits, runs, is held, is done and has failed; works with the daemon down.
+    """Say what waits, runs, is held, is done and has failed; works with the daemon down, and exits with 3 then.
 
     Example: tiffsd status --json
     """
     root = spool_root(config)
-    if as_json:
-        click.echo(json.dumps(asdict(_current(root)), indent=2))
-    elif watch:
+    if watch and not as_json:
         _watch(root)
+        return
+    counted = _current(root)
+    if as_json:
+        click.echo(json.dumps(asdict(counted), indent=2))
     else:
-        Console(highlight=False).print(_page(_current(root)))
+        Console(highlight=False).print(_page(counted))
+    if not counted.alive:
+        raise click.exceptions.Exit(NO_DAEMON)
 
 
 def _watch(root: Path) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import click
@@ -24,7 +25,7 @@ DEMO_SEED = 1
 # Of malloc.h. With these its thresholds, which would grow, stay what they are at first.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 128 << 10
-
+UNDONE = 1  # an exit code; see daemon/cli.py
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Say more in the log.")
 
@@ -68,6 +69,8 @@ def _keep_little_freed_memory() -> None:
 def run(config: Path | None, verbose: bool) -> None:
     """Watch the folders until told to stop (Ctrl-C or SIGTERM).
 
+    Where the machine is at fault at the start, a full disk say, it is waited for.
+
     Example: tiffsd run --config ~/pictures/config.yaml
     """
     # Until the configuration is read for the first time there is none to read again: the signal must not end the process.
@@ -88,7 +91,7 @@ def run(config: Path | None, verbose: bool) -> None:
 @config_option
 @verbose_option
 def once(config: Path | None, verbose: bool) -> None:
-    """Work off what lies in the inboxes, and what comes of it, then end.
+    """Work off what lies in the inboxes, and what comes of it, then end; exit with 1 where a job failed or could not be done.
 
     Example: tiffsd once
     """
@@ -98,9 +101,11 @@ def once(config: Path | None, verbose: bool) -> None:
 
     log_to_stderr(verbose)
     path = config_path(config)
-    service = Service(read_trusted(path), config_path=path, leave=_leave)
+    service = Service(read_trusted(path), config_path=path, leave=partial(_leave, UNDONE))
     with progress(service.spool.root):
-        service.run_once()
+        all_done = service.run_once()
+    if not all_done:
+        raise click.exceptions.Exit(UNDONE)
 
 
 @click.command()
@@ -123,7 +128,7 @@ def demo(out_folder: Path) -> None:
             (config.spool_folder / "inbox/1-text" / f"{name}.txt").write_text(
                 f"---\nseed: {DEMO_SEED}\n---\n{prompt}\n", encoding="utf-8"
             )
-        service = Service(config, leave=_leave)
+        service = Service(config, leave=partial(_leave, UNDONE))
         with progress(config.spool_folder):
             service.run_once()
         made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / PICTURES).glob("*.png"))]
@@ -135,15 +140,15 @@ def demo(out_folder: Path) -> None:
         raise DaemonError(f"only {len(made)} of {len(DEMO_PROMPTS)} pictures were made: {' '.join(reasons)}")
 
 
-def _leave() -> None:
+def _leave(code: int = 0) -> None:
     """End the process at once, with the threads that hang in it: Python would wait for them for ever.
 
-    Code 0: the end was asked for, no file is lost, and systemd must take it for the clean stop that it is.
+    Code 0 of `run`: the end was asked for, no file is lost, and systemd must take it for the clean stop that it is.
     """
     from daemon.service.terminal import err
 
     err.show_cursor()
-    os._exit(0)
+    os._exit(code)
 
 
 def _copy_new(path: Path, folder: Path) -> Path:

@@ -16,11 +16,11 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.compute.local import Local
-from daemon.errors import ConfigError
+from daemon.errors import ConfigError, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import Rooms
@@ -32,9 +32,9 @@ from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Heads, stated_ids
 from daemon.jobs.running import clear_running
 from daemon.jobs.whereabouts import Whereabouts
-from daemon.layout import HOLD, INBOX, WORK, mode_for
+from daemon.layout import HOLD, INBOX, WORK
 from daemon.names import shown
-from daemon.service import ending, exposure, signals
+from daemon.service import beginning, ending, exposure, signals
 from daemon.service.backoff import Retry, Troubles
 from daemon.service.dispatch import DispatchPolicy
 from daemon.service.ending import Ending, Part
@@ -130,6 +130,7 @@ class Service:
         self._last_status: Status | None = None
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
+        self._undone = 0  # jobs that failed, or were given back to their inbox
         self._config_complaint: tuple[str, ...] = ()
         self._warnings: tuple[str, ...] = ()  # of the start
 
@@ -149,12 +150,15 @@ class Service:
             owner_of=self.spool.owner_of,
         )
 
-    def start(self) -> None:
-        """Take the spool, finish what a crash left, and begin to watch. Raises SpoolError where the spool cannot be used."""
-        self.spool.root.mkdir(mode_for(PurePath()), parents=True, exist_ok=True)
-        self.spool.acquire()
-        self.spool.create()
-        self.spool.check()
+    def start(self, *, patient: bool = False) -> bool:
+        """Take the spool, finish what a crash left, and begin to watch. Raises SpoolError where the spool cannot be used.
+
+        Where the machine is at fault, MachineError; who is patient waits for it. False where a stop was asked for meanwhile.
+        """
+        if not patient:
+            beginning.take(self.spool)
+        elif not beginning.take_patiently(self.spool, self._bell, lambda: self._stopping):
+            return False
         self._warn_of_others()
         clear_running(self.spool.root)
         self._recover(time.monotonic())
@@ -162,6 +166,7 @@ class Service:
         self._tell(time.monotonic())
         notify("READY=1")
         log.info("watching %s", self.spool.root)
+        return True
 
     def _warn_of_others(self) -> None:
         """Say what others could do to the spool, with the command that keeps them from it."""
@@ -176,29 +181,33 @@ class Service:
             log.warning("%s", sentence)
 
     def run(self) -> None:
-        """Start, tick until a signal asks for the end, stop."""
-        self._live(lambda: False)
+        """Start when the machine lets it, tick until a signal asks for the end, stop."""
+        self._live(lambda: False, patient=True)
 
-    def run_once(self) -> None:
-        """Work off what lies in the inboxes, and what comes of it, then stop."""
-        self._live(self._idle)
+    def run_once(self) -> bool:
+        """Work off what lies in the inboxes, and what comes of it, then stop; whether all was done, or waits for approval."""
+        ended_by_itself = self._live(self._idle, patient=False)
+        return ended_by_itself and not (self._undone or self._troubles.reasons() or self._left_waiting())
 
-    def _live(self, is_done: Callable[[], bool]) -> None:
+    def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
+        done = False
         try:
             with signals.taken(stop=self.request_stop, reload=self.request_reload, guarded=self._guarded):
-                self.start()
+                if not self.start(patient=patient):
+                    return False
                 try:
-                    while not self._stopping:
+                    while not (self._stopping or done):
                         due = self.tick(time.monotonic())
-                        if is_done():
-                            break
-                        self._sleep(due)
+                        done = is_done()
+                        if not done:
+                            self._sleep(due)
                 finally:
                     self.stop()
         finally:
             self._guards = bool(self._ending.hanging)
         if self._ending.hanging:
             self._leave()
+        return done
 
     def tick(self, now: float) -> float:
         """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
@@ -299,6 +308,13 @@ class Service:
         waiting = ready and not self._supervisor.all_stand_still()
         return not (moving or waiting or settling or self._look.is_set() or self.hooks.busy())
 
+    def _left_waiting(self) -> bool:
+        """Whether something stays in an inbox that nobody has paused; the log says what, and why."""
+        left = [(name, waiting) for name, scan in self._scans.items() if not scan.paused for waiting in scan.waiting]
+        for name, waiting in left:
+            log.warning("%s %s: stays in its inbox: %s", name, shown(waiting.name), waiting.reason)
+        return bool(left) or any(self._ready.values())
+
     def _scan(self, now: float) -> None:
         self._look.clear()
         started = time.monotonic()
@@ -339,6 +355,7 @@ class Service:
             claim = self.spool.claim(stage, drop)
             if claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
+                self._undone += 1
                 folder = self.spool.fail(claim, sentence, {"stage": stage})
                 self.hooks.failed(stage, claim.names["principal"], folder, sentence)
                 self._troubles.end(stage, UNREFUSED)
@@ -389,6 +406,7 @@ class Service:
             self._take_note(claim, ended, now)
 
     def _take_note(self, claim: Claim, ended: Ended, now: float) -> None:
+        self._undone += ended.outcome in (Outcome.FAILED, Outcome.RETURNED)
         wait_seconds = IN_USE_SECONDS if ended.outcome is Outcome.IN_USE else ended.wait_seconds
         if wait_seconds:
             self.inboxes[claim.stage].defer(claim.names["principal"], ended.reason, now + wait_seconds)
@@ -470,7 +488,7 @@ class Service:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             before, self.config = self.config, read_trusted_again(self.config_path)
-        except ConfigError as error:
+        except (ConfigError, MachineError) as error:
             self._config_complaint = (f"the configuration stays as it was: {error}",)
             log.error("%s", *self._config_complaint)
         else:

@@ -5,12 +5,16 @@ import stat
 from pathlib import Path
 
 from daemon.errors import ConfigError
+from daemon.machine import sorted_out
 from daemon.settings.config import Config, read_config
 from daemon.settings.plain_yaml import read_yaml
 
 
 def read_trusted(path: Path) -> Config:
-    """The configuration for a daemon. Raises ConfigError, also where root or a service would obey what anybody may write."""
+    """The configuration for a daemon. Raises ConfigError, also where root or a service would obey what anybody may write.
+
+    MachineError where the machine is at fault that it cannot be read.
+    """
     config = read_config(path)
     if os.geteuid() == 0 or "NOTIFY_SOCKET" in os.environ:
         real = path.resolve()
@@ -36,7 +40,8 @@ def read_trusted_again(path: Path) -> Config:
 
 def _refuse_open_to_everyone(place: Path, config: Path) -> None:
     try:
-        mode = place.stat().st_mode
+        with sorted_out(f"{place} cannot be looked at", place):
+            mode = place.stat().st_mode
     except OSError as error:
         raise ConfigError(f"{config}: {place} cannot be looked at ({error.strerror}); run the daemon as a user who may") from error
     # In a folder with the sticky bit, such as /tmp, nobody can replace what is another's.

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from daemon.errors import ConfigError, InputError
+from daemon.machine import sorted_out
 
 LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the parser in C, where PyYAML was built with it
 DEEPEST = 32  # lists and mappings in each other
@@ -52,9 +53,13 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The keys of a configuration, unchecked. Raises ConfigError with one sentence that names the file and the way out."""
+    """The keys of a configuration, unchecked. Raises ConfigError with one sentence that names the file and the way out.
+
+    MachineError where the machine is at fault that it cannot be read.
+    """
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"), str(path))
+        with sorted_out(f"{path} cannot be read", path):
+            return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file; write one with `tiffsd init`") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon import names
-from daemon.errors import SpoolError
+from daemon.errors import NotThere
 from daemon.layout import FAILED, INBOX
 from daemon.spool.filesystem import Ops
 from daemon.spool.records import ClaimRecord, Failure
@@ -40,12 +40,12 @@ def failure_of_unknown(job: str, sentence: str) -> Failure:
 
 
 def retry(endings: Endings, ops: Ops, failed: Path) -> list[Path]:
-    """Move the files of a failed job back to the inbox and remove its reports; the new paths. Raises SpoolError."""
+    """Move the files of a failed job back to the inbox and remove its reports; the new paths. Raises NotThere."""
     inbox = endings.root / INBOX / failed.parent.name
     if failed.parent.parent != endings.root / FAILED or not endings.exists(inbox):
-        raise SpoolError(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
+        raise NotThere(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
     if not endings.exists(failed):
-        raise SpoolError(f"{failed} is not there; `tiffsd status` names the jobs that failed.")
+        raise NotThere(f"{failed} is not there; `tiffsd status` names the jobs that failed.")
     files = [name for name in ops.list(failed) if not stat.S_ISDIR(ops.lstat(failed / name).st_mode)]
     reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= set(files) else _REPORTS
     stem, order = _dropped_as(ops, failed / reports[1])

@@ -67,9 +67,12 @@ class Ops:
         return path.stat()
 
     def may_change(self, folder: Path) -> bool:
-        """Whether this process may list, enter and change a folder."""
+        """Whether this process may list, enter and change a folder; OSError of EROFS where nobody may change it now."""
         with self._beneath.folder(folder) as descriptor:
-            return os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
+            may = os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
+            if not may and os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(folder))
+            return may
 
     def is_being_written(self, path: Path) -> bool | None:
         """Whether a writer holds the file now, or another program a lease on it; None when the system cannot say."""

@@ -10,31 +10,38 @@ from pathlib import Path
 
 from daemon import layout, names
 from daemon.errors import SpoolError
+from daemon.machine import machines_fault
 from daemon.spool.filesystem import Ops
 
 
 def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
-    """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private."""
+    """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private.
+
+    MachineError where the machine is at fault.
+    """
     for folder in layout.folders(inboxes.values()):
-        with _naming(root / folder.path):
+        with naming(root / folder.path):
             _make(ops, root / folder.path)
     for private in layout.PRIVATE:
-        with _naming(root / private):
+        with naming(root / private):
             ops.make_private(root / private)
 
 
 @contextmanager
-def _naming(folder: Path) -> Iterator[None]:
+def naming(folder: Path) -> Iterator[None]:
+    """Say of an error within the block, in a sentence, that this folder cannot be made or used: SpoolError or MachineError."""
     try:
         yield
-    except NotADirectoryError as error:
+    except (NotADirectoryError, FileExistsError) as error:
         stranger = "a symbolic link or a file stands in its way, and the folders of a spool must be real"
         raise SpoolError(f"{folder} cannot be made or used: {stranger}; move it away, or move the whole spool instead.") from error
     except OSError as error:
         if error.errno == errno.EXDEV:
             raise SpoolError(f"{folder} is a mount of its own, or lies in one; mount the whole spool instead.") from error
-        way_out = "give it to the daemon's user, `chown -R` the whole spool for example"
-        raise SpoolError(f"{folder} cannot be made or used ({error.strerror}); {way_out}.") from error
+        doing, way_out = f"{folder} cannot be made or used", "give the spool another place"
+        if isinstance(error, PermissionError):
+            way_out = "give it to the daemon's user, `chown -R` the whole spool for example"
+        raise machines_fault(error, doing, folder) or SpoolError(f"{doing} ({error.strerror}); {way_out}.") from error
 
 
 def _make(ops: Ops, folder: Path) -> None:
@@ -47,7 +54,7 @@ def _make(ops: Ops, folder: Path) -> None:
 
 
 def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
-    """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
+    """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises; MachineError where they could."""
     for name in inboxes.values():
         if not names.is_plain(name) or name.startswith("."):
             raise SpoolError(f"The inbox {names.shown(name)!r} must be one plain folder name; inboxes lie side by side.")
@@ -62,8 +69,9 @@ def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
             raise SpoolError(f"{folder} is on another filesystem than {root}; all folders of a spool must be on one.")
         if seen and os.fsencode(root.resolve() / folder.relative_to(root)) in mounts:
             raise SpoolError(f"{folder} is a mount of its own, so nothing can be renamed into it; mount the whole spool instead.")
-        if not ops.may_change(folder):
-            raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
+        with naming(folder):
+            if not ops.may_change(folder):
+                raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
         seen[st.st_dev, st.st_ino] = folder
 
 
@@ -87,7 +95,8 @@ def _check_folder(ops: Ops, folder: Path, *, may_be_link: bool) -> os.stat_resul
     try:
         st = ops.stat(folder) if may_be_link else ops.lstat(folder)
     except OSError as error:
-        raise SpoolError(f"{folder} cannot be used ({error.strerror}); `tiffsd init` makes the folders of a spool.") from error
+        doing, way_out = f"{folder} cannot be used", "`tiffsd init` makes the folders of a spool"
+        raise machines_fault(error, doing, folder) or SpoolError(f"{doing} ({error.strerror}); {way_out}.") from error
     if stat.S_ISLNK(st.st_mode):
         raise SpoolError(f"{folder} is a symbolic link, and the folders of a spool must be real; move the whole spool instead.")
     if not stat.S_ISDIR(st.st_mode):

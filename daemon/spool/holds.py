@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from daemon import names
-from daemon.errors import SpoolError
+from daemon.errors import NotThere
 from daemon.inbox.grouping import companions
 from daemon.layout import HOLD, INBOX
 from daemon.spool.filesystem import Ops
@@ -13,17 +13,17 @@ from daemon.stages import STAGES
 
 
 def release(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
-    """Move a file from hold/ to its inbox; the new path. Raises SpoolError."""
+    """Move a file from hold/ to its inbox; the new path. Raises NotThere."""
     if path.parent.parent != endings.root / HOLD or path.parent.name not in inboxes.values():
-        raise SpoolError(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
+        raise NotThere(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
     # The file last: it must not start without them.
     return _moved(endings, ops, path, endings.root / INBOX, [*_companions(ops, path, inboxes), path.name])
 
 
 def put_on_hold(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
-    """Move a file that waits in an inbox to hold/; the new path. Raises SpoolError."""
+    """Move a file that waits in an inbox to hold/; the new path. Raises NotThere."""
     if path.parent.parent != endings.root / INBOX or path.parent.name not in inboxes.values():
-        raise SpoolError(f"{path} is not in an inbox of this spool; name a file such as inbox/2-diffuse/cat.tiff.")
+        raise NotThere(f"{path} is not in an inbox of this spool; name a file such as inbox/2-diffuse/cat.tiff.")
     return _moved(endings, ops, path, endings.root / HOLD, [path.name, *_companions(ops, path, inboxes)])
 
 
@@ -38,5 +38,5 @@ def _moved(endings: Endings, ops: Ops, path: Path, kind: Path, files: list[str])
     moved = {name: endings.move(path.parent / name, target, name, number=number, stem=stem) for name in files}
     ops.fsync_folder(target, "hold: the file and its companions")
     if (found := moved[path.name]) is None:
-        raise SpoolError(f"{path} is not there; `tiffsd status` says where files wait.")
+        raise NotThere(f"{path} is not there; `tiffsd status` says where files wait.")
     return found

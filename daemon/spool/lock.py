@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon import layout
-from daemon.errors import SpoolError
+from daemon.errors import AnotherDaemon, SpoolError
+from daemon.machine import machines_fault
 from daemon.spool.filesystem import Ops
 
 # Whoever asks whether a daemon runs holds a lock for an instant: look more than once.
@@ -22,7 +23,10 @@ log = logging.getLogger(__name__)
 
 
 def lock(ops: Ops, root: Path) -> int:
-    """Own the spool until the returned descriptor is unlocked. Raises SpoolError when another process does."""
+    """Own the spool until the returned descriptor is unlocked. Raises AnotherDaemon when another process does.
+
+    Else MachineError or SpoolError, by who is at fault that it cannot be locked.
+    """
     path = root / layout.LOCK
     try:
         _put_a_strangers_aside(ops, root, path)
@@ -32,12 +36,13 @@ def lock(ops: Ops, root: Path) -> int:
     except PermissionError as error:
         raise SpoolError(f"{path} cannot be opened ({error.strerror}); give it to the daemon's user.") from error
     except OSError as error:
-        raise SpoolError(f"{path} cannot be locked: {error.strerror}.") from error
+        doing = f"{path} cannot be locked"
+        raise machines_fault(error, doing, path) or SpoolError(f"{doing}: {error.strerror}; move away what lies there.") from error
     owner = ""
     with suppress(OSError):
         owner = ops.read(path)[:20].decode("ascii", "replace").strip()
     who = f"process {owner}" if owner else "another process"
-    raise SpoolError(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
+    raise AnotherDaemon(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
 
 
 def show_life(ops: Ops, root: Path) -> int | None:

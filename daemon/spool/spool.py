@@ -85,7 +85,7 @@ class Spool:
         folders.check(self._ops, self.root, self._folders)
 
     def acquire(self) -> None:
-        """Become the one daemon of this spool until `release`. Raises SpoolError when another is."""
+        """Become the one daemon of this spool until `release`. Raises AnotherDaemon when another is."""
         self._locks = [lock.lock(self._ops, self.root)]
         self._endings.owners.read()
         if (alive := lock.show_life(self._ops, self.root)) is not None:
@@ -406,15 +406,15 @@ class Spool:
         self._endings.move(job / OUT, holder, failures.RESULTS)
 
     def retry(self, failed: Path) -> list[Path]:
-        """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises SpoolError."""
+        """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises NotThere."""
         return failures.retry(self._endings, self._ops, failed)
 
     def release_hold(self, path: Path) -> Path:
-        """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises SpoolError."""
+        """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises NotThere."""
         return holds.release(self._endings, self._ops, path, self._folders)
 
     def put_on_hold(self, path: Path) -> Path:
-        """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises SpoolError."""
+        """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises NotThere."""
         return holds.put_on_hold(self._endings, self._ops, path, self._folders)
 
 

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -26,10 +28,21 @@ from tests.running_daemon import RunningDaemon
 SEED_ARTIFACTS = REPOSITORY.parent / "shared" / "seed-artifacts"
 
 
-def said(*words: str) -> str:
+def said(*words: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.output
+
+
+@contextmanager
+def alive(home: Path) -> Iterator[None]:
+    """To the commands a daemon runs."""
+    spool = Spool(home / "spool", {"text": "1-text"})
+    spool.acquire()
+    try:
+        yield
+    finally:
+        spool.release()
 
 
 @pytest.fixture
@@ -56,12 +69,8 @@ def test_init_writes_the_configuration_and_the_folders_and_spares_what_is_there(
 
 def test_status_and_complaints_show_what_others_wrote_as_text(home: Path) -> None:
     (home / "spool/running/cat\x1b[2J.0a1b2c3d.txt").write_text("text: step 1\x1b]0;forged\x07\u202e\u2028\n")
-    spool = Spool(home / "spool", {"text": "1-text"})
-    spool.acquire()
-    try:
+    with alive(home):
         page = said("status")
-    finally:
-        spool.release()
     assert "\\x1b[2J" in page
     assert all(line.isprintable() for line in page.split("\n"))
     words = [sys.executable, "-m", "daemon", "cancel", "a\n\x1b[2J\u202e" + os.fsdecode(b"\xff")]
@@ -74,7 +83,7 @@ def test_status_and_complaints_show_what_others_wrote_as_text(home: Path) -> Non
 def test_status_counts_the_folders_for_programs_too(home: Path) -> None:
     (home / "spool/inbox/1-text/cat.txt").write_text("a cat")
     (home / "spool/hold/2-diffuse/HOLD").touch()
-    status = json.loads(said("status", "--json"))
+    status = json.loads(said("status", "--json", code=3))
     assert status["alive"] is False
     assert status["stages"]["text"]["waiting"] == 1
     assert status["stages"]["diffuse"] | {"waits": []} == {
@@ -125,7 +134,8 @@ def test_the_command_line_answers_at_once(words: str, most: float, home: Path) -
     def seconds(*arguments: str) -> float:
         return processor_seconds([sys.executable, *arguments], folder=home)
 
-    pairs = [(seconds("-m", "daemon", *words.split()), seconds("-c", YARDSTICK)) for _ in range(5)]
+    with alive(home):
+        pairs = [(seconds("-m", "daemon", *words.split()), seconds("-c", YARDSTICK)) for _ in range(5)]
     assert min(ours for ours, _ in pairs) < most * min(theirs for _, theirs in pairs)
 
 
@@ -170,7 +180,7 @@ def test_status_watch_shows_what_changes_until_it_is_interrupted(home: Path) -> 
 
 def test_status_of_a_spool_needs_only_the_spools_place_from_the_configuration(home: Path) -> None:
     (home / "config.yaml").write_text("spool: spool\nnonsense: true\n")
-    assert "0 waiting" in said("status")
+    assert "0 waiting" in said("status", code=3)
     (home / "config.yaml").write_text("spool: [a, b]\n")
     result = CliRunner().invoke(app, ["status"])
     assert "'spool' must be the path of a folder" in str(result.exception)
@@ -227,7 +237,7 @@ def test_the_prototypes_own_pair_runs_through_diffuse_and_its_result_decodes(tmp
 
 def test_a_failed_job_is_tried_again_by_its_bare_name(home: Path) -> None:
     (home / "spool/inbox/1-text/bad.txt").write_text("---\nstepz: 1\n---\na cat")
-    said("once")
+    said("once", code=1)
     (failed,) = (home / "spool/failed/1-text").iterdir()
     said("retry", failed.name)
     assert (home / "spool/inbox/1-text/bad.txt").exists()

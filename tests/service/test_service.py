@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.errors import InputError, OutOfMemory, SpoolError
+from daemon.errors import AnotherDaemon, InputError, OutOfMemory
 from daemon.jobs.patience import MOST_TRIES, SHORT_FILES
 from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
 from daemon.service.service import UNCLAIMED, UNREFUSED, Service
@@ -46,7 +46,7 @@ def test_once_works_off_what_lies_there_and_ends(tmp_path: Path) -> None:
 def test_a_spool_that_is_taken_is_refused(tmp_path: Path) -> None:
     first = service_in(tmp_path)
     first.start()
-    with pytest.raises(SpoolError):
+    with pytest.raises(AnotherDaemon):
         service_in(tmp_path).start()
     first.stop()
 

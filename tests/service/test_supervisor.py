@@ -245,10 +245,11 @@ def test_the_process_is_left_where_something_hangs_and_ends_by_itself_elsewhere(
         service = Service(config_of(folder), leave=lambda: left.append("left"))
         start = service.start
 
-        def start_and_stop() -> None:
-            start()
+        def start_and_stop(*, patient: bool) -> bool:
+            started = start(patient=patient)
             drop_and_hang(service, *names)
             service.request_stop()
+            return started
 
         monkeypatch.setattr(service, "start", start_and_stop)
         service.run()

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import SpoolError
+from daemon.errors import NotThere
 from daemon.layout import PRIVATE
 from daemon.spool.spool import Spool
 from tests.spool.acts import Act
@@ -126,7 +126,7 @@ class Try:
         spool = Spool(ROOT, FOLDERS, ops=disk, max_attempts=story.max_attempts)
         self._disk, disk.before, disk.midway = disk, self._before, self._midway
         for _ in range(LOOKS):
-            with suppress(OSError, SpoolError):
+            with suppress(OSError, NotThere):
                 go_on(story, spool, disk, way=self.beginning.way)
         disk.before = disk.midway = look_away
         self._check_walls(disk)

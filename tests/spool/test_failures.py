@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import SpoolError
+from daemon.errors import NotThere
 from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
 from tests.spool.stories import TRIPLE
@@ -72,9 +72,9 @@ def test_retry_of_a_drop_named_like_a_report(root: Path, spool: Spool) -> None:
 
 
 def test_retry_of_something_else_is_refused(root: Path, spool: Spool) -> None:
-    with pytest.raises(SpoolError, match="not a failed job"):
+    with pytest.raises(NotThere, match="not a failed job"):
         spool.retry(root / "done")
-    with pytest.raises(SpoolError, match="is not there"):
+    with pytest.raises(NotThere, match="is not there"):
         spool.retry(root / "failed/1-text/cat.00000000")
 
 
@@ -107,9 +107,9 @@ def test_companions_of_a_half_go_with_it_and_the_other_half_stays(root: Path, sp
 
 
 def test_release_of_something_else_is_refused(root: Path, spool: Spool) -> None:
-    with pytest.raises(SpoolError, match="not in a hold folder"):
+    with pytest.raises(NotThere, match="not in a hold folder"):
         spool.release_hold(root / "pictures/cat.png")
-    with pytest.raises(SpoolError, match="is not there"):
+    with pytest.raises(NotThere, match="is not there"):
         spool.release_hold(root / "hold/2-diffuse/cat.tiff")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.beneath import Beneath, FolderMissing
-from daemon.errors import SpoolError
+from daemon.errors import AnotherDaemon, SpoolError
 from daemon.spool.filesystem import Ops
 from daemon.spool.spool import Publication, Spool
 from daemon.spool.transitions import Endings
@@ -78,7 +78,7 @@ def test_a_spool_that_is_away_is_not_made_anew_and_says_nothing_of_what_lay_in_i
 
 def test_second_daemon_is_refused(root: Path, spool: Spool) -> None:
     spool.acquire()
-    with pytest.raises(SpoolError, match=f"A daemon already runs on .* \\(process {os.getpid()}\\)"):
+    with pytest.raises(AnotherDaemon, match=f"A daemon already runs on .* \\(process {os.getpid()}\\)"):
         Spool(root, FOLDERS).acquire()
     spool.release()
     other = Spool(root, FOLDERS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from daemon.beneath import Beneath
-from daemon.errors import SpoolError
+from daemon.errors import AnotherDaemon
 from daemon.service.status import read_status, write_status
 from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
@@ -63,7 +63,7 @@ def test_a_lock_of_an_older_version_keeps_its_inode_and_loses_its_mode(root: Pat
 
 def test_an_older_daemon_still_excludes_a_new_one(root: Path, spool: Spool) -> None:
     (root / ".lock").write_text("123\n")
-    with locked(root / ".lock"), pytest.raises(SpoolError, match=r"already runs on .* \(process 123\)"):
+    with locked(root / ".lock"), pytest.raises(AnotherDaemon, match=r"already runs on .* \(process 123\)"):
         spool.acquire()
 
 
@@ -72,7 +72,7 @@ def test_whoever_holds_the_sign_of_life_keeps_no_daemon_from_starting(root: Path
     (root / ".alive").touch()
     with locked(root / ".alive", how), owned(root):
         assert is_alive(root)
-        with pytest.raises(SpoolError, match="already runs"):
+        with pytest.raises(AnotherDaemon, match="already runs"):
             Spool(root, FOLDERS).acquire()
 
 
@@ -90,7 +90,7 @@ def test_a_second_name_of_a_persons_file_is_locked_and_left_as_it_is(root: Path,
     picture.write_bytes(b"a picture")
     picture.chmod(0o664)
     os.link(picture, root / name)
-    with owned(root), pytest.raises(SpoolError, match="already runs"):
+    with owned(root), pytest.raises(AnotherDaemon, match="already runs"):
         Spool(root, FOLDERS).acquire()
     assert (picture.read_bytes(), mode(picture)) == (b"a picture", 0o664)
 
@@ -153,5 +153,5 @@ def test_a_lock_of_the_user_whose_the_jobs_are_is_not_put_aside(root: Path, spoo
     (root / ".lock").touch()
     for path in (root / ".lock", root / ".work"):
         os.chown(path, ALICE, ALICE)
-    with locked(root / ".lock"), pytest.raises(SpoolError, match="already runs"):
+    with locked(root / ".lock"), pytest.raises(AnotherDaemon, match="already runs"):
         spool.acquire()

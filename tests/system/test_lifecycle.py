@@ -108,7 +108,7 @@ def test_a_configuration_that_is_broken_at_the_start_is_said_once_and_not_tried_
 def test_a_second_daemon_on_the_spool_refuses_with_a_sentence(service: Installed) -> None:
     second = service.box.run("/opt/tiffsd/bin/tiffsd", "run", "--config", "/etc/tiffsd/config.yaml", user="tiffsd", check=False)
 
-    assert second.returncode == 2
+    assert second.returncode == 75
     assert "another" in second.stderr
     assert is_active(service)
 

@@ -32,9 +32,9 @@ Said = Callable[..., str]
 COMMANDS = tiffsd.commands.app.commands
 
 
-def said(*words: str, app: click.Group = daemon.cli.app) -> str:
+def said(*words: str, app: click.Group = daemon.cli.app, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.output
 
 

@@ -30,9 +30,9 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
     running.close()
 
 
-def tiffsd(daemon: RunningDaemon, *words: str) -> str:
+def tiffsd(daemon: RunningDaemon, *words: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, [*words, "--config", str(daemon.config)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == code, result.output
     return result.output
 
 
@@ -207,8 +207,8 @@ def test_a_reload_changes_what_can_change_and_a_broken_one_nothing(daemon: Runni
     daemon.found("hold/2-diffuse/new rules.*.tiff")
 
 
-def tiffsd_status(daemon: RunningDaemon) -> str:
-    return tiffsd(daemon, "status").replace("\n", " ")
+def tiffsd_status(daemon: RunningDaemon, *, code: int = 0) -> str:
+    return tiffsd(daemon, "status", code=code).replace("\n", " ")
 
 
 def test_a_job_that_waits_is_called_back_by_deleting_its_file(daemon: RunningDaemon) -> None:
@@ -227,7 +227,7 @@ def test_the_signs_and_commands_work_with_the_daemon_down(tmp_path: Path) -> Non
     daemon = RunningDaemon(tmp_path)
     tiffsd(daemon, "pause")
     tiffsd(daemon, "hold", "decode")
-    text = tiffsd_status(daemon)
+    text = tiffsd_status(daemon, code=3)
     assert "not running" in text
     assert text.count("paused") == len(list(daemon.spool.glob("inbox/*")))
     assert text.count("gate on") == 1

@@ -1,0 +1,73 @@
+"""The beginning: a spool is taken, and a machine that is at fault is waited for in this process.
+
+systemd gives a daemon up that has ended a few times, and then a person would be needed. So the process stays, tries again, says
+what it waits for, and asks systemd for more time; a set-up at fault ends it as ever.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePath
+
+from daemon.errors import AnotherDaemon, MachineError
+from daemon.layout import mode_for
+from daemon.names import shown
+from daemon.service.status import notify
+from daemon.service.wake import Bell
+from daemon.spool.folders import naming
+from daemon.spool.spool import Spool
+
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 10.0
+# As in the units: what systemd gives a start, from the last try on.
+START_SECONDS = 300
+
+log = logging.getLogger(__name__)
+
+
+def take(spool: Spool) -> None:
+    """Own a spool that has all its folders. Raises SpoolError, AnotherDaemon or MachineError, and owns nothing then."""
+    with naming(spool.root):
+        spool.root.mkdir(mode_for(PurePath()), parents=True, exist_ok=True)
+    spool.acquire()
+    try:
+        spool.create()
+        spool.check()
+    except BaseException:
+        spool.release()
+        raise
+
+
+def take_patiently(spool: Spool, bell: Bell, given_up: Callable[[], bool]) -> bool:
+    """The same as soon as the machine lets it; False where `given_up` says so before. The bell ends a wait."""
+    return when_the_machine_lets(partial(take, spool), bell, given_up)
+
+
+def when_the_machine_lets(act: Callable[[], None], bell: Bell, given_up: Callable[[], bool]) -> bool:
+    """Do an act, again and again where it raises MachineError; False where it was given up."""
+    said: set[str] = set()
+    wait_seconds = FIRST_WAIT_SECONDS
+    while not given_up():
+        try:
+            act()
+        except AnotherDaemon:
+            raise
+        except MachineError as error:
+            if str(error) not in said:
+                log.error("waiting for the machine: %s", error)
+                said.add(str(error))
+            notify(f"STATUS=waiting for the machine: {shown(str(error))}\n{_more_time()}")
+            bell.sleep_until(time.monotonic() + wait_seconds)
+            bell.hush()
+            wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
+        else:
+            if said:
+                log.info("the machine is well again")
+                notify(_more_time())
+            return True
+    return False
+
+
+def _more_time() -> str:
+    return f"EXTEND_TIMEOUT_USEC={START_SECONDS * 1_000_000}"
