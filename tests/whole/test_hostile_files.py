@@ -71,7 +71,7 @@ SPECIMENS = {
     # Latents.
     "a canvas of 33 megapixels": refused("3-decode", ".tiff", lambda: made.large_canvas(5792), "33,547,264 pixels"),
     "the same to diffuse": refused("2-diffuse", ".tiff", lambda: made.large_canvas(5792), "33,547,264 pixels"),
-    "256 pages": refused("3-decode", ".tiff", made.many_pages, "134,189,056 samples"),
+    "256 pages": refused("3-decode", ".tiff", made.many_pages, "33,547,264 pixels"),
     "255 smaller pages": refused("3-decode", ".tiff", lambda: made.many_pages(255, 180), "8,262,000 pixels"),
     "latents of the largest canvas": refused("3-decode", ".tiff", lambda: made.large_canvas(1448), "limits.pixels"),
     "a million strips": refused("encode", ".tiff", made.many_strips, "1048568 values in tag 273"),
