@@ -167,8 +167,9 @@ def test_a_broken_device_costs_the_call_that_broke_it_and_no_other(local: Local,
     assert local.describe()["pid"] != pid
 
 
-def test_a_batch_that_breaks_the_device_is_run_one_by_one_and_only_the_one_fails(submit: Callable[..., Any]) -> None:
-    calls = [submit(prompt, key="k") for prompt in ("a red cat", "a sticky cat", "a blue cat")]
+def test_a_batch_that_breaks_the_device_is_run_one_by_one_and_only_the_one_fails(local: Local, submit: Callable[..., Any]) -> None:
+    with local.changed:  # so that none is taken before all are there
+        calls = [submit(prompt, key="k") for prompt in ("a red cat", "a sticky cat", "a blue cat")]
     outcomes = [type(call.exception(SECONDS)).__name__ for call in calls]
     assert outcomes == ["NoneType", "DeviceBroken", "NoneType"]
 
@@ -240,10 +241,10 @@ def ticked(local: Local, call: Any, *, seconds: float = 1.0) -> None:
 
 def test_a_job_that_takes_too_long_is_stopped_at_its_next_step(local: Local, submit: Callable[..., Any]) -> None:
     assert submit("a cat").result(SECONDS)
-    pid, local.limit[0] = local.describe()["pid"], 3.0  # type: ignore[attr-defined]
+    pid, local.limit[0] = local.describe()["pid"], 0.6  # type: ignore[attr-defined]
     long = submit("a cat", steps=900)
-    ticked(local, long)
-    with pytest.raises(TooLong, match=r"for the 0\.05 minutes that limits\.job_minutes in config\.yaml allows"):
+    ticked(local, long, seconds=0.02)  # slow enough for the step to end by itself
+    with pytest.raises(TooLong, match=r"for the 0\.01 minutes that limits\.job_minutes in config\.yaml allows"):
         long.result()
     assert submit("a cat").result(SECONDS)
     assert local.describe()["pid"] == pid, "its worker goes on"
@@ -262,8 +263,25 @@ def test_a_step_that_takes_too_long_is_ended_with_its_worker_and_the_next_call_r
 
 def test_of_a_batch_that_takes_too_long_each_gets_the_whole_time_alone(local: Local, submit: Callable[..., Any]) -> None:
     local.limit[0] = 20.0  # type: ignore[attr-defined]
-    calls = [submit(prompt, key="k") for prompt in ("a red cat", "an endless cat", "a blue cat")]
+    with local.changed:
+        calls = [submit(prompt, key="k") for prompt in ("a red cat", "an endless cat", "a blue cat")]
     ticked(local, calls[1], seconds=0.1)
     local.limit[0] = None  # type: ignore[attr-defined]
     outcomes = [type(call.exception(SECONDS)).__name__ for call in calls]
     assert outcomes == ["NoneType", "TooLong", "NoneType"]
+
+
+def test_a_batch_that_is_stopped_at_a_step_goes_on_one_by_one_in_the_same_worker(
+    local: Local, submit: Callable[..., Any], folder: Path
+) -> None:
+    assert submit("a cat").result(SECONDS)
+    pid, local.limit[0] = local.describe()["pid"], 1.0  # type: ignore[attr-defined]
+    chosen = settings(folder, steps=900)
+    with local.changed:
+        calls = [local.submit("diffuse", noise(), chosen, key="k") for _ in range(2)]
+    looks = itertools.count()
+    # Slow enough for the worker to end by itself.
+    wait_until(lambda: (local.tick(next(looks) / 50), all(call.key is None for call in calls))[1], what="they are back")
+    local.limit[0] = None  # type: ignore[attr-defined]
+    assert all(call.future.result(SECONDS) for call in calls)
+    assert local.describe()["pid"] == pid
