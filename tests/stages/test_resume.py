@@ -6,6 +6,7 @@ those of DPM2 (which are slow to build), where TIFFSD_SCHEDULERS=all. Then each 
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,11 @@ ALONE = PAIRS if ALL else FEW
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
 
+def other_notes(facts: Mapping[str, Any]) -> list[str]:
+    """All notes but that on the eta, which is given to every scheduler here and taken by few."""
+    return [note for note in facts["notes"] if not note.startswith("eta ignored")]
+
+
 @pytest.mark.parametrize(("family", "name"), PAIRS)
 def test_stopped_and_resumed_is_bit_equal_for_every_scheduler(
     models: Models, folders: dict[str, Path], family: str, name: str
@@ -53,7 +59,7 @@ def test_stopped_and_resumed_is_bit_equal_for_every_scheduler(
     for cut in (*CUTS, STEPS):
         # Half-done latents still carry the stop_at of before.
         out, facts = diffuse.run(models, tensors, {**chosen, **step, "stop_at": cut}, quiet)
-        assert (facts["state"], facts["step"], facts["notes"]) == ("partial" if cut < STEPS else "final", cut, [])
+        assert (facts["state"], facts["step"], other_notes(facts)) == ("partial" if cut < STEPS else "final", cut, [])
         step = {"state": facts["state"], "step": cut}
         tensors = through_numpy(out) | embeddings(tensors)
     assert torch.equal(out["latents"], whole["latents"])
