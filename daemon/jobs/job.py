@@ -77,10 +77,10 @@ def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> No
     rooms.at("reading its files and those that it names")
     with rooms.spool.opened(claim) as members:
         request = read_request(claim.stage, Files(members, claim.names), rooms.shelves)
-    rooms.spool.entrust(claim)
+    rooms.spool.mark_dispatched(claim)
     tensors, facts = computed(request, rooms.config, account.timed(partial(rooms.call, claim, running, account)))
     rooms.at("making its results")
-    rooms.spool.take_back(claim)
+    rooms.spool.clear_dispatched(claim)
     bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), account.own_seconds())
     outputs = results(request, claim.stem, tensors, facts, bench)
     for output in outputs:

@@ -22,5 +22,5 @@ class Whereabouts:
         self.place: Place | None = None
 
     def at(self, doing: str, *, decided: bool = False) -> None:
-        """The job moves: it is `doing` this from now on, or once more. With `decided` nobody else may touch its books any more."""
+        """The job moves: it is `doing` this from now on, or once more. With `decided` nobody else may touch its records."""
         self.place = Place(doing, self._clock(), decided)

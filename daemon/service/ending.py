@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 # All in seconds since the end was asked for. The step that is computed has the most of them; a step that takes longer loses its
 # worker, never its file. The units promise 30 s, of which three may pass before a signal is seen (`signals.LOOK_SECONDS`).
 DRAINED = 17.0
-EXCUSED = 18.5
+DISCOUNTED = 18.5
 CLOSED = 23.0
 GIVEN_BACK = 24.0
 SAID = 25.0

@@ -22,7 +22,7 @@ from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS,
 from daemon.names import fitted, id_of, shown, stem_of
 from daemon.settings.config import Retention as Limits
 from daemon.settings.config import Shelf
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.transitions import THROWN
 
 SWEEP_SECONDS = 3600.0
@@ -48,8 +48,8 @@ class Kept:
 class Retention:
     """The sweeps over one spool. `limits` gives the configuration in force, `ids` by what a waiting file is known."""
 
-    def __init__(self, root: Path, ops: Ops, *, limits: Callable[[], Limits], ids: Callable[[Path], set[str]]) -> None:
-        self._root, self._ops, self._limits, self._ids = root, ops, limits, ids
+    def __init__(self, root: Path, fs: Filesystem, *, limits: Callable[[], Limits], ids: Callable[[Path], set[str]]) -> None:
+        self._root, self._fs, self._limits, self._ids = root, fs, limits, ids
         self._due: float | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -144,12 +144,12 @@ class Retention:
         for day in self._days():
             if limit.days is not None and now - _end_of(day) > limit.days * DAY_SECONDS:
                 with suppress(OSError):  # somebody keeps something there
-                    self._ops.rmdir(day)
+                    self._fs.rmdir(day)
 
     def _kept(self, folder: Path) -> Iterator[Kept]:
         for path in self._entries(folder):
             with suppress(FileNotFoundError):  # taken away in the same moment
-                st = self._ops.lstat(path)
+                st = self._fs.lstat(path)
                 is_folder = stat.S_ISDIR(st.st_mode)
                 size = sum(kept.size for kept in self._kept(path)) if is_folder else st.st_size
                 yield Kept(path, st.st_mtime, size, is_folder)
@@ -158,7 +158,7 @@ class Retention:
         """All files below a folder, however deep, each with its inode."""
         for path in self._entries(folder):
             with suppress(FileNotFoundError):  # it moved on
-                st = self._ops.lstat(path)
+                st = self._fs.lstat(path)
                 if stat.S_ISDIR(st.st_mode):
                     yield from self._files_below(path)
                 else:
@@ -167,25 +167,25 @@ class Retention:
     def _entries(self, folder: Path) -> list[Path]:
         """What lies in a folder; symbolic links are not followed."""
         try:
-            return [folder / name for name in self._ops.list(folder)] if stat.S_ISDIR(self._ops.lstat(folder).st_mode) else []
+            return [folder / name for name in self._fs.list(folder)] if stat.S_ISDIR(self._fs.lstat(folder).st_mode) else []
         except FileNotFoundError:
             return []
 
     def _delete(self, kept: Kept) -> None:
         if not kept.is_folder:
-            self._ops.unlink(kept.path)
+            self._fs.unlink(kept.path)
             return
-        if self._ops.lstat(kept.path).st_mtime != kept.since:
+        if self._fs.lstat(kept.path).st_mtime != kept.since:
             return  # somebody is busy with it
         for inner in list(self._kept(kept.path)):
             if inner.is_folder:
                 self._delete(inner)
         # One rename decides between this and a retry; what a crash leaves there the next start deletes.
         trash = self._root / TRASH / fitted(kept.path.name, THROWN)
-        self._ops.rename_noreplace(kept.path, trash)
+        self._fs.rename_noreplace(kept.path, trash)
         for path in self._entries(trash):
-            self._ops.unlink(path)
-        self._ops.rmdir(trash)
+            self._fs.unlink(path)
+        self._fs.rmdir(trash)
 
 
 def _over(kept: Iterable[Kept], limit: Shelf, now: float, *, needed: Callable[[str], bool] = lambda _: False) -> list[Kept]:

@@ -44,7 +44,7 @@ from daemon.service.supervisor import Flight, Supervisor
 from daemon.service.wake import Bell
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted_again
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES
@@ -103,7 +103,9 @@ class Service:
             budget_bytes=int(config.compute.memory_gb * 1e9),
             job_seconds=lambda: self.config.limits.job_seconds,
         )
-        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root)))
+        self.retention = Retention(
+            root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root))
+        )
         self.slots = config.slots
         self._bell = Bell()  # something happened: tick
         self._look = threading.Event()  # something happened in a folder: scan
@@ -171,7 +173,7 @@ class Service:
     def _warn_of_others(self) -> None:
         """Say what others could do to the spool, with the command that keeps them from it."""
         root, inboxes = self.spool.root, [inbox.folder for inbox in self.inboxes.values()]
-        links = unprotected_links(Ops(root), inboxes)
+        links = unprotected_links(Filesystem(root), inboxes)
         try:
             exposed = exposure.complaints(root, [stage.folder for stage in STAGES.values()])
         except OSError as error:
@@ -248,7 +250,7 @@ class Service:
         self.request_stop()
         parts = self._ending
         if wait(self._jobs, timeout=parts.left_until(ending.DRAINED)).not_done:
-            parts.do({"a note on the jobs that are not done": self._excuse}, until=ending.EXCUSED)
+            parts.do({"a note on the jobs that are not done": self._discount_attempts}, until=ending.DISCOUNTED)
         closing: dict[str, Part] = {
             "the worker": partial(self.compute.close, grace_seconds=GRACE_SECONDS),
             "the hooks": self.hooks.close,
@@ -267,11 +269,11 @@ class Service:
         self._reap(time.monotonic())
         self._threads.shutdown(wait=not hanging, cancel_futures=True)
 
-    def _excuse(self) -> None:
+    def _discount_attempts(self) -> None:
         """Note of the jobs that hang that they have done no harm, so that the next start does not count their attempts."""
-        for flight in [flight for flight in list(self._jobs.values()) if flight.may_be_excused()]:
+        for flight in [flight for flight in list(self._jobs.values()) if flight.may_be_discounted()]:
             try:
-                self.spool.excuse(flight.claim)
+                self.spool.discount_attempt(flight.claim)
             except OSError as error:
                 log.error("%s: its attempt counts: %s", flight.label, error)
 
@@ -284,7 +286,7 @@ class Service:
             self._leave()
             return False
         if self._ending.past(ending.LAST_WORDS) and not self._ending.hanging:
-            self._ending.do({"a note on the jobs that are not done": self._excuse}, until=ending.RELEASED)
+            self._ending.do({"a note on the jobs that are not done": self._discount_attempts}, until=ending.RELEASED)
         return True
 
     def gated(self, stage: str) -> bool:

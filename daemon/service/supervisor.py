@@ -36,7 +36,7 @@ class Flight:
         place = self.whereabouts.place
         return place is not None and now - place.since >= STANDSTILL_SECONDS
 
-    def may_be_excused(self) -> bool:
+    def may_be_discounted(self) -> bool:
         """Whether it has begun, and nothing is decided."""
         place = self.whereabouts.place
         return place is not None and not place.decided

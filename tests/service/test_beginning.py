@@ -13,7 +13,7 @@ import pytest
 from daemon.errors import AnotherDaemon, MachineError, SpoolError
 from daemon.service.beginning import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, take, take_patiently, when_the_machine_lets
 from daemon.service.wake import Bell
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
 
@@ -82,7 +82,7 @@ def test_it_is_given_up_in_the_middle_of_a_wait() -> None:
     assert time.monotonic() - began < FIRST_WAIT_SECONDS
 
 
-class Full(Ops):
+class Full(Filesystem):
     """A disk on which no folder can be made until `well`."""
 
     well = False
@@ -94,11 +94,11 @@ class Full(Ops):
 
 
 def test_a_spool_that_cannot_be_taken_is_nobodys_until_it_can(tmp_path: Path) -> None:
-    ops = Full(tmp_path / "spool")
-    spool = Spool(tmp_path / "spool", FOLDERS, ops=ops)
+    fs = Full(tmp_path / "spool")
+    spool = Spool(tmp_path / "spool", FOLDERS, fs=fs)
     with pytest.raises(MachineError, match="cannot be made or used: No space left on device; free some space there"):
         take(spool)
     Spool(tmp_path / "spool", FOLDERS).acquire()
-    ops.well = True
+    fs.well = True
     with pytest.raises(AnotherDaemon):
         take_patiently(spool, Heard(), never)

@@ -16,7 +16,7 @@ from daemon.jobs.probe import stated_ids
 from daemon.service.retention import FIRST_SWEEP_SECONDS, Retention
 from daemon.settings.config import Retention as Limits
 from daemon.settings.config import Shelf
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
@@ -34,9 +34,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def retention(root: Path, ops: Ops | None = None, **limits: Shelf) -> Retention:
+def retention(root: Path, fs: Filesystem | None = None, **limits: Shelf) -> Retention:
     kept = Limits(**(FOR_EVER | limits))
-    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=partial(stated_ids, Beneath(root)))
+    return Retention(root, fs or Filesystem(root), limits=lambda: kept, ids=partial(stated_ids, Beneath(root)))
 
 
 def aged(path: Path, days: float, content: bytes = b"x") -> Path:
@@ -92,7 +92,7 @@ def test_failed_jobs_go_whole_and_nothing_stays_of_them(root: Path) -> None:
 
 
 def test_what_a_crash_leaves_of_a_failed_job_goes_at_the_next_start(root: Path) -> None:
-    class Crash(Ops):
+    class Crash(Filesystem):
         def unlink(self, path: Path) -> None:
             if path.name == "error.json":
                 raise KeyboardInterrupt
@@ -107,7 +107,7 @@ def test_what_a_crash_leaves_of_a_failed_job_goes_at_the_next_start(root: Path) 
 
 
 def test_a_failed_job_that_somebody_is_putting_right_stays(root: Path) -> None:
-    class Person(Ops):
+    class Person(Filesystem):
         """Saves a file in the failed folder between the look and the deletion."""
 
         def rename_noreplace(self, source: Path, target: Path) -> None:
@@ -216,7 +216,7 @@ def test_originals_that_are_needed_do_not_count_as_room_that_was_made(root: Path
 
 
 def test_what_somebody_else_deletes_first_is_no_complaint(root: Path) -> None:
-    class Person(Ops):
+    class Person(Filesystem):
         def unlink(self, path: Path) -> None:
             path.unlink()
             super().unlink(path)
@@ -229,7 +229,7 @@ def test_what_somebody_else_deletes_first_is_no_complaint(root: Path) -> None:
 
 
 def test_an_artifact_that_moves_back_during_the_look_still_keeps_its_original(root: Path) -> None:
-    class Person(Ops):
+    class Person(Filesystem):
         """Takes the artifact from the inbox back to hold/, which was looked at already."""
 
         def list(self, folder: Path) -> list[str]:
@@ -270,7 +270,7 @@ def test_symbolic_links_are_deleted_and_never_followed(root: Path, tmp_path_fact
 
 
 def test_what_cannot_be_deleted_is_complained_of_once_and_stops_nothing_else(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class ReadOnly(Ops):
+    class ReadOnly(Filesystem):
         def unlink(self, path: Path) -> None:
             if path.name == "a.png":
                 raise PermissionError(1, "Operation not permitted", str(path))

@@ -86,13 +86,13 @@ def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     assert not supervisor.all_stand_still()
 
 
-def test_what_is_decided_is_not_excused() -> None:
+def test_what_is_decided_is_not_discounted() -> None:
     job = flight(Clock(), "cat")
-    assert not job.may_be_excused()
+    assert not job.may_be_discounted()
     job.whereabouts.at("reading its files")
-    assert job.may_be_excused()
+    assert job.may_be_discounted()
     job.whereabouts.at("publishing its results", decided=True)
-    assert not job.may_be_excused()
+    assert not job.may_be_discounted()
 
 
 def test_each_part_of_an_end_has_until_its_moment_and_no_longer() -> None:
@@ -185,7 +185,7 @@ def test_the_status_names_jobs_that_hang_and_the_watchdog_is_silent_where_all_do
 @pytest.fixture
 def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """An end whose jobs have a tenth of a second."""
-    for name, seconds in (("DRAINED", 0.1), ("EXCUSED", 5.0), ("CLOSED", 10.0), ("GIVEN_BACK", 0.1), ("SAID", 20.0)):
+    for name, seconds in (("DRAINED", 0.1), ("DISCOUNTED", 5.0), ("CLOSED", 10.0), ("GIVEN_BACK", 0.1), ("SAID", 20.0)):
         monkeypatch.setattr(ending, name, seconds)
 
 
@@ -224,7 +224,7 @@ def test_once_ends_where_what_is_left_stands_still(names: list[str], tmp_path: P
 
 
 @pytest.mark.usefixtures("quick_end")
-def test_a_job_that_wakes_after_it_was_excused_goes_back_to_its_inbox(tmp_path: Path, held: threading.Event) -> None:
+def test_a_job_that_wakes_after_its_attempt_was_discounted_goes_back_to_its_inbox(tmp_path: Path, held: threading.Event) -> None:
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     drop_and_hang(service, "cat")

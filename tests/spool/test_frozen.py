@@ -205,12 +205,12 @@ def test_this_version_writes_the_same_records_with_the_same_keys(root: Path, spo
     drop(root, "cat.tiff")
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    spool.entrust(claim)
+    spool.mark_dispatched(claim)
     with spool.create_output(claim, "latents.tiff") as file:
         file.write(b"latents")
     spool.commit(claim, publications("latents.tiff"))
     drop(root, "dog.tiff")
-    dying = Spool(root, FOLDERS, ops=Mortal(root, seconds_from(NOON), BOOT, BEFORE_IT_IS_TOLD))
+    dying = Spool(root, FOLDERS, fs=Mortal(root, seconds_from(NOON), BOOT, BEFORE_IT_IS_TOLD))
     failing = claim_one(dying)
     with pytest.raises(Death):
         dying.fail(failing, "No.", {})

@@ -62,7 +62,7 @@ class Workshop:
 
     def life(self, *, boot: str = BOOT, end: End = NEVER) -> Spool:
         """The spool of a daemon that has only just started, and ends where `end` says."""
-        return Spool(self.root, FOLDERS, ops=Mortal(self.root, self._clock, boot, end))
+        return Spool(self.root, FOLDERS, fs=Mortal(self.root, self._clock, boot, end))
 
     def drop(self, place: str, content: str | bytes) -> Path:
         path = self.root / place
