@@ -23,15 +23,15 @@ from daemon.compute.local import Local
 from daemon.errors import ConfigError, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
-from daemon.jobs.context import Rooms
+from daemon.jobs.context import JobContext
+from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
-from daemon.jobs.outcome import Ended, Outcome
-from daemon.jobs.patience import Patience
+from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.previews import write_index
-from daemon.jobs.probe import Heads, stated_ids
+from daemon.jobs.probe import Probe, read_ids
+from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.jobs.whereabouts import Whereabouts
 from daemon.layout import HOLD, INBOX, WORK
 from daemon.names import shown
 from daemon.service import beginning, ending, exposure, signals
@@ -92,7 +92,7 @@ class Service:
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        self._heads = Heads(Beneath(root), lambda: self.config.limits.characters)
+        self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
         self.compute = Local(
             device=config.compute.device,
@@ -104,7 +104,7 @@ class Service:
             job_seconds=lambda: self.config.limits.job_seconds,
         )
         self.retention = Retention(
-            root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root))
+            root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(read_ids, Beneath(root))
         )
         self.slots = config.slots
         self._bell = Bell()  # something happened: tick
@@ -117,13 +117,13 @@ class Service:
         self.hooks = Hooks(root, lambda: self.config.hooks, self._bell.ring)
         self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
         self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
-        self._jobs: dict[Future[Ended], Flight] = {}
+        self._jobs: dict[Future[JobResult], Flight] = {}
         self._supervisor = Supervisor(self.slots)
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
-        self._dispatch = DispatchPolicy(self._heads.read, config=lambda: self.config)
+        self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
         self._troubles = Troubles()
-        self._patience = Patience()
+        self._retries = RetryBudget()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
         self._next_scan = 0.0
@@ -145,8 +145,8 @@ class Service:
             settle_unleased_seconds=watch.settle_unleased_seconds,
             empty_grace_seconds=watch.empty_grace_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
-            stated=lambda path: self._heads.read(path).priority,
-            stated_mask=lambda path: self._heads.read(path).mask,
+            stated=lambda path: self._probe.read(path).priority,
+            stated_mask=lambda path: self._probe.read(path).mask,
             most_urgent=lambda: self.config.limits.priority,
             is_own=self.spool.is_own,
             owner_of=self.spool.owner_of,
@@ -262,9 +262,9 @@ class Service:
         parts.do({"the status": partial(self._tell, time.monotonic(), alive=False)}, until=ending.SAID)
         parts.do({"the spool": self.spool.release}, until=ending.RELEASED)
 
-    def _leave_jobs(self, hanging: set[Future[Ended]]) -> None:
+    def _leave_jobs(self, hanging: set[Future[JobResult]]) -> None:
         for future in hanging:
-            if (place := self._jobs[future].whereabouts.place) is not None:
+            if (place := self._jobs[future].heartbeat.last) is not None:
                 self._ending.give_up(f"{self._jobs[future].label}, {place.doing}")
         self._reap(time.monotonic())
         self._threads.shutdown(wait=not hanging, cancel_futures=True)
@@ -392,10 +392,10 @@ class Service:
             self._launch(claim)
 
     def _launch(self, claim: Claim) -> None:
-        flight = Flight(claim, Whereabouts())
+        flight = Flight(claim, Heartbeat())
         house = (self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
-        rooms = Rooms(*house, whereabouts=flight.whereabouts, patience=self._patience)
-        future = self._threads.submit(run, claim, rooms)
+        context = JobContext(*house, heartbeat=flight.heartbeat, retries=self._retries)
+        future = self._threads.submit(run, claim, context)
         self._jobs[future] = flight
         self._worked = True
         future.add_done_callback(lambda _: self._bell.ring())
@@ -404,10 +404,10 @@ class Service:
         for future in [future for future in self._jobs if future.done()]:
             claim = self._jobs.pop(future).claim
             error = future.exception()
-            ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
+            ended = JobResult(Outcome.UNFINISHED, str(error)) if error else future.result()
             self._take_note(claim, ended, now)
 
-    def _take_note(self, claim: Claim, ended: Ended, now: float) -> None:
+    def _take_note(self, claim: Claim, ended: JobResult, now: float) -> None:
         self._undone += ended.outcome in (Outcome.FAILED, Outcome.RETURNED)
         wait_seconds = IN_USE_SECONDS if ended.outcome is Outcome.IN_USE else ended.wait_seconds
         if wait_seconds:
@@ -420,7 +420,7 @@ class Service:
             self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
         elif ended.outcome is Outcome.DONE:
             self._troubles.end(claim.stage)
-            self._patience.done(claim.stage)
+            self._retries.succeeded(claim.stage)
             # Its result is in the next inbox, which must be seen also without inotify.
             self._look.set()
             self._new_previews = self.config.previews.enabled

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from daemon.jobs.whereabouts import Whereabouts
+from daemon.jobs.heartbeat import Heartbeat
 from daemon.names import shown
 from daemon.spool.spool import Claim
 
@@ -24,7 +24,7 @@ class Flight:
     """A job that was launched, and where it tells that it moves."""
 
     claim: Claim
-    whereabouts: Whereabouts
+    heartbeat: Heartbeat
 
     @property
     def label(self) -> str:
@@ -33,12 +33,12 @@ class Flight:
 
     def stands_still(self, now: float) -> bool:
         """Whether it has begun, and not moved for so long; `now` is of the monotonic clock."""
-        place = self.whereabouts.place
+        place = self.heartbeat.last
         return place is not None and now - place.since >= STANDSTILL_SECONDS
 
     def may_be_discounted(self) -> bool:
         """Whether it has begun, and nothing is decided."""
-        place = self.whereabouts.place
+        place = self.heartbeat.last
         return place is not None and not place.decided
 
 
@@ -72,7 +72,7 @@ class Supervisor:
         return len(self._said) >= self._slots
 
     def _sentence(self, flight: Flight, now: float) -> str:
-        place = flight.whereabouts.place
+        place = flight.heartbeat.last
         assert place is not None
         since = self._clock() - timedelta(seconds=now - place.since)
         return (

@@ -156,7 +156,7 @@ class Spool:
         """Who dropped a file, or that from which the daemon made it, as a user id; None where that is not known."""
         return self._transitions.owners.of(st)
 
-    def settled(self, claim: Claim) -> bool | None:
+    def is_stable(self, claim: Claim) -> bool | None:
         """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.
 
         None where none changed and the system cannot say whether a writer holds one. A program that had a file open when it was

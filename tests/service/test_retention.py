@@ -12,7 +12,7 @@ import pytest
 
 import tiffsd
 from daemon.beneath import Beneath
-from daemon.jobs.probe import stated_ids
+from daemon.jobs.probe import read_ids
 from daemon.service.retention import FIRST_SWEEP_SECONDS, Retention
 from daemon.settings.config import Retention as Limits
 from daemon.settings.config import Shelf
@@ -36,7 +36,7 @@ def root(tmp_path: Path) -> Path:
 
 def retention(root: Path, fs: Filesystem | None = None, **limits: Shelf) -> Retention:
     kept = Limits(**(FOR_EVER | limits))
-    return Retention(root, fs or Filesystem(root), limits=lambda: kept, ids=partial(stated_ids, Beneath(root)))
+    return Retention(root, fs or Filesystem(root), limits=lambda: kept, ids=partial(read_ids, Beneath(root)))
 
 
 def aged(path: Path, days: float, content: bytes = b"x") -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import AnotherDaemon, InputError, OutOfMemory
-from daemon.jobs.patience import MOST_TRIES, SHORT_FILES
+from daemon.jobs.retry_budget import MOST_TRIES, SHORT_FILES
 from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
 from daemon.service.service import UNCLAIMED, UNREFUSED, Service
 from daemon.settings.config import Config
@@ -200,7 +200,7 @@ class Small:
 def test_a_file_that_never_fits_waits_alone_and_goes_to_failed_with_the_figure_after_a_few_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.jobs.patience.WAIT_SECONDS", 1.5)
+    monkeypatch.setattr("daemon.jobs.retry_budget.WAIT_SECONDS", 1.5)
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     service.compute = compute = Small()
@@ -230,7 +230,7 @@ def test_where_files_lack_memory_one_after_the_other_their_stage_rests_until_som
 
 
 def test_once_tries_a_file_that_never_fits_a_few_times_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.jobs.patience.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("daemon.jobs.retry_budget.WAIT_SECONDS", 0.1)
     service = service_in(tmp_path, compute={"ahead": 0})
     service.spool.create()
     service.compute = compute = Small()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.jobs import job
-from daemon.jobs.whereabouts import Whereabouts
+from daemon.jobs.heartbeat import Heartbeat
 from daemon.service import ending
 from daemon.service.ending import Ending
 from daemon.service.service import Service
@@ -34,10 +34,10 @@ class Clock:
 
 
 def flight(clock: Clock, stem: str, doing: str = "") -> Flight:
-    whereabouts = Whereabouts(clock)
+    heartbeat = Heartbeat(clock)
     if doing:
-        whereabouts.at(doing)
-    return Flight(Claim(f"job-{stem}", "text", stem, "0a1b2c3d", {}, {"principal": f"{stem}.txt"}, 0), whereabouts)
+        heartbeat.beat(doing)
+    return Flight(Claim(f"job-{stem}", "text", stem, "0a1b2c3d", {}, {"principal": f"{stem}.txt"}, 0), heartbeat)
 
 
 def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_what_to_do(
@@ -49,14 +49,14 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
     clock.now += STANDSTILL_SECONDS - 1
     supervisor.look([cat, dog], clock.now)
     assert supervisor.complaints() == ()
-    dog.whereabouts.at("reading its files")
+    dog.heartbeat.beat("reading its files")
     clock.now += 1
     for _ in range(3):
         supervisor.look([cat, dog], clock.now)
     (sentence,) = supervisor.complaints()
     assert sentence.startswith("text cat.txt has stood still since 11:58:00, reading its files; see whether")
     assert caplog.messages == [sentence]
-    cat.whereabouts.at("writing cat.tiff")
+    cat.heartbeat.beat("writing cat.tiff")
     supervisor.look([cat, dog], clock.now)
     assert supervisor.complaints() == ()
 
@@ -76,7 +76,7 @@ def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     supervisor = Supervisor(2)
     cat, dog = flight(clock, "cat", "reading its files"), flight(clock, "dog", "reading its files")
     clock.now += STANDSTILL_SECONDS
-    dog.whereabouts.at("waiting for the worker")
+    dog.heartbeat.beat("waiting for the worker")
     supervisor.look([cat, dog], clock.now)
     assert not supervisor.all_stand_still()
     clock.now += STANDSTILL_SECONDS
@@ -89,9 +89,9 @@ def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
 def test_what_is_decided_is_not_discounted() -> None:
     job = flight(Clock(), "cat")
     assert not job.may_be_discounted()
-    job.whereabouts.at("reading its files")
+    job.heartbeat.beat("reading its files")
     assert job.may_be_discounted()
-    job.whereabouts.at("publishing its results", decided=True)
+    job.heartbeat.beat("publishing its results", decided=True)
     assert not job.may_be_discounted()
 
 
@@ -150,7 +150,7 @@ def drop_and_hang(service: Service, *names: str) -> None:
 
     def hanging() -> int:
         service.tick(time.monotonic())
-        places = [flight.whereabouts.place for flight in service._jobs.values()]
+        places = [flight.heartbeat.last for flight in service._jobs.values()]
         return sum(place is not None and place.doing.startswith("reading") for place in places)
 
     wait_until(lambda: hanging() == wanted, what="the jobs hang")

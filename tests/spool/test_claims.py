@@ -147,10 +147,10 @@ def test_settled_is_false_while_the_writer_goes_on(root: Path, spool: Spool) -> 
     with path.open("ab") as writer:
         claim = spool.claim("diffuse", found)
         assert claim is not None
-        assert not spool.settled(claim)
+        assert not spool.is_stable(claim)
         writer.write(b"more")
-    assert not spool.settled(claim)  # it changed since the last look
-    assert spool.settled(claim)
+    assert not spool.is_stable(claim)  # it changed since the last look
+    assert spool.is_stable(claim)
 
 
 def test_give_back_restores_names_and_forgets_the_attempt(root: Path, spool: Spool) -> None:

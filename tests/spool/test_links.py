@@ -100,7 +100,7 @@ def test_a_link_in_place_of_a_jobs_files_makes_no_prompt_of_what_it_leads_to(roo
     with_a_link_at(root / ".work" / claim.job / "in", outside / "in")
     spool.begin_attempt(claim)
     with pytest.raises(OSError, match="Not a directory"):
-        spool.settled(claim)
+        spool.is_stable(claim)
     assert everything(outside) == before
 
 
