@@ -20,8 +20,7 @@ from pathlib import Path
 from daemon.errors import InUse
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
 from daemon.names import fitted, id_of, shown, stem_of
-from daemon.settings.config import Retention as Limits
-from daemon.settings.config import Shelf
+from daemon.settings.config import RetentionLimit, RetentionLimits
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.transitions import THROWN
 
@@ -48,7 +47,9 @@ class Kept:
 class Retention:
     """The sweeps over one spool. `limits` gives the configuration in force, `ids` by what a waiting file is known."""
 
-    def __init__(self, root: Path, fs: Filesystem, *, limits: Callable[[], Limits], ids: Callable[[Path], set[str]]) -> None:
+    def __init__(
+        self, root: Path, fs: Filesystem, *, limits: Callable[[], RetentionLimits], ids: Callable[[Path], set[str]]
+    ) -> None:
         self._root, self._fs, self._limits, self._ids = root, fs, limits, ids
         self._due: float | None = None
         self._thread: threading.Thread | None = None
@@ -97,7 +98,7 @@ class Retention:
             log.info("deleted %d that were over their time (retention in config.yaml)", deleted)
         self._complaint = complaint
 
-    def _overdue(self, limits: Limits, now: float) -> Iterator[Kept]:
+    def _overdue(self, limits: RetentionLimits, now: float) -> Iterator[Kept]:
         yield from _over(self._used(), limits.done, now)
         self._clear_days(limits.done, now)
         failed = chain.from_iterable(self._kept(inbox) for inbox in self._entries(self._root / FAILED))
@@ -107,7 +108,7 @@ class Retention:
         yield from _over(self._kept(self._root / STEPS), limits.steps, now)
         yield from self._originals(limits.originals, now)
 
-    def _originals(self, limit: Shelf, now: float) -> list[Kept]:
+    def _originals(self, limit: RetentionLimit, now: float) -> list[Kept]:
         kept = list(self._kept(self._root / KEEP))
         waiting = self._ids_that_wait() if _over(kept, limit, now) else None
         if waiting is None:
@@ -140,7 +141,7 @@ class Retention:
     def _days(self) -> list[Path]:
         return [path for path in self._entries(self._root / DONE) if _is_day(path.name)]
 
-    def _clear_days(self, limit: Shelf, now: float) -> None:
+    def _clear_days(self, limit: RetentionLimit, now: float) -> None:
         for day in self._days():
             if limit.days is not None and now - _end_of(day) > limit.days * DAY_SECONDS:
                 with suppress(OSError):  # somebody keeps something there
@@ -188,7 +189,9 @@ class Retention:
         self._fs.rmdir(trash)
 
 
-def _over(kept: Iterable[Kept], limit: Shelf, now: float, *, needed: Callable[[str], bool] = lambda _: False) -> list[Kept]:
+def _over(
+    kept: Iterable[Kept], limit: RetentionLimit, now: float, *, needed: Callable[[str], bool] = lambda _: False
+) -> list[Kept]:
     """Those that are over the time or, from the oldest on, over the size, but none whose name is needed; the oldest first."""
     if limit.days is None and limit.gb is None:
         return []
