@@ -37,14 +37,14 @@ def run(claim: Claim, context: JobContext) -> JobResult:
     running = RunningFile(context.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
-        context.beat("writing down that it begins")
+        context.beat("recording its start")
         running.start()
         _run_until_decided(claim, context, running, label)
         return JobResult(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied, TooLong) as error:
         return _fail(claim, context, str(error), label)
     except _Unfinished as error:
-        log.error("%s: made, but not yet published: %s", label, error)
+        log.error("%s: finished, but not yet published, will retry: %s", label, error)
         return JobResult(Outcome.UNFINISHED, str(error))
     except (Stopped, OutOfMemory, WorkersDie, OSError) as error:
         result = context.retries.result_of(error, claim.stage, context.spool.fingerprints(claim))
@@ -52,7 +52,7 @@ def run(claim: Claim, context: JobContext) -> JobResult:
         return _fail(claim, context, result.reason, label) if failed else _give_back(claim, context, result, label)
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
-        log.exception("%s: a fault in tiffsd", label)
+        log.exception("%s: internal error in tiffsd", label)
         sentence = f"tiffsd itself failed at this file ({type(error).__name__}: {error}); please report it with error.json"
         return _fail(claim, context, sentence, label, trace=traceback.format_exc())
     finally:
@@ -105,8 +105,8 @@ def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str
 
 def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str) -> JobResult:
     if result.outcome in (Outcome.LATER, Outcome.KEPT):
-        log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, result.reason)
-    context.beat("going back to its inbox", decided=True)
+        log.error("%s: system error; file returned to its inbox, will retry: %s", label, result.reason)
+    context.beat("returning to its inbox", decided=True)
     context.spool.give_back(claim)
     return result
 
@@ -114,7 +114,7 @@ def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str)
 def _fail(claim: Claim, context: JobContext, sentence: str, label: str, *, trace: str | None = None) -> JobResult:
     log.error("%s: failed: %s", label, sentence)
     facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
-    context.beat("going to failed/", decided=True)
+    context.beat("moving to failed/", decided=True)
     folder = context.spool.fail(claim, sentence, facts)
     context.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)
     return JobResult(Outcome.FAILED)

@@ -46,7 +46,7 @@ class RetryBudget:
         if tries >= most:
             return JobResult(Outcome.FAILED, f"{error}. It was tried {tries} times; {error.advice}")
         wait = min(WAIT_SECONDS * 2 ** (tries - 1), LONGEST_WAIT_SECONDS)
-        reason = f"{error}; it is tried again after {wait:g} s at the earliest, try {tries + 1} of {most}"
+        reason = f"{error}; will retry after {wait:g} s at the earliest, try {tries + 1} of {most}"
         return JobResult(Outcome.KEPT if is_machine else Outcome.LATER, reason, wait)
 
     def succeeded(self, stage: str) -> None:

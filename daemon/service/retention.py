@@ -89,13 +89,15 @@ class Retention:
                 except FileNotFoundError:
                     continue  # somebody was quicker
                 except OSError as error:
-                    complaint = f"{shown(str(kept.path))} is over its time and cannot be deleted: {error.strerror}"
+                    complaint = f"{shown(str(kept.path))} has passed its retention limit and cannot be deleted: {error.strerror}"
         except OSError as error:
-            complaint = f"what is over its time cannot be looked for: {error}"
+            complaint = f"what has passed its retention limit cannot be looked for: {error}"
         if complaint and complaint != self._complaint:
             log.error("%s", complaint)
         if deleted:
-            log.info("deleted %d that were over their time (retention in config.yaml)", deleted)
+            log.info(
+                "retention: deleted %d %s past their limit (retention in config.yaml)", deleted, "item" if deleted == 1 else "items"
+            )
         self._complaint = complaint
 
     def _overdue(self, limits: RetentionLimits, now: float) -> Iterator[Kept]:

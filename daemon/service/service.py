@@ -57,11 +57,11 @@ COALESCE_SECONDS = 0.05
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
 UNREADABLE = "its inbox cannot be read"
-FAILED_BY_MACHINE = "the machine failed a job"
+FAILED_BY_MACHINE = "system error in a job"
 CLAIM_FAILED = "a file cannot be claimed"
 REFUSAL_FAILED = "a file cannot be put into failed/"
 OF_A_FILE = (FAILED_BY_MACHINE, CLAIM_FAILED, REFUSAL_FAILED)
-STUCK = "a job cannot be put away"
+STUCK = "a job is stuck in .work/"
 PAUSE_PER_SCAN = 20.0
 # Where a scan is cheap, its pause ends also with so many claims: who comes anew must be seen before a long backlog goes on.
 CLAIMS_PER_SCAN, CHEAP_SCAN_SECONDS = 2, 0.1
@@ -163,7 +163,7 @@ class Service:
             return False
         self._warn_of_others()
         clear_running(self.spool.root)
-        self._recover(time.monotonic())
+        self._recover(time.monotonic(), after="restart")
         self._watcher.start()
         self._write_status(time.monotonic())
         notify("READY=1")
@@ -282,14 +282,14 @@ class Service:
             try:
                 self.spool.discount_attempt(job.claim)
             except OSError as error:
-                log.error("%s: its attempt counts: %s", job.label, error)
+                log.error("%s: its attempt stays counted: %s", job.label, error)
 
     def _guarded(self) -> bool:
         """Whether a guard is needed. Where the time of a stop is over, it does what the main thread should have done."""
         if not self._guards:
             return False
         if self._shutdown.past(shutdown.DEADLINE):
-            log.error("the end takes too long, and what hangs is left behind")
+            log.error("shutdown takes too long; what still hangs is abandoned")
             self._leave()
             return False
         if self._shutdown.past(shutdown.LAST_CHANCE) and not self._shutdown.hanging:
@@ -423,10 +423,10 @@ class Service:
             self.inboxes[claim.stage].defer(claim.names["principal"], result.reason, now + wait_seconds)
             self._scan_wanted.set()
         if result.outcome is Outcome.UNFINISHED:
-            self._backoff.record_failure(claim.stage, f"{STUCK}: {result.reason}", now)
+            self._backoff.record_failure(claim.stage, f"{STUCK}, will retry: {result.reason}", now)
             self._recovery.failed(now)
         elif result.outcome is Outcome.KEPT:
-            self._backoff.record_failure(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {result.reason}", now)
+            self._backoff.record_failure(claim.stage, f"{FAILED_BY_MACHINE}, will retry: {result.reason}", now)
         elif result.outcome is Outcome.DONE:
             self._backoff.recovered(claim.stage)
             self._retries.succeeded(claim.stage)
@@ -434,7 +434,7 @@ class Service:
             self._scan_wanted.set()
             self._new_previews = self.config.previews.enabled
 
-    def _recover(self, now: float) -> None:
+    def _recover(self, now: float, *, after: str = "a system error") -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
         try:
             recovery = self.spool.recover(in_flight=[job.claim.job for job in self._jobs.values()])
@@ -447,11 +447,11 @@ class Service:
         for name in ORDER:
             if recovery.stuck:
                 # What keeps one job from its end, a full disk say, would keep the next one too.
-                self._backoff.record_failure(name, f"{STUCK}: {next(iter(recovery.stuck.values()))}", now)
+                self._backoff.record_failure(name, f"{STUCK}, will retry: {next(iter(recovery.stuck.values()))}", now)
             else:
                 self._backoff.recovered(name, STUCK)
         for claim in recovery.claims:
-            log.info("%s %s: taken up again", claim.stage, shown(claim.names["principal"]))
+            log.info("%s %s: resuming after %s", claim.stage, shown(claim.names["principal"]), after)
             self._launch(claim)
 
     def _write_status(self, now: float, *, alive: bool = True) -> None:
@@ -500,12 +500,16 @@ class Service:
         try:
             before, self.config = self.config, read_trusted_again(self.config_path)
         except (ConfigError, MachineError) as error:
-            self._config_complaint = (f"the configuration stays as it was: {error}",)
+            self._config_complaint = (f"configuration not reloaded, the old one stays in force: {error}",)
             log.error("%s", *self._config_complaint)
         else:
             self._config_complaint = ()
             late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(self.config)]
-            log.info("read %s again%s", self.config_path, f"; {', '.join(late)} will change with the next start" if late else "")
+            log.info(
+                "configuration reloaded from %s%s",
+                self.config_path,
+                f"; {', '.join(late)} will change at the next start" if late else "",
+            )
         self._status_due = 0.0
         notify("READY=1")
 

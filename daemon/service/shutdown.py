@@ -62,7 +62,7 @@ class Shutdown:
     def give_up(self, what: str) -> None:
         """Note that something hangs, and is not waited for any longer."""
         self.hanging.append(what)
-        log.error("%s: does not end, and is left behind", what)
+        log.error("%s: does not stop; abandoned", what)
 
 
 def _done(name: str, step: ShutdownStep) -> None:

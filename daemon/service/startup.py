@@ -55,15 +55,15 @@ def retry_until_possible(act: Callable[[], None], wake: WakeEvent, given_up: Cal
             raise
         except MachineError as error:
             if str(error) not in said:
-                log.error("waiting for the machine: %s", error)
+                log.error("cannot start yet, will retry: %s", error)
                 said.add(str(error))
-            notify(f"STATUS=waiting for the machine: {shown(str(error))}\n{_more_time()}")
+            notify(f"STATUS=cannot start yet, will retry: {shown(str(error))}\n{_more_time()}")
             wake.sleep_until(time.monotonic() + wait_seconds)
             wake.clear()
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
         else:
             if said:
-                log.info("the machine is well again")
+                log.info("the system error is over, starting")
                 notify(_more_time())
             return True
     return False

@@ -47,21 +47,21 @@ class Supervisor:
 
     def __init__(self, slots: int, *, clock: Callable[[], datetime] = datetime.now) -> None:
         self._slots, self._clock = slots, clock
-        self._reported: dict[str, str] = {}
+        self._reported: dict[str, tuple[str, str]] = {}  # job -> label, sentence
 
     def check(self, jobs: Collection[ActiveJob], now: float) -> None:
         """Find the jobs that hang, and say in the log what is news; `now` is of the monotonic clock."""
         stalled = {job.claim.job: job for job in jobs if job.is_stalled(now)}
         for name in self._reported.keys() - stalled.keys():
-            log.info("%s: no longer so", self._reported.pop(name))
+            log.info("%s: no longer stalled", self._reported.pop(name)[0])
         for name, job in stalled.items():
             if name not in self._reported:
-                self._reported[name] = self._sentence(job, now)
-                log.error("%s", self._reported[name])
+                self._reported[name] = job.label, self._sentence(job, now)
+                log.error("%s", self._reported[name][1])
 
     def complaints(self) -> tuple[str, ...]:
         """Of each job that hangs: which, at what, since when, and what to do."""
-        return tuple(self._reported.values())
+        return tuple(sentence for _, sentence in self._reported.values())
 
     def stalled_jobs(self) -> int:
         """How many jobs hang."""
@@ -76,6 +76,6 @@ class Supervisor:
         assert beat is not None
         since = self._clock() - timedelta(seconds=now - beat.since)
         return (
-            f"{job.label} has stood still since {since:%H:%M:%S}, {beat.doing}; see whether a network share or a disk does not "
-            "answer: the job goes on when it does, and begins anew when the daemon is started again"
+            f"{job.label}: stalled since {since:%H:%M:%S} while {beat.doing}; check whether a network share or a disk does not "
+            "answer: the job resumes when it does, and starts over when the daemon is restarted"
         )

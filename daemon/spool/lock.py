@@ -69,4 +69,4 @@ def _put_a_strangers_aside(fs: Filesystem, root: Path, path: Path) -> None:
         if fs.is_a_strangers(path) and not fs.is_a_strangers(root / layout.WORK):
             aside = root / f"{layout.LOCK}.{fs.new_id()}"
             fs.rename_noreplace(path, aside)
-            log.warning("%s was made by somebody else, and lies in %s now", path, aside.name)
+            log.warning("%s was made by another user; moved aside to %s", path, aside.name)

@@ -92,7 +92,7 @@ def test_a_broken_configuration_leaves_the_old_one_in_force_and_is_complained_of
     path.write_text("nonsense: true\n")
     (complaint,) = complaints()
     assert "'nonsense'" in complaint
-    assert "stays as it was" in complaint
+    assert "the old one stays in force" in complaint
     assert service.config.defaults["steps"] == 30
     path.write_text("defaults:\n  steps: 40\n")
     assert complaints() == []
@@ -369,7 +369,7 @@ def test_what_a_claim_could_not_give_back_is_recovered_without_a_new_start(tmp_p
         service.tick(time.monotonic() + 2 * FIRST_BACKOFF_SECONDS)
         return list(tmp_path.glob("spool/failed/3-decode/words.*/error.txt"))
 
-    wait_until(failed, what="the job is taken up again")
+    wait_until(failed, what="the job is resumed")
     service.stop()
 
 
@@ -423,7 +423,9 @@ def test_a_reload_while_an_editor_saves_changes_nothing(tmp_path: Path, saved: s
     service.tick(time.monotonic())
     assert service.gated("diffuse")
     (complaint,) = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
-    assert complaint.startswith(f"the configuration stays as it was: {tmp_path}/config.yaml has no settings in it")
+    assert complaint.startswith(
+        f"configuration not reloaded, the old one stays in force: {tmp_path}/config.yaml has no settings in it"
+    )
     service.stop()
 
 
@@ -448,7 +450,7 @@ def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_pa
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
-    assert f"read {service.config_path} again; compute.threads will change with the next start" in caplog.messages
+    assert f"configuration reloaded from {service.config_path}; compute.threads will change at the next start" in caplog.messages
     service.stop()
 
 

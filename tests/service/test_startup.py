@@ -56,9 +56,9 @@ def test_the_waits_grow_up_to_the_longest_and_each_reason_is_said_once(caplog: p
     assert (FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) == (1, 10)
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert said == [
-        ("ERROR", "waiting for the machine: no room"),
-        ("ERROR", "waiting for the machine: the share is away"),
-        ("INFO", "the machine is well again"),
+        ("ERROR", "cannot start yet, will retry: no room"),
+        ("ERROR", "cannot start yet, will retry: the share is away"),
+        ("INFO", "the system error is over, starting"),
     ]
 
 

@@ -33,7 +33,7 @@ class Clock:
         return self.now
 
 
-def flight(clock: Clock, stem: str, doing: str = "") -> ActiveJob:
+def active(clock: Clock, stem: str, doing: str = "") -> ActiveJob:
     heartbeat = Heartbeat(clock)
     if doing:
         heartbeat.beat(doing)
@@ -45,7 +45,7 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
 ) -> None:
     clock = Clock()
     supervisor = Supervisor(3, clock=lambda: NOON)
-    cat, dog = flight(clock, "cat", "reading its files"), flight(clock, "dog", "reading its files")
+    cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
     clock.now += STALL_SECONDS - 1
     supervisor.check([cat, dog], clock.now)
     assert supervisor.complaints() == ()
@@ -54,7 +54,7 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
     for _ in range(3):
         supervisor.check([cat, dog], clock.now)
     (sentence,) = supervisor.complaints()
-    assert sentence.startswith("text cat.txt has stood still since 11:58:00, reading its files; see whether")
+    assert sentence.startswith("text cat.txt: stalled since 11:58:00 while reading its files; check whether")
     assert caplog.messages == [sentence]
     cat.heartbeat.beat("writing cat.tiff")
     supervisor.check([cat, dog], clock.now)
@@ -64,7 +64,7 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
 def test_a_job_that_waits_for_its_turn_does_not_stand_still() -> None:
     clock = Clock()
     supervisor = Supervisor(1)
-    waiting = flight(clock, "cat")
+    waiting = active(clock, "cat")
     clock.now += 10 * STALL_SECONDS
     supervisor.check([waiting], clock.now)
     assert supervisor.complaints() == ()
@@ -74,7 +74,7 @@ def test_a_job_that_waits_for_its_turn_does_not_stand_still() -> None:
 def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     clock = Clock()
     supervisor = Supervisor(2)
-    cat, dog = flight(clock, "cat", "reading its files"), flight(clock, "dog", "reading its files")
+    cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
     clock.now += STALL_SECONDS
     dog.heartbeat.beat("waiting for the worker")
     supervisor.check([cat, dog], clock.now)
@@ -87,7 +87,7 @@ def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
 
 
 def test_what_is_decided_is_not_discounted() -> None:
-    job = flight(Clock(), "cat")
+    job = active(Clock(), "cat")
     assert not job.may_be_discounted()
     job.heartbeat.beat("reading its files")
     assert job.may_be_discounted()
@@ -150,7 +150,7 @@ def drop_and_hang(service: Service, *names: str) -> None:
 
     def hanging() -> int:
         service.tick(time.monotonic())
-        places = [flight.heartbeat.last for flight in service._jobs.values()]
+        places = [job.heartbeat.last for job in service._jobs.values()]
         return sum(beat is not None and beat.doing.startswith("reading") for beat in places)
 
     wait_until(lambda: hanging() == wanted, what="the jobs hang")
@@ -175,7 +175,7 @@ def test_the_status_names_jobs_that_hang_and_the_watchdog_is_silent_where_all_do
     told = heard(monkeypatch, service, time.monotonic() + STALL_SECONDS + 1)
     assert ("WATCHDOG=1" not in told) is silent
     complaints = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
-    assert [complaint.partition(" has stood still since")[0] for complaint in complaints] == [f"text {name}.txt" for name in names]
+    assert [complaint.partition(": stalled since")[0] for complaint in complaints] == [f"text {name}.txt" for name in names]
     held.set()
     service.request_stop()
     wait_until(lambda: "WATCHDOG=1" in heard(monkeypatch, service, time.monotonic()), what="it is well again")

@@ -83,7 +83,7 @@ def embedded_recipe(files: Files, photo: Photo, config: Config, *, needed: bool)
     except InputError as error:
         if needed:
             raise
-        return Prompt({}, (f"the recipe in the picture is passed over: {error}",))
+        return Prompt({}, (f"recipe in the picture ignored: {error}",))
 
 
 def requested_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None, int | None]:

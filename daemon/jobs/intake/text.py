@@ -19,7 +19,7 @@ def read_text(files: Files, sources: InputSources) -> Request:
     tensors, found = saved_embedding(settings.embedding, sources)
     notes = prompt.notes + of_the_prompt + of_companions + found
     if "negative_prompt_embeds" in tensors and settings.negative_prompt:
-        notes += (f"the saved embedding {settings.embedding!r} brings its own negative prompt; the one given is passed over",)
+        notes += (f"negative_prompt ignored: the saved embedding {settings.embedding!r} has its own",)
         given.pop("negative_prompt", None)
     elif not tensors:
         given["negative_prompt"] = settings.negative_prompt or ""
