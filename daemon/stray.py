@@ -91,19 +91,19 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
     if issubclass(kind, KeyboardInterrupt):
         log.error("interrupted")
         return
-    log.critical("a fault in tiffsd, which ends: %s", _named(error), exc_info=(kind, error, trace))
+    log.critical("internal error in tiffsd, which ends: %s", _named(error), exc_info=(kind, error, trace))
 
 
 def _uncaught_in_thread(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_value is not None and not issubclass(ended.exc_type, SystemExit):
         name = ended.thread.name if ended.thread else "without a name"
-        words = "a fault in tiffsd, the thread %r ends: %s"
+        words = "internal error in tiffsd, the thread %r ends: %s"
         log.error(words, name, _named(ended.exc_value), exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback))
 
 
 def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
     if failed.exc_value is not None:
-        words = "a fault in tiffsd, where nobody could be told: %s"
+        words = "internal error in tiffsd, where nobody could be told: %s"
         log.error(words, _named(failed.exc_value), exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback))
 
 

@@ -25,7 +25,7 @@ from daemon.beneath import Beneath
 from daemon.errors import InputError
 from daemon.inbox.grouping import group, related
 from daemon.inbox.named_masks import with_named
-from daemon.jobs.probe import Heads
+from daemon.jobs.probe import Probe
 from daemon.jobs.recipes import _record
 from daemon.models import prompt_grammar
 from daemon.models.schedulers import canonical
@@ -346,6 +346,6 @@ def test_the_parser_of_yaml_in_python_is_no_slower_than_that(shape: Shape, monke
 def test_the_head_of_a_file_costs_no_more_than_its_bytes(tmp_path: Path, name: str, shape: Shape) -> None:
     def read(data: bytes) -> object:
         (tmp_path / name).write_bytes(data)
-        return Heads(Beneath(tmp_path), lambda: UNBOUNDED).read(tmp_path / name)
+        return Probe(Beneath(tmp_path), lambda: UNBOUNDED).read(tmp_path / name)
 
     assert_linear(read, shape)

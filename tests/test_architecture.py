@@ -559,14 +559,14 @@ def test_the_laws_leave_a_lawful_house_alone(tmp_path: Path) -> None:
         "daemon/models/__init__.py": "'''Models.'''",
         "daemon/models/registry.py": "'''Loading.'''\nfrom pathlib import Path\nimport torch",
         "daemon/beneath.py": "'''Opening.'''\nimport os\nos.open(name, flags, dir_fd=folder)",
-        "daemon/spool/records.py": "'''Books.'''\ndef write_text(ops): ...",
+        "daemon/spool/records.py": "'''Records.'''\ndef write_text(fs): ...",
         "daemon/spool/spool.py": """
             '''Folders.'''
             from pathlib import Path
             from daemon.spool import records
             from daemon.stages import STAGES
             MOUNTS = Path('/proc/self/mountinfo')
-            records.write_text(ops)
+            records.write_text(fs)
             beneath.open(path, 0), self._beneath.touch(path), Beneath(root).touch(path)
             MOUNTS.read_text(), Path('/proc/self/statm').read_text()
             """,

@@ -88,10 +88,10 @@ def test_what_nobody_catches_goes_through_the_formatter() -> None:
     ended = subprocess.run([sys.executable, "-c", CATCHING], env=environment, capture_output=True, text=True, timeout=60)
     records = [line for line in ended.stderr.splitlines() if not line.startswith("    ")]
     assert records == [
-        "a fault in tiffsd, the thread 'doomed' ends: RuntimeError: in a thread\\n<0>forged",
-        "a fault in tiffsd, where nobody could be told: RuntimeError: deleted\\n<0>forged",
+        "internal error in tiffsd, the thread 'doomed' ends: RuntimeError: in a thread\\n<0>forged",
+        "internal error in tiffsd, where nobody could be told: RuntimeError: deleted\\n<0>forged",
         "UserWarning: beware\\n<0>forged (<string>:17)",
-        "a fault in tiffsd, which ends: RuntimeError: in the main thread\\n<0>forged",
+        "internal error in tiffsd, which ends: RuntimeError: in the main thread\\n<0>forged",
     ]
     assert ended.stderr.count("    Traceback (most recent call last):") == 3
     assert ended.returncode == 1

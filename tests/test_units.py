@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from daemon.cli import app
 from daemon.errors import DaemonError
 from daemon.layout import folders
-from daemon.service.beginning import START_SECONDS
+from daemon.service.startup import START_SECONDS
 from daemon.stages import STAGES
 from tests.outside import outside
 from tests.real.programs import needed

@@ -63,7 +63,7 @@ class Knowledge(Protocol):
     def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
         """Settings as the vocabulary has them. Raises an error for a person."""
 
-    def fate(self, path: Path) -> list[str]:
+    def explain(self, path: Path) -> list[str]:
         """What the daemon would do with a file, in sentences."""
 
 
@@ -322,7 +322,7 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> Iterable[str]:
     else:
         yield f"valid: {headline(artifact)}"
         yield from (f"note: {note}" for note in artifact.notes)
-    yield from knowledge.fate(path) if knowledge else ()
+    yield from knowledge.explain(path) if knowledge else ()
 
 
 def _setting(word: str) -> tuple[str, Any]:

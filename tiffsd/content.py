@@ -53,17 +53,15 @@ def check_length(count: int, code: int, label: str) -> None:
     """Refuse a text of more bytes, the last zero among them, than are read of the tag with this code; raises TooLarge."""
     most = LARGEST_TENSORS_BYTES if code == TENSORS_TAG else LARGEST_RECORD_BYTES
     if count > most:
-        what = "leave out some tensors" if code == TENSORS_TAG else "shorten what it says"
-        raise TooLarge(
-            f"{label} has {count} bytes in tag {code}, and at most {most} are read; {what} and write it again with tiffsd"
-        )
+        what = "leave out some tensors" if code == TENSORS_TAG else "shorten what it says, or save it again from the original"
+        raise TooLarge(f"{label} has {count} bytes in tag {code}, and at most {most} are read; {what}")
 
 
 def check_marks(text: str | bytes, code: int, label: str) -> None:
     """Refuse a JSON text of more values than are read of the tag with this code, before any of them is made; raises TooLarge."""
     if marks_in(text) > MOST_MARKS:
         raise TooLarge(
-            f"{label} has more than {MOST_MARKS} values in tag {code}; shorten what it says and write it again with tiffsd"
+            f"{label} has more than {MOST_MARKS} values in tag {code}; shorten what it says, or save it again from the original"
         )
 
 

@@ -50,7 +50,7 @@ def check_structure(file: IO[bytes], label: str, *, length: int) -> None:
         if tags > MOST_TAGS_OF_ALL or places > MOST_PLACES:
             raise TooLarge(
                 f"{label} has {tags} tags and {places} numbers on where its pixels lie, and at most {MOST_TAGS_OF_ALL} and "
-                f"{MOST_PLACES} are read; write it again with tiffsd"
+                f"{MOST_PLACES} are read; save it again from the original"
             )
 
 
@@ -82,7 +82,9 @@ def _next_page(file: IO[bytes], shape: _Shape, offset: int, label: str) -> tuple
         # Other texts and bytes are read only when asked for, within the limits of who asks.
         most = MOST_NUMBERS if kind not in TEXT_OR_BYTES else LARGEST_RECORD_BYTES if code == DESCRIPTION_TAG else count
         if count > most:
-            raise TooLarge(f"{label} has {count} values in tag {code}, and at most {most} are read; write it again with tiffsd")
+            raise TooLarge(
+                f"{label} has {count} values in tag {code}, and at most {most} are read; save it again from the original"
+            )
         places += count if code in PLACES_TAGS else 0
     end = tags * shape.tag.size
     return shape.offset.unpack_from(body, end)[0] if len(body) == end + shape.offset.size else 0, tags, places

@@ -1,4 +1,4 @@
-"""What the daemon adds to the commands on files (`tiffsd/commands.py`): the vocabulary of settings, and the fate of a file."""
+"""What the daemon adds to the commands on files (`tiffsd/commands.py`): the settings there are, and what would become of a file."""
 
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ class Knowledge:
 
         return checked(settings, where).given()
 
-    def fate(self, path: Path) -> list[str]:
+    def explain(self, path: Path) -> list[str]:
         """What the daemon would do with a file, by the usual configuration, else by the one that the program brings."""
-        from daemon.jobs.explain import fate
+        from daemon.jobs.explain import explain
         from daemon.settings.config import read_config
 
-        return fate(path, read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml"))))
+        return explain(path, read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml"))))
 
 
 @click.pass_context

@@ -69,7 +69,7 @@ def _current(root: Path) -> Status:
             root,
             now=now,
             alive=True,
-            troubles={name: stage["degraded"] for name, stage in said["stages"].items() if stage["degraded"]},
+            degraded={name: stage["degraded"] for name, stage in said["stages"].items() if stage["degraded"]},
             waits={name: stage["waits"] for name, stage in said["stages"].items()},
             gates=[name for name, stage in said["stages"].items() if stage["gated"]],
             worker=said["worker"],

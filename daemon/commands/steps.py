@@ -13,8 +13,6 @@ from daemon.settings.vocabulary import DECODE, FINAL, NOISE, PARTIAL, PAST, PHOT
 if TYPE_CHECKING:
     from daemon.settings.config import Config
 
-OnProgress = Callable[[int, int], None]
-
 
 # What is of a spool, stands in a file beside, or is the argument itself.
 NOT_SAID_HERE = frozenset(
@@ -164,7 +162,9 @@ def invert(name: str, output: str | None, config: Path | None, **given: Any) -> 
     )
 
 
-def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[["Config", OnProgress], list[str]]) -> None:
+def _one_shot(
+    stage: str, target: Path, config: Path | None, work: "Callable[[Config, Callable[[int, int], None]], list[str]]"
+) -> None:
     from daemon.service.terminal import bar
     from daemon.settings.config import read_config
 

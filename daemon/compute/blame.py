@@ -11,7 +11,7 @@ class Blame:
     A job that ends each worker it is given, because it needs more memory than there is, say, ends fresh ones too: as long as it is
     always the same job, it is that job's fault, and its tries are counted. Where fresh workers end at different jobs and nothing of
     the stage is done in between, it is the machine's, the jobs go back uncounted, and the stage rests. Two jobs that are both at
-    fault look the same until another is done between them; so a job goes back a few times only (`daemon/jobs/patience.py`).
+    fault look the same until another is done between them; so a job goes back a few times only (`daemon/jobs/retry_budget.py`).
     """
 
     def __init__(self) -> None:

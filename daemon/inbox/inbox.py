@@ -187,7 +187,7 @@ class Inbox:
                 if now >= due or self._is_own(look.files[name].mark):
                     yield single(self.stage, name)
                 else:
-                    scan.wait(name, f"{shown(name)} has only just changed", due)
+                    scan.wait(name, f"{shown(name)} changed a moment ago", due)
 
     def _judge(self, scan: Scan, found: Group, files: dict[str, Arrival], now: float) -> None:
         """Put one group where it belongs: ready, refused, or waiting with its reason."""
@@ -232,7 +232,7 @@ class Inbox:
         """Raise _NotYet while the file has not stood still for the settle time."""
         due = known.since + self._settle_seconds
         if now < due and not self._is_own(known.mark):
-            raise _NotYet(f"{shown(name)} has only just changed", due)
+            raise _NotYet(f"{shown(name)} changed a moment ago", due)
 
     def _complaint(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
         """Why the stage cannot take the group, as a sentence; None if it can, as far as the folder shows."""
@@ -279,7 +279,7 @@ class Inbox:
             raise _NotYet(f"{shown(name)} is still being written")
         unleased_until = known.since + self._unleased_seconds
         if written is None and now < unleased_until and not self._is_own(known.mark):
-            raise _NotYet(f"{shown(name)} has only just changed", unleased_until)
+            raise _NotYet(f"{shown(name)} changed a moment ago", unleased_until)
         known.free = True
 
     def _pause(self, scan: Scan) -> None:

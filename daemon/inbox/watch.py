@@ -75,7 +75,7 @@ class Watcher:
             return True
         if self._is_alive(self._observer) and self._watched == tuple(map(_identity, self._folders)):
             return True
-        log.info("the watch on the folders ended or a folder was replaced; watching anew")
+        log.info("the folder watch ended or a folder was replaced; watching again")
         self.stop()
         self._wake()  # nobody knows what happened in between
         return self._watch(now)
@@ -86,7 +86,7 @@ class Watcher:
         try:
             self._observer = self._build()
         except OSError as error:
-            self._say(f"no file events ({error.strerror or error}); looking into the folders from time to time instead")
+            self._say(f"no file events ({error.strerror or error}); scanning the folders periodically instead")
         except RuntimeError as error:  # no thread to be had
             self._say(f"the folders cannot be watched: {error}")
             return False

@@ -1,4 +1,4 @@
-"""The parts of the house that one job walks through, and how a job waits: for its files, and for the compute side."""
+"""What a job is given to work with, and how it waits: for its files, and for the compute side."""
 
 import errno
 import os
@@ -9,22 +9,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from daemon.compute.calls import Facts
 from daemon.compute.local import Call, Local
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
-from daemon.jobs.account import Account
 from daemon.jobs.batching import batch_key
+from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
-from daemon.jobs.intake.files import Shelves
-from daemon.jobs.patience import Patience
+from daemon.jobs.intake.files import InputSources
+from daemon.jobs.job_log import JobLog
 from daemon.jobs.previews import LivePreview
-from daemon.jobs.request import Facts, Tensors
+from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import RunningFile
-from daemon.jobs.whereabouts import Whereabouts
 from daemon.layout import EMBEDDINGS, KEEP
 from daemon.names import shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
+from tiffsd.artifact import Tensors
 
 LOOK_SECONDS = 0.2
 # A program that had a file open when it was claimed soon closes it. Who writes for longer must not take up a job's place: the file
@@ -33,10 +34,11 @@ LONGEST_WRITING_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Rooms:
-    """`gated` asks whether results for a stage wait in its hold folder, `stopping` whether the daemon is about to end.
+class JobContext:
+    """The parts of the daemon that one job uses.
 
-    `whereabouts` is where the job tells that it moves, `patience` how often a file is tried at which the machine fails.
+    `gated` asks whether results for a stage wait in its hold folder, `stopping` whether the daemon is about to end. `heartbeat` is
+    where the job tells that it moves, `retries` how often a file is tried at which the machine fails.
     """
 
     config: Config
@@ -45,59 +47,59 @@ class Rooms:
     hooks: Hooks
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
-    whereabouts: Whereabouts = field(default_factory=Whereabouts)
-    patience: Patience = field(default_factory=Patience)
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    retries: RetryBudget = field(default_factory=RetryBudget)
 
     @property
-    def shelves(self) -> Shelves:
+    def sources(self) -> InputSources:
         """Where a job may look besides its own files."""
-        return Shelves(self.config, self.spool.root / EMBEDDINGS, self.spool.root / KEEP)
+        return InputSources(self.config, self.spool.root / EMBEDDINGS, self.spool.root / KEEP)
 
-    def at(self, doing: str, *, decided: bool = False) -> None:
-        """Tell that the job moves, and what it is doing now; see `Whereabouts.at`."""
-        self.whereabouts.at(doing, decided=decided)
+    def beat(self, doing: str, *, decided: bool = False) -> None:
+        """Tell that the job moves, and what it is doing now; see `Heartbeat.beat`."""
+        self.heartbeat.beat(doing, decided=decided)
 
-    def check_going_on(self, running: RunningFile) -> None:
+    def check_not_stopped(self, running: RunningFile) -> None:
         """Raise Stopped where the daemon is about to end, Cancelled where a person has deleted the job's file in running/."""
         if self.stopping():
             raise Stopped("the daemon is stopping")
         if running.deleted():
             raise Cancelled(f"cancelled: {running.path.name} was deleted from running/; drop the file again to run it")
 
-    def await_settled(self, claim: Claim, running: RunningFile) -> None:
+    def await_stable(self, claim: Claim, running: RunningFile) -> None:
         """Wait while a program that had a file open when it was claimed goes on writing into it.
 
         Raises InputError where a member is no file: it may have been replaced between the scan and the claim; InUse where the
         program does not come to an end.
         """
-        self.at("waiting until nobody writes to its files")
+        self.beat("waiting until nobody writes to its files")
         for role, mode in self.spool.modes(claim).items():
             if not stat.S_ISREG(mode):
                 kind = f"{shown(claim.names[role])} is {kind_of(mode)}, and only files can be used"
                 raise InputError(f"{kind}; copy the file itself into the inbox")
         until, longest = 0.0, time.monotonic() + LONGEST_WRITING_SECONDS
-        while not (settled := self.spool.settled(claim)):
+        while not (stable := self.spool.is_stable(claim)):
             now = time.monotonic()
-            if settled is False and now >= longest:
+            if stable is False and now >= longest:
                 # Of several it is not known which.
                 which = [claim.names["principal"]] if len(claim.names) == 1 else []
                 raise InUse(errno.EAGAIN, os.strerror(errno.EAGAIN), *which)
-            if settled is False:
+            if stable is False:
                 until = now + self.config.watch.settle_unleased_seconds
             elif now >= until:
                 return  # it stood still, though nobody can say whether it is open
-            self.check_going_on(running)
+            self.check_not_stopped(running)
             time.sleep(LOOK_SECONDS)
-            self.at("waiting until nobody writes to its files")
+            self.beat("waiting until nobody writes to its files")
 
     def call(
-        self, claim: Claim, running: RunningFile, account: Account, stage: str, tensors: Tensors, settings: Mapping[str, Any]
+        self, claim: Claim, running: RunningFile, job_log: JobLog, stage: str, tensors: Tensors, settings: Mapping[str, Any]
     ) -> tuple[Tensors, Facts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
         live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
         try:
             key, job = batch_key(stage, tensors, settings), frozenset(self.spool.fingerprints(claim).items())
-            begun = partial(account.begun, stage, tensors, settings)
+            begun = partial(job_log.started, stage, tensors, settings)
             submitted = self.compute.submit(
                 stage, tensors, settings, key=key, on_begin=begun, on_progress=running.update, on_estimate=live.show, job=job
             )
@@ -107,9 +109,9 @@ class Rooms:
 
     def _served(self, running: RunningFile, call: Call) -> tuple[Tensors, Facts]:
         while True:
-            self.at("waiting for the worker")  # time and again: a model may load and a step compute for as long as they need
+            self.beat("waiting for the worker")  # time and again: a model may load and a step compute for as long as they need
             try:
-                self.check_going_on(running)
+                self.check_not_stopped(running)
             except (Stopped, Cancelled) as reason:
                 call.cancel(reason)
             try:

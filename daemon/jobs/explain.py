@@ -1,4 +1,4 @@
-"""What the daemon would do with a file, told by the hands that would do it: nothing is computed and nothing moves."""
+"""What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,10 @@ from daemon.errors import DaemonError
 from daemon.inbox.arrivals import is_temporary
 from daemon.inbox.grouping import PRINCIPAL, Group, expected, group, is_tied, related, single
 from daemon.inbox.named_masks import with_named
-from daemon.jobs.intake.files import TAKERS, Files, Shelves
+from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
-from daemon.jobs.probe import Heads
+from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
 from daemon.names import shown
@@ -24,15 +24,15 @@ from daemon.stages.loop import stops_after
 TIFF = (".tif", ".tiff")
 
 
-def fate(path: Path, config: Config) -> list[str]:
+def explain(path: Path, config: Config) -> list[str]:
     """For each inbox that takes such a file, one sentence: what would happen there, or why it would be refused."""
     stages = [STAGES[name] for name in _takers(path)]
     if stages:
-        return [f"inbox/{stage.folder}: {_told(stage, path, config)}" for stage in stages]
+        return [f"inbox/{stage.folder}: {_explained(stage, path, config)}" for stage in stages]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
         return ["goes with the file of its name, into any inbox"]
     if path.suffix.lower() in TIFF:
-        return [f"goes to {TAKERS[tiffsd.Kind.EMBEDDING]}"]
+        return [f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}"]
     return ["no inbox takes such a file; prompts are .txt, pictures .png .jpg .webp .tiff, latents .tiff"]
 
 
@@ -54,7 +54,7 @@ def _takers(path: Path) -> Iterator[str]:
         yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
 
 
-def _told(stage: Stage, path: Path, config: Config) -> str:
+def _explained(stage: Stage, path: Path, config: Config) -> str:
     """What would happen to the file in this inbox, with what lies beside it."""
     found = _group_of(stage, path, config)
     if found is None:
@@ -62,10 +62,10 @@ def _told(stage: Stage, path: Path, config: Config) -> str:
     if found.missing:
         return f"waits for {shown(found.missing)}"
     keep = config.spool_folder / KEEP
-    shelves = Shelves(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
+    sources = InputSources(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
     try:
         with opened({role: path.with_name(name) for role, name in found.roles.items()}) as members:
-            request = read_request(stage.name, Files(members, found.roles), shelves)
+            request = read_request(stage.name, Files(members, found.roles), sources)
         stage_settings(request, config)
     except (DaemonError, tiffsd.TiffsdError) as error:
         return f"refused: {error}"
@@ -119,7 +119,7 @@ def _group_of(stage: Stage, path: Path, config: Config) -> Group | None:
     names = [entry.name for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns)]
     tied = [name for name in names if is_tied(stage, name)]
     groups, _ = group(stage, related(stage, names, tied))
-    heads = Heads(Beneath(path.parent), lambda: config.limits.characters)
-    groups, _ = with_named(stage, groups, names, lambda name: heads.read(path.with_name(name)).mask)
+    probe = Probe(Beneath(path.parent), lambda: config.limits.characters)
+    groups, _ = with_named(stage, groups, names, lambda name: probe.read(path.with_name(name)).mask)
     ours = (found for found in groups if path.name in found.roles.values())
     return next(ours, None if is_tied(stage, path.name) else single(stage, path.name))

@@ -25,7 +25,7 @@ from typing import BinaryIO
 from daemon.beneath import Beneath
 from daemon.layout import HOLD, PICTURES
 from daemon.names import base_of, shown
-from daemon.settings.config import Hooks as Options
+from daemon.settings.config import HookOptions
 
 DONE, FAILED, REVIEW = "done", "failed", "review"
 # The folders in which a result is news for people.
@@ -66,7 +66,7 @@ class Hooks:
     """The hooks of one daemon; `options` gives the configuration in force, `on_end` is called when one has ended."""
 
     root: Path
-    options: Callable[[], Options]
+    options: Callable[[], HookOptions]
     on_end: Callable[[], None]
     _queue: "queue.Queue[_Waiting | None]" = field(default_factory=lambda: queue.Queue(WAITING_AT_MOST))
     _failures: dict[str, str] = field(default_factory=dict)

@@ -12,14 +12,14 @@ from datetime import datetime
 from functools import partial
 
 from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied, WorkersDie
-from daemon.jobs.account import Account
-from daemon.jobs.context import Rooms
+from daemon.jobs.context import JobContext
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
-from daemon.jobs.outcome import Ended, Outcome
+from daemon.jobs.job_log import JobLog
+from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.previews import write_previews
 from daemon.jobs.request import computed
-from daemon.jobs.results import Bench, results
+from daemon.jobs.results import ResultContext, results
 from daemon.jobs.running import RunningFile
 from daemon.names import output_name, shown
 from daemon.spool.spool import Claim
@@ -32,87 +32,89 @@ class _Unfinished(Exception):
     """The machine failed after the commit: there is no way back, only forward, later."""
 
 
-def run(claim: Claim, rooms: Rooms) -> Ended:
+def run(claim: Claim, context: JobContext) -> JobResult:
     """Run a claimed job to its end, whatever the end is."""
-    running = RunningFile(rooms.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
+    running = RunningFile(context.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
-        rooms.at("writing down that it begins")
+        context.beat("recording its start")
         running.start()
-        _run_until_decided(claim, rooms, running, label)
-        return Ended(Outcome.DONE)
+        _run_until_decided(claim, context, running, label)
+        return JobResult(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied, TooLong) as error:
-        return _fail(claim, rooms, str(error), label)
+        return _fail(claim, context, str(error), label)
     except _Unfinished as error:
-        log.error("%s: made, but not yet published: %s", label, error)
-        return Ended(Outcome.UNFINISHED, str(error))
+        log.error("%s: finished, but not yet published, will retry: %s", label, error)
+        return JobResult(Outcome.UNFINISHED, str(error))
     except (Stopped, OutOfMemory, WorkersDie, OSError) as error:
-        end = rooms.patience.ended(error, claim.stage, rooms.spool.fingerprints(claim))
-        return _fail(claim, rooms, end.reason, label) if end.outcome is Outcome.FAILED else _give_back(claim, rooms, end, label)
+        result = context.retries.result_of(error, claim.stage, context.spool.fingerprints(claim))
+        failed = result.outcome is Outcome.FAILED
+        return _fail(claim, context, result.reason, label) if failed else _give_back(claim, context, result, label)
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
-        log.exception("%s: a fault in tiffsd", label)
+        log.exception("%s: internal error in tiffsd", label)
         sentence = f"tiffsd itself failed at this file ({type(error).__name__}: {error}); please report it with error.json"
-        return _fail(claim, rooms, sentence, label, trace=traceback.format_exc())
+        return _fail(claim, context, sentence, label, trace=traceback.format_exc())
     finally:
         running.end()
 
 
-def _run_until_decided(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
+def _run_until_decided(claim: Claim, context: JobContext, running: RunningFile, label: str) -> None:
     """Attempt the job; one that kills its worker is tried a second time, since the kill may have been another program's fault."""
     while True:
-        attempt = rooms.spool.begin_attempt(claim)
+        attempt = context.spool.begin_attempt(claim)
         try:
-            return _attempt(claim, rooms, running, label)
+            return _attempt(claim, context, running, label)
         except WorkerDied as error:
-            rooms.check_going_on(running)
-            if attempt >= rooms.spool.max_attempts:
+            context.check_not_stopped(running)
+            if attempt >= context.spool.max_attempts:
                 raise WorkerDied(f"{error}. It was tried {attempt} times; {error.advice}") from error
             log.warning("%s: %s; trying again", label, error)
 
 
-def _attempt(claim: Claim, rooms: Rooms, running: RunningFile, label: str) -> None:
-    rooms.await_settled(claim, running)
-    account = Account(label)
-    rooms.at("reading its files and those that it names")
-    with rooms.spool.opened(claim) as members:
-        request = read_request(claim.stage, Files(members, claim.names), rooms.shelves)
-    rooms.spool.entrust(claim)
-    tensors, facts = computed(request, rooms.config, account.timed(partial(rooms.call, claim, running, account)))
-    rooms.at("making its results")
-    rooms.spool.take_back(claim)
-    bench = Bench(rooms.config, rooms.gated, datetime.now().astimezone(), account.own_seconds())
-    outputs = results(request, claim.stem, tensors, facts, bench)
+def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str) -> None:
+    context.await_stable(claim, running)
+    job_log = JobLog(label)
+    context.beat("reading its files and those that it names")
+    with context.spool.opened(claim) as members:
+        request = read_request(claim.stage, Files(members, claim.names), context.sources)
+    context.spool.mark_dispatched(claim)
+    tensors, facts = computed(request, context.config, job_log.timed(partial(context.call, claim, running, job_log)))
+    context.beat("making its results")
+    context.spool.clear_dispatched(claim)
+    seconds = job_log.own_seconds()
+    about = ResultContext(context.config, context.gated, datetime.now().astimezone(), seconds)
+    outputs = results(request, claim.stem, tensors, facts, about)
     for output in outputs:
-        rooms.at(f"writing {shown(output.publication.name)}")
-        with rooms.spool.create_output(claim, output.publication.source) as file:
+        context.beat(f"writing {shown(output.publication.name)}")
+        with context.spool.create_output(claim, output.publication.source) as file:
             output.write(file)
-    rooms.at("publishing its results", decided=True)
-    rooms.spool.commit(claim, [output.publication for output in outputs])
+    context.beat("publishing its results", decided=True)
+    context.spool.commit(claim, [output.publication for output in outputs])
     try:
-        published = rooms.spool.finish(claim)
+        published = context.spool.finish(claim)
     except OSError as error:
         raise _Unfinished(error) from error
-    rooms.hooks.published(claim.stage, claim.names["principal"], published)
-    account.ended(rooms.spool.root, published, bench.seconds)
+    context.hooks.published(claim.stage, claim.names["principal"], published)
+    job_log.finished(context.spool.root, published, seconds)
     for note in (*request.notes, *facts.get("notes", [])):
         log.info("%s: %s", label, note)
-    if rooms.config.previews.enabled:
-        write_previews(rooms.spool.root, [(output.publication.name, output.artifact) for output in outputs if output.artifact])
+    if context.config.previews.enabled:
+        write_previews(context.spool.root, [(output.publication.name, output.artifact) for output in outputs if output.artifact])
 
 
-def _give_back(claim: Claim, rooms: Rooms, ended: Ended, label: str) -> Ended:
-    if ended.outcome in (Outcome.LATER, Outcome.KEPT):
-        log.error("%s: the machine is at fault, the file goes back to its inbox: %s", label, ended.reason)
-    rooms.at("going back to its inbox", decided=True)
-    rooms.spool.give_back(claim)
-    return ended
+def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str) -> JobResult:
+    if result.outcome in (Outcome.LATER, Outcome.KEPT):
+        log.error("%s: system error; file returned to its inbox, will retry: %s", label, result.reason)
+    context.beat("returning to its inbox", decided=True)
+    context.spool.give_back(claim)
+    return result
 
 
-def _fail(claim: Claim, rooms: Rooms, sentence: str, label: str, *, trace: str | None = None) -> Ended:
+def _fail(claim: Claim, context: JobContext, sentence: str, label: str, *, trace: str | None = None) -> JobResult:
     log.error("%s: failed: %s", label, sentence)
     facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
-    rooms.at("going to failed/", decided=True)
-    folder = rooms.spool.fail(claim, sentence, facts)
-    rooms.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)
-    return Ended(Outcome.FAILED)
+    context.beat("moving to failed/", decided=True)
+    folder = context.spool.fail(claim, sentence, facts)
+    context.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)
+    return JobResult(Outcome.FAILED)

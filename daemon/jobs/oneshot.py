@@ -4,27 +4,28 @@ The same hands as the daemon's (`intake/`, `results.py`) and the same kind of wo
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import tiffsd
+from daemon.compute.calls import Facts, OnProgress
 from daemon.compute.local import Local
 from daemon.errors import InputError
-from daemon.jobs.account import Account
-from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.intake.readers import read_request
+from daemon.jobs.job_log import JobLog
 from daemon.jobs.named import opened
-from daemon.jobs.request import Facts, Request, Tensors, computed
-from daemon.jobs.results import Bench, Output, results
+from daemon.jobs.request import Request, computed
+from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import EMBEDDINGS
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
+from tiffsd.artifact import Tensors
 from tiffsd.atomic import replacing
 
-OnProgress = Callable[[int, int], None]
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
 
 
@@ -42,18 +43,18 @@ def run(
     Raises InputError where a file is at fault; an existing target is replaced, since its name was said in so many
     words.
     """
-    account = Account(f"{stage} {target.name}")
+    job_log = JobLog(f"{stage} {target.name}")
     _check_not_an_input(target, members)
     # The name of the target says what is wanted, not the configuration of the daemon.
     config = config.model_copy(update={"pictures": config.pictures.all_on()})
     names = {role: path.name for role, path in members.items()}
-    spoken = checked(layered(given), "the command line").given()
+    overrides = checked(layered(given), "the command line").given()
     with _sentences():
         with opened(members) as found:
-            request = read_request(stage, Files(found, names, spoken), Shelves(config, config.spool_folder / EMBEDDINGS))
-        tensors, facts = _computed(request, config, account, on_progress)
-        bench = Bench(config, lambda _: False, datetime.now().astimezone(), account.own_seconds())
-        outputs = results(request, target.stem, tensors, facts, bench)
+            request = read_request(stage, Files(found, names, overrides), InputSources(config, config.spool_folder / EMBEDDINGS))
+        tensors, facts = _computed(request, config, job_log, on_progress)
+        context = ResultContext(config, lambda _: False, datetime.now().astimezone(), job_log.own_seconds())
+        outputs = results(request, target.stem, tensors, facts, context)
         _write(_wanted(outputs, target), target)
     return [*request.notes, *facts.get("notes", [])]
 
@@ -104,11 +105,11 @@ def free_target(path: Path) -> Path:
     return path
 
 
-def _computed(request: Request, config: Config, account: Account, on_progress: OnProgress) -> tuple[Tensors, Facts]:
+def _computed(request: Request, config: Config, job_log: JobLog, on_progress: OnProgress) -> tuple[Tensors, Facts]:
     compute = Local(device=config.compute.device, threads=config.compute.threads)
     try:
         return computed(
-            request, config, account.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
+            request, config, job_log.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
         )
     finally:
         compute.close()

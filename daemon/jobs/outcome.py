@@ -22,7 +22,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class Ended:
+class JobResult:
     """The outcome, and of a fault of the machine, and where somebody is waited for, the reason in words.
 
     `wait_seconds` is for how long the file is left alone, whatever its stage does.
@@ -33,11 +33,11 @@ class Ended:
     wait_seconds: float = 0.0
 
 
-def undecided(error: Stopped | OSError) -> Ended:
+def no_fault_result(error: Stopped | OSError) -> JobResult:
     """How a job ends that no file is at fault for."""
     if isinstance(error, Stopped):
-        return Ended(Outcome.RETURNED)
+        return JobResult(Outcome.RETURNED)
     if not isinstance(error, InUse):
-        return Ended(Outcome.KEPT, str(error))
+        return JobResult(Outcome.KEPT, str(error))
     held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"
-    return Ended(Outcome.IN_USE, f"{shown(held)} is still being written")
+    return JobResult(Outcome.IN_USE, f"{shown(held)} is still being written")

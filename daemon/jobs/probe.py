@@ -42,8 +42,8 @@ NOTHING = Stated()
 Version = tuple[str, int, int, int, int, int]  # extension, device, inode, size, mtime_ns, ctime_ns
 
 
-class Heads:
-    """What the heads of files say; `characters` gives how long a prompt may be. What was read is remembered, the latest of it."""
+class Probe:
+    """Reads what files state at their beginning; `characters` gives how long a prompt may be. The latest of it is remembered."""
 
     def __init__(self, beneath: Beneath, characters: Callable[[], int]) -> None:
         self._beneath, self._characters = beneath, characters
@@ -95,7 +95,7 @@ def _stated(settings: Mapping[str, Any]) -> Stated:
     )
 
 
-def stated_ids(beneath: Beneath, path: Path) -> set[str]:
+def read_ids(beneath: Beneath, path: Path) -> set[str]:
     """By what a kept original may be looked for when this file is used: the ids in its name and in it, else its stem.
 
     Raises InUse while another program holds the file.

@@ -105,7 +105,7 @@ def _recipe(record: Mapping[str, Any], name: str) -> Prompt:
     said = {key: value for key, value in recipe.items() if key not in ("hold", "strength")}
     unknown = sorted(key for key in said if key not in Settings.model_fields)
     settings = checked({key: value for key, value in said.items() if key not in unknown}, name).given()
-    notes = [f"the recipe says {shown(key)[:40]}, which this version does not know; it is passed over" for key in unknown]
+    notes = [f"{shown(key)[:40]} ignored: a setting of the recipe that this version does not know" for key in unknown]
     return Prompt(settings, (*notes, *unrepeatable(recipe, history)), record["software"])
 
 
@@ -139,7 +139,7 @@ def _foreign_recipe(text: str, name: str, config: Config) -> Prompt:
     shelf = config.loras()
     for name in [name for name in settings.get("loras", {}) if name not in shelf]:
         settings["loras"] = {other: weight for other, weight in settings["loras"].items() if other != name}
-        notes.append(f"the recipe's LoRA {name!r} is not in the folder of adapters.loras in config.yaml; it is passed over")
+        notes.append(f"LoRA {name!r} of the recipe ignored: it is not in the folder of adapters.loras in config.yaml")
     if settings.pop("strength", None) is not None:
         notes.append("this picture came from another picture: the recipe starts from noise instead")
     return Prompt(settings, tuple(notes))

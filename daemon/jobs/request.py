@@ -4,20 +4,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
-
 import tiffsd
+from daemon.compute.calls import Facts
 from daemon.models.prompt_grammar import named_textual_inversions
 from daemon.pictures.software import made_elsewhere, versions
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
+from tiffsd.artifact import Tensors
+from tiffsd.edit import EMBEDDING_TENSORS
 
 ADAPTED = ("text", "diffuse", "invert")
 """The stages that run a part of the model which LoRAs change."""
-EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
-Tensors = Mapping[str, NDArray[Any]]
-Facts = Mapping[str, Any]
-Call = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, Facts]]
+RunStage = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, Facts]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Request:
     software: Mapping[str, Any] = field(default_factory=dict)
 
 
-def computed(request: Request, config: Config, call: Call) -> tuple[Tensors, Facts]:
+def computed(request: Request, config: Config, call: RunStage) -> tuple[Tensors, Facts]:
     """Send a request through `call`: the stage itself, and those before it where needed. Returns tensors and facts."""
     settings = stage_settings(request, config)
     made: dict[str, Any] = {}

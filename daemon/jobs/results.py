@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import tiffsd
 from daemon.jobs.intake.second_pass import ENLARGED
-from daemon.jobs.request import EMBEDDING_TENSORS, Request, Tensors
+from daemon.jobs.request import Request
 from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, STEPS
 from daemon.names import output_name
 from daemon.pictures.files import picture_files
@@ -25,6 +25,8 @@ from daemon.settings.config import Config
 from daemon.spool.records import Publication
 from daemon.stages import STAGES
 from daemon.stages.loop import ESTIMATE, stops_after
+from tiffsd.artifact import Tensors
+from tiffsd.edit import EMBEDDING_TENSORS
 
 STEP_PREFIX = "steps."
 LAYOUTS = {
@@ -45,7 +47,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Bench:
+class ResultContext:
     """What the making of results needs to know of its surroundings; `gated` says whether a stage's review gate is on, `seconds` how
     long the job took itself, without what it waited for."""
 
@@ -55,18 +57,18 @@ class Bench:
     seconds: float
 
 
-def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     """The files that a finished computation publishes, in the order in which they must appear."""
     if request.stage == "decode":
-        return _picture(request, stem, tensors, facts, bench)
+        return _picture(request, stem, tensors, facts, context)
     if request.stage == "text":
-        return _text(request, stem, tensors, facts, bench)
-    return _latents(request, stem, tensors, facts, bench)
+        return _text(request, stem, tensors, facts, context)
+    return _latents(request, stem, tensors, facts, context)
 
 
-def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     embedding = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors} | dict(request.tensors)
-    outputs = _saved_embedding(request, embedding, facts, bench)
+    outputs = _saved_embedding(request, embedding, facts, context)
     for index, noise in enumerate(tensors["latents"]):
         drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
         recipe = {**request.recipe, "seed": int(request.recipe["seed"]) + index}
@@ -75,22 +77,22 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
             stem,
             drawn,
             {"state": "noise", **facts},
-            bench,
+            context,
             recipe=recipe,
-            place=_place(request, request.settings.then or "diffuse", bench),
+            place=_place(request, request.settings.then or "diffuse", context),
         )
     return outputs
 
 
-def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
     together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEP_PREFIX)}}
     following, hold = _next(request, facts, married="prompt_embeds" in together)
     embedding = {name: together[name] for name in EMBEDDING_TENSORS if name in together}
-    saved = _saved_embedding(request, embedding, facts, bench) if "prompt_embeds" in embedding else []
-    dumps = _dumps(request, stem, {**carried, **tensors}, facts, bench)
-    place = _place(request, request.settings.then or following, bench, hold=hold and request.settings.then is None)
-    return [*saved, *dumps, *_artifact(request, stem, together, facts, bench, recipe=_recipe(request, facts), place=place)]
+    saved = _saved_embedding(request, embedding, facts, context) if "prompt_embeds" in embedding else []
+    dumps = _dumps(request, stem, {**carried, **tensors}, facts, context)
+    place = _place(request, request.settings.then or following, context, hold=hold and request.settings.then is None)
+    return [*saved, *dumps, *_artifact(request, stem, together, facts, context, recipe=_recipe(request, facts), place=place)]
 
 
 def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple[str, bool]:
@@ -114,7 +116,7 @@ def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
 
 
-def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     """The half-done latents of single steps, each of them whole enough to go on from."""
     outputs = []
     for dump in facts.get("dumps", []):
@@ -123,13 +125,13 @@ def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, An
         carried = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors}
         said = {**facts, **dump, "state": "partial"}
         name = f"{stem}_step{dump['step']:0{len(str(facts['steps']))}}"
-        outputs += _artifact(request, name, {**carried, **own}, said, bench, recipe=request.recipe, place=STEPS)
+        outputs += _artifact(request, name, {**carried, **own}, said, context, recipe=request.recipe, place=STEPS)
     return outputs
 
 
-def _place(request: Request, target: str, bench: Bench, *, hold: bool = False) -> str:
+def _place(request: Request, target: str, context: ResultContext, *, hold: bool = False) -> str:
     """The folder of a stage in which latents for it appear: its inbox, or its hold folder where a gate is closed."""
-    gate = HOLD if hold or request.settings.hold == target or bench.gated(target) else INBOX
+    gate = HOLD if hold or request.settings.hold == target or context.gated(target) else INBOX
     return f"{gate}/{STAGES[target].folder}"
 
 
@@ -138,14 +140,14 @@ def _artifact(
     stem: str,
     tensors: Tensors,
     facts: Mapping[str, Any],
-    bench: Bench,
+    context: ResultContext,
     *,
     recipe: Mapping[str, Any],
     place: str,
 ) -> list[Output]:
     """A married latents file for a folder of the spool, and its original for `.keep/`, which is published first."""
     kept = {name: tensor for name, tensor in tensors.items() if name != ESTIMATE}
-    artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, kept["latents"].shape, recipe, facts, bench), kept)
+    artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, kept["latents"].shape, recipe, facts, context), kept)
     name = output_name(stem, artifact.header.id, ".tiff")
     layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
 
@@ -164,7 +166,7 @@ def _shown(artifact: tiffsd.Artifact, estimate: NDArray[Any] | None) -> tiffsd.A
     return replace(artifact, header=header, tensors={**artifact.tensors, "latents": estimate})
 
 
-def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     name = request.settings.save_embedding
     if name is None:
         return []
@@ -173,7 +175,7 @@ def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, A
     words = {
         key: request.recipe[key] for key in ("prompt", "negative_prompt", "model", "clip_skip", "loras") if key in request.recipe
     }
-    header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, bench)
+    header = _header(request, tiffsd.Kind.EMBEDDING, size, words, facts, context)
     artifact = tiffsd.Artifact(header, dict(embedding))
 
     write = _rendered(artifact)
@@ -195,14 +197,14 @@ def _rendered(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) ->
     return lambda file: file.write(rendered())
 
 
-def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
+def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     picture = np.ascontiguousarray(tensors["picture"], dtype=np.float32)
     recipe = {key: value for key, value in request.recipe.items() if key != "hold"}
-    header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, bench)
+    header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, context)
     artifact = tiffsd.Artifact(header, {"picture": picture})
     outputs = [
         Output(Publication(f"picture{suffix}", PICTURES, output_name(stem, header.id, suffix)), write)
-        for suffix, write in picture_files(artifact, bench.config.pictures)
+        for suffix, write in picture_files(artifact, context.config.pictures)
     ]
     return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
 
@@ -213,7 +215,7 @@ def _header(
     size: tuple[int, ...],
     recipe: Mapping[str, Any],
     facts: Mapping[str, Any],
-    bench: Bench,
+    context: ResultContext,
 ) -> tiffsd.Header:
     identity = tiffsd.new_id()
     is_latents = kind is tiffsd.Kind.LATENTS
@@ -229,17 +231,17 @@ def _header(
         step=facts.get("step") if is_latents else None,
         steps=facts.get("steps") if is_latents else None,
         recipe=dict(recipe),
-        history=(*request.history, _entry(request, identity, facts, bench)),
+        history=(*request.history, _entry(request, identity, facts, context)),
         software={**versions(), **facts.get("software", {})},
     )
 
 
-def _entry(request: Request, identity: str, facts: Mapping[str, Any], bench: Bench) -> dict[str, Any]:
+def _entry(request: Request, identity: str, facts: Mapping[str, Any], context: ResultContext) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "stage": request.stage,
         "id": identity,
-        "at": bench.now.astimezone(UTC).isoformat(timespec="seconds"),
-        "seconds": round(bench.seconds, 3),
+        "at": context.now.astimezone(UTC).isoformat(timespec="seconds"),
+        "seconds": round(context.seconds, 3),
     }
     notes = [*request.notes, *facts.get("notes", [])]
     if notes:

@@ -133,7 +133,7 @@ def _opened(file: IO[bytes], name: str) -> Image.Image:
             return Image.open(file, formats=FORMATS)
     except BROKEN as error:
         raise InputError(
-            f"{name}: this is no PNG, JPEG or WebP picture that can be read: {error!s:.200}; save it anew and drop it again"
+            f"{name}: not a readable PNG, JPEG or WebP picture: {error!s:.200}; save it anew and drop it again"
         ) from error
 
 

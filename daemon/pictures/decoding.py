@@ -49,7 +49,7 @@ class Words:
     """What a picture says, as text that is still to be parsed, and bounded: the exact recipe in JSON, else the infotext.
 
     `pixels` is the digest of its coded pixels where it was asked for and there is an exact recipe. `notes` are the sentences on
-    what was passed over; `refused` is the one on words that are longer than the configuration allows.
+    what was ignored; `refused` is the one on words that are longer than the configuration allows.
     """
 
     infotext: str | None = None

@@ -23,7 +23,7 @@ OURS, UTF16 = b"tiffsd\0", b"UNICODE\0"
 class ExifText:
     """What the EXIF data say: the infotext, and the exact recipe as JSON; None where there is none.
 
-    `notes` are the sentences on what was passed over in reading them.
+    `notes` are the sentences on what was ignored in reading them.
     """
 
     infotext: str | None = None

@@ -1,6 +1,6 @@
 """The recipe in the EXIF data of a JPEG or WebP, read without a codec, in the child process; `exif.py` says what stands where.
 
-What is not meant for us is passed over; what is ours and damaged or too large too, with a note.
+What is not meant for us is ignored; what is ours and damaged or too large too, with a note.
 """
 
 import struct
@@ -28,8 +28,8 @@ LARGEST_EXIF_BYTES = 2**20
 MOST_PARTS, MOST_TAGS = 1000, 1000
 TEXTS = (MAKER_NOTE, USER_COMMENT)
 PLAIN = (b"ASCII\0\0\0", bytes(8))
-TOO_LARGE = f"the EXIF data of this picture are larger than {LARGEST_EXIF_BYTES} bytes, and are passed over"
-UNUSABLE = f"the exact recipe in its EXIF data is damaged, or larger than {LARGEST_TEXT_BYTES} bytes, and is passed over"
+TOO_LARGE = f"EXIF data ignored: larger than {LARGEST_EXIF_BYTES} bytes"
+UNUSABLE = f"exact recipe in the EXIF data ignored: damaged, or larger than {LARGEST_TEXT_BYTES} bytes"
 
 
 def exif_text(file: IO[bytes], form: Form) -> ExifText:

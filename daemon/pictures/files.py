@@ -35,16 +35,17 @@ def picture_files(artifact: tiffsd.Artifact, wanted: Pictures) -> list[tuple[str
     longest = max(artifact.tensors["picture"].shape)
     too_small = {form for form, side in LARGEST_SIDE.items() if longest > side and getattr(wanted, form)}
     for form in sorted(too_small):
-        log.warning("a picture of %d pixels on a side is no %s, which ends at %d", longest, form.upper(), LARGEST_SIDE[form])
+        log.warning("%s skipped: %d px exceeds the format's limit of %d px", NAMES[form], longest, LARGEST_SIDE[form])
     files = {form: write for form, write in _writers(artifact, wanted).items() if getattr(wanted, form) and form not in too_small}
     if not files:
         raise InputError(
-            f"a picture of {longest} pixels on a side fits into none of the forms that config.yaml names under `pictures`; turn "
-            "png or tiff on there"
+            f"a picture of {longest} px exceeds the limit of every format that config.yaml turns on under `pictures`; turn png or "
+            "tiff on there"
         )
     return [(SUFFIXES[form], write) for form, write in files.items()]
 
 
+NAMES = {"jpeg": "JPEG", "webp": "WebP"}
 SUFFIXES = {"tiff": ".tiff", "webp": ".webp", "jpeg": ".jpg", "png": ".png"}
 
 

@@ -105,7 +105,7 @@ def _exif_segment(story: Story, exact: str) -> bytes:
         segment = EXIF_NAME + render_exif(text, story.program)
         if len(segment) <= LARGEST_SEGMENT_BYTES:
             return segment
-    log.warning("the recipe is too long for a JPEG, which goes without it; it stands in the other forms")
+    log.warning("JPEG written without its recipe, which is too long for the format; the other files carry it")
     return EXIF_NAME + render_exif(ExifText(), story.program)
 
 

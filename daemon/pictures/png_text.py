@@ -16,13 +16,13 @@ LARGEST_TEXT_BYTES = 2**20
 LARGEST_TEXTS_BYTES = 16 * LARGEST_TEXT_BYTES  # all together, a damaged one counted as the largest
 MOST_CHUNKS = 1000
 LONGEST_KEYWORD = 79
-BEHIND = f"what stands behind {LARGEST_TEXTS_BYTES} bytes of texts in this picture is passed over"
-BEHIND_CHUNKS = f"what stands behind the first {MOST_CHUNKS} chunks of this picture is passed over"
+BEHIND = f"texts ignored beyond the first {LARGEST_TEXTS_BYTES} bytes of them in this picture"
+BEHIND_CHUNKS = f"chunks ignored beyond the first {MOST_CHUNKS} of this picture"
 
 
 @dataclass(frozen=True)
 class Texts:
-    """Keyword -> text, and the sentences on what was passed over."""
+    """Keyword -> text, and the sentences on what was ignored."""
 
     found: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ class Texts:
 def png_text(file: IO[bytes], wanted: Container[str] | None = None) -> Texts:
     """The texts of a PNG, only those of the `wanted` keywords where some are given.
 
-    One that is damaged or larger than a megabyte is passed over, and so is all that stands behind 16 megabytes of texts.
+    One that is damaged or larger than a megabyte is ignored, and so is all that stands behind 16 megabytes of texts.
     """
     texts, notes, left = dict[str, str](), list[str](), LARGEST_TEXTS_BYTES
     for number, part in enumerate(parts(file, Form.PNG)):
@@ -48,9 +48,7 @@ def png_text(file: IO[bytes], wanted: Container[str] | None = None) -> Texts:
             break
         text = _text(part, file) if part.length <= LARGEST_TEXT_BYTES else None
         if text is None:
-            notes.append(
-                f"the text {keyword!r} in this picture is damaged or larger than {LARGEST_TEXT_BYTES} bytes; it is passed over"
-            )
+            notes.append(f"text {keyword!r} in this picture ignored: damaged, or larger than {LARGEST_TEXT_BYTES} bytes")
         else:
             texts[keyword] = text
         left -= max(min(part.length, LARGEST_TEXT_BYTES), LARGEST_TEXT_BYTES if text is None else len(text))

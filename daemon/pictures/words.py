@@ -21,7 +21,7 @@ def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Ma
     """
     form = form_of(file)
     if form is None:
-        raise InputError(f"{name}: this is no PNG, JPEG or WebP picture that can be read; save it anew and drop it again")
+        raise InputError(f"{name}: not a readable PNG, JPEG or WebP picture; save it anew and drop it again")
     text = _texts(file, form)
     refused = _too_long(text, name, characters)
     said: dict[str, Any] = {"notes": text.notes, "refused": refused}

@@ -1,6 +1,6 @@
 """Stages whose machine side fails: why, and when each is tried again.
 
-The file is kept and the stage rests, each time twice as long as the last, so that a full disk is neither hammered nor given up.
+The file is kept and the stage backs off, each time twice as long as the last, so that a full disk is neither hammered nor given up.
 """
 
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Trouble:
+class _Backoff:
     reason: str
     until: float
     backoff_seconds: float
@@ -41,36 +41,36 @@ class Retry:
         return now >= self._due
 
 
-class Troubles:
-    """The troubles of all stages by name; `now` is of the monotonic clock."""
+class StageBackoff:
+    """The backoff of each stage, by its name; `now` is of the monotonic clock."""
 
     def __init__(self) -> None:
-        self._of: dict[str, _Trouble] = {}
+        self._of: dict[str, _Backoff] = {}
 
-    def note(self, stage: str, reason: str, now: float) -> None:
-        """Let a stage rest; the reason is logged where it is news."""
+    def record_failure(self, stage: str, reason: str, now: float) -> None:
+        """Let a stage back off; the reason is logged where it is news."""
         before = self._of.get(stage)
-        resting = before is not None and now < before.until
-        if before and resting and before.reason == reason:
+        waiting = before is not None and now < before.until
+        if before and waiting and before.reason == reason:
             return
         if before is None or before.reason != reason:
             log.error("%s: %s", stage, reason)
-        if before and resting:  # several jobs met the same trouble at once, each in its own words: that is one try
+        if before and waiting:  # several jobs met the same fault at once, each in its own words: that is one try
             self._of[stage] = replace(before, reason=reason)
             return
         backoff = min(before.backoff_seconds * 2, LONGEST_BACKOFF_SECONDS) if before else FIRST_BACKOFF_SECONDS
-        self._of[stage] = _Trouble(reason, now + backoff, backoff)
+        self._of[stage] = _Backoff(reason, now + backoff, backoff)
 
-    def end(self, stage: str, kind: str | tuple[str, ...] = "") -> None:
-        """The stage works again, as far as its trouble is of the kind, or of one of those, with which the reason begins."""
+    def recovered(self, stage: str, kind: str | tuple[str, ...] = "") -> None:
+        """The stage works again, as far as its fault is of the kind, or of one of those, with which the reason begins."""
         if stage in self._of and self._of[stage].reason.startswith(kind):
-            log.info("%s: is in trouble no more", stage)
+            log.info("%s: recovered", stage)
             del self._of[stage]
 
-    def rests(self, stage: str, now: float) -> bool:
+    def is_backing_off(self, stage: str, now: float) -> bool:
         """Whether a stage is to be left alone for now."""
         return stage in self._of and now < self._of[stage].until
 
     def reasons(self) -> dict[str, str]:
-        """Why each stage in trouble is in trouble."""
-        return {stage: trouble.reason for stage, trouble in self._of.items()}
+        """Why each of the stages that failed did."""
+        return {stage: backoff.reason for stage, backoff in self._of.items()}

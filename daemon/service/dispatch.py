@@ -31,7 +31,7 @@ Ready = Mapping[str, deque[Drop]]
 Place = tuple[str, int]  # a stage, and where in its drops
 
 
-class Turns:
+class OwnerTurns:
     """The turns of owners, which are told by user ids; None, whoever is not known, is one of them."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class DispatchPolicy:
 
     read: Callable[[Path], Stated]
     config: Callable[[], Config]
-    _turns: Turns = field(default_factory=Turns)
+    _turns: OwnerTurns = field(default_factory=OwnerTurns)
     _model: str | None = None
     _passes: int = 0
     _passing_since: float | None = None

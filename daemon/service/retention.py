@@ -20,9 +20,8 @@ from pathlib import Path
 from daemon.errors import InUse
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
 from daemon.names import fitted, id_of, shown, stem_of
-from daemon.settings.config import Retention as Limits
-from daemon.settings.config import Shelf
-from daemon.spool.filesystem import Ops
+from daemon.settings.config import RetentionLimit, RetentionLimits
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.transitions import THROWN
 
 SWEEP_SECONDS = 3600.0
@@ -48,8 +47,10 @@ class Kept:
 class Retention:
     """The sweeps over one spool. `limits` gives the configuration in force, `ids` by what a waiting file is known."""
 
-    def __init__(self, root: Path, ops: Ops, *, limits: Callable[[], Limits], ids: Callable[[Path], set[str]]) -> None:
-        self._root, self._ops, self._limits, self._ids = root, ops, limits, ids
+    def __init__(
+        self, root: Path, fs: Filesystem, *, limits: Callable[[], RetentionLimits], ids: Callable[[Path], set[str]]
+    ) -> None:
+        self._root, self._fs, self._limits, self._ids = root, fs, limits, ids
         self._due: float | None = None
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -88,16 +89,18 @@ class Retention:
                 except FileNotFoundError:
                     continue  # somebody was quicker
                 except OSError as error:
-                    complaint = f"{shown(str(kept.path))} is over its time and cannot be deleted: {error.strerror}"
+                    complaint = f"{shown(str(kept.path))} has passed its retention limit and cannot be deleted: {error.strerror}"
         except OSError as error:
-            complaint = f"what is over its time cannot be looked for: {error}"
+            complaint = f"what has passed its retention limit cannot be looked for: {error}"
         if complaint and complaint != self._complaint:
             log.error("%s", complaint)
         if deleted:
-            log.info("deleted %d that were over their time (retention in config.yaml)", deleted)
+            log.info(
+                "retention: deleted %d %s past their limit (retention in config.yaml)", deleted, "item" if deleted == 1 else "items"
+            )
         self._complaint = complaint
 
-    def _overdue(self, limits: Limits, now: float) -> Iterator[Kept]:
+    def _overdue(self, limits: RetentionLimits, now: float) -> Iterator[Kept]:
         yield from _over(self._used(), limits.done, now)
         self._clear_days(limits.done, now)
         failed = chain.from_iterable(self._kept(inbox) for inbox in self._entries(self._root / FAILED))
@@ -107,7 +110,7 @@ class Retention:
         yield from _over(self._kept(self._root / STEPS), limits.steps, now)
         yield from self._originals(limits.originals, now)
 
-    def _originals(self, limit: Shelf, now: float) -> list[Kept]:
+    def _originals(self, limit: RetentionLimit, now: float) -> list[Kept]:
         kept = list(self._kept(self._root / KEEP))
         waiting = self._ids_that_wait() if _over(kept, limit, now) else None
         if waiting is None:
@@ -140,16 +143,16 @@ class Retention:
     def _days(self) -> list[Path]:
         return [path for path in self._entries(self._root / DONE) if _is_day(path.name)]
 
-    def _clear_days(self, limit: Shelf, now: float) -> None:
+    def _clear_days(self, limit: RetentionLimit, now: float) -> None:
         for day in self._days():
             if limit.days is not None and now - _end_of(day) > limit.days * DAY_SECONDS:
                 with suppress(OSError):  # somebody keeps something there
-                    self._ops.rmdir(day)
+                    self._fs.rmdir(day)
 
     def _kept(self, folder: Path) -> Iterator[Kept]:
         for path in self._entries(folder):
             with suppress(FileNotFoundError):  # taken away in the same moment
-                st = self._ops.lstat(path)
+                st = self._fs.lstat(path)
                 is_folder = stat.S_ISDIR(st.st_mode)
                 size = sum(kept.size for kept in self._kept(path)) if is_folder else st.st_size
                 yield Kept(path, st.st_mtime, size, is_folder)
@@ -158,7 +161,7 @@ class Retention:
         """All files below a folder, however deep, each with its inode."""
         for path in self._entries(folder):
             with suppress(FileNotFoundError):  # it moved on
-                st = self._ops.lstat(path)
+                st = self._fs.lstat(path)
                 if stat.S_ISDIR(st.st_mode):
                     yield from self._files_below(path)
                 else:
@@ -167,28 +170,30 @@ class Retention:
     def _entries(self, folder: Path) -> list[Path]:
         """What lies in a folder; symbolic links are not followed."""
         try:
-            return [folder / name for name in self._ops.list(folder)] if stat.S_ISDIR(self._ops.lstat(folder).st_mode) else []
+            return [folder / name for name in self._fs.list(folder)] if stat.S_ISDIR(self._fs.lstat(folder).st_mode) else []
         except FileNotFoundError:
             return []
 
     def _delete(self, kept: Kept) -> None:
         if not kept.is_folder:
-            self._ops.unlink(kept.path)
+            self._fs.unlink(kept.path)
             return
-        if self._ops.lstat(kept.path).st_mtime != kept.since:
+        if self._fs.lstat(kept.path).st_mtime != kept.since:
             return  # somebody is busy with it
         for inner in list(self._kept(kept.path)):
             if inner.is_folder:
                 self._delete(inner)
         # One rename decides between this and a retry; what a crash leaves there the next start deletes.
         trash = self._root / TRASH / fitted(kept.path.name, THROWN)
-        self._ops.rename_noreplace(kept.path, trash)
+        self._fs.rename_noreplace(kept.path, trash)
         for path in self._entries(trash):
-            self._ops.unlink(path)
-        self._ops.rmdir(trash)
+            self._fs.unlink(path)
+        self._fs.rmdir(trash)
 
 
-def _over(kept: Iterable[Kept], limit: Shelf, now: float, *, needed: Callable[[str], bool] = lambda _: False) -> list[Kept]:
+def _over(
+    kept: Iterable[Kept], limit: RetentionLimit, now: float, *, needed: Callable[[str], bool] = lambda _: False
+) -> list[Kept]:
     """Those that are over the time or, from the oldest on, over the size, but none whose name is needed; the oldest first."""
     if limit.days is None and limit.gb is None:
         return []

@@ -1,7 +1,7 @@
 """The lifecycle of the daemon: build, start, tick, stop. The constructor starts nothing; a tick is one look at the folders.
 
 The main thread scans, claims, supervises and pings systemd; each job in flight has one thread that runs `job.run`. Signals only
-set flags. Whatever of it hangs, a stop is over in `ending.OVER` seconds.
+set flags. Whatever of it hangs, a stop is over in `shutdown.DEADLINE` seconds.
 """
 
 import ctypes
@@ -23,28 +23,28 @@ from daemon.compute.local import Local
 from daemon.errors import ConfigError, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
-from daemon.jobs.context import Rooms
+from daemon.jobs.context import JobContext
+from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
-from daemon.jobs.outcome import Ended, Outcome
-from daemon.jobs.patience import Patience
+from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.previews import write_index
-from daemon.jobs.probe import Heads, stated_ids
+from daemon.jobs.probe import Probe, read_ids
+from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.jobs.whereabouts import Whereabouts
 from daemon.layout import HOLD, INBOX, WORK
 from daemon.names import shown
-from daemon.service import beginning, ending, exposure, signals
-from daemon.service.backoff import Retry, Troubles
+from daemon.service import exposure, shutdown, signals, startup
+from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.dispatch import DispatchPolicy
-from daemon.service.ending import Ending, Part
 from daemon.service.retention import Retention
+from daemon.service.shutdown import Shutdown, ShutdownStep
 from daemon.service.status import Status, has_sign, notify, read_status, write_status
-from daemon.service.supervisor import Flight, Supervisor
-from daemon.service.wake import Bell
+from daemon.service.supervisor import ActiveJob, Supervisor
+from daemon.service.wake import WakeEvent
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted_again
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES
@@ -57,14 +57,14 @@ COALESCE_SECONDS = 0.05
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
 UNREADABLE = "its inbox cannot be read"
-FAILED_BY_MACHINE = "the machine failed a job"
-UNCLAIMED = "a file cannot be claimed"
-UNREFUSED = "a file cannot be put into failed/"
-OF_A_FILE = (FAILED_BY_MACHINE, UNCLAIMED, UNREFUSED)
-STUCK = "a job cannot be put away"
-REST_PER_LOOK = 20.0
-# Where a look is cheap, the rest ends also with so many claims: who comes anew must be seen before a long backlog goes on.
-CLAIMS_PER_LOOK, CHEAP_LOOK_SECONDS = 2, 0.1
+FAILED_BY_MACHINE = "system error in a job"
+CLAIM_FAILED = "a file cannot be claimed"
+REFUSAL_FAILED = "a file cannot be put into failed/"
+OF_A_FILE = (FAILED_BY_MACHINE, CLAIM_FAILED, REFUSAL_FAILED)
+STUCK = "a job is stuck in .work/"
+PAUSE_PER_SCAN = 20.0
+# Where a scan is cheap, its pause ends also with so many claims: who comes anew must be seen before a long backlog goes on.
+CLAIMS_PER_SCAN, CHEAP_SCAN_SECONDS = 2, 0.1
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
 STATUS_SECONDS = 1.0
@@ -77,7 +77,7 @@ NEEDS_RESTART = (
 GRACE_SECONDS = 2.0
 
 
-def _stay() -> None:
+def _do_not_leave() -> None:
     """Leave nothing: the process may end as it likes."""
 
 
@@ -87,12 +87,12 @@ class Service:
     `leave` ends the process at once, with threads that hang in it; it is called where a stop has left some behind.
     """
 
-    def __init__(self, config: Config, *, config_path: Path | None = None, leave: Callable[[], None] = _stay) -> None:
+    def __init__(self, config: Config, *, config_path: Path | None = None, leave: Callable[[], None] = _do_not_leave) -> None:
         self.config = config
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        self._heads = Heads(Beneath(root), lambda: self.config.limits.characters)
+        self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
         self.compute = Local(
             device=config.compute.device,
@@ -103,34 +103,36 @@ class Service:
             budget_bytes=int(config.compute.memory_gb * 1e9),
             job_seconds=lambda: self.config.limits.job_seconds,
         )
-        self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root)))
+        self.retention = Retention(
+            root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(read_ids, Beneath(root))
+        )
         self.slots = config.slots
-        self._bell = Bell()  # something happened: tick
-        self._look = threading.Event()  # something happened in a folder: scan
+        self._wake = WakeEvent()  # something happened: tick
+        self._scan_wanted = threading.Event()  # something happened in a folder
         self._stopping = False
-        self._ending = Ending()
+        self._shutdown = Shutdown()
         self._leave = leave
         self._guards = True
         self._reload = False
-        self.hooks = Hooks(root, lambda: self.config.hooks, self._bell.ring)
-        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._look_again)
+        self.hooks = Hooks(root, lambda: self.config.hooks, self._wake.set)
+        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._request_scan)
         self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
-        self._jobs: dict[Future[Ended], Flight] = {}
+        self._jobs: dict[Future[JobResult], ActiveJob] = {}
         self._supervisor = Supervisor(self.slots)
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
-        self._dispatch = DispatchPolicy(self._heads.read, config=lambda: self.config)
-        self._troubles = Troubles()
-        self._patience = Patience()
+        self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
+        self._backoff = StageBackoff()
+        self._retries = RetryBudget()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
         self._next_scan = 0.0
-        self._rest_until = 0.0
-        self._claimed_since_look, self._claims_per_look = 0, math.inf
+        self._scan_not_before = 0.0
+        self._claimed_since_scan, self._claims_per_scan = 0, math.inf
         self._last_status: Status | None = None
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
-        self._undone = 0  # jobs that failed, or were given back to their inbox
+        self._not_done = 0  # jobs that failed, or were given back to their inbox
         self._config_complaint: tuple[str, ...] = ()
         self._warnings: tuple[str, ...] = ()  # of the start
 
@@ -143,8 +145,8 @@ class Service:
             settle_unleased_seconds=watch.settle_unleased_seconds,
             empty_grace_seconds=watch.empty_grace_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
-            stated=lambda path: self._heads.read(path).priority,
-            stated_mask=lambda path: self._heads.read(path).mask,
+            stated=lambda path: self._probe.read(path).priority,
+            stated_mask=lambda path: self._probe.read(path).mask,
             most_urgent=lambda: self.config.limits.priority,
             is_own=self.spool.is_own,
             owner_of=self.spool.owner_of,
@@ -156,14 +158,14 @@ class Service:
         Where the machine is at fault, MachineError; who is patient waits for it. False where a stop was asked for meanwhile.
         """
         if not patient:
-            beginning.take(self.spool)
-        elif not beginning.take_patiently(self.spool, self._bell, lambda: self._stopping):
+            startup.acquire(self.spool)
+        elif not startup.acquire_when_possible(self.spool, self._wake, lambda: self._stopping):
             return False
         self._warn_of_others()
         clear_running(self.spool.root)
-        self._recover(time.monotonic())
+        self._recover(time.monotonic(), after="restart")
         self._watcher.start()
-        self._tell(time.monotonic())
+        self._write_status(time.monotonic())
         notify("READY=1")
         log.info("watching %s", self.spool.root)
         return True
@@ -171,7 +173,7 @@ class Service:
     def _warn_of_others(self) -> None:
         """Say what others could do to the spool, with the command that keeps them from it."""
         root, inboxes = self.spool.root, [inbox.folder for inbox in self.inboxes.values()]
-        links = unprotected_links(Ops(root), inboxes)
+        links = unprotected_links(Filesystem(root), inboxes)
         try:
             exposed = exposure.complaints(root, [stage.folder for stage in STAGES.values()])
         except OSError as error:
@@ -187,7 +189,7 @@ class Service:
     def run_once(self) -> bool:
         """Work off what lies in the inboxes, and what comes of it, then stop; whether all was done, or waits for approval."""
         ended_by_itself = self._live(self._idle, patient=False)
-        return ended_by_itself and not (self._undone or self._troubles.reasons() or self._left_waiting())
+        return ended_by_itself and not (self._not_done or self._backoff.reasons() or self._left_waiting())
 
     def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
         done = False
@@ -204,109 +206,116 @@ class Service:
                 finally:
                     self.stop()
         finally:
-            self._guards = bool(self._ending.hanging)
-        if self._ending.hanging:
+            self._guards = bool(self._shutdown.hanging)
+        if self._shutdown.hanging:
             self._leave()
         return done
 
     def tick(self, now: float) -> float:
         """One look: reap, scan, claim, supervise. Returns the monotonic time of the next look that is worth it."""
-        self._bell.hush()
+        self._wake.clear()
         if self._reload:
             self._read_config_again()
         self._reap(now)
         if self._recovery.due(now):
             self._recover(now)
-        if now >= self._next_scan or (self._look.is_set() and now >= self._rest_until):
+        if now >= self._next_scan or (self._scan_wanted.is_set() and now >= self._scan_not_before):
             self._scan(now)
             self._refuse_all(now)
         self._claim(now)
         self.compute.tick(now)
         self.retention.tick(now)
-        self._supervisor.look(self._jobs.values(), now)
+        self._supervisor.check(self._jobs.values(), now)
         if now >= self._status_due:
-            self._tell(now)
-        if self._watcher.healthy() and not self._supervisor.all_stand_still():
+            self._write_status(now)
+        if self._watcher.healthy() and not self._supervisor.all_stalled():
             notify("WATCHDOG=1")
         telling = bool(self._jobs) or self._worked
-        return min([self._next_scan, now + PING_SECONDS, *[self._rest_until] * self._look.is_set(), *[self._status_due] * telling])
+        return min(
+            [
+                self._next_scan,
+                now + PING_SECONDS,
+                *[self._scan_not_before] * self._scan_wanted.is_set(),
+                *[self._status_due] * telling,
+            ]
+        )
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
-        self._ending.ask()
+        self._shutdown.ask()
         self._stopping = True
-        self._bell.ring()
+        self._wake.set()
 
     def request_reload(self) -> None:
         """Ask the loop to read the configuration again."""
         self._reload = True
-        self._bell.ring()
+        self._wake.set()
 
     def stop(self) -> None:
         """Give running jobs back at their next step, end the worker, and release the spool, leaving behind what hangs."""
         notify("STOPPING=1")
         self.request_stop()
-        parts = self._ending
-        if wait(self._jobs, timeout=parts.left_until(ending.DRAINED)).not_done:
-            parts.do({"a note on the jobs that are not done": self._excuse}, until=ending.EXCUSED)
-        closing: dict[str, Part] = {
+        end = self._shutdown
+        if wait(self._jobs, timeout=end.left_until(shutdown.DRAINED)).not_done:
+            end.do({"a note on the jobs that are not done": self._discount_attempts}, until=shutdown.DISCOUNTED)
+        steps: dict[str, ShutdownStep] = {
             "the worker": partial(self.compute.close, grace_seconds=GRACE_SECONDS),
             "the hooks": self.hooks.close,
             "the retention": self.retention.close,
             "the watch on the folders": self._watcher.stop,
         }
-        parts.do(closing, until=ending.CLOSED)
-        self._leave_jobs(wait(self._jobs, timeout=parts.left_until(ending.GIVEN_BACK)).not_done)
-        parts.do({"the status": partial(self._tell, time.monotonic(), alive=False)}, until=ending.SAID)
-        parts.do({"the spool": self.spool.release}, until=ending.RELEASED)
+        end.do(steps, until=shutdown.CLOSED)
+        self._leave_jobs(wait(self._jobs, timeout=end.left_until(shutdown.GIVEN_BACK)).not_done)
+        end.do({"the status": partial(self._write_status, time.monotonic(), alive=False)}, until=shutdown.STATUS_WRITTEN)
+        end.do({"the spool": self.spool.release}, until=shutdown.RELEASED)
 
-    def _leave_jobs(self, hanging: set[Future[Ended]]) -> None:
+    def _leave_jobs(self, hanging: set[Future[JobResult]]) -> None:
         for future in hanging:
-            if (place := self._jobs[future].whereabouts.place) is not None:
-                self._ending.give_up(f"{self._jobs[future].label}, {place.doing}")
+            if (beat := self._jobs[future].heartbeat.last) is not None:
+                self._shutdown.give_up(f"{self._jobs[future].label}, {beat.doing}")
         self._reap(time.monotonic())
         self._threads.shutdown(wait=not hanging, cancel_futures=True)
 
-    def _excuse(self) -> None:
+    def _discount_attempts(self) -> None:
         """Note of the jobs that hang that they have done no harm, so that the next start does not count their attempts."""
-        for flight in [flight for flight in list(self._jobs.values()) if flight.may_be_excused()]:
+        for job in [job for job in list(self._jobs.values()) if job.may_be_discounted()]:
             try:
-                self.spool.excuse(flight.claim)
+                self.spool.discount_attempt(job.claim)
             except OSError as error:
-                log.error("%s: its attempt counts: %s", flight.label, error)
+                log.error("%s: its attempt stays counted: %s", job.label, error)
 
     def _guarded(self) -> bool:
         """Whether a guard is needed. Where the time of a stop is over, it does what the main thread should have done."""
         if not self._guards:
             return False
-        if self._ending.past(ending.OVER):
-            log.error("the end takes too long, and what hangs is left behind")
+        if self._shutdown.past(shutdown.DEADLINE):
+            log.error("shutdown takes too long; what still hangs is abandoned")
             self._leave()
             return False
-        if self._ending.past(ending.LAST_WORDS) and not self._ending.hanging:
-            self._ending.do({"a note on the jobs that are not done": self._excuse}, until=ending.RELEASED)
+        if self._shutdown.past(shutdown.LAST_CHANCE) and not self._shutdown.hanging:
+            self._shutdown.do({"a note on the jobs that are not done": self._discount_attempts}, until=shutdown.RELEASED)
         return True
 
     def gated(self, stage: str) -> bool:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
         return self.config.holds(stage) or has_sign(self.spool.root, f"{HOLD}/{STAGES[stage].folder}", "HOLD")
 
-    def _look_again(self) -> None:
-        self._look.set()
-        self._bell.ring()
+    def _request_scan(self) -> None:
+        self._scan_wanted.set()
+        self._wake.set()
 
     def _sleep(self, due: float) -> None:
         if not self._stopping:
-            self._bell.sleep_until(due)
+            self._wake.sleep_until(due)
 
     def _idle(self) -> bool:
-        # What waits for a stage in trouble may wait for ever.
-        able = {name: scan for name, scan in self._scans.items() if name not in self._troubles.reasons()}
+        # What waits for a stage that backs off may wait for ever.
+        able = {name: scan for name, scan in self._scans.items() if name not in self._backoff.reasons()}
         settling = any(scan.due is not None or scan.unread or scan.refused or scan.more for scan in able.values())
         ready = any(self._ready[name] for name in able)
-        moving = len(self._jobs) > self._supervisor.standing_still()
-        waiting = ready and not self._supervisor.all_stand_still()
-        return not (moving or waiting or settling or self._look.is_set() or self.hooks.busy())
+        moving = len(self._jobs) > self._supervisor.stalled_jobs()
+        waiting = ready and not self._supervisor.all_stalled()
+        return not (moving or waiting or settling or self._scan_wanted.is_set() or self.hooks.busy())
 
     def _left_waiting(self) -> bool:
         """Whether something stays in an inbox that nobody has paused; the log says what, and why."""
@@ -316,7 +325,7 @@ class Service:
         return bool(left) or any(self._ready.values())
 
     def _scan(self, now: float) -> None:
-        self._look.clear()
+        self._scan_wanted.clear()
         started = time.monotonic()
         for name, inbox in self.inboxes.items():
             try:
@@ -324,26 +333,26 @@ class Service:
             except OSError as error:
                 self._scans.pop(name, None)
                 self._ready[name].clear()
-                self._troubles.note(name, f"{UNREADABLE}: {error}", now)
+                self._backoff.record_failure(name, f"{UNREADABLE}: {error}", now)
                 continue
-            self._troubles.end(name, UNREADABLE)
+            self._backoff.recovered(name, UNREADABLE)
             self._scans[name] = scan
             self._ready[name] = deque(scan.ready)
-            if not (scan.ready or scan.refused or scan.waiting or name in {flight.claim.stage for flight in self._jobs.values()}):
-                self._troubles.end(name, OF_A_FILE)  # nothing is left that could be tried again
+            if not (scan.ready or scan.refused or scan.waiting or name in {job.claim.stage for job in self._jobs.values()}):
+                self._backoff.recovered(name, OF_A_FILE)  # nothing is left that could be tried again
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
         took = time.monotonic() - started
-        self._rest_until = now + max(COALESCE_SECONDS, REST_PER_LOOK * took)
-        self._claimed_since_look, self._claims_per_look = 0, CLAIMS_PER_LOOK if took < CHEAP_LOOK_SECONDS else math.inf
+        self._scan_not_before = now + max(COALESCE_SECONDS, PAUSE_PER_SCAN * took)
+        self._claimed_since_scan, self._claims_per_scan = 0, CLAIMS_PER_SCAN if took < CHEAP_SCAN_SECONDS else math.inf
         dues = [scan.due for scan in self._scans.values() if scan.due is not None]
-        dues += [max(now + LEARNING_SECONDS, self._rest_until)] * any(scan.unread for scan in self._scans.values())
+        dues += [max(now + LEARNING_SECONDS, self._scan_not_before)] * any(scan.unread for scan in self._scans.values())
         self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
 
     def _refuse_all(self, now: float) -> None:
         """Put away what the stages cannot take, as much of it as there is time for."""
         until = time.monotonic() + REFUSING_SECONDS
         for name, scan in self._scans.items():
-            while scan.refused and not self._stopping and not self._troubles.rests(name, now):
+            while scan.refused and not self._stopping and not self._backoff.is_backing_off(name, now):
                 if time.monotonic() >= until:
                     self._next_scan = now
                     return
@@ -355,26 +364,28 @@ class Service:
             claim = self.spool.claim(stage, drop)
             if claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
-                self._undone += 1
+                self._not_done += 1
                 folder = self.spool.fail(claim, sentence, {"stage": stage})
                 self.hooks.failed(stage, claim.names["principal"], folder, sentence)
-                self._troubles.end(stage, UNREFUSED)
+                self._backoff.recovered(stage, REFUSAL_FAILED)
         except OSError as error:
             self._recovery.failed(now)
-            self._troubles.note(stage, f"{UNREFUSED}: {error}", now)
+            self._backoff.record_failure(stage, f"{REFUSAL_FAILED}: {error}", now)
 
     def _claim(self, now: float) -> None:
         while len(self._jobs) < self.slots and not self._stopping:
-            if self._look.is_set() and self._claimed_since_look >= self._claims_per_look:
-                self._rest_until = now
+            if self._scan_wanted.is_set() and self._claimed_since_scan >= self._claims_per_scan:
+                self._scan_not_before = now
                 break
-            able = {name: self._ready[name] for name in ORDER if not self._troubles.rests(name, now)}
+            able = {name: self._ready[name] for name in ORDER if not self._backoff.is_backing_off(name, now)}
             turn = self._dispatch.take(able, now)
             if turn is None:
                 break
             self._claim_one(*turn, now)
-            self._claimed_since_look += 1
-        if any(scan.more and not (self._ready[name] or self._troubles.rests(name, now)) for name, scan in self._scans.items()):
+            self._claimed_since_scan += 1
+        if any(
+            scan.more and not (self._ready[name] or self._backoff.is_backing_off(name, now)) for name, scan in self._scans.items()
+        ):
             self._next_scan = now
 
     def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
@@ -382,51 +393,51 @@ class Service:
             claim = self.spool.claim(stage, drop)
         except OSError as error:
             self._recovery.failed(now)  # where it could not be given back at once
-            self._troubles.note(stage, f"{UNCLAIMED}: {error}", now)
+            self._backoff.record_failure(stage, f"{CLAIM_FAILED}: {error}", now)
             return
         if claim:
             log.debug("%s %s: claimed", stage, shown(claim.names["principal"]))
-            self._troubles.end(stage, UNCLAIMED)
+            self._backoff.recovered(stage, CLAIM_FAILED)
             self._launch(claim)
 
     def _launch(self, claim: Claim) -> None:
-        flight = Flight(claim, Whereabouts())
-        house = (self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
-        rooms = Rooms(*house, whereabouts=flight.whereabouts, patience=self._patience)
-        future = self._threads.submit(run, claim, rooms)
-        self._jobs[future] = flight
+        job = ActiveJob(claim, Heartbeat())
+        given = (self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
+        context = JobContext(*given, heartbeat=job.heartbeat, retries=self._retries)
+        future = self._threads.submit(run, claim, context)
+        self._jobs[future] = job
         self._worked = True
-        future.add_done_callback(lambda _: self._bell.ring())
+        future.add_done_callback(lambda _: self._wake.set())
 
     def _reap(self, now: float) -> None:
         for future in [future for future in self._jobs if future.done()]:
             claim = self._jobs.pop(future).claim
             error = future.exception()
-            ended = Ended(Outcome.UNFINISHED, str(error)) if error else future.result()
-            self._take_note(claim, ended, now)
+            result = JobResult(Outcome.UNFINISHED, str(error)) if error else future.result()
+            self._handle_result(claim, result, now)
 
-    def _take_note(self, claim: Claim, ended: Ended, now: float) -> None:
-        self._undone += ended.outcome in (Outcome.FAILED, Outcome.RETURNED)
-        wait_seconds = IN_USE_SECONDS if ended.outcome is Outcome.IN_USE else ended.wait_seconds
+    def _handle_result(self, claim: Claim, result: JobResult, now: float) -> None:
+        self._not_done += result.outcome in (Outcome.FAILED, Outcome.RETURNED)
+        wait_seconds = IN_USE_SECONDS if result.outcome is Outcome.IN_USE else result.wait_seconds
         if wait_seconds:
-            self.inboxes[claim.stage].defer(claim.names["principal"], ended.reason, now + wait_seconds)
-            self._look.set()
-        if ended.outcome is Outcome.UNFINISHED:
-            self._troubles.note(claim.stage, f"{STUCK}: {ended.reason}", now)
+            self.inboxes[claim.stage].defer(claim.names["principal"], result.reason, now + wait_seconds)
+            self._scan_wanted.set()
+        if result.outcome is Outcome.UNFINISHED:
+            self._backoff.record_failure(claim.stage, f"{STUCK}, will retry: {result.reason}", now)
             self._recovery.failed(now)
-        elif ended.outcome is Outcome.KEPT:
-            self._troubles.note(claim.stage, f"{FAILED_BY_MACHINE}, which is tried again: {ended.reason}", now)
-        elif ended.outcome is Outcome.DONE:
-            self._troubles.end(claim.stage)
-            self._patience.done(claim.stage)
+        elif result.outcome is Outcome.KEPT:
+            self._backoff.record_failure(claim.stage, f"{FAILED_BY_MACHINE}, will retry: {result.reason}", now)
+        elif result.outcome is Outcome.DONE:
+            self._backoff.recovered(claim.stage)
+            self._retries.succeeded(claim.stage)
             # Its result is in the next inbox, which must be seen also without inotify.
-            self._look.set()
+            self._scan_wanted.set()
             self._new_previews = self.config.previews.enabled
 
-    def _recover(self, now: float) -> None:
+    def _recover(self, now: float, *, after: str = "a system error") -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
         try:
-            recovery = self.spool.recover(in_flight=[flight.claim.job for flight in self._jobs.values()])
+            recovery = self.spool.recover(in_flight=[job.claim.job for job in self._jobs.values()])
         except OSError as error:
             recovery = Recovery([], {WORK: error})
         if recovery.stuck:
@@ -436,14 +447,14 @@ class Service:
         for name in ORDER:
             if recovery.stuck:
                 # What keeps one job from its end, a full disk say, would keep the next one too.
-                self._troubles.note(name, f"{STUCK}: {next(iter(recovery.stuck.values()))}", now)
+                self._backoff.record_failure(name, f"{STUCK}, will retry: {next(iter(recovery.stuck.values()))}", now)
             else:
-                self._troubles.end(name, STUCK)
+                self._backoff.recovered(name, STUCK)
         for claim in recovery.claims:
-            log.info("%s %s: taken up again", claim.stage, shown(claim.names["principal"]))
+            log.info("%s %s: resuming after %s", claim.stage, shown(claim.names["principal"]), after)
             self._launch(claim)
 
-    def _tell(self, now: float, *, alive: bool = True) -> None:
+    def _write_status(self, now: float, *, alive: bool = True) -> None:
         """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
         started = time.monotonic()
         waits = {
@@ -453,7 +464,7 @@ class Service:
             self.spool.root,
             now=datetime.now().astimezone(),
             alive=alive,
-            troubles=self._troubles.reasons(),
+            degraded=self._backoff.reasons(),
             waits=waits,
             worker=self.compute.describe(),
             gates=[name for name in STAGES if self.gated(name)],
@@ -466,12 +477,12 @@ class Service:
             ],
         )
         # Counting very many files is dear, and most time is kept for work.
-        self._status_due = now + max(STATUS_SECONDS, REST_PER_LOOK * (time.monotonic() - started))
+        self._status_due = now + max(STATUS_SECONDS, PAUSE_PER_SCAN * (time.monotonic() - started))
         before = self._last_status
         if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
             if self._worked and not self._jobs:
                 self._worked = False
-                _give_back_freed_memory()
+                _trim_memory()
             return
         with suppress(OSError):
             write_status(self.spool.root, status)
@@ -489,17 +500,21 @@ class Service:
         try:
             before, self.config = self.config, read_trusted_again(self.config_path)
         except (ConfigError, MachineError) as error:
-            self._config_complaint = (f"the configuration stays as it was: {error}",)
+            self._config_complaint = (f"configuration not reloaded, the old one stays in force: {error}",)
             log.error("%s", *self._config_complaint)
         else:
             self._config_complaint = ()
             late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(self.config)]
-            log.info("read %s again%s", self.config_path, f"; {', '.join(late)} will change with the next start" if late else "")
+            log.info(
+                "configuration reloaded from %s%s",
+                self.config_path,
+                f"; {', '.join(late)} will change at the next start" if late else "",
+            )
         self._status_due = 0.0
         notify("READY=1")
 
 
-def _give_back_freed_memory() -> None:
+def _trim_memory() -> None:
     """An idle daemon is small, whatever its jobs have needed."""
     with suppress(AttributeError):  # another C library than GNU's
         ctypes.CDLL(None).malloc_trim(0)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from daemon.service.wake import Bell
+from daemon.service.wake import WakeEvent
 
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 LOOK_SECONDS = 3.0
@@ -32,11 +32,11 @@ def taken(*, stop: Callable[[], None], reload: Callable[[], None], guarded: Call
         yield
         return
 
-    asked = Bell()
+    asked = WakeEvent()
 
     def ask_stop(_number: int, _frame: FrameType | None) -> None:
         stop()
-        asked.ring()
+        asked.set()
 
     def ask_reload(_number: int, _frame: FrameType | None) -> None:
         reload()
@@ -51,13 +51,13 @@ def taken(*, stop: Callable[[], None], reload: Callable[[], None], guarded: Call
             signal.signal(number, handler)
 
 
-def _guard(stop: Callable[[], None], guarded: Callable[[], bool], asked: Bell) -> None:
+def _guard(stop: Callable[[], None], guarded: Callable[[], bool], asked: WakeEvent) -> None:
     # The system gives a signal to the main thread where it can, and shows what waits to those only that block it.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     look_seconds = LOOK_SECONDS
     while guarded():
-        rung = asked.sleep_until(time.monotonic() + look_seconds)
+        was_set = asked.sleep_until(time.monotonic() + look_seconds)
         if pending := not signal.sigpending().isdisjoint(STOPPING):
             stop()
-        if rung or pending:
+        if was_set or pending:
             look_seconds = STOPPING_LOOK_SECONDS

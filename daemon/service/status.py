@@ -20,7 +20,7 @@ from daemon.beneath import Beneath
 from daemon.inbox.inbox import SIGNS
 from daemon.jobs.running import Running, read_running
 from daemon.names import shown
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.whole import replace
 from daemon.stages import STAGES
 
@@ -64,13 +64,13 @@ class Status:
         held = sum(stage.held for stage in self.stages.values())
         failed = sum(stage.failed for stage in self.stages.values())
         text = f"{len(self.running)} running, {waiting} waiting, {held} on hold, {self.done_today} done today, {failed} failed"
-        troubles = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
+        failing = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
         interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
         fast = [f"fast pictures in {self.worker.get('numbers')}"] * ("numbers" in self.worker)
-        return shown("; ".join([text, *fast, *interrupted, *troubles, *self.complaints]))
+        return shown("; ".join([text, *fast, *interrupted, *failing, *self.complaints]))
 
     def well(self) -> bool:
-        """Whether nothing asks for a person: no stage in trouble, and no complaint."""
+        """Whether nothing asks for a person: no stage fails, and no complaint."""
         return not self.complaints and not any(stage.degraded for stage in self.stages.values())
 
 
@@ -79,7 +79,7 @@ def read_status(
     *,
     now: datetime,
     alive: bool | None = None,
-    troubles: Mapping[str, str] | None = None,
+    degraded: Mapping[str, str] | None = None,
     waits: Mapping[str, Sequence[str]] | None = None,
     worker: Mapping[str, Any] | None = None,
     gates: Collection[str] = (),
@@ -95,7 +95,7 @@ def read_status(
             failed=_count(root, f"{layout.FAILED}/{stage.folder}"),
             paused=has_sign(root, inbox, "PAUSE"),
             gated=name in gates or has_sign(root, hold, "HOLD"),
-            degraded=(troubles or {}).get(name),
+            degraded=(degraded or {}).get(name),
             waits=tuple((waits or {}).get(name, ()))[:SHOWN],
         )
     alive = _is_alive(root) if alive is None else alive
@@ -116,7 +116,7 @@ def write_status(root: Path, status: Status) -> None:
     """Write status.json and status.txt, each whole or not at all."""
     texts = {FILE: json.dumps(asdict(status), indent=1) + "\n", "status.txt": f"{status.at}  {status.line()}\n"}
     for name, text in texts.items():
-        replace(Ops(root), root / name, text.encode("utf-8", "replace"))
+        replace(Filesystem(root), root / name, text.encode("utf-8", "replace"))
 
 
 def has_sign(root: Path, folder: str, sign: str) -> bool:
@@ -137,7 +137,7 @@ def notify(message: str) -> None:
 def _count(root: Path, folder: str) -> int:
     try:
         return sum(1 for name in Beneath(root).names(root / folder) if not name.startswith(".") and name not in SIGNS)
-    except OSError:  # gone, or not to be read: the stage's trouble says why
+    except OSError:  # gone, or not to be read: the stage's fault says why
         return 0
 
 

@@ -55,7 +55,7 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
         """Override: logging would write a traceback of many lines. Where nobody reads stderr there is nobody to tell."""
         if record.args and not isinstance(sys.exception(), OSError):
-            words = {"msg": f"a fault in tiffsd: {record.name} logs {record.msg!r} with what does not fit", "args": None}
+            words = {"msg": f"internal error in tiffsd: {record.name} logs {record.msg!r} with what does not fit", "args": None}
             self.emit(logging.makeLogRecord({**vars(record), **words}))
 
 

@@ -80,7 +80,7 @@ def _enabled(value: Any) -> Any:
     return {"enabled": value} if isinstance(value, bool) else value
 
 
-class Model(_Section):
+class ModelOptions(_Section):
     path: str
     dtype: Dtype = "float32"
     prediction_type: Literal["epsilon", "v_prediction"] | None = None
@@ -158,7 +158,7 @@ class Previews(_Section):
     every: int | None = Field(default=None, ge=1)
 
 
-class Hooks(_Section):
+class HookOptions(_Section):
     done: Command | None = None
     failed: Command | None = None
     review: Command | None = None
@@ -170,17 +170,17 @@ class Hooks(_Section):
         return command
 
 
-class Shelf(_Section):
+class RetentionLimit(_Section):
     days: float | None = Field(default=None, gt=0)
     gb: float | None = Field(default=None, gt=0)
 
 
-class Retention(_Section):
-    done: Shelf = Shelf(days=90, gb=20)
-    failed: Shelf = Shelf(days=180)
-    previews: Shelf = Shelf(days=30, gb=2)
-    steps: Shelf = Shelf(days=30, gb=20)
-    originals: Shelf = Shelf(days=90)
+class RetentionLimits(_Section):
+    done: RetentionLimit = RetentionLimit(days=90, gb=20)
+    failed: RetentionLimit = RetentionLimit(days=180)
+    previews: RetentionLimit = RetentionLimit(days=30, gb=2)
+    steps: RetentionLimit = RetentionLimit(days=30, gb=20)
+    originals: RetentionLimit = RetentionLimit(days=90)
 
     @model_validator(mode="before")
     @classmethod
@@ -188,7 +188,7 @@ class Retention(_Section):
         if not isinstance(given, Mapping):
             return given
         defaults = {name: field.default.model_dump() for name, field in cls.model_fields.items()}
-        return {name: {**defaults.get(name, {}), **shelf} if isinstance(shelf, Mapping) else shelf for name, shelf in given.items()}
+        return {name: {**defaults.get(name, {}), **limit} if isinstance(limit, Mapping) else limit for name, limit in given.items()}
 
 
 def _default_settings() -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Config(_Section):
 
     folder: Path = Field(default_factory=Path.cwd)
     spool: Path = Path("spool")
-    models: dict[PlainName, Model] = Field(default_factory=lambda: {"demo": Model(path=BUILTIN)})
+    models: dict[PlainName, ModelOptions] = Field(default_factory=lambda: {"demo": ModelOptions(path=BUILTIN)})
     vaes: dict[PlainName, str] = Field(default_factory=dict)
     adapters: Adapters = Adapters()
     defaults: Defaults = Field(default_factory=_default_settings)
@@ -225,8 +225,8 @@ class Config(_Section):
     watch: Watch = Watch()
     compute: Compute = Compute()
     pictures: Pictures = Pictures()
-    hooks: Hooks = Hooks()
-    retention: Retention = Retention()
+    hooks: HookOptions = HookOptions()
+    retention: RetentionLimits = RetentionLimits()
     previews: Annotated[Previews, BeforeValidator(_enabled)] = Previews()
 
     @property
@@ -252,7 +252,7 @@ class Config(_Section):
         known = self.models.get(model or self.defaults["model"])
         return {**self.defaults, **(known.defaults if known else {})}
 
-    def model(self, name: str) -> Model:
+    def model(self, name: str) -> ModelOptions:
         """The model of that name. Raises InputError where the configuration has none."""
         return self.models[_chosen(name, self.models, "model")]
 

@@ -27,7 +27,7 @@ class Claim:
 
 
 def record_of(claim: Claim) -> ClaimRecord:
-    """What the books say of a claim, but for what its files were like."""
+    """What claim.json says of a claim, but for what its files were like."""
     return ClaimRecord(claim.stage, claim.stem, claim.id, dict(claim.names), {})
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from daemon import names
 from daemon.errors import NotThere
 from daemon.layout import FAILED, INBOX
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.records import ClaimRecord, Failure
-from daemon.spool.transitions import Endings
+from daemon.spool.transitions import Transitions
 
 UNCLEAR = "unclear"  # failed/unclear/: for files whose stage is not known any more
 RESULTS = "results"  # the outputs of a job that may have published some of them
@@ -33,42 +33,42 @@ def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[st
 
 
 def failure_of_unknown(job: str, sentence: str) -> Failure:
-    """What is told about a job whose own notes are lost."""
+    """What is told about a job whose own records are lost."""
     sentence = names.shown(sentence)
     text = f"{sentence}\n\nTo try again: move the files to the inbox they were dropped into.\n"
     return Failure(f"{FAILED}/{UNCLEAR}", job, _OTHER_REPORTS[0], text, _OTHER_REPORTS[1], {"sentence": sentence, "job": job})
 
 
-def retry(endings: Endings, ops: Ops, failed: Path) -> list[Path]:
+def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
     """Move the files of a failed job back to the inbox and remove its reports; the new paths. Raises NotThere."""
-    inbox = endings.root / INBOX / failed.parent.name
-    if failed.parent.parent != endings.root / FAILED or not endings.exists(inbox):
+    inbox = transitions.root / INBOX / failed.parent.name
+    if failed.parent.parent != transitions.root / FAILED or not transitions.exists(inbox):
         raise NotThere(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
-    if not endings.exists(failed):
+    if not transitions.exists(failed):
         raise NotThere(f"{failed} is not there; `tiffsd status` names the jobs that failed.")
-    files = [name for name in ops.list(failed) if not stat.S_ISDIR(ops.lstat(failed / name).st_mode)]
+    files = [name for name in fs.list(failed) if not stat.S_ISDIR(fs.lstat(failed / name).st_mode)]
     reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= set(files) else _REPORTS
-    stem, order = _dropped_as(ops, failed / reports[1])
+    stem, order = _dropped_as(fs, failed / reports[1])
     files = sorted(set(files) - set(reports), key=lambda name: order.index(name) if name in order else -1)
-    number = endings.free_number(inbox, files, stem)
-    moved = [endings.move(failed / name, inbox, name, number=number, stem=stem) for name in files]
-    ops.fsync_folder(inbox, "retry: the members in their inbox")
-    _clear(endings, ops, failed, reports)
+    number = transitions.free_number(inbox, files, stem)
+    moved = [transitions.move(failed / name, inbox, name, number=number, stem=stem) for name in files]
+    fs.fsync_folder(inbox, "retry: the members in their inbox")
+    _clear(transitions, fs, failed, reports)
     return [path for path in moved if path is not None]
 
 
-def _dropped_as(ops: Ops, facts: Path) -> tuple[str, list[str]]:
+def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:
     """The stem of the drop and the names of its files, the principal last; nothing where the report does not say."""
     try:
-        report = json.loads(ops.read(facts))
+        report = json.loads(fs.read(facts))
         return str(report["stem"]), list(reversed([str(name) for name in report["files"].values()]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "", []  # people may edit or delete the report
 
 
-def _clear(endings: Endings, ops: Ops, failed: Path, reports: tuple[str, ...]) -> None:
+def _clear(transitions: Transitions, fs: Filesystem, failed: Path, reports: tuple[str, ...]) -> None:
     for report in reports:
-        if endings.exists(failed / report):
-            ops.unlink(failed / report)
-    if not ops.list(failed):
-        ops.rmdir(failed)
+        if transitions.exists(failed / report):
+            fs.unlink(failed / report)
+    if not fs.list(failed):
+        fs.rmdir(failed)

@@ -1,4 +1,4 @@
-"""The operating system as the spool sees it: every file operation it makes, the time of day, and fresh ids.
+"""The filesystem as the spool sees it: every operation it makes on files, the time of day, and fresh ids.
 
 One small object, so that a test can stop the world before any of these calls, or let any of them fail, and look at what is
 left. Nothing here decides anything. New folders get what the umask leaves of their mode in the layout.
@@ -23,7 +23,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Ops:
+class Filesystem:
     """Thin wrappers of the calls that the spool makes; all raise OSError as the system does.
 
     What lies below the root is reached by `Beneath`, whatever lies in the way; only the checks at the start look elsewhere.

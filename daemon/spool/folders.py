@@ -11,20 +11,20 @@ from pathlib import Path
 from daemon import layout, names
 from daemon.errors import SpoolError
 from daemon.machine import machines_fault
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 
 
-def create(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
+def create(fs: Filesystem, root: Path, inboxes: Mapping[str, str]) -> None:
     """Make every folder that is missing. Raises SpoolError, with a sentence, where one cannot be made, or made private.
 
     MachineError where the machine is at fault.
     """
     for folder in layout.folders(inboxes.values()):
         with naming(root / folder.path):
-            _make(ops, root / folder.path)
+            _make(fs, root / folder.path)
     for private in layout.PRIVATE:
         with naming(root / private):
-            ops.make_private(root / private)
+            fs.make_private(root / private)
 
 
 @contextmanager
@@ -44,25 +44,25 @@ def naming(folder: Path) -> Iterator[None]:
         raise machines_fault(error, doing, folder) or SpoolError(f"{doing} ({error.strerror}); {way_out}.") from error
 
 
-def _make(ops: Ops, folder: Path) -> None:
+def _make(fs: Filesystem, folder: Path) -> None:
     with suppress(FileExistsError):
         try:
-            ops.mkdir(folder)
+            fs.mkdir(folder)
         except FileNotFoundError:
-            _make(ops, folder.parent)
-            ops.mkdir(folder)
+            _make(fs, folder.parent)
+            fs.mkdir(folder)
 
 
-def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
+def check(fs: Filesystem, root: Path, inboxes: Mapping[str, str]) -> None:
     """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises; MachineError where they could."""
     for name in inboxes.values():
         if not names.is_plain(name) or name.startswith("."):
             raise SpoolError(f"The inbox {names.shown(name)!r} must be one plain folder name; inboxes lie side by side.")
-    _check_not_nested(ops, root)
-    mounts = _mount_points(ops)
+    _check_not_nested(fs, root)
+    mounts = _mount_points(fs)
     seen: dict[tuple[int, int], Path] = {}
     for folder in [root / folder.path for folder in layout.folders(inboxes.values())]:
-        st = _check_folder(ops, folder, may_be_link=folder == root)
+        st = _check_folder(fs, folder, may_be_link=folder == root)
         if other := seen.get((st.st_dev, st.st_ino)):
             raise SpoolError(f"{folder} and {other} are the same folder, so results would run in circles; give each its own.")
         if seen and st.st_dev != next(iter(seen))[0]:
@@ -70,30 +70,30 @@ def check(ops: Ops, root: Path, inboxes: Mapping[str, str]) -> None:
         if seen and os.fsencode(root.resolve() / folder.relative_to(root)) in mounts:
             raise SpoolError(f"{folder} is a mount of its own, so nothing can be renamed into it; mount the whole spool instead.")
         with naming(folder):
-            if not ops.may_change(folder):
+            if not fs.may_change(folder):
                 raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
         seen[st.st_dev, st.st_ino] = folder
 
 
-def _check_not_nested(ops: Ops, root: Path) -> None:
+def _check_not_nested(fs: Filesystem, root: Path) -> None:
     for above in root.resolve().parents:
         with suppress(OSError):
-            if all(stat.S_ISDIR(ops.lstat(above / kind).st_mode) for kind in (layout.WORK, layout.INBOX)):
+            if all(stat.S_ISDIR(fs.lstat(above / kind).st_mode) for kind in (layout.WORK, layout.INBOX)):
                 raise SpoolError(f"{root} lies inside another spool, {above}, whose daemon would meet its files; put it elsewhere.")
 
 
-def _mount_points(ops: Ops) -> set[bytes]:
+def _mount_points(fs: Filesystem) -> set[bytes]:
     """Where something is mounted: also what has the same device, a bind mount, cannot be renamed across."""
     try:
-        lines = ops.read(Path("/proc/self/mountinfo")).splitlines()
+        lines = fs.read(Path("/proc/self/mountinfo")).splitlines()
     except OSError:
         return set()
     return {re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), line.split()[4]) for line in lines}
 
 
-def _check_folder(ops: Ops, folder: Path, *, may_be_link: bool) -> os.stat_result:
+def _check_folder(fs: Filesystem, folder: Path, *, may_be_link: bool) -> os.stat_result:
     try:
-        st = ops.stat(folder) if may_be_link else ops.lstat(folder)
+        st = fs.stat(folder) if may_be_link else fs.lstat(folder)
     except OSError as error:
         doing, way_out = f"{folder} cannot be used", "`tiffsd init` makes the folders of a spool"
         raise machines_fault(error, doing, folder) or SpoolError(f"{doing} ({error.strerror}); {way_out}.") from error

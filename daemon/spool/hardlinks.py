@@ -4,18 +4,18 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 
 PROTECTED = Path("/proc/sys/fs/protected_hardlinks")
 
 
-def unprotected_links(ops: Ops, folders: Iterable[Path]) -> str | None:
+def unprotected_links(fs: Filesystem, folders: Iterable[Path]) -> str | None:
     """The sentence on a kernel that does, where others than the daemon may write into one of these folders; None elsewhere."""
     try:
-        found = ops.read(PROTECTED).decode("ascii", "replace").strip()
+        found = fs.read(PROTECTED).decode("ascii", "replace").strip()
     except OSError:
         return None  # no such kernel, or one that does not say
-    if found != "0" or not any(_is_shared(ops, folder) for folder in folders):
+    if found != "0" or not any(_is_shared(fs, folder) for folder in folders):
         return None
     return (
         f"{PROTECTED} is 0, and 1 is expected: whoever may write into the spool can put files there that she may not read, under a "
@@ -23,5 +23,5 @@ def unprotected_links(ops: Ops, folders: Iterable[Path]) -> str | None:
     )
 
 
-def _is_shared(ops: Ops, folder: Path) -> bool:
-    return bool(ops.lstat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+def _is_shared(fs: Filesystem, folder: Path) -> bool:
+    return bool(fs.lstat(folder).st_mode & (stat.S_IWGRP | stat.S_IWOTH))

@@ -7,36 +7,36 @@ from daemon import names
 from daemon.errors import NotThere
 from daemon.inbox.grouping import companions
 from daemon.layout import HOLD, INBOX
-from daemon.spool.filesystem import Ops
-from daemon.spool.transitions import Endings
+from daemon.spool.filesystem import Filesystem
+from daemon.spool.transitions import Transitions
 from daemon.stages import STAGES
 
 
-def release(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
+def release(transitions: Transitions, fs: Filesystem, path: Path, inboxes: Mapping[str, str]) -> Path:
     """Move a file from hold/ to its inbox; the new path. Raises NotThere."""
-    if path.parent.parent != endings.root / HOLD or path.parent.name not in inboxes.values():
+    if path.parent.parent != transitions.root / HOLD or path.parent.name not in inboxes.values():
         raise NotThere(f"{path} is not in a hold folder of this spool; name a file such as hold/2-diffuse/cat.tiff.")
     # The file last: it must not start without them.
-    return _moved(endings, ops, path, endings.root / INBOX, [*_companions(ops, path, inboxes), path.name])
+    return _moved(transitions, fs, path, transitions.root / INBOX, [*_companions(fs, path, inboxes), path.name])
 
 
-def put_on_hold(endings: Endings, ops: Ops, path: Path, inboxes: Mapping[str, str]) -> Path:
+def put_on_hold(transitions: Transitions, fs: Filesystem, path: Path, inboxes: Mapping[str, str]) -> Path:
     """Move a file that waits in an inbox to hold/; the new path. Raises NotThere."""
-    if path.parent.parent != endings.root / INBOX or path.parent.name not in inboxes.values():
+    if path.parent.parent != transitions.root / INBOX or path.parent.name not in inboxes.values():
         raise NotThere(f"{path} is not in an inbox of this spool; name a file such as inbox/2-diffuse/cat.tiff.")
-    return _moved(endings, ops, path, endings.root / HOLD, [path.name, *_companions(ops, path, inboxes)])
+    return _moved(transitions, fs, path, transitions.root / HOLD, [path.name, *_companions(fs, path, inboxes)])
 
 
-def _companions(ops: Ops, path: Path, inboxes: Mapping[str, str]) -> list[str]:
+def _companions(fs: Filesystem, path: Path, inboxes: Mapping[str, str]) -> list[str]:
     (stage,) = [STAGES[name] for name, folder in inboxes.items() if folder == path.parent.name]
-    return companions(stage, path.name, sorted(ops.list(path.parent)))
+    return companions(stage, path.name, sorted(fs.list(path.parent)))
 
 
-def _moved(endings: Endings, ops: Ops, path: Path, kind: Path, files: list[str]) -> Path:
+def _moved(transitions: Transitions, fs: Filesystem, path: Path, kind: Path, files: list[str]) -> Path:
     stem, target = names.stem_of(path.name), kind / path.parent.name
-    number = endings.free_number(target, files, stem)
-    moved = {name: endings.move(path.parent / name, target, name, number=number, stem=stem) for name in files}
-    ops.fsync_folder(target, "hold: the file and its companions")
+    number = transitions.free_number(target, files, stem)
+    moved = {name: transitions.move(path.parent / name, target, name, number=number, stem=stem) for name in files}
+    fs.fsync_folder(target, "hold: the file and its companions")
     if (found := moved[path.name]) is None:
         raise NotThere(f"{path} is not there; `tiffsd status` says where files wait.")
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from daemon import layout
 from daemon.errors import AnotherDaemon, SpoolError
 from daemon.machine import machines_fault
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 
 # Whoever asks whether a daemon runs holds a lock for an instant: look more than once.
 LOOKS = 5
@@ -22,15 +22,15 @@ LOOK_SECONDS = 0.02
 log = logging.getLogger(__name__)
 
 
-def lock(ops: Ops, root: Path) -> int:
+def lock(fs: Filesystem, root: Path) -> int:
     """Own the spool until the returned descriptor is unlocked. Raises AnotherDaemon when another process does.
 
     Else MachineError or SpoolError, by who is at fault that it cannot be locked.
     """
     path = root / layout.LOCK
     try:
-        _put_a_strangers_aside(ops, root, path)
-        return _patiently(lambda: ops.lock(path, layout.LOCK_MODE))
+        _put_a_strangers_aside(fs, root, path)
+        return _patiently(lambda: fs.lock(path, layout.LOCK_MODE))
     except BlockingIOError:
         pass
     except PermissionError as error:
@@ -40,15 +40,15 @@ def lock(ops: Ops, root: Path) -> int:
         raise machines_fault(error, doing, path) or SpoolError(f"{doing}: {error.strerror}; move away what lies there.") from error
     owner = ""
     with suppress(OSError):
-        owner = ops.read(path)[:20].decode("ascii", "replace").strip()
+        owner = fs.read(path)[:20].decode("ascii", "replace").strip()
     who = f"process {owner}" if owner else "another process"
     raise AnotherDaemon(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
 
 
-def show_life(ops: Ops, root: Path) -> int | None:
+def show_life(fs: Filesystem, root: Path) -> int | None:
     """Let others see that a daemon lives until the returned descriptor is unlocked; None where that cannot be."""
     try:
-        return _patiently(lambda: ops.lock(root / layout.ALIVE, layout.ALIVE_MODE))
+        return _patiently(lambda: fs.lock(root / layout.ALIVE, layout.ALIVE_MODE))
     except OSError as error:
         log.warning("%s cannot be locked, so others may not see that a daemon runs: %s", root / layout.ALIVE, error.strerror)
         return None
@@ -63,10 +63,10 @@ def _patiently(lock_now: Callable[[], int]) -> int:
     return lock_now()
 
 
-def _put_a_strangers_aside(ops: Ops, root: Path, path: Path) -> None:
+def _put_a_strangers_aside(fs: Filesystem, root: Path, path: Path) -> None:
     """A lock that somebody else made, in a spool whose jobs are ours, is no daemon's: the jobs would be its user's."""
     with suppress(FileNotFoundError):
-        if ops.is_a_strangers(path) and not ops.is_a_strangers(root / layout.WORK):
-            aside = root / f"{layout.LOCK}.{ops.new_id()}"
-            ops.rename_noreplace(path, aside)
-            log.warning("%s was made by somebody else, and lies in %s now", path, aside.name)
+        if fs.is_a_strangers(path) and not fs.is_a_strangers(root / layout.WORK):
+            aside = root / f"{layout.LOCK}.{fs.new_id()}"
+            fs.rename_noreplace(path, aside)
+            log.warning("%s was made by another user; moved aside to %s", path, aside.name)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.layout import OWNERS
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.whole import replace
 
 MOST_KNOWN = 50_000  # results that are remembered, the latest ones
@@ -23,17 +23,17 @@ MOST_KNOWN = 50_000  # results that are remembered, the latest ones
 class Owners:
     """The owners of the files of one spool, as user ids; None stands for whoever is not known."""
 
-    def __init__(self, root: Path, ops: Ops) -> None:
-        self._path, self._ops = root / OWNERS, ops
+    def __init__(self, root: Path, fs: Filesystem) -> None:
+        self._path, self._fs = root / OWNERS, fs
         self._known: dict[int, int] = {}
         self._lines = 0
 
     def read(self) -> None:
-        """Take up what an earlier daemon noted, as far as it can be read; the inverse of `note`."""
+        """Take up what an earlier daemon recorded, as far as it can be read; the inverse of `record`."""
         try:
-            if self._ops.is_a_strangers(self._path):
+            if self._fs.is_a_strangers(self._path):
                 return
-            lines = self._ops.read(self._path).splitlines()
+            lines = self._fs.read(self._path).splitlines()
         except OSError:
             return
         self._known.clear()
@@ -47,7 +47,7 @@ class Owners:
         """Who dropped this file, or that from which the daemon made it."""
         return st.st_uid if st.st_uid != os.geteuid() else self._known.get(st.st_ino)
 
-    def note(self, inode: int, owner: int | None) -> None:
+    def record(self, inode: int, owner: int | None) -> None:
         """Remember whose a result is, for later daemons too. Nothing is written where nothing is known of a file of this inode."""
         if owner is None and inode not in self._known:
             return
@@ -64,10 +64,10 @@ class Owners:
 
     def _write(self, line: bytes) -> None:
         if self._lines < 2 * MOST_KNOWN:
-            self._ops.append(self._path, line)
+            self._fs.append(self._path, line)
             self._lines += 1
         else:
-            replace(self._ops, self._path, b"".join(_line(*known) for known in self._known.items()))
+            replace(self._fs, self._path, b"".join(_line(*known) for known in self._known.items()))
             self._lines = len(self._known)
 
 

@@ -1,8 +1,8 @@
-"""The books of one job in `.work/`: small JSON records, each written whole or not at all.
+"""The records of one job in `.work/`: small JSON records, each written whole or not at all.
 
     claim.json     who the job is, and which files it took        written before it takes them
     attempt.json   how often the job was started                  written before each start
-    entrusted.json which start has done no harm                   while a worker has it; when a stop cannot wait for it
+    entrusted.json which start was dispatched to a worker         while a worker has it; when a stop cannot wait for it
     commit.json    what is published where                        from here on only forward
     fail.json      why the job failed, and what people are told   from here on only to failed/
 
@@ -20,15 +20,15 @@ from typing import Any
 
 from daemon import names
 from daemon.beneath import FolderMissing
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.whole import replace
 
 CLAIM = "claim.json"
 ATTEMPT = "attempt.json"
-ENTRUSTED = "entrusted.json"
+DISPATCHED = "entrusted.json"
 COMMIT = "commit.json"
 FAIL = "fail.json"
-BOOKS = frozenset({CLAIM, ATTEMPT, ENTRUSTED, COMMIT, FAIL})
+RECORDS = frozenset({CLAIM, ATTEMPT, DISPATCHED, COMMIT, FAIL})
 
 Record = dict[str, Any]
 Fingerprint = tuple[int, int, int]  # inode, size, mtime_ns: what a rename leaves as it was
@@ -64,11 +64,11 @@ class ClaimRecord:
     owner: int | None = None
 
 
-def write(ops: Ops, folder: Path, name: str, record: Record, *, durable: bool = True) -> None:
+def write(fs: Filesystem, folder: Path, name: str, record: Record, *, durable: bool = True) -> None:
     """Write a record and make it durable, its name included, unless only this run of the machine needs to know it."""
-    write_text(ops, folder, name, as_text({"sha256": _digest(record), **record}), durable=durable)
+    write_text(fs, folder, name, as_text({"sha256": _digest(record), **record}), durable=durable)
     if durable:
-        ops.fsync_folder(folder, f"{name}: its place")
+        fs.fsync_folder(folder, f"{name}: its place")
 
 
 def as_text(record: Record) -> str:
@@ -80,15 +80,15 @@ def _digest(record: Record) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def write_text(ops: Ops, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
+def write_text(fs: Filesystem, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
     """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
-    replace(ops, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
+    replace(fs, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
 
 
-def read(ops: Ops, folder: Path, name: str) -> Record | None:
+def read(fs: Filesystem, folder: Path, name: str) -> Record | None:
     """The record, or None where there is none. Raises Unreadable."""
     try:
-        record = json.loads(ops.read(folder / name))
+        record = json.loads(fs.read(folder / name))
     except FolderMissing:
         raise  # the job is out of reach, and what is written of it is not known
     except FileNotFoundError:
@@ -102,14 +102,14 @@ def read(ops: Ops, folder: Path, name: str) -> Record | None:
     return record
 
 
-def write_claim(ops: Ops, folder: Path, claim: ClaimRecord) -> None:
+def write_claim(fs: Filesystem, folder: Path, claim: ClaimRecord) -> None:
     """Write claim.json; the inverse of `read_claim`."""
-    write(ops, folder, CLAIM, {"version": 1, **vars(claim)})
+    write(fs, folder, CLAIM, {"version": 1, **vars(claim)})
 
 
-def read_claim(ops: Ops, folder: Path) -> ClaimRecord | None:
+def read_claim(fs: Filesystem, folder: Path) -> ClaimRecord | None:
     """Who the job is, or None if it never came so far. Raises Unreadable."""
-    record = read(ops, folder, CLAIM)
+    record = read(fs, folder, CLAIM)
     if record is None:
         return None
     try:
@@ -124,48 +124,48 @@ def read_claim(ops: Ops, folder: Path) -> ClaimRecord | None:
     return claim
 
 
-def write_attempts(ops: Ops, folder: Path, attempts: int) -> None:
+def write_attempts(fs: Filesystem, folder: Path, attempts: int) -> None:
     """Write attempt.json; the inverse of `read_attempts`."""
-    write(ops, folder, ATTEMPT, {"attempts": attempts})
+    write(fs, folder, ATTEMPT, {"attempts": attempts})
 
 
-def read_attempts(ops: Ops, folder: Path, *, if_unreadable: int) -> int:
+def read_attempts(fs: Filesystem, folder: Path, *, if_unreadable: int) -> int:
     """How often the job was started; a damaged count is only a count."""
     try:
-        record = read(ops, folder, ATTEMPT)
+        record = read(fs, folder, ATTEMPT)
         return 0 if record is None else int(record["attempts"])
     except (Unreadable, KeyError, TypeError, ValueError):
         return if_unreadable
 
 
-def write_entrusted(ops: Ops, folder: Path, attempt: int, *, boot: str) -> None:
-    """Write entrusted.json: which start of the job, on which run of the machine; the inverse of `read_entrusted`."""
-    write(ops, folder, ENTRUSTED, {"attempt": attempt, "boot": boot}, durable=False)
+def write_dispatched(fs: Filesystem, folder: Path, attempt: int, *, boot: str) -> None:
+    """Write entrusted.json: which start was dispatched, on which run of the machine; the inverse of `read_dispatched`."""
+    write(fs, folder, DISPATCHED, {"attempt": attempt, "boot": boot}, durable=False)
 
 
-def read_entrusted(ops: Ops, folder: Path) -> tuple[int, str] | None:
+def read_dispatched(fs: Filesystem, folder: Path) -> tuple[int, str] | None:
     """Which start of the job lay with a worker, on which run of the machine; None where that is not known."""
     try:
-        record = read(ops, folder, ENTRUSTED)
+        record = read(fs, folder, DISPATCHED)
         return None if record is None else (int(record["attempt"]), str(record["boot"]))
     except (Unreadable, KeyError, TypeError, ValueError):
         return None
 
 
-def remove_entrusted(ops: Ops, folder: Path) -> None:
+def clear_dispatched(fs: Filesystem, folder: Path) -> None:
     """Remove entrusted.json, where it is."""
     with suppress(FileNotFoundError):
-        ops.unlink(folder / ENTRUSTED)
+        fs.unlink(folder / DISPATCHED)
 
 
-def write_commit(ops: Ops, folder: Path, publications: list[Publication], day: str) -> None:
+def write_commit(fs: Filesystem, folder: Path, publications: list[Publication], day: str) -> None:
     """Write commit.json; the inverse of `read_commit`."""
-    write(ops, folder, COMMIT, {"day": day, "publications": [vars(publication) for publication in publications]})
+    write(fs, folder, COMMIT, {"day": day, "publications": [vars(publication) for publication in publications]})
 
 
-def read_commit(ops: Ops, folder: Path) -> tuple[list[Publication], str] | None:
+def read_commit(fs: Filesystem, folder: Path) -> tuple[list[Publication], str] | None:
     """The publications and the day of the archive, or None before the commit. Raises Unreadable."""
-    record = read(ops, folder, COMMIT)
+    record = read(fs, folder, COMMIT)
     if record is None:
         return None
     try:
@@ -190,14 +190,14 @@ class Failure:
     facts: Record
 
 
-def write_failure(ops: Ops, folder: Path, failure: Failure) -> None:
+def write_failure(fs: Filesystem, folder: Path, failure: Failure) -> None:
     """Write fail.json; the inverse of `read_failure`."""
-    write(ops, folder, FAIL, vars(failure))
+    write(fs, folder, FAIL, vars(failure))
 
 
-def read_failure(ops: Ops, folder: Path) -> Failure | None:
+def read_failure(fs: Filesystem, folder: Path) -> Failure | None:
     """Why the job failed, or None if it did not. Raises Unreadable."""
-    record = read(ops, folder, FAIL)
+    record = read(fs, folder, FAIL)
     if record is None:
         return None
     try:

@@ -13,8 +13,8 @@ gone from `.work/JOB/out/` has been published, which is why nothing is ever publ
     commit.json                        publishes what is in out/, archives what is in in/
     a record that cannot be read       failed/, with everything that is there
 
-Nothing here knows what is in the files. All calls go through `Ops` and may raise OSError: then nothing is lost, and the call,
-or `recover`, may be repeated.
+Nothing here knows what is in the files. All calls go through `Filesystem` and may raise OSError: then nothing is lost, and the
+call, or `recover`, may be repeated.
 """
 
 import errno
@@ -33,12 +33,12 @@ from daemon.inbox.grouping import Drop, Mark
 from daemon.names import stem_of
 from daemon.spool import failures, folders, holds, lock, records
 from daemon.spool.claims import Claim, record_of, record_of_drop
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
-from daemon.spool.transitions import IN, OUT, Endings, is_job
+from daemon.spool.transitions import IN, OUT, Transitions, is_job
 from daemon.spool.whole import whole
 
-__all__ = ["Claim", "Ops", "Publication", "Recovery", "Spool", "stem_of"]
+__all__ = ["Claim", "Filesystem", "Publication", "Recovery", "Spool", "stem_of"]
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,12 @@ class Recovery:
 class Spool:
     """One spool on one filesystem. `folders` maps the name of a stage to that of its inbox: {"text": "1-text", ...}."""
 
-    def __init__(self, root: Path, folders: Mapping[str, str], *, ops: Ops | None = None, max_attempts: int = 2) -> None:
+    def __init__(self, root: Path, folders: Mapping[str, str], *, fs: Filesystem | None = None, max_attempts: int = 2) -> None:
         self.root = root
         self.max_attempts = max_attempts
         self._folders = dict(folders)
-        self._ops = ops or Ops(root)
-        self._endings = Endings(root, self._ops)
+        self._fs = fs or Filesystem(root)
+        self._transitions = Transitions(root, self._fs)
         self._work = root / layout.WORK
         self._locks: list[int] = []
         self._numbers = itertools.count(1)
@@ -78,30 +78,30 @@ class Spool:
 
     def create(self) -> None:
         """Make every folder of the spool that is missing."""
-        folders.create(self._ops, self.root, self._folders)
+        folders.create(self._fs, self.root, self._folders)
 
     def check(self) -> None:
         """Raise SpoolError, with a sentence, where the folders cannot keep the spool's promises."""
-        folders.check(self._ops, self.root, self._folders)
+        folders.check(self._fs, self.root, self._folders)
 
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises AnotherDaemon when another is."""
-        self._locks = [lock.lock(self._ops, self.root)]
-        self._endings.owners.read()
-        if (alive := lock.show_life(self._ops, self.root)) is not None:
+        self._locks = [lock.lock(self._fs, self.root)]
+        self._transitions.owners.read()
+        if (alive := lock.show_life(self._fs, self.root)) is not None:
             self._locks.append(alive)
 
     def release(self) -> None:
         """Let another daemon have the spool."""
         while self._locks:
-            self._ops.unlock(self._locks.pop())
+            self._fs.unlock(self._locks.pop())
 
     def claim(self, stage: str, drop: Drop) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
-        identity = self._ops.new_id()
-        job = self._work / f"{self._ops.now():%Y%m%dT%H%M%SZ}-{next(self._numbers):06d}-{identity}"
+        identity = self._fs.new_id()
+        job = self._work / f"{self._fs.now():%Y%m%dT%H%M%SZ}-{next(self._numbers):06d}-{identity}"
         record = record_of_drop(stage, drop, identity)
-        with self._endings.moving:
+        with self._transitions.moving:
             try:
                 self._open_job(job, record)
                 taken = self._take(job, drop)
@@ -115,48 +115,48 @@ class Spool:
         return self._claim_of(job, record)
 
     def _open_job(self, job: Path, record: ClaimRecord) -> None:
-        self._ops.mkdir(job)
-        self._ops.fsync_folder(self._work, "claim: the job")
-        self._ops.mkdir(job / IN)
-        records.write_claim(self._ops, job, record)
+        self._fs.mkdir(job)
+        self._fs.fsync_folder(self._work, "claim: the job")
+        self._fs.mkdir(job / IN)
+        records.write_claim(self._fs, job, record)
 
     def _take(self, job: Path, drop: Drop) -> bool:
         for member in drop.members:
             taken = job / IN / member.path.name
             try:
-                self._ops.rename(member.path, taken)
+                self._fs.rename(member.path, taken)
             except FileNotFoundError:
                 return False
             # A folder may have taken the file's name since the scan.
-            if stat.S_ISDIR(self._ops.lstat(taken).st_mode):
+            if stat.S_ISDIR(self._fs.lstat(taken).st_mode):
                 return False
-        self._ops.fsync_folder(job / IN, "claim: the members in in/")
-        self._ops.fsync_folder(drop.principal.path.parent, "claim: the inbox they left")
+        self._fs.fsync_folder(job / IN, "claim: the members in in/")
+        self._fs.fsync_folder(drop.principal.path.parent, "claim: the inbox they left")
         return True
 
     def _abandon(self, job: Path, record: ClaimRecord) -> None:
         if not self._is_in_work(job):
             return
-        if self._endings.holder(job) is None:
-            self._endings.discard(job)
+        if self._transitions.holder(job) is None:
+            self._transitions.discard(job)
         else:
-            self._endings.give_back(job, record, self.inbox(record.stage))
+            self._transitions.give_back(job, record, self.inbox(record.stage))
 
     def _claim_of(self, job: Path, record: ClaimRecord) -> Claim:
         self._last_seen[job.name] = dict(record.fingerprints)
-        attempts = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
+        attempts = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
         members = {role: job / IN / name for role, name in record.names.items()}
         return Claim(job.name, record.stage, record.stem, record.id, members, dict(record.names), attempts)
 
     def is_own(self, mark: Mark) -> bool:
         """Whether a file, by what it is like, is a result of this daemon's as it was published, so that it is whole."""
-        return self._endings.is_own(mark)
+        return self._transitions.is_own(mark)
 
     def owner_of(self, st: os.stat_result) -> int | None:
         """Who dropped a file, or that from which the daemon made it, as a user id; None where that is not known."""
-        return self._endings.owners.of(st)
+        return self._transitions.owners.of(st)
 
-    def settled(self, claim: Claim) -> bool | None:
+    def is_stable(self, claim: Claim) -> bool | None:
         """Whether the members may be read: no writer holds one, and none changed since it was scanned or since the last call.
 
         None where none changed and the system cannot say whether a writer holds one. A program that had a file open when it was
@@ -166,9 +166,9 @@ class Spool:
         now: dict[str, Fingerprint] = {}
         writers: list[bool | None] = []
         for role, path in claim.members.items():
-            st = self._ops.lstat(path)
+            st = self._fs.lstat(path)
             now[role] = (st.st_ino, st.st_size, st.st_mtime_ns)
-            writers.append(self._ops.is_being_written(path) if stat.S_ISREG(st.st_mode) else False)
+            writers.append(self._fs.is_being_written(path) if stat.S_ISREG(st.st_mode) else False)
         self._last_seen[claim.job] = now
         if now != before or True in writers:
             return False
@@ -182,69 +182,69 @@ class Spool:
     def opened(self, claim: Claim) -> Iterator[Mapping[str, BinaryIO]]:
         """The members by role, open for reading within the block. InUse where another program holds a lease on one."""
         with ExitStack() as stack:
-            yield {role: stack.enter_context(self._ops.plain(path)) for role, path in claim.members.items()}
+            yield {role: stack.enter_context(self._fs.plain(path)) for role, path in claim.members.items()}
 
     def modes(self, claim: Claim) -> dict[str, int]:
         """What the members are by role, as `st_mode` says it: one may have been replaced since the scan."""
-        return {role: self._ops.lstat(path).st_mode for role, path in claim.members.items()}
+        return {role: self._fs.lstat(path).st_mode for role, path in claim.members.items()}
 
     def begin_attempt(self, claim: Claim) -> int:
         """Count the attempt, durably, and empty out/; the number of this attempt, from 1. Nothing may be computed before it."""
         job = self._open(claim)
-        attempt = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1) + 1
+        attempt = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1) + 1
         self._begun[claim.job] = attempt
-        records.write_attempts(self._ops, job, attempt)
-        if self._endings.exists(job / OUT):
-            self._endings.wipe_outputs(job)
+        records.write_attempts(self._fs, job, attempt)
+        if self._transitions.exists(job / OUT):
+            self._transitions.wipe_outputs(job)
         else:
-            self._ops.mkdir(job / OUT)
+            self._fs.mkdir(job / OUT)
         return attempt
 
-    def entrust(self, claim: Claim) -> None:
-        """Note that the files were read without harm and the job lies with a worker, whose death the daemon survives and counts.
+    def mark_dispatched(self, claim: Claim) -> None:
+        """Record that its files were read without harm and a worker has the job, whose death the daemon survives and counts.
 
         If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count. So the
-        note must outlive the daemon, but not the machine.
+        record must outlive the daemon, but not the machine.
         """
         job = self._open(claim)
-        attempt = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1)
-        records.write_entrusted(self._ops, job, attempt, boot=self._ops.boot())
+        attempt = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
+        records.write_dispatched(self._fs, job, attempt, boot=self._fs.boot())
 
-    def take_back(self, claim: Claim) -> None:
-        """Note that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
-        records.remove_entrusted(self._ops, self._open(claim))
+    def clear_dispatched(self, claim: Claim) -> None:
+        """Record that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
+        records.clear_dispatched(self._fs, self._open(claim))
 
-    def excuse(self, claim: Claim) -> None:
-        """Note that the attempt that runs has done no harm, for a daemon that has to end while the job's thread hangs.
+    def discount_attempt(self, claim: Claim) -> None:
+        """Record that the running attempt is not to be counted, for a daemon that has to end while the job's thread hangs.
 
-        It may be called beside that thread, which may wake at any moment: the note is what `entrust` writes, it moves no file, and
-        where the job is committed, fails or goes back meanwhile nobody asks for it.
+        It may be called beside that thread, which may wake at any moment: the record is that of `mark_dispatched`, it moves no
+        file, and where the job is committed, fails or goes back meanwhile nobody asks for it.
         """
         job, attempt = self._work / claim.job, self._begun.get(claim.job)
-        if attempt is not None and not self._endings.exists(job / records.COMMIT):
-            records.write_entrusted(self._ops, job, attempt, boot=self._ops.boot())
+        if attempt is not None and not self._transitions.exists(job / records.COMMIT):
+            records.write_dispatched(self._fs, job, attempt, boot=self._fs.boot())
 
     @contextmanager
     def create_output(self, claim: Claim, name: str) -> Iterator[BinaryIO]:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
         if not names.is_plain(name) or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
-        with whole(self._ops, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
+        with whole(self._fs, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
             yield file
 
     def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
         """Decide what is published where. Every output must be named once; from here on the job only goes forward."""
         job = self._open(claim)
-        made = set(self._ops.list(job / OUT))
+        made = set(self._fs.list(job / OUT))
         for part in [name for name in made if name.startswith(".")]:
-            self._ops.unlink(job / OUT / part)
+            self._fs.unlink(job / OUT / part)
         outputs = sorted(name for name in made if not name.startswith("."))
         if outputs != sorted(publication.source for publication in publications):
             raise ValueError(f"{claim.job} made {outputs}, but would publish {[p.source for p in publications]}.")
-        self._ops.fsync_folder(job / OUT, "commit: the outputs in out/")
-        self._ops.fsync_folder(job, "commit: out/ itself")
-        day = self._ops.now().astimezone().date().isoformat()
-        records.write_commit(self._ops, job, list(publications), day)
+        self._fs.fsync_folder(job / OUT, "commit: the outputs in out/")
+        self._fs.fsync_folder(job, "commit: out/ itself")
+        day = self._fs.now().astimezone().date().isoformat()
+        records.write_commit(self._fs, job, list(publications), day)
 
     def finish(self, claim: Claim) -> list[Path]:
         """Publish the outputs, archive the members in done/, clear the job away; the paths that this call published.
@@ -254,10 +254,10 @@ class Spool:
         job = self._work / claim.job
         if not self._is_in_work(job):
             return []
-        record, commit = records.read_claim(self._ops, job), records.read_commit(self._ops, job)
+        record, commit = records.read_claim(self._fs, job), records.read_commit(self._fs, job)
         if record is None or commit is None:
             raise RuntimeError(f"{claim.job} was to be finished before it was committed.")
-        published = self._endings.publish(job, record, commit)
+        published = self._transitions.publish(job, record, commit)
         self._forget(claim.job)
         return published
 
@@ -268,11 +268,11 @@ class Spool:
         """
         job = self._open(claim)
         record = record_of(claim)
-        times = {"at": self._ops.now().isoformat(), "attempts": records.read_attempts(self._ops, job, if_unreadable=0)}
+        times = {"at": self._fs.now().isoformat(), "attempts": records.read_attempts(self._fs, job, if_unreadable=0)}
         failure = failures.failure_of(record, self._folders[claim.stage], sentence, {**times, **facts})
         self._undelivered[claim.job] = failure
-        records.write_failure(self._ops, job, failure)
-        failed = self._endings.fail(job, failure)
+        records.write_failure(self._fs, job, failure)
+        failed = self._transitions.fail(job, failure)
         self._forget(claim.job)
         return failed or self.root / failure.folder / failure.name
 
@@ -283,7 +283,7 @@ class Spool:
         """
         self._unreturned.add(claim.job)
         job = self._open(claim)
-        self._endings.give_back(job, record_of(claim), self.inbox(claim.stage))
+        self._transitions.give_back(job, record_of(claim), self.inbox(claim.stage))
         self._forget(claim.job)
 
     def _open(self, claim: Claim) -> Path:
@@ -291,13 +291,13 @@ class Spool:
         job = self._work / claim.job
         if not self._is_in_work(job):
             raise RuntimeError(f"{claim.job} is over: its files have left .work/.")
-        if self._endings.exists(job / records.COMMIT):
+        if self._transitions.exists(job / records.COMMIT):
             raise RuntimeError(f"{claim.job} is committed and can only be finished.")
         return job
 
     def _is_in_work(self, job: Path) -> bool:
         """Whether a job is not over. Raises OSError where `.work` itself has been moved away, which says nothing of its jobs."""
-        return job.name in self._ops.list(self._work)
+        return job.name in self._fs.list(self._work)
 
     def _forget(self, job: str) -> None:
         self._last_seen.pop(job, None)
@@ -311,7 +311,7 @@ class Spool:
         A job that cannot be recovered now stays where it is and stops no other. May be called at any time, and again.
         """
         recovery = Recovery([], {})
-        for name in sorted(set(self._ops.list(self._work)) - set(in_flight)):
+        for name in sorted(set(self._fs.list(self._work)) - set(in_flight)):
             try:
                 claim = self._recover_job(self._work / name)
             except OSError as error:
@@ -320,19 +320,19 @@ class Spool:
                     recovery.stuck[name] = error
             else:
                 recovery.claims.extend([claim] if claim else [])
-        self._endings.empty_trash()
+        self._transitions.empty_trash()
         return recovery
 
     def _recover_job(self, job: Path) -> Claim | None:
         try:
-            failure = records.read_failure(self._ops, job)
+            failure = records.read_failure(self._fs, job)
             if failure is None and (failure := self._undelivered.get(job.name)):
-                records.write_failure(self._ops, job, failure)
+                records.write_failure(self._fs, job, failure)
             if failure is not None:
-                self._endings.fail(job, failure)
+                self._transitions.fail(job, failure)
                 self._forget(job.name)
                 return None
-            record = records.read_claim(self._ops, job)
+            record = records.read_claim(self._fs, job)
             if record is None:
                 self._recover_unclaimed(job)
                 return None
@@ -342,17 +342,17 @@ class Spool:
             return None
 
     def _recover_unclaimed(self, job: Path) -> None:
-        if not is_job(self._ops.list(job)):
+        if not is_job(self._fs.list(job)):
             raise NotADirectoryError(errno.ENOTDIR, "not the folder of a job", str(job))
-        holder = self._endings.holder(job)
-        if holder is not None and self._ops.list(holder):
+        holder = self._transitions.holder(job)
+        if holder is not None and self._fs.list(holder):
             raise Unreadable(f"{records.CLAIM} is missing")
-        self._endings.discard(job)
+        self._transitions.discard(job)
 
     def _recover_claimed(self, job: Path, record: ClaimRecord) -> Claim | None:
-        commit = records.read_commit(self._ops, job)
+        commit = records.read_commit(self._fs, job)
         if commit is not None:
-            self._endings.publish(job, record, commit)
+            self._transitions.publish(job, record, commit)
             self._forget(job.name)
             return None
         if record.stage not in self._folders:
@@ -361,7 +361,7 @@ class Spool:
             self._abandon(job, record)
             self._forget(job.name)
             return None
-        self._absolve(job)
+        self._uncount_attempt(job)
         claim = self._claim_of(job, record)
         if claim.attempts < self.max_attempts:
             return claim
@@ -371,51 +371,51 @@ class Spool:
         return None
 
     def _is_whole(self, job: Path, record: ClaimRecord) -> bool:
-        holder = self._endings.holder(job)
-        return holder is not None and holder.name == IN and set(self._ops.list(holder)) == set(record.names.values())
+        holder = self._transitions.holder(job)
+        return holder is not None and holder.name == IN and set(self._fs.list(holder)) == set(record.names.values())
 
-    def _absolve(self, job: Path) -> None:
-        """Uncount an attempt that had done no harm when the daemon alone ended: kills and stops of it must not fail good jobs."""
-        attempts, boot = records.read_attempts(self._ops, job, if_unreadable=self.max_attempts - 1), self._ops.boot()
-        if boot and records.read_entrusted(self._ops, job) == (attempts, boot):
-            records.write_attempts(self._ops, job, attempts - 1)
-        # A crash before this line does no harm: the note is of an attempt that is no longer the last one.
-        records.remove_entrusted(self._ops, job)
+    def _uncount_attempt(self, job: Path) -> None:
+        """Take a dispatched attempt off the count where only the daemon ended: kills and stops of it must not fail good jobs."""
+        attempts, boot = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1), self._fs.boot()
+        if boot and records.read_dispatched(self._fs, job) == (attempts, boot):
+            records.write_attempts(self._fs, job, attempts - 1)
+        # A crash before this line does no harm: the record is of an attempt that is no longer the last one.
+        records.clear_dispatched(self._fs, job)
 
     def _quarantine(self, job: Path, why: str) -> None:
-        """Fail a job whose books are damaged, with all that is there: nobody knows whether results were published."""
+        """Fail a job whose records are damaged, with all that is there: nobody knows whether results were published."""
         sentence = f"{why}, so it is not known whether it was done; look for its results before you try again."
         log.error("%s: %s", job.name, sentence)
         failure = failures.failure_of_unknown(job.name, sentence)
         with suppress(Unreadable):
-            record = records.read_claim(self._ops, job)
+            record = records.read_claim(self._fs, job)
             if record is not None and record.stage in self._folders:
                 failure = failures.failure_of(record, self._folders[record.stage], sentence, {"kind": "damaged", "job": job.name})
         self._keep_results(job)
-        records.write_failure(self._ops, job, failure)
-        self._endings.fail(job, failure)
+        records.write_failure(self._fs, job, failure)
+        self._transitions.fail(job, failure)
 
     def _keep_results(self, job: Path) -> None:
         """Let the outputs go to failed/ with the members: some may be all that is left of them."""
-        if not self._endings.exists(job / OUT) or not self._ops.list(job / OUT):
+        if not self._transitions.exists(job / OUT) or not self._fs.list(job / OUT):
             return
-        holder = self._endings.holder(job)
+        holder = self._transitions.holder(job)
         if holder is None:
             holder = job / IN
-            self._ops.mkdir(holder)
-        self._endings.move(job / OUT, holder, failures.RESULTS)
+            self._fs.mkdir(holder)
+        self._transitions.move(job / OUT, holder, failures.RESULTS)
 
     def retry(self, failed: Path) -> list[Path]:
         """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises NotThere."""
-        return failures.retry(self._endings, self._ops, failed)
+        return failures.retry(self._transitions, self._fs, failed)
 
     def release_hold(self, path: Path) -> Path:
         """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises NotThere."""
-        return holds.release(self._endings, self._ops, path, self._folders)
+        return holds.release(self._transitions, self._fs, path, self._folders)
 
     def put_on_hold(self, path: Path) -> Path:
         """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises NotThere."""
-        return holds.put_on_hold(self._endings, self._ops, path, self._folders)
+        return holds.put_on_hold(self._transitions, self._fs, path, self._folders)
 
 
 def _is_of_a_stray(error: OSError, job: Path) -> bool:

@@ -1,6 +1,6 @@
-"""How jobs end: published, failed, or given back. What follows each decision, in steps that can be repeated.
+"""The transitions in which a job ends: published, failed, or given back; each in steps that can be repeated.
 
-Every ending may be stopped by a crash between any two calls and is then run again from its start by the next daemon, so each
+Each may be stopped by a crash between any two calls and is then run again from its start by the next daemon, so each
 step asks the folders what is left to do: an output gone from out/ is published, a member gone from in/ is archived, a job
 without in/ has delivered its failure. `back.N` is the folder in/ of a job that is being given back under the Nth free name: the
 rename is the decision, and needs no free space on the disk.
@@ -19,7 +19,7 @@ from daemon import layout, names
 from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.owners import Owners
 from daemon.spool.records import ClaimRecord, Failure, Publication
 
@@ -35,20 +35,20 @@ log = logging.getLogger(__name__)
 def is_job(names_in_it: Iterable[str]) -> bool:
     """Whether a folder with these names in it may be one of a job."""
     return all(
-        name in {IN, OUT} or name.startswith(BACK) or name.removeprefix(".").removesuffix(".part") in records.BOOKS
+        name in {IN, OUT} or name.startswith(BACK) or name.removeprefix(".").removesuffix(".part") in records.RECORDS
         for name in names_in_it
     )
 
 
-class Endings:
-    """The last steps of the jobs of one spool; `moving` is held while outputs appear: none is claimed before it is durable."""
+class Transitions:
+    """The final transitions of the jobs of a spool; `moving` is held while outputs appear: none is claimed before it is durable."""
 
-    def __init__(self, root: Path, ops: Ops) -> None:
+    def __init__(self, root: Path, fs: Filesystem) -> None:
         self.root = root
         self.moving = threading.Lock()
-        self.owners = Owners(root, ops)
+        self.owners = Owners(root, fs)
         self._own: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> size, mtime_ns
-        self._ops = ops
+        self._fs = fs
 
     def publish(self, job: Path, record: ClaimRecord, commit: tuple[list[Publication], str]) -> list[Path]:
         """Publish what is still in out/, archive what is still in in/, and clear the job away; the paths published by this call."""
@@ -56,8 +56,8 @@ class Endings:
         with self.moving:
             published = [path for publication in publications if (path := self._publish(job, publication, record.owner))]
             for folder in dict.fromkeys(publication.folder for publication in publications):
-                self._ops.fsync_folder(self.root / folder, "publish: the outputs in their places")
-            self._ops.fsync_folder(job / OUT, "publish: out/ that they left")
+                self._fs.fsync_folder(self.root / folder, "publish: the outputs in their places")
+            self._fs.fsync_folder(job / OUT, "publish: out/ that they left")
         self._archive(job, record, self.root / layout.DONE / day)
         self.discard(job)
         return published
@@ -71,11 +71,11 @@ class Endings:
     def _note_own(self, output: Path, owner: int | None) -> None:
         """Remember what an output is like, and for whom it was made, while nobody else can have touched it."""
         with suppress(FileNotFoundError):  # published before a crash
-            st = self._ops.lstat(output)
+            st = self._fs.lstat(output)
             while len(self._own) >= MOST_OWN:
                 del self._own[next(iter(self._own))]
             self._own[st.st_dev, st.st_ino] = (st.st_size, st.st_mtime_ns)
-            self.owners.note(st.st_ino, owner)
+            self.owners.record(st.st_ino, owner)
 
     def is_own(self, mark: Mark) -> bool:
         """Whether a file is as this daemon published it: a rename into place is whole, and any writing shows in size or time."""
@@ -87,8 +87,8 @@ class Endings:
         number = self.free_number(done, left, record.stem)
         for name in left:
             self.move(job / IN / name, done, name, number=number, stem=record.stem)
-        self._ops.fsync_folder(done, "archive: the members in done/")
-        self._ops.fsync_folder(job / IN, "archive: in/ that they left")
+        self._fs.fsync_folder(done, "archive: the members in done/")
+        self._fs.fsync_folder(job / IN, "archive: in/ that they left")
 
     def fail(self, job: Path, failure: Failure) -> Path | None:
         """Put the members into failed/ with their reports, by one rename; None when a call before this one did."""
@@ -96,13 +96,13 @@ class Endings:
         if holder is None:
             delivered = None
         else:
-            records.write_text(self._ops, holder, failure.sentence_name, failure.text)
-            records.write_text(self._ops, holder, failure.facts_name, records.as_text(failure.facts))
-            self._ops.fsync_folder(holder, "fail: the reports")
+            records.write_text(self._fs, holder, failure.sentence_name, failure.text)
+            records.write_text(self._fs, holder, failure.facts_name, records.as_text(failure.facts))
+            self._fs.fsync_folder(holder, "fail: the reports")
             folder = self.root / failure.folder
             self.ensure(folder)
             delivered = self.move(holder, folder, failure.name)
-            self._ops.fsync_folder(folder, "fail: the members in failed/")
+            self._fs.fsync_folder(folder, "fail: the members in failed/")
         self.wipe_outputs(job)
         self.discard(job)
         return delivered
@@ -114,8 +114,8 @@ class Endings:
         # The principal last: it must not start without its companions.
         for name in reversed(record.names.values()):
             self.move(holder / name, inbox, name, number=number, stem=record.stem)
-        self._ops.fsync_folder(inbox, "give back: the members in their inbox")
-        self._ops.fsync_folder(holder, "give back: back.N that they left")
+        self._fs.fsync_folder(inbox, "give back: the members in their inbox")
+        self._fs.fsync_folder(holder, "give back: back.N that they left")
         self.wipe_outputs(job)
         self.discard(job)
 
@@ -124,15 +124,15 @@ class Endings:
         if holder.name != IN:
             return holder
         # Members that a broken claim left in the inbox are no strangers there: only those that came here need a name.
-        number = self.free_number(inbox, self._ops.list(holder), record.stem)
+        number = self.free_number(inbox, self._fs.list(holder), record.stem)
         back = job / f"{BACK}{number}"
-        self._ops.rename(holder, back)
-        self._ops.fsync_folder(job, "give back: the decision")
+        self._fs.rename(holder, back)
+        self._fs.fsync_folder(job, "give back: the decision")
         return back
 
     def holder(self, job: Path) -> Path | None:
         """The folder of a job that holds its members, or None when they have left."""
-        for name in self._ops.list(job):
+        for name in self._fs.list(job):
             if name == IN or name.startswith(BACK):
                 return job / name
         return None
@@ -140,50 +140,50 @@ class Endings:
     def wipe_outputs(self, job: Path) -> None:
         """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
         if self.exists(job / OUT):
-            for name in self._ops.list(job / OUT):
-                self._ops.unlink(job / OUT / name)
-            self._ops.fsync_folder(job / OUT, "wipe: out/")
+            for name in self._fs.list(job / OUT):
+                self._fs.unlink(job / OUT / name)
+            self._fs.fsync_folder(job / OUT, "wipe: out/")
 
     def discard(self, job: Path) -> None:
         """Clear a job away whose files have all gone elsewhere."""
         trash = self.root / layout.TRASH
-        self._ops.rename(job, trash / job.name)
-        self._ops.fsync_folder(trash, "discard: the job in .trash/")
-        self._ops.fsync_folder(job.parent, "discard: .work/ that it left")
+        self._fs.rename(job, trash / job.name)
+        self._fs.fsync_folder(trash, "discard: the job in .trash/")
+        self._fs.fsync_folder(job.parent, "discard: .work/ that it left")
         self._delete(trash / job.name)
 
     def empty_trash(self) -> None:
         """Delete the jobs that a crash left half deleted."""
-        for name in sorted(self._ops.list(self.root / layout.TRASH)):
+        for name in sorted(self._fs.list(self.root / layout.TRASH)):
             try:
                 self._delete(self.root / layout.TRASH / name, whole=name.endswith(THROWN))
             except OSError as error:
                 log.error("%s could not be deleted and stays: %s", self.root / layout.TRASH / names.shown(name), error)
 
     def _delete(self, job: Path, *, whole: bool = False) -> None:
-        """Delete the books of a job, but only once its folders are seen to be empty: rmdir is the proof.
+        """Delete the records of a job, but only once its folders are seen to be empty: rmdir is the proof.
 
         All are looked at before one goes: a job that is not over, whoever has moved it here, must be whole when it is moved back.
-        And only books are deleted: where a folder of people's was put in the place of the trash, its files stay. Only what was
+        And only records are deleted: where a folder of people's was put in the place of the trash, its files stay. Only what was
         thrown away on purpose goes as a `whole`.
         """
-        entries = [job / name for name in self._ops.list(job)]
-        folders = [path for path in entries if stat.S_ISDIR(self._ops.lstat(path).st_mode)]
-        if not (whole or is_job(path.name for path in entries)) or any(self._ops.list(folder) for folder in folders):
+        entries = [job / name for name in self._fs.list(job)]
+        folders = [path for path in entries if stat.S_ISDIR(self._fs.lstat(path).st_mode)]
+        if not (whole or is_job(path.name for path in entries)) or any(self._fs.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
         for folder in folders:
-            self._ops.rmdir(folder)
+            self._fs.rmdir(folder)
         for path in set(entries) - set(folders):
-            self._ops.unlink(path)
-        self._ops.rmdir(job)
+            self._fs.unlink(path)
+        self._fs.rmdir(job)
 
     def move(self, source: Path, folder: Path, name: str, *, number: int = 1, stem: str | None = None) -> Path | None:
         """Rename into a folder under the name, or the next number of it that is free; None if the source is not there any more."""
         for n in count(number):
             target = folder / names.numbered(name, n, stem=stem)
             try:
-                self._ops.rename_noreplace(source, target)
+                self._fs.rename_noreplace(source, target)
             except FileExistsError:
                 continue
             except FolderMissing:
@@ -212,13 +212,13 @@ class Endings:
             raise FolderMissing(errno.ENOENT, "the spool is away", str(folder))
         self.ensure(folder.parent)
         with suppress(FileExistsError):
-            self._ops.mkdir(folder)
-        self._ops.fsync_folder(folder.parent, "a folder that was missing: its place")
+            self._fs.mkdir(folder)
+        self._fs.fsync_folder(folder.parent, "a folder that was missing: its place")
 
     def exists(self, path: Path) -> bool:
         """Whether anything at all is at the path. Raises FolderMissing where its folder is away, as when the spool is unmounted."""
         try:
-            self._ops.lstat(path)
+            self._fs.lstat(path)
         except FolderMissing:
             raise
         except FileNotFoundError:

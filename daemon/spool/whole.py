@@ -10,40 +10,40 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon import names
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 
 
 @contextmanager
-def whole(ops: Ops, path: Path, durable: str | None, *, replaces: bool = True) -> Iterator[BinaryIO]:
+def whole(fs: Filesystem, path: Path, durable: str | None, *, replaces: bool = True) -> Iterator[BinaryIO]:
     """A file to write into; it is at `path` when the block ends without an error, and nothing is there or left of it otherwise.
 
-    `durable` says what it is, as for `Ops.fsync`: its content is on the disk before its name is there. With None it may be lost
-    with the machine. The name is durable when its folder is synced. Where it `replaces` nothing, a name that is taken is
+    `durable` says what it is, as for `Filesystem.fsync`: its content is on the disk before its name is there. With None it may be
+    lost with the machine. The name is durable when its folder is synced. Where it `replaces` nothing, a name that is taken is
     FileExistsError.
     """
     part = path.with_name(names.fitted(f".{path.name}", ".part"))
     try:
-        with _begun(ops, part) as file:
+        with _begun(fs, part) as file:
             yield file
             if durable is not None:
-                ops.fsync(file, durable)
+                fs.fsync(file, durable)
         if replaces:
-            ops.rename(part, path)
+            fs.rename(part, path)
         else:
-            ops.rename_noreplace(part, path)
+            fs.rename_noreplace(part, path)
     except BaseException:
         with suppress(OSError):
-            ops.unlink(part)
+            fs.unlink(part)
         raise
 
 
-def replace(ops: Ops, path: Path, content: bytes, durable: str | None = None) -> None:
+def replace(fs: Filesystem, path: Path, content: bytes, durable: str | None = None) -> None:
     """Write a small file that takes the place of the one that was there; `durable` as for `whole`."""
-    with whole(ops, path, durable) as file:
-        ops.write(file, content)
+    with whole(fs, path, durable) as file:
+        fs.write(file, content)
 
 
-def _begun(ops: Ops, part: Path) -> BinaryIO:
+def _begun(fs: Filesystem, part: Path) -> BinaryIO:
     with suppress(FileNotFoundError):
-        ops.unlink(part)  # of a crash
-    return ops.create(part)
+        fs.unlink(part)  # of a crash
+    return fs.create(part)

@@ -131,14 +131,14 @@ def test_a_start_waits_for_room_asks_systemd_for_time_and_says_so_once(disk: Sma
         try:
             for _ in range(4):
                 status, more = systemd.recv(4096).decode().splitlines()
-                assert re.fullmatch(r"STATUS=waiting for the machine: .* free some inodes there.*", status)
+                assert re.fullmatch(r"STATUS=cannot start yet, will retry: .* free some inodes there.*", status)
                 assert more == "EXTEND_TIMEOUT_USEC=300000000"
-            assert daemon.log().count("waiting for the machine") == 1
+            assert daemon.log().count("cannot start yet, will retry") == 1
             disk.free()
             while systemd.recv(4096) != b"READY=1":
                 continue
             assert daemon.is_watching()
-            assert (daemon.pid(), daemon.log().count("the machine is well again")) == (pid, 1)
+            assert (daemon.pid(), daemon.log().count("the system error is over, starting")) == (pid, 1)
             assert daemon.stop() == DONE
         finally:
             daemon.close()
@@ -151,7 +151,7 @@ def test_a_stop_ends_the_wait_at_once_and_cleanly(disk: SmallDisk, tmp_path: Pat
     daemon.launch()
     assert daemon.process is not None
     try:
-        wait_until(lambda: "waiting for the machine" in daemon.log(), what="it waits")
+        wait_until(lambda: "cannot start yet, will retry" in daemon.log(), what="it waits")
         daemon.process.send_signal(end)
         assert daemon.process.wait(timeout=5) == DONE
     finally:

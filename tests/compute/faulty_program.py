@@ -2,11 +2,11 @@
 
 from daemon.cli import main
 from daemon.compute import local
-from daemon.jobs import patience
+from daemon.jobs import retry_budget
 from daemon.service import backoff
 
 if __name__ == "__main__":
     local.WORKER = "tests.compute.faulty_worker"
-    patience.WAIT_SECONDS = 0.5
+    retry_budget.WAIT_SECONDS = 0.5
     backoff.FIRST_BACKOFF_SECONDS, backoff.LONGEST_BACKOFF_SECONDS = 0.5, 2.0
     main()

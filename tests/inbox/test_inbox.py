@@ -75,7 +75,7 @@ def test_file_is_ready_when_it_stood_still_for_the_settle_time(tmp_path: Path, i
     inbox = inbox_of("text")
     first = inbox.scan(100.0)
     assert first.ready == []
-    assert waiting(first) == {"cat.txt": "cat.txt has only just changed"}
+    assert waiting(first) == {"cat.txt": "cat.txt changed a moment ago"}
     assert first.due == 101.0
     assert inbox.scan(100.9).ready == []
     (found,) = inbox.scan(101.0).ready
@@ -433,7 +433,7 @@ def test_half_that_is_not_settled_keeps_the_other_waiting(tmp_path: Path, inbox_
     inbox.scan(100.0)
     drop(tmp_path, "cat_prompt.tiff")
     scan = inbox.scan(105.0)
-    assert waiting(scan) == {"cat_latent.tiff": "cat_prompt.tiff has only just changed"}
+    assert waiting(scan) == {"cat_latent.tiff": "cat_prompt.tiff changed a moment ago"}
     assert scan.due == 106.0
 
 

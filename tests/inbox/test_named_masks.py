@@ -9,13 +9,13 @@ import pytest
 from daemon.beneath import Beneath
 from daemon.inbox.inbox import Inbox, Scan
 from daemon.inbox.ranking import BUDGET_SECONDS
-from daemon.jobs.probe import Heads
+from daemon.jobs.probe import Probe
 from daemon.stages import STAGES
 from tests.leases import leased
 
 
 def stated_mask(path: Path) -> str | None:
-    return Heads(Beneath(path.parent), lambda: 20_000).read(path).mask
+    return Probe(Beneath(path.parent), lambda: 20_000).read(path).mask
 
 
 def inbox_of(folder: Path, stated_mask: Callable[[Path], str | None], stated: Callable[[Path], int] = lambda _: 0) -> Inbox:
@@ -64,8 +64,8 @@ def test_a_mask_that_is_named_is_waited_for(tmp_path: Path, inbox: Inbox, name: 
 
 @pytest.mark.parametrize("priority", [0, 5])
 def test_settings_that_another_program_holds_are_waited_for_with_all_that_they_say(tmp_path: Path, priority: int) -> None:
-    heads = Heads(Beneath(tmp_path), lambda: 20_000)
-    inbox = inbox_of(tmp_path, lambda path: heads.read(path).mask, lambda path: heads.read(path).priority)
+    probe = Probe(Beneath(tmp_path), lambda: 20_000)
+    inbox = inbox_of(tmp_path, lambda path: probe.read(path).mask, lambda path: probe.read(path).priority)
     write(tmp_path, dog__png="picture", cat__png="picture", big_mask__png="mask")
     write(tmp_path, cat__yaml=f"mask: big_mask.png\npriority: {priority}")
     with leased(tmp_path / "cat.yaml"):
@@ -147,11 +147,11 @@ def test_masks_are_read_for_a_moment_of_each_scan_and_whose_settings_are_unread_
 
 
 def test_three_hundred_hostile_settings_files_cost_a_scan_less_than_a_second(tmp_path: Path) -> None:
-    heads = Heads(Beneath(tmp_path), lambda: 20_000)
+    probe = Probe(Beneath(tmp_path), lambda: 20_000)
     for number in range(300):
         write(tmp_path, **{f"p{number}__png": "picture", f"p{number}__yaml": "mask:" + "\t" * 2000 + "a" * 2000 + '""'})
     write(tmp_path, PAUSE="")
-    inbox = inbox_of(tmp_path, lambda path: heads.read(path).mask, lambda path: heads.read(path).priority)
+    inbox = inbox_of(tmp_path, lambda path: probe.read(path).mask, lambda path: probe.read(path).priority)
     unread = True
     while unread:
         started = time.process_time()

@@ -12,7 +12,7 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.inbox.inbox import AT_ONCE, Inbox
 from daemon.inbox.ranking import AGING_SECONDS, BUDGET_SECONDS
-from daemon.jobs.probe import Heads, stated_ids
+from daemon.jobs.probe import Probe, read_ids
 from daemon.stages import STAGES
 from tests.artifacts import latents
 
@@ -23,7 +23,7 @@ def urgent_artifact(path: Path) -> None:
 
 
 def stated_priority(path: Path) -> int:
-    return Heads(Beneath(path.parent), lambda: 20_000).read(path).priority
+    return Probe(Beneath(path.parent), lambda: 20_000).read(path).priority
 
 
 STATED: list[tuple[str, str | bytes, int]] = [
@@ -60,7 +60,7 @@ def test_a_file_states_its_priority_where_settings_stand(tmp_path: Path, name: s
 def test_an_artifact_states_the_priority_and_the_id_in_its_record(tmp_path: Path) -> None:
     urgent_artifact(tmp_path / "cat.ffffffff.tiff")
     assert stated_priority(tmp_path / "cat.ffffffff.tiff") == 7
-    assert stated_ids(Beneath(tmp_path), tmp_path / "cat.ffffffff.tiff") == {"0a1b2c3d", "ffffffff"}
+    assert read_ids(Beneath(tmp_path), tmp_path / "cat.ffffffff.tiff") == {"0a1b2c3d", "ffffffff"}
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd"), lambda _: None])
@@ -68,8 +68,8 @@ def test_what_is_no_file_states_nothing_and_blocks_nothing(tmp_path: Path, make:
     for name in ("x.txt", "x.tiff"):
         make(tmp_path / name)
         assert stated_priority(tmp_path / name) == 0
-    assert stated_ids(Beneath(tmp_path), tmp_path / "x.txt") == set()
-    assert stated_ids(Beneath(tmp_path), tmp_path / "x.tiff") == {"x"}, "its name is known without a look"
+    assert read_ids(Beneath(tmp_path), tmp_path / "x.txt") == set()
+    assert read_ids(Beneath(tmp_path), tmp_path / "x.tiff") == {"x"}, "its name is known without a look"
 
 
 def inbox_of(folder: Path, stage: str = "text", stated: Callable[[Path], int] = stated_priority) -> Inbox:

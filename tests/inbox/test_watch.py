@@ -171,7 +171,7 @@ def test_dead_watch_is_built_anew(inbox: Path, alarm: Alarm, watcher: Watcher, c
     observer.stop()
     observer.join()
     assert watcher.healthy()
-    assert "watching anew" in caplog.text
+    assert "watching again" in caplog.text
     assert watcher._observer is not observer
     assert alarm.rang()
     write(inbox)

@@ -10,17 +10,19 @@ from typing import Any
 
 import torch
 
+from daemon.compute.calls import Facts
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, Shelves
+from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
-from daemon.jobs.request import Facts, Tensors, computed
-from daemon.jobs.results import Bench, Output, results
+from daemon.jobs.request import computed
+from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import HOLD, INBOX
 from daemon.models.registry import Models
 from daemon.settings.config import Config
 from daemon.stages import STAGES
 from tests.parts import quiet
+from tiffsd.artifact import Tensors
 
 LONGEST = 6  # stages that one file goes through
 # What waits in a hold folder is released.
@@ -61,9 +63,9 @@ class Chain:
     def _stage(self, stage: str, members: Mapping[str, Path]) -> tuple[list[Output], list[str], object]:
         with opened(members) as files:
             names = {role: path.name for role, path in members.items()}
-            request = read_request(stage, Files(files, names), Shelves(self.config, self.embeddings))
+            request = read_request(stage, Files(files, names), InputSources(self.config, self.embeddings))
         tensors, facts = computed(request, self.config, self._call)
-        outputs = results(request, "cat", tensors, facts, Bench(self.config, lambda _: False, datetime.now(UTC), 0.0))
+        outputs = results(request, "cat", tensors, facts, ResultContext(self.config, lambda _: False, datetime.now(UTC), 0.0))
         values = {name: tensor.tobytes() for name, tensor in tensors.items() if name != "generator_state"}
         sizes = [len(_bytes(output)) for output in outputs if request.settings.layout]
         return outputs, [*request.notes, *facts.get("notes", [])], (values, sizes)

@@ -11,7 +11,7 @@ import pytest
 
 from daemon import lease
 from daemon.errors import Cancelled, InputError
-from daemon.jobs.context import Rooms
+from daemon.jobs.context import JobContext
 from daemon.jobs.running import RunningFile
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
@@ -29,60 +29,60 @@ def _ignored_sigio() -> Iterator[None]:
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
+def context(tmp_path: Path) -> JobContext:
     config = Config.model_validate({"folder": tmp_path, "watch": {"settle_unleased_seconds": UNLEASED}})
     spool = Spool(config.spool_folder, {stage.name: stage.folder for stage in STAGES.values()})
     spool.create()
     nobody = cast(Any, None)  # nothing is computed here, and nobody is told
-    return Rooms(config, spool, nobody, nobody, lambda _: False, lambda: False)
+    return JobContext(config, spool, nobody, nobody, lambda _: False, lambda: False)
 
 
-def running_file(rooms: Rooms, claim: Claim) -> RunningFile:
-    running = RunningFile(rooms.spool.root, claim.stage, name=f"cat.{claim.id}.txt")
+def running_file(context: JobContext, claim: Claim) -> RunningFile:
+    running = RunningFile(context.spool.root, claim.stage, name=f"cat.{claim.id}.txt")
     running.start()
     return running
 
 
-def waited(rooms: Rooms, claim: Claim) -> float:
-    running = running_file(rooms, claim)
+def waited(context: JobContext, claim: Claim) -> float:
+    running = running_file(context, claim)
     started = time.monotonic()
-    rooms.await_settled(claim, running)
+    context.await_stable(claim, running)
     return time.monotonic() - started
 
 
-def test_a_job_is_cancelled_also_while_a_program_still_writes_its_file(rooms: Rooms) -> None:
-    path = drop(rooms.spool.root, "cat.tiff")
-    found = inbox_of(rooms.spool.root, "diffuse").scan(0.0).ready[0]
+def test_a_job_is_cancelled_also_while_a_program_still_writes_its_file(context: JobContext) -> None:
+    path = drop(context.spool.root, "cat.tiff")
+    found = inbox_of(context.spool.root, "diffuse").scan(0.0).ready[0]
     with path.open("ab"):
-        claim = rooms.spool.claim("diffuse", found)
+        claim = context.spool.claim("diffuse", found)
         assert claim
-        running = running_file(rooms, claim)
+        running = running_file(context, claim)
         running.path.unlink()
         with pytest.raises(Cancelled, match="was deleted from running/"):
-            rooms.await_settled(claim, running)
+            context.await_stable(claim, running)
 
 
 def test_a_change_after_the_claim_is_waited_out_where_the_system_cannot_tell_writers(
-    rooms: Rooms, monkeypatch: pytest.MonkeyPatch
+    context: JobContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "is_being_written", lambda *_, **__: None)
-    drop(rooms.spool.root, "cat.tiff")
-    claim = claim_one(rooms.spool)
+    drop(context.spool.root, "cat.tiff")
+    claim = claim_one(context.spool)
     claim.members["principal"].write_bytes(b"another content")
-    assert waited(rooms, claim) >= UNLEASED
-    drop(rooms.spool.root, "dog.tiff")
-    assert waited(rooms, claim_one(rooms.spool)) < UNLEASED, "one that stood still before the claim has stood still long enough"
+    assert waited(context, claim) >= UNLEASED
+    drop(context.spool.root, "dog.tiff")
+    assert waited(context, claim_one(context.spool)) < UNLEASED, "one that stood still before the claim has stood still long enough"
 
 
 @pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo], ids=["link", "FIFO"])
 def test_what_took_the_place_of_a_file_before_the_claim_is_neither_followed_nor_opened(
-    rooms: Rooms, make: Callable[[Path], None]
+    context: JobContext, make: Callable[[Path], None]
 ) -> None:
-    path = drop(rooms.spool.root, "cat.tiff")
-    found = inbox_of(rooms.spool.root, "diffuse").scan(0.0).ready[0]
+    path = drop(context.spool.root, "cat.tiff")
+    found = inbox_of(context.spool.root, "diffuse").scan(0.0).ready[0]
     path.unlink()
     make(path)
-    claim = rooms.spool.claim("diffuse", found)
+    claim = context.spool.claim("diffuse", found)
     assert claim
     with pytest.raises(InputError, match=r"cat\.tiff is a .*only files can be used"):
-        rooms.await_settled(claim, running_file(rooms, claim))
+        context.await_stable(claim, running_file(context, claim))

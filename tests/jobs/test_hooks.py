@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.jobs.hooks import WAITING_AT_MOST, Hooks
-from daemon.settings.config import Hooks as Options
+from daemon.settings.config import HookOptions
 from tests.conftest import wait_until
 
 TELL = 'env | grep ^TIFFSD_ | sort > "$1"; cat "$TIFFSD_FILE" >> "$1"'
@@ -22,7 +22,7 @@ def shell(script: str, *words: str) -> list[str]:
 
 @contextmanager
 def hooks_in(spool: Path, *, seconds: float = 60.0, **commands: list[str]) -> Iterator[Hooks]:
-    options = Options(seconds=seconds, **commands)
+    options = HookOptions(seconds=seconds, **commands)
     hooks = Hooks(spool, lambda: options, lambda: None)
     yield hooks
     hooks.close()

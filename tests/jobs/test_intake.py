@@ -10,7 +10,7 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Shelves
+from daemon.jobs.intake.files import InputSources
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from tests.artifacts import latents, unmarried
@@ -35,7 +35,7 @@ def read(tmp_path: Path) -> Read:
                 path.write_bytes(str(content).encode())
             key = {"yaml": ".yaml", "txt": ".txt", "neg": "_neg.txt", "prompt": "_prompt"}.get(role, role)
             members[key] = path
-        return request_for(stage, members, Shelves(config or Config(), tmp_path / "embeddings", tmp_path / "keep"))
+        return request_for(stage, members, InputSources(config or Config(), tmp_path / "embeddings", tmp_path / "keep"))
 
     return read_files
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Shelves
+from daemon.jobs.intake.files import InputSources
 from daemon.jobs.request import Request
 from daemon.pictures.photos import read_mask
 from daemon.settings.config import Config
@@ -53,7 +53,7 @@ def asked(folder: Path, stage: str, **files: object) -> Request:
         else:
             path.write_text(str(content))
         members[{"mask": "_mask.png", "yaml": ".yaml", "artifact": "principal"}.get(role, role)] = path
-    return request_for(stage, members, Shelves(Config(), folder))
+    return request_for(stage, members, InputSources(Config(), folder))
 
 
 def picture(width: int, height: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import tifffile
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Shelves
+from daemon.jobs.intake.files import InputSources
 from daemon.jobs.originals import compared
 from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried
@@ -140,7 +140,7 @@ def _request(path: Path, keep: Path, settings: Path | None = None):
     members = {"principal": path}
     if settings:
         members[".yaml"] = settings
-    return request_for("diffuse", members, Shelves(Config(), keep.parent / "embeddings", keep))
+    return request_for("diffuse", members, InputSources(Config(), keep.parent / "embeddings", keep))
 
 
 @pytest.mark.parametrize("name", ["cat.tiff", "renamed.tiff", "renamed.{id}.tiff"])

@@ -175,8 +175,8 @@ def test_a_tiff_that_was_painted_on_says_so(tmp_path: Path) -> None:
 def test_a_form_that_cannot_hold_a_picture_is_left_out_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     long = picture(1, LARGEST_SIDE["webp"] + 1)
     assert list(written(tmp_path, Pictures(webp=True, jpeg=True), long)) == [".tiff", ".jpg", ".png"]
-    assert f"a picture of {LARGEST_SIDE['webp'] + 1} pixels on a side is no WEBP" in caplog.text
-    with pytest.raises(InputError, match=r"fits into none of the forms that config\.yaml names"):
+    assert f"WebP skipped: {LARGEST_SIDE['webp'] + 1} px exceeds the format's limit of {LARGEST_SIDE['webp']} px" in caplog.text
+    with pytest.raises(InputError, match=r"exceeds the limit of every format that config\.yaml turns on"):
         picture_files(long, Pictures(png=False, tiff=False, webp=True))
 
 

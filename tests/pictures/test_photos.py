@@ -133,7 +133,7 @@ def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Pa
 def test_a_text_file_called_png_is_refused_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "no.png"
     path.write_text("hello")
-    with pytest.raises(InputError, match=r"no.png: this is no PNG, JPEG or WebP"):
+    with pytest.raises(InputError, match=r"no.png: not a readable PNG, JPEG or WebP"):
         opening(read_photo, path, "no.png", size=(None, None), limit=NO_LIMIT)
 
 

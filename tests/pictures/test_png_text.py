@@ -1,4 +1,4 @@
-"""The texts of a PNG: as Pillow finds them, without its codecs, within limits, and with a note on what is passed over."""
+"""The texts of a PNG: as Pillow finds them, without its codecs, within limits, and with a note on what is ignored."""
 
 import io
 import struct
@@ -59,7 +59,7 @@ def test_texts_that_are_damaged_or_would_be_too_large_are_passed_over(kind: byte
     texts = png_text(io.BytesIO(with_chunk(kind, data)))
     assert dict(texts.found) == {}
     assert [
-        note for note in texts.notes if "is damaged or larger than 1048576 bytes; it is passed over" in note
+        note for note in texts.notes if "in this picture ignored: damaged, or larger than 1048576 bytes" in note
     ] or b"\0" not in data
 
 
@@ -73,13 +73,13 @@ def test_only_wanted_texts_are_inflated_and_those_behind_16_megabytes_of_them_pa
 
     assert (others.found, others.notes) == ({"tiffsd": "{}"}, ())
     assert list(texts.found) == ["parameters"]
-    assert texts.notes == (f"what stands behind {16 * LARGEST_TEXT_BYTES} bytes of texts in this picture is passed over",)
+    assert texts.notes == (f"texts ignored beyond the first {16 * LARGEST_TEXT_BYTES} bytes of them in this picture",)
 
 
 def test_chunks_beyond_the_thousandth_are_passed_over_with_a_note() -> None:
     whole = png()
     texts = png_text(io.BytesIO(whole[:33] + chunk(b"abCd", b"") * 1000 + chunk(b"tEXt", b"a\0b") + whole[33:]))
-    assert (texts.found, texts.notes) == ({}, ("what stands behind the first 1000 chunks of this picture is passed over",))
+    assert (texts.found, texts.notes) == ({}, ("chunks ignored beyond the first 1000 of this picture",))
 
 
 def test_only_what_stands_before_the_pixels_is_read() -> None:

@@ -26,7 +26,7 @@ def share(tmp_path: Path) -> Iterator[Share]:
         yield share
 
 
-def books(spool: Path, name: str) -> list[dict[str, object]]:
+def records(spool: Path, name: str) -> list[dict[str, object]]:
     """A record of all jobs, by their age."""
     return [json.loads(path.read_text()) for path in sorted(spool.glob(f".work/*/{name}"))]
 
@@ -69,14 +69,14 @@ def test_a_stop_while_a_job_hangs_in_a_share_is_in_time_and_no_attempt_counts(sh
                 wait_until(lambda: hang_in(daemon, FUSE_WAITS, main=False), what="the job hangs")
                 stop_worker(daemon)
                 daemon.drop("inbox/1-text", "waits.txt", "a green house")
-                wait_until(lambda: len(books(daemon.spool, "attempt.json")) == 2, what="both are counted")
+                wait_until(lambda: len(records(daemon.spool, "attempt.json")) == 2, what="both are counted")
                 stop(daemon)
                 assert "text hangs.txt, reading its files" in daemon.log()
                 assert list(daemon.spool.glob("inbox/1-text/waits.txt")), "it went back"
-                assert [note["attempt"] for note in books(daemon.spool, "entrusted.json")] == [1]
+                assert [note["attempt"] for note in records(daemon.spool, "entrusted.json")] == [1]
                 daemon.start()
                 wait_until(lambda: hang_in(daemon, FUSE_WAITS, main=False), what="the job hangs again")
-                assert [count["attempts"] for count in books(daemon.spool, "attempt.json")] == [1]
+                assert [count["attempts"] for count in records(daemon.spool, "attempt.json")] == [1]
             came_of(daemon, "waits", "a green house")
             daemon.found("hold/2-diffuse/hangs.*.tiff")
             assert not list(daemon.spool.glob("failed/*/*"))
@@ -94,7 +94,7 @@ def test_a_stop_while_the_spool_itself_is_gone_is_in_time_and_no_attempt_counts(
         came_of(daemon, "first", "a red house")
         stop_worker(daemon)
         daemon.drop("inbox/1-text", "waits.txt", "a green house")
-        wait_until(lambda: books(share.there / "spool", "entrusted.json"), what="the worker has it")
+        wait_until(lambda: records(share.there / "spool", "entrusted.json"), what="the worker has it")
         with share.gone(for_process=daemon.pid()):
             wait_until(lambda: hang_in(daemon, FUSE_WAITS, main=True), what="the main thread hangs")
             stop(daemon)

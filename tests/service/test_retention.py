@@ -12,11 +12,10 @@ import pytest
 
 import tiffsd
 from daemon.beneath import Beneath
-from daemon.jobs.probe import stated_ids
+from daemon.jobs.probe import read_ids
 from daemon.service.retention import FIRST_SWEEP_SECONDS, Retention
-from daemon.settings.config import Retention as Limits
-from daemon.settings.config import Shelf
-from daemon.spool.filesystem import Ops
+from daemon.settings.config import RetentionLimit, RetentionLimits
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import latents
@@ -25,7 +24,7 @@ from tests.leases import leased
 
 DAY = 86400.0
 NOW = datetime(2026, 11, 22, 12, 0).timestamp()
-FOR_EVER = {name: Shelf() for name in Limits.model_fields}
+FOR_EVER = {name: RetentionLimit() for name in RetentionLimits.model_fields}
 
 
 @pytest.fixture
@@ -34,9 +33,9 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def retention(root: Path, ops: Ops | None = None, **limits: Shelf) -> Retention:
-    kept = Limits(**(FOR_EVER | limits))
-    return Retention(root, ops or Ops(root), limits=lambda: kept, ids=partial(stated_ids, Beneath(root)))
+def retention(root: Path, fs: Filesystem | None = None, **limits: RetentionLimit) -> Retention:
+    kept = RetentionLimits(**(FOR_EVER | limits))
+    return Retention(root, fs or Filesystem(root), limits=lambda: kept, ids=partial(read_ids, Beneath(root)))
 
 
 def aged(path: Path, days: float, content: bytes = b"x") -> Path:
@@ -65,7 +64,7 @@ def test_used_inputs_go_by_the_day_of_their_folder_whatever_their_own_times_say(
     old = aged(root / "done/2026-08-20/old.txt", days=0)
     new = aged(root / "done/2026-11-21/new.txt", days=5000)
     mine = aged(root / "done/my own/old.txt", days=5000)
-    retention(root, done=Shelf(days=90)).sweep(NOW)
+    retention(root, done=RetentionLimit(days=90)).sweep(NOW)
     assert not old.exists()
     assert not old.parent.exists()
     assert new.exists()
@@ -75,16 +74,16 @@ def test_used_inputs_go_by_the_day_of_their_folder_whatever_their_own_times_say(
 def test_a_used_input_stays_for_all_of_its_days(root: Path) -> None:
     path = aged(root / "done/2026-11-12/cat.txt", days=0)
     # The day ended at the midnight that began the 13th, 9.5 days ago.
-    retention(root, done=Shelf(days=9.6)).sweep(NOW)
+    retention(root, done=RetentionLimit(days=9.6)).sweep(NOW)
     assert path.exists()
-    retention(root, done=Shelf(days=9.4)).sweep(NOW)
+    retention(root, done=RetentionLimit(days=9.4)).sweep(NOW)
     assert not path.exists()
 
 
 def test_failed_jobs_go_whole_and_nothing_stays_of_them(root: Path) -> None:
     old, new = failed(root, "cat.0a1b2c3d", days=200), failed(root, "dog.0a1b2c3e", days=100)
     note = aged(root / "failed/1-text/note of mine.txt", days=5000)
-    retention(root, failed=Shelf(days=180)).sweep(NOW)
+    retention(root, failed=RetentionLimit(days=180)).sweep(NOW)
     assert not old.exists()
     assert sorted(path.name for path in new.iterdir()) == ["cat.txt", "error.json", "results"]
     assert note.exists()
@@ -92,7 +91,7 @@ def test_failed_jobs_go_whole_and_nothing_stays_of_them(root: Path) -> None:
 
 
 def test_what_a_crash_leaves_of_a_failed_job_goes_at_the_next_start(root: Path) -> None:
-    class Crash(Ops):
+    class Crash(Filesystem):
         def unlink(self, path: Path) -> None:
             if path.name == "error.json":
                 raise KeyboardInterrupt
@@ -100,14 +99,14 @@ def test_what_a_crash_leaves_of_a_failed_job_goes_at_the_next_start(root: Path) 
 
     failed(root, "cat.0a1b2c3d", days=200)
     with pytest.raises(KeyboardInterrupt):
-        retention(root, Crash(root), failed=Shelf(days=180)).sweep(NOW)
+        retention(root, Crash(root), failed=RetentionLimit(days=180)).sweep(NOW)
     assert list((root / ".trash").iterdir())
     Spool(root, {stage.name: stage.folder for stage in STAGES.values()}).recover()
     assert not list((root / ".trash").iterdir())
 
 
 def test_a_failed_job_that_somebody_is_putting_right_stays(root: Path) -> None:
-    class Person(Ops):
+    class Person(Filesystem):
         """Saves a file in the failed folder between the look and the deletion."""
 
         def rename_noreplace(self, source: Path, target: Path) -> None:
@@ -120,7 +119,7 @@ def test_a_failed_job_that_somebody_is_putting_right_stays(root: Path) -> None:
             return st
 
     folder = failed(root, "cat.0a1b2c3d", days=200)
-    retention(root, Person(root), failed=Shelf(days=180)).sweep(NOW)
+    retention(root, Person(root), failed=RetentionLimit(days=180)).sweep(NOW)
     assert (folder / "cat.txt").exists()
 
 
@@ -129,7 +128,7 @@ def test_previews_and_steps_go_by_their_age_and_the_index_stays(root: Path) -> N
     index = aged(root / "previews/index.html", 4000)
     step, folder = aged(root / "steps/a.tiff", 40), aged(root / "steps/cat/1.tiff", 40)
     os.utime(folder.parent, (NOW - 40 * DAY,) * 2)
-    retention(root, previews=Shelf(days=30), steps=Shelf(days=30)).sweep(NOW)
+    retention(root, previews=RetentionLimit(days=30), steps=RetentionLimit(days=30)).sweep(NOW)
     assert (old.exists(), new.exists(), index.exists()) == (False, True, True)
     assert not step.exists()
     assert not folder.parent.exists()
@@ -137,13 +136,13 @@ def test_previews_and_steps_go_by_their_age_and_the_index_stays(root: Path) -> N
 
 def test_a_folder_that_is_too_large_loses_its_oldest(root: Path) -> None:
     sizes = [aged(root / f"previews/{days}.png", days, b"x" * 1000) for days in (3, 1, 2)]
-    retention(root, previews=Shelf(gb=2000 / 1e9)).sweep(NOW)
+    retention(root, previews=RetentionLimit(gb=2000 / 1e9)).sweep(NOW)
     assert [path.exists() for path in sizes] == [False, True, True]
 
 
 def test_pictures_and_saved_embeddings_are_never_deleted(root: Path) -> None:
     mine = [aged(root / "pictures/cat.png", 5000), aged(root / "embeddings/cat.tiff", 5000), aged(root / "README", 5000)]
-    everything = {name: Shelf(days=1e-6, gb=1e-9) for name in Limits.model_fields}
+    everything = {name: RetentionLimit(days=1e-6, gb=1e-9) for name in RetentionLimits.model_fields}
     retention(root, **everything).sweep(NOW)
     assert all(path.exists() for path in mine)
 
@@ -182,7 +181,7 @@ def test_an_original_stays_while_its_artifact_waits_and_goes_afterwards(
     waiting = root / place
     waiting.parent.mkdir(parents=True, exist_ok=True)
     make(waiting)
-    sweeping = retention(root, originals=Shelf(days=90, gb=1e-9))
+    sweeping = retention(root, originals=RetentionLimit(days=90, gb=1e-9))
     sweeping.sweep(NOW)
     assert original.exists()
     assert not other.exists()
@@ -195,7 +194,7 @@ def test_no_original_goes_while_another_program_holds_what_may_need_it(root: Pat
     original = aged(root / ".keep/cat.0a1b2c3d.tiff", 100)
     waiting = aged(root / "hold/2-diffuse/renamed.tiff", 100)
     an_artifact(waiting)
-    sweeping = retention(root, originals=Shelf(days=90))
+    sweeping = retention(root, originals=RetentionLimit(days=90))
     with leased(waiting):
         sweeping.sweep(NOW)
     assert original.exists()
@@ -211,25 +210,25 @@ def test_originals_that_are_needed_do_not_count_as_room_that_was_made(root: Path
         for name, days in (("cat.0a1b2c3d", 30), ("dog.12345678", 20), ("fox.23456789", 10))
     )
     (root / "hold/2-diffuse/cat.0a1b2c3d.tiff").touch()
-    retention(root, originals=Shelf(gb=2000 / 1e9)).sweep(NOW)
+    retention(root, originals=RetentionLimit(gb=2000 / 1e9)).sweep(NOW)
     assert [path.exists() for path in (needed, old, new)] == [True, False, True]
 
 
 def test_what_somebody_else_deletes_first_is_no_complaint(root: Path) -> None:
-    class Person(Ops):
+    class Person(Filesystem):
         def unlink(self, path: Path) -> None:
             path.unlink()
             super().unlink(path)
 
     paths = [aged(root / "previews/a.png", 50), aged(root / "previews/b.png", 40)]
-    sweeping = retention(root, Person(root), previews=Shelf(days=30))
+    sweeping = retention(root, Person(root), previews=RetentionLimit(days=30))
     sweeping.sweep(NOW)
     assert not any(path.exists() for path in paths)
     assert sweeping.complaints() == ()
 
 
 def test_an_artifact_that_moves_back_during_the_look_still_keeps_its_original(root: Path) -> None:
-    class Person(Ops):
+    class Person(Filesystem):
         """Takes the artifact from the inbox back to hold/, which was looked at already."""
 
         def list(self, folder: Path) -> list[str]:
@@ -240,13 +239,13 @@ def test_an_artifact_that_moves_back_during_the_look_still_keeps_its_original(ro
     original = aged(root / ".keep/cat.0a1b2c3d.tiff", 100)
     waiting = root / "inbox/2-diffuse/cat.0a1b2c3d.tiff"
     waiting.touch()
-    retention(root, Person(root), originals=Shelf(days=90)).sweep(NOW)
+    retention(root, Person(root), originals=RetentionLimit(days=90)).sweep(NOW)
     assert original.exists()
 
 
 def test_a_new_original_is_kept_though_nothing_waits(root: Path) -> None:
     original = aged(root / ".keep/cat.0a1b2c3d.tiff", 10)
-    retention(root, originals=Shelf(days=90)).sweep(NOW)
+    retention(root, originals=RetentionLimit(days=90)).sweep(NOW)
     assert original.exists()
 
 
@@ -262,7 +261,7 @@ def test_symbolic_links_are_deleted_and_never_followed(root: Path, tmp_path_fact
     (folder / "link").symlink_to(treasure)
     os.utime(folder, (NOW - 200 * DAY,) * 2)
     os.utime(root / "steps/link", (NOW - 90 * DAY,) * 2, follow_symlinks=False)
-    limits = {name: Shelf(days=30) for name in Limits.model_fields}
+    limits = {name: RetentionLimit(days=30) for name in RetentionLimits.model_fields}
     retention(root, **limits).sweep(NOW)
     assert treasure.exists()
     assert not (root / "steps/link").is_symlink()
@@ -270,14 +269,14 @@ def test_symbolic_links_are_deleted_and_never_followed(root: Path, tmp_path_fact
 
 
 def test_what_cannot_be_deleted_is_complained_of_once_and_stops_nothing_else(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class ReadOnly(Ops):
+    class ReadOnly(Filesystem):
         def unlink(self, path: Path) -> None:
             if path.name == "a.png":
                 raise PermissionError(1, "Operation not permitted", str(path))
             super().unlink(path)
 
     stays, goes = aged(root / "previews/a.png", 50), aged(root / "previews/b.png", 40)
-    sweeping = retention(root, ReadOnly(root), previews=Shelf(days=30))
+    sweeping = retention(root, ReadOnly(root), previews=RetentionLimit(days=30))
     for _ in range(3):
         sweeping.sweep(NOW)
     assert (stays.exists(), goes.exists()) == (True, False)
@@ -292,7 +291,7 @@ def test_what_cannot_be_deleted_is_complained_of_once_and_stops_nothing_else(roo
 def test_the_first_sweep_comes_a_while_after_the_start_and_in_a_thread(root: Path) -> None:
     old = root / "previews/a.png"
     aged(old, 40)
-    sweeping = retention(root, previews=Shelf(days=30))
+    sweeping = retention(root, previews=RetentionLimit(days=30))
     sweeping.tick(1000.0)
     sweeping.tick(1000.0 + FIRST_SWEEP_SECONDS - 1)
     assert old.exists()

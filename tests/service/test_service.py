@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from daemon.errors import AnotherDaemon, InputError, OutOfMemory
-from daemon.jobs.patience import MOST_TRIES, SHORT_FILES
-from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, Troubles
-from daemon.service.service import UNCLAIMED, UNREFUSED, Service
+from daemon.jobs.retry_budget import MOST_TRIES, SHORT_FILES
+from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, StageBackoff
+from daemon.service.service import CLAIM_FAILED, REFUSAL_FAILED, Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Recovery
 from tests.conftest import wait_until
@@ -92,7 +92,7 @@ def test_a_broken_configuration_leaves_the_old_one_in_force_and_is_complained_of
     path.write_text("nonsense: true\n")
     (complaint,) = complaints()
     assert "'nonsense'" in complaint
-    assert "stays as it was" in complaint
+    assert "the old one stays in force" in complaint
     assert service.config.defaults["steps"] == 30
     path.write_text("defaults:\n  steps: 40\n")
     assert complaints() == []
@@ -157,7 +157,7 @@ def test_a_fault_of_the_machine_keeps_the_file_and_tries_it_again_later(tmp_path
         assert prompt.exists(), "the file waits in its inbox"
         until = now + rest
         while now < until - 0.2:
-            assert tried(times), "the stage rests"
+            assert tried(times), "the stage backs off"
         status = json.loads((tmp_path / "spool/status.json").read_text())
         assert "3 GB are taken" in status["stages"]["text"]["degraded"]
     wait_until(lambda: tried(3), what="the third attempt: a fault of the machine counts no attempt")
@@ -200,7 +200,7 @@ class Small:
 def test_a_file_that_never_fits_waits_alone_and_goes_to_failed_with_the_figure_after_a_few_tries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.jobs.patience.WAIT_SECONDS", 1.5)
+    monkeypatch.setattr("daemon.jobs.retry_budget.WAIT_SECONDS", 1.5)
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     service.compute = compute = Small()
@@ -230,7 +230,7 @@ def test_where_files_lack_memory_one_after_the_other_their_stage_rests_until_som
 
 
 def test_once_tries_a_file_that_never_fits_a_few_times_and_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.jobs.patience.WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("daemon.jobs.retry_budget.WAIT_SECONDS", 0.1)
     service = service_in(tmp_path, compute={"ahead": 0})
     service.spool.create()
     service.compute = compute = Small()
@@ -324,7 +324,7 @@ def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-@pytest.mark.parametrize(("name", "what"), [("bad.tiff.txt", UNREFUSED), ("good.tiff", UNCLAIMED)])
+@pytest.mark.parametrize(("name", "what"), [("bad.tiff.txt", REFUSAL_FAILED), ("good.tiff", CLAIM_FAILED)])
 def test_a_full_disk_is_tried_once_per_rest_and_the_trouble_ends_with_its_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, what: str
 ) -> None:
@@ -341,11 +341,11 @@ def test_a_full_disk_is_tried_once_per_rest_and_the_trouble_ends_with_its_cause(
     assert len(tried) == 1
     service.tick(now + 2 * FIRST_BACKOFF_SECONDS)
     assert len(tried) == 2
-    assert what in service._troubles.reasons()["decode"]
+    assert what in service._backoff.reasons()["decode"]
     for file in files:
         file.unlink()
     service.tick(now + 2 * FIRST_BACKOFF_SECONDS + 1)
-    assert service._troubles.reasons() == {}
+    assert service._backoff.reasons() == {}
     service.stop()
 
 
@@ -369,7 +369,7 @@ def test_what_a_claim_could_not_give_back_is_recovered_without_a_new_start(tmp_p
         service.tick(time.monotonic() + 2 * FIRST_BACKOFF_SECONDS)
         return list(tmp_path.glob("spool/failed/3-decode/words.*/error.txt"))
 
-    wait_until(failed, what="the job is taken up again")
+    wait_until(failed, what="the job is resumed")
     service.stop()
 
 
@@ -387,7 +387,7 @@ def test_recovery_has_a_clock_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(service.spool, "recover", recover)
     service._recovery.failed(now)
     for tick in range(60):
-        service._troubles.note("encode", f"another trouble that never ends, number {tick}", now + tick)
+        service._backoff.record_failure("encode", f"another trouble that never ends, number {tick}", now + tick)
         service.tick(now + tick)
     assert asked == [5, 15, 35]
     service.stop()
@@ -396,7 +396,7 @@ def test_recovery_has_a_clock_of_its_own(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_stop_is_not_lost_in_the_instant_before_the_sleep(tmp_path: Path) -> None:
     service = service_in(tmp_path)
     service.request_stop()
-    service._bell.hush()
+    service._wake.clear()
     started = time.monotonic()
     service._sleep(started + 60)
     assert time.monotonic() - started < 30
@@ -423,7 +423,9 @@ def test_a_reload_while_an_editor_saves_changes_nothing(tmp_path: Path, saved: s
     service.tick(time.monotonic())
     assert service.gated("diffuse")
     (complaint,) = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
-    assert complaint.startswith(f"the configuration stays as it was: {tmp_path}/config.yaml has no settings in it")
+    assert complaint.startswith(
+        f"configuration not reloaded, the old one stays in force: {tmp_path}/config.yaml has no settings in it"
+    )
     service.stop()
 
 
@@ -448,7 +450,7 @@ def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_pa
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
-    assert f"read {service.config_path} again; compute.threads will change with the next start" in caplog.messages
+    assert f"configuration reloaded from {service.config_path}; compute.threads will change at the next start" in caplog.messages
     service.stop()
 
 
@@ -464,22 +466,22 @@ def ticked(service: Service, condition: Callable[[], Any]) -> Any:
 
 def test_a_stage_in_trouble_rests_longer_each_time_and_its_reason_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    troubles = Troubles()
-    now, rests = 0.0, []
+    backoff = StageBackoff()
+    now, pauses = 0.0, []
     for _ in range(9):
-        troubles.note("text", "no disk", now)
-        until = next(second for second in range(1, 1000) if not troubles.rests("text", now + second))
-        rests.append(until)
-        troubles.note("text", "no disk", now + 1)  # while it rests anyway
+        backoff.record_failure("text", "no disk", now)
+        until = next(second for second in range(1, 1000) if not backoff.is_backing_off("text", now + second))
+        pauses.append(until)
+        backoff.record_failure("text", "no disk", now + 1)  # while it backs off anyway
         now += until
-    assert rests == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    assert max(rests) == LONGEST_BACKOFF_SECONDS
+    assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert max(pauses) == LONGEST_BACKOFF_SECONDS
     assert caplog.messages == ["text: no disk"]
-    assert troubles.reasons() == {"text": "no disk"}
-    troubles.end("text", "another kind")
-    assert troubles.reasons() == {"text": "no disk"}
-    troubles.end("text", "no")
-    assert troubles.reasons() == {}
-    troubles.note("text", "no disk", now)
-    assert troubles.rests("text", now + FIRST_BACKOFF_SECONDS - 0.1)
-    assert not troubles.rests("text", now + FIRST_BACKOFF_SECONDS)
+    assert backoff.reasons() == {"text": "no disk"}
+    backoff.recovered("text", "another kind")
+    assert backoff.reasons() == {"text": "no disk"}
+    backoff.recovered("text", "no")
+    assert backoff.reasons() == {}
+    backoff.record_failure("text", "no disk", now)
+    assert backoff.is_backing_off("text", now + FIRST_BACKOFF_SECONDS - 0.1)
+    assert not backoff.is_backing_off("text", now + FIRST_BACKOFF_SECONDS)

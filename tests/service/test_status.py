@@ -45,7 +45,7 @@ def test_the_lock_says_whether_a_daemon_lives(root: Path) -> None:
 
 
 def test_status_is_written_whole_for_programs_and_people(root: Path) -> None:
-    write_status(root, read_status(root, now=NOON, troubles={"text": "no disk"}))
+    write_status(root, read_status(root, now=NOON, degraded={"text": "no disk"}))
     assert json.loads((root / "status.json").read_text())["stages"]["text"]["degraded"] == "no disk"
     assert "text: no disk" in (root / "status.txt").read_text()
     assert not list(root.glob(".status*"))
@@ -76,7 +76,7 @@ def test_a_running_file_tells_the_step_and_stays_deleted(root: Path) -> None:
 
 
 def test_what_people_should_see_to_stands_in_every_form_of_the_status(root: Path) -> None:
-    status = read_status(root, now=NOON, troubles={"text": "no disk"}, complaints=["the hook 'done' ended with code 1"])
+    status = read_status(root, now=NOON, degraded={"text": "no disk"}, complaints=["the hook 'done' ended with code 1"])
     assert not status.well()
     write_status(root, status)
     assert json.loads((root / "status.json").read_text())["complaints"] == ["the hook 'done' ended with code 1"]
@@ -208,7 +208,7 @@ def test_a_running_file_can_be_read_in_every_instant_of_its_job(root: Path) -> N
 
 def test_a_status_is_one_line_whatever_is_in_it(root: Path) -> None:
     hostile = "gone\nMAINPID=1\x1b[2J\u202e\ud800"
-    status = read_status(root, now=NOON, troubles={"text": hostile}, complaints=[hostile])
+    status = read_status(root, now=NOON, degraded={"text": hostile}, complaints=[hostile])
     assert status.line().endswith("text: gone\\nMAINPID=1\\x1b[2J\\u202e\\ud800; gone\\nMAINPID=1\\x1b[2J\\u202e\\ud800")
     write_status(root, status)
     assert (root / "status.txt").read_text(encoding="utf-8").count("\n") == 1

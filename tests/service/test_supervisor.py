@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from daemon.jobs import job
-from daemon.jobs.whereabouts import Whereabouts
-from daemon.service import ending
-from daemon.service.ending import Ending
+from daemon.jobs.heartbeat import Heartbeat
+from daemon.service import shutdown
 from daemon.service.service import Service
-from daemon.service.supervisor import STANDSTILL_SECONDS, Flight, Supervisor
+from daemon.service.shutdown import Shutdown
+from daemon.service.supervisor import STALL_SECONDS, ActiveJob, Supervisor
 from daemon.spool.spool import Claim
 from tests.conftest import wait_until
 from tests.service.test_service import config_of, service_in
@@ -33,11 +33,11 @@ class Clock:
         return self.now
 
 
-def flight(clock: Clock, stem: str, doing: str = "") -> Flight:
-    whereabouts = Whereabouts(clock)
+def active(clock: Clock, stem: str, doing: str = "") -> ActiveJob:
+    heartbeat = Heartbeat(clock)
     if doing:
-        whereabouts.at(doing)
-    return Flight(Claim(f"job-{stem}", "text", stem, "0a1b2c3d", {}, {"principal": f"{stem}.txt"}, 0), whereabouts)
+        heartbeat.beat(doing)
+    return ActiveJob(Claim(f"job-{stem}", "text", stem, "0a1b2c3d", {}, {"principal": f"{stem}.txt"}, 0), heartbeat)
 
 
 def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_what_to_do(
@@ -45,59 +45,59 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
 ) -> None:
     clock = Clock()
     supervisor = Supervisor(3, clock=lambda: NOON)
-    cat, dog = flight(clock, "cat", "reading its files"), flight(clock, "dog", "reading its files")
-    clock.now += STANDSTILL_SECONDS - 1
-    supervisor.look([cat, dog], clock.now)
+    cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
+    clock.now += STALL_SECONDS - 1
+    supervisor.check([cat, dog], clock.now)
     assert supervisor.complaints() == ()
-    dog.whereabouts.at("reading its files")
+    dog.heartbeat.beat("reading its files")
     clock.now += 1
     for _ in range(3):
-        supervisor.look([cat, dog], clock.now)
+        supervisor.check([cat, dog], clock.now)
     (sentence,) = supervisor.complaints()
-    assert sentence.startswith("text cat.txt has stood still since 11:58:00, reading its files; see whether")
+    assert sentence.startswith("text cat.txt: stalled since 11:58:00 while reading its files; check whether")
     assert caplog.messages == [sentence]
-    cat.whereabouts.at("writing cat.tiff")
-    supervisor.look([cat, dog], clock.now)
+    cat.heartbeat.beat("writing cat.tiff")
+    supervisor.check([cat, dog], clock.now)
     assert supervisor.complaints() == ()
 
 
 def test_a_job_that_waits_for_its_turn_does_not_stand_still() -> None:
     clock = Clock()
     supervisor = Supervisor(1)
-    waiting = flight(clock, "cat")
-    clock.now += 10 * STANDSTILL_SECONDS
-    supervisor.look([waiting], clock.now)
+    waiting = active(clock, "cat")
+    clock.now += 10 * STALL_SECONDS
+    supervisor.check([waiting], clock.now)
     assert supervisor.complaints() == ()
-    assert not supervisor.all_stand_still()
+    assert not supervisor.all_stalled()
 
 
 def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     clock = Clock()
     supervisor = Supervisor(2)
-    cat, dog = flight(clock, "cat", "reading its files"), flight(clock, "dog", "reading its files")
-    clock.now += STANDSTILL_SECONDS
-    dog.whereabouts.at("waiting for the worker")
-    supervisor.look([cat, dog], clock.now)
-    assert not supervisor.all_stand_still()
-    clock.now += STANDSTILL_SECONDS
-    supervisor.look([cat, dog], clock.now)
-    assert supervisor.all_stand_still()
-    supervisor.look([dog], clock.now)
-    assert not supervisor.all_stand_still()
+    cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
+    clock.now += STALL_SECONDS
+    dog.heartbeat.beat("waiting for the worker")
+    supervisor.check([cat, dog], clock.now)
+    assert not supervisor.all_stalled()
+    clock.now += STALL_SECONDS
+    supervisor.check([cat, dog], clock.now)
+    assert supervisor.all_stalled()
+    supervisor.check([dog], clock.now)
+    assert not supervisor.all_stalled()
 
 
-def test_what_is_decided_is_not_excused() -> None:
-    job = flight(Clock(), "cat")
-    assert not job.may_be_excused()
-    job.whereabouts.at("reading its files")
-    assert job.may_be_excused()
-    job.whereabouts.at("publishing its results", decided=True)
-    assert not job.may_be_excused()
+def test_what_is_decided_is_not_discounted() -> None:
+    job = active(Clock(), "cat")
+    assert not job.may_be_discounted()
+    job.heartbeat.beat("reading its files")
+    assert job.may_be_discounted()
+    job.heartbeat.beat("publishing its results", decided=True)
+    assert not job.may_be_discounted()
 
 
 def test_each_part_of_an_end_has_until_its_moment_and_no_longer() -> None:
     clock = Clock()
-    end = Ending(clock)
+    end = Shutdown(clock)
     assert not end.past(0.0)
     end.ask()
     clock.now += 5
@@ -106,12 +106,12 @@ def test_each_part_of_an_end_has_until_its_moment_and_no_longer() -> None:
     assert end.past(5.0)
     assert not end.past(5.1)
     clock.now += 100
-    assert end.left_until(20.0) == ending.LEAST_SECONDS
+    assert end.left_until(20.0) == shutdown.LEAST_SECONDS
 
 
 def test_a_part_that_hangs_is_left_and_one_that_fails_is_said(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    end = Ending(clock)
+    end = Shutdown(clock)
     end.ask()
     clock.now += 100
     goes_on = threading.Event()
@@ -150,8 +150,8 @@ def drop_and_hang(service: Service, *names: str) -> None:
 
     def hanging() -> int:
         service.tick(time.monotonic())
-        places = [flight.whereabouts.place for flight in service._jobs.values()]
-        return sum(place is not None and place.doing.startswith("reading") for place in places)
+        places = [job.heartbeat.last for job in service._jobs.values()]
+        return sum(beat is not None and beat.doing.startswith("reading") for beat in places)
 
     wait_until(lambda: hanging() == wanted, what="the jobs hang")
 
@@ -172,10 +172,10 @@ def test_the_status_names_jobs_that_hang_and_the_watchdog_is_silent_where_all_do
     service.start()
     drop_and_hang(service, *names)
     assert "WATCHDOG=1" in heard(monkeypatch, service, time.monotonic())
-    told = heard(monkeypatch, service, time.monotonic() + STANDSTILL_SECONDS + 1)
+    told = heard(monkeypatch, service, time.monotonic() + STALL_SECONDS + 1)
     assert ("WATCHDOG=1" not in told) is silent
     complaints = json.loads((tmp_path / "spool/status.json").read_text())["complaints"]
-    assert [complaint.partition(" has stood still since")[0] for complaint in complaints] == [f"text {name}.txt" for name in names]
+    assert [complaint.partition(": stalled since")[0] for complaint in complaints] == [f"text {name}.txt" for name in names]
     held.set()
     service.request_stop()
     wait_until(lambda: "WATCHDOG=1" in heard(monkeypatch, service, time.monotonic()), what="it is well again")
@@ -185,8 +185,8 @@ def test_the_status_names_jobs_that_hang_and_the_watchdog_is_silent_where_all_do
 @pytest.fixture
 def quick_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """An end whose jobs have a tenth of a second."""
-    for name, seconds in (("DRAINED", 0.1), ("EXCUSED", 5.0), ("CLOSED", 10.0), ("GIVEN_BACK", 0.1), ("SAID", 20.0)):
-        monkeypatch.setattr(ending, name, seconds)
+    for name, seconds in (("DRAINED", 0.1), ("DISCOUNTED", 5.0), ("CLOSED", 10.0), ("GIVEN_BACK", 0.1), ("STATUS_WRITTEN", 20.0)):
+        monkeypatch.setattr(shutdown, name, seconds)
 
 
 def attempts(spool: Path) -> list[int]:
@@ -200,7 +200,7 @@ def test_a_stop_leaves_a_job_that_hangs_and_its_attempt_does_not_count(tmp_path:
     drop_and_hang(service, "cat")
     threads = list(service._threads._threads)
     service.stop()
-    assert service._ending.hanging == ["text cat.txt, reading its files and those that it names"]
+    assert service._shutdown.hanging == ["text cat.txt, reading its files and those that it names"]
     assert attempts(tmp_path / "spool") == [1]
     again = service_in(tmp_path, compute={"ahead": 0})
     again.spool.create()
@@ -214,17 +214,17 @@ def test_a_stop_leaves_a_job_that_hangs_and_its_attempt_does_not_count(tmp_path:
 @pytest.mark.usefixtures("quick_end", "held")
 @pytest.mark.parametrize("names", [["cat"], ["cat", "dog", "eel"]])
 def test_once_ends_where_what_is_left_stands_still(names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.service.supervisor.STANDSTILL_SECONDS", 0.5)
+    monkeypatch.setattr("daemon.service.supervisor.STALL_SECONDS", 0.5)
     service = service_in(tmp_path, compute={"ahead": 1}, watch={"rescan_seconds": 0.2})
     for name in names:
         (tmp_path / "spool/inbox/1-text").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"spool/inbox/1-text/{name}.txt").write_text(f"a {name}")
     service.run_once()
-    assert len(service._ending.hanging) == min(len(names), service.slots)
+    assert len(service._shutdown.hanging) == min(len(names), service.slots)
 
 
 @pytest.mark.usefixtures("quick_end")
-def test_a_job_that_wakes_after_it_was_excused_goes_back_to_its_inbox(tmp_path: Path, held: threading.Event) -> None:
+def test_a_job_that_wakes_after_its_attempt_was_discounted_goes_back_to_its_inbox(tmp_path: Path, held: threading.Event) -> None:
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     drop_and_hang(service, "cat")

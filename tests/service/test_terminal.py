@@ -29,8 +29,8 @@ def test_the_lines_of_a_traceback_are_indented(formatter: logging.Formatter, pre
     try:
         raise RuntimeError(HOSTILE)
     except RuntimeError:
-        first, *trace = formatter.format(record("text %s: a fault in tiffsd", "cat.txt", trace=True)).split("\n")
-    assert first == f"{prefix}text cat.txt: a fault in tiffsd"
+        first, *trace = formatter.format(record("text %s: internal error in tiffsd", "cat.txt", trace=True)).split("\n")
+    assert first == f"{prefix}text cat.txt: internal error in tiffsd"
     assert trace[0] == f"{prefix}{INDENT}Traceback (most recent call last):"
     assert trace[-1].startswith(f"{prefix}{INDENT}<0>forged\\r\\x1b[2Jforged")
     assert all(line.startswith(prefix + INDENT) and line.isprintable() for line in trace)
@@ -40,7 +40,7 @@ def test_a_record_that_cannot_be_formatted_is_a_line_too(capsys: pytest.CaptureF
     handler = LineHandler()
     handler.setFormatter(PriorityFormatter())
     handler.handle(record("%d steps\n", "many"))
-    assert capsys.readouterr().err == "<3>a fault in tiffsd: daemon logs '%d steps\\n' with what does not fit\n"
+    assert capsys.readouterr().err == "<3>internal error in tiffsd: daemon logs '%d steps\\n' with what does not fit\n"
 
 
 def test_a_log_that_nobody_reads_any_more_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:

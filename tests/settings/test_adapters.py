@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 import tiffsd
 from daemon.commands.models import list_models
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Shelves
+from daemon.jobs.intake.files import InputSources
 from daemon.jobs.request import Request, stage_settings
 from daemon.models.adapters.shelf import chosen, shelved
 from daemon.settings.config import Config, read_config
@@ -48,7 +48,7 @@ def read(tmp_path: Path, config: Config) -> Read:
         if beside:
             members[".yaml"] = path.with_suffix(".yaml")
             members[".yaml"].write_text(beside)
-        return request_for(stage, members, Shelves(config, tmp_path / "embeddings"))
+        return request_for(stage, members, InputSources(config, tmp_path / "embeddings"))
 
     return read_file
 
@@ -173,7 +173,7 @@ def test_an_infotext_from_elsewhere_runs_without_the_loras_that_are_not_here(tmp
     info = PngInfo()
     info.add_text("parameters", "a cat <lora:fur:1> <lora:gone:1>\nSteps: 4, Seed: 1, Size: 64x64, RNG: CPU, Lora hashes: x")
     Image.new("RGB", (64, 64)).save(tmp_path / "there.png", pnginfo=info)
-    request = request_for("text", {"principal": tmp_path / "there.png"}, Shelves(config, tmp_path / "embeddings"))
+    request = request_for("text", {"principal": tmp_path / "there.png"}, InputSources(config, tmp_path / "embeddings"))
     assert request.settings.loras == {"fur": 1.0}
     assert "the recipe's LoRA 'gone' is not in the folder" in " ".join(request.notes)
 

@@ -46,7 +46,7 @@ class Order:
                 self._set_aside(disk, ASIDE / str(number), path)
             for path, inode in self.folders.items():
                 _put_back(disk, path, inode)
-            Spool(ROOT, FOLDERS, ops=disk).create()  # `systemd-tmpfiles --create`: empty ones may have gone as trash
+            Spool(ROOT, FOLDERS, fs=disk).create()  # `systemd-tmpfiles --create`: empty ones may have gone as trash
             for number, path in enumerate(self.folders):
                 for came in (ASIDE / str(number), ROOT / f"{path}{TILDE}"):
                     _sort_in(disk, came, ROOT / path)

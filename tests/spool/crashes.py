@@ -88,7 +88,7 @@ class Crashes:
 
     def _check_recovery_can_be_repeated(self, contents: Contents) -> None:
         disk = Disk(contents)
-        first = Spool(ROOT, FOLDERS, ops=disk, max_attempts=self.story.max_attempts).recover()
+        first = Spool(ROOT, FOLDERS, fs=disk, max_attempts=self.story.max_attempts).recover()
         between = disk.contents.key()
-        second = Spool(ROOT, FOLDERS, ops=disk, max_attempts=self.story.max_attempts).recover()
+        second = Spool(ROOT, FOLDERS, fs=disk, max_attempts=self.story.max_attempts).recover()
         assert (first, between) == (second, disk.contents.key())

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO, cast
 
 from daemon.beneath import FolderMissing
 from daemon.layout import PRIVATE, mode_for
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 
 ROOT = Path("/spool")
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -109,7 +109,7 @@ def _operation(effect: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Disk(Ops):
+class Disk(Filesystem):
     """Set `before` and `after` to see, count, stop or fail the daemon's operations, `midway` for the moment between the two walks
     of a rename; `reached` collects where they came to. `boot_id` names the machine's run."""
 

@@ -63,7 +63,7 @@ def faults(story: Story) -> Iterator[Fault]:
     disk = story.world()
     names: list[str] = []
     disk.before = lambda name, _args: names.append(name)
-    go_on(story, Spool(ROOT, FOLDERS, ops=disk, max_attempts=story.max_attempts), disk, way=story.ways[0])
+    go_on(story, Spool(ROOT, FOLDERS, fs=disk, max_attempts=story.max_attempts), disk, way=story.ways[0])
     for number, name in enumerate(names, 1):
         if name not in CHANGES:
             yield from (Fault(code, number) for code in WHEN_LOOKING)
@@ -76,7 +76,7 @@ def faults(story: Story) -> Iterator[Fault]:
 def survive(story: Story, contents: Contents, fault: Fault) -> Contents | None:
     """A daemon meets the fault and lives on, the machine gets well, all ends well; what was left in between, None if not met."""
     disk = Disk(contents)
-    spool = Spool(ROOT, FOLDERS, ops=disk, max_attempts=story.max_attempts)
+    spool = Spool(ROOT, FOLDERS, fs=disk, max_attempts=story.max_attempts)
     fault.install(disk)
     _try(story, spool, disk)
     if fault.lasts:

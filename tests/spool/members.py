@@ -123,7 +123,7 @@ class Try:
     def survive(self, kind: type[Disk] = Disk) -> Contents | None:
         """What is left when the administrator has been there, None where she could not act; AssertionError where it is bad."""
         story, disk = self.beginning.story, kind(self.beginning.contents)
-        spool = Spool(ROOT, FOLDERS, ops=disk, max_attempts=story.max_attempts)
+        spool = Spool(ROOT, FOLDERS, fs=disk, max_attempts=story.max_attempts)
         self._disk, disk.before, disk.midway = disk, self._before, self._midway
         for _ in range(LOOKS):
             with suppress(OSError, NotThere):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.inbox.grouping import Drop, Member, group
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Publication, Spool
 from daemon.stages import STAGES
 from tests.spool.disk import NOON, ROOT, Disk
@@ -48,7 +48,7 @@ class Story:
     def world(self) -> Disk:
         """A disk with the spool's folders and the first drops, all durable."""
         disk = Disk()
-        Spool(ROOT, FOLDERS, ops=disk).create()
+        Spool(ROOT, FOLDERS, fs=disk).create()
         for task in self.tasks[: self.dropped]:
             for name, content in task.drops.items():
                 disk.put(f"inbox/{FOLDERS[task.stage]}/{name}", content)
@@ -109,74 +109,74 @@ STORIES = {
 }
 
 
-def drops_in(ops: Ops, inbox: Path, stage: str) -> Iterator[Drop]:
+def drops_in(fs: Filesystem, inbox: Path, stage: str) -> Iterator[Drop]:
     """What lies in an inbox, by the inbox's own rules for what belongs together and what is a file that the stage takes."""
-    groups, _alone = group(STAGES[stage], sorted(ops.list(inbox)))
+    groups, _alone = group(STAGES[stage], sorted(fs.list(inbox)))
     for found in groups:
         if not found.missing and found.principal.endswith(STAGES[stage].extensions):
-            looks = [(role, ops.lstat(inbox / name), inbox / name) for role, name in found.roles.items()]
+            looks = [(role, fs.lstat(inbox / name), inbox / name) for role, name in found.roles.items()]
             if all(stat.S_ISREG(st.st_mode) for _, st, _ in looks):
                 yield Drop(tuple(Member(role, path, (1, st.st_ino, st.st_size, 0, 0)) for role, st, path in looks), found.stem)
 
 
-def live(story: Story, ops: Ops, root: Path = ROOT, *, way: str, begun: int = 0) -> None:
+def live(story: Story, fs: Filesystem, root: Path = ROOT, *, way: str, begun: int = 0) -> None:
     """One life of a daemon: recover, run again what is to be run, and work off the inboxes until nothing comes any more.
 
     `begun` is the attempt that a power cut interrupted: its job must remember it.
     """
-    go_on(story, Spool(root, FOLDERS, ops=ops, max_attempts=story.max_attempts), ops, way=way, begun=begun)
+    go_on(story, Spool(root, FOLDERS, fs=fs, max_attempts=story.max_attempts), fs, way=way, begun=begun)
 
 
-def go_on(story: Story, spool: Spool, ops: Ops, *, way: str, begun: int = 0) -> None:
+def go_on(story: Story, spool: Spool, fs: Filesystem, *, way: str, begun: int = 0) -> None:
     """What `live` does, with a spool that may have met errors before."""
     claims = spool.recover().claims
     assert not begun or story.max_attempts == 1 or begun in [claim.attempts for claim in claims], "an attempt was forgotten"
     if way == "retry":
-        _retry_all(spool, ops)
+        _retry_all(spool, fs)
     if way == "release":
-        _release_all(spool, ops)
+        _release_all(spool, fs)
     for claim in claims:
-        run(story, spool, ops, claim, way=way)
-    while claims := list(_claims(spool, ops)):
+        run(story, spool, fs, claim, way=way)
+    while claims := list(_claims(spool, fs)):
         for claim in claims:
-            run(story, spool, ops, claim, way=way)
+            run(story, spool, fs, claim, way=way)
         if way == "give back":
             return
 
 
-def _claims(spool: Spool, ops: Ops) -> Iterator[Claim]:
+def _claims(spool: Spool, fs: Filesystem) -> Iterator[Claim]:
     for stage in FOLDERS:
-        for drop in list(drops_in(ops, spool.inbox(stage), stage)):
+        for drop in list(drops_in(fs, spool.inbox(stage), stage)):
             claim = spool.claim(stage, drop)
             if claim is not None:
                 yield claim
 
 
-def _retry_all(spool: Spool, ops: Ops) -> None:
+def _retry_all(spool: Spool, fs: Filesystem) -> None:
     for folder in (spool.root / "failed" / name for name in FOLDERS.values()):
-        for name in sorted(ops.list(folder)):
+        for name in sorted(fs.list(folder)):
             spool.retry(folder / name)
 
 
-def _release_all(spool: Spool, ops: Ops) -> None:
+def _release_all(spool: Spool, fs: Filesystem) -> None:
     for stage in FOLDERS:
-        for name in sorted(ops.list(spool.hold(stage))):
+        for name in sorted(fs.list(spool.hold(stage))):
             spool.release_hold(spool.hold(stage) / name)
 
 
-def run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
+def run(story: Story, spool: Spool, fs: Filesystem, claim: Claim, *, way: str) -> None:
     """One job as `daemon/jobs/job.py` runs it, with these outputs for its maths."""
     with suppress(OSError):  # the service asks `recover` to go on with it
         try:
-            _run(story, spool, ops, claim, way=way)
+            _run(story, spool, fs, claim, way=way)
         except RuntimeError as error:  # a fault of ours, which is told if it can be
             with suppress(RuntimeError):
                 spool.fail(claim, f"tiffsd itself failed: {error}", {"kind": "fault"})
 
 
-def _run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> None:
+def _run(story: Story, spool: Spool, fs: Filesystem, claim: Claim, *, way: str) -> None:
     try:
-        made = _make(story, spool, ops, claim, way=way)
+        made = _make(story, spool, fs, claim, way=way)
     except OSError:
         with suppress(RuntimeError):  # of a job that is decided
             spool.give_back(claim)
@@ -189,7 +189,7 @@ def _run(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> Non
         spool.finish(claim)
 
 
-def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> bool:
+def _make(story: Story, spool: Spool, fs: Filesystem, claim: Claim, *, way: str) -> bool:
     """Whether the job can be made: what was put in the place of a file since the scan is none."""
     attempt = spool.begin_attempt(claim)
     if way == "give back":
@@ -198,7 +198,7 @@ def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> bo
         return False
     with spool.opened(claim) as members:
         task = story.task_of(members["principal"].read())
-    _compute(story, spool, ops, claim, attempt)
+    _compute(story, spool, fs, claim, attempt)
     for publication, content in zip(task.publications, task.results, strict=True):
         with spool.create_output(claim, publication.source) as file:
             file.write(content)
@@ -207,12 +207,12 @@ def _make(story: Story, spool: Spool, ops: Ops, claim: Claim, *, way: str) -> bo
     return True
 
 
-def _compute(story: Story, spool: Spool, ops: Ops, claim: Claim, attempt: int) -> None:
+def _compute(story: Story, spool: Spool, fs: Filesystem, claim: Claim, attempt: int) -> None:
     """The moment in which a job may take the whole machine down with it."""
-    if isinstance(ops, Disk):
-        ops.begun = attempt
+    if isinstance(fs, Disk):
+        fs.begun = attempt
     if story.entrusts:
-        spool.entrust(claim)
-        spool.take_back(claim)
-    if isinstance(ops, Disk):
-        ops.begun = 0
+        spool.mark_dispatched(claim)
+        spool.clear_dispatched(claim)
+    if isinstance(fs, Disk):
+        fs.begun = 0

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
 from tests.spool.stories import FOLDERS, TRIPLE
@@ -84,7 +84,7 @@ def test_kills_of_the_daemon_do_not_fail_a_job_that_lies_with_a_worker(root: Pat
     claim = claim_one(spool)
     for _ in range(5):
         assert spool.begin_attempt(claim) == 1
-        spool.entrust(claim)
+        spool.mark_dispatched(claim)
         spool = Spool(root, FOLDERS)
         (claim,) = spool.recover().claims
         assert claim.attempts == 0
@@ -94,26 +94,26 @@ def test_a_job_that_came_back_from_its_worker_counts_its_attempt_again(root: Pat
     drop(root, "cat.tiff")
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    spool.entrust(claim)
-    spool.take_back(claim)
+    spool.mark_dispatched(claim)
+    spool.clear_dispatched(claim)
     assert [again.attempts for again in Spool(root, FOLDERS).recover().claims] == [1]
 
 
-def test_a_note_that_a_worker_had_an_earlier_attempt_absolves_no_later_one(root: Path, spool: Spool) -> None:
+def test_a_note_that_a_worker_had_an_earlier_attempt_uncounts_no_later_one(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    spool.entrust(claim)  # the worker dies
+    spool.mark_dispatched(claim)  # the worker dies
     spool.begin_attempt(claim)
     again = Spool(root, FOLDERS, max_attempts=3)
     assert [claim.attempts for claim in again.recover().claims] == [2]
 
 
-def test_an_absolved_attempt_absolves_not_the_next_one(root: Path, spool: Spool) -> None:
+def test_an_uncounted_attempt_leaves_the_next_one_counted(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    spool.entrust(claim)
+    spool.mark_dispatched(claim)
     again = Spool(root, FOLDERS)
     (claim,) = again.recover().claims
     again.begin_attempt(claim)
@@ -121,15 +121,15 @@ def test_an_absolved_attempt_absolves_not_the_next_one(root: Path, spool: Spool)
 
 
 def test_an_attempt_counts_when_the_whole_machine_went_down_with_it(root: Path) -> None:
-    class OtherBoot(Ops):
+    class OtherBoot(Filesystem):
         def boot(self) -> str:
             return "the boot before"
 
     drop(root, "cat.tiff")
-    spool = Spool(root, FOLDERS, ops=OtherBoot(root))
+    spool = Spool(root, FOLDERS, fs=OtherBoot(root))
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    spool.entrust(claim)
+    spool.mark_dispatched(claim)
     assert [again.attempts for again in Spool(root, FOLDERS).recover().claims] == [1]
 
 
@@ -147,10 +147,10 @@ def test_settled_is_false_while_the_writer_goes_on(root: Path, spool: Spool) -> 
     with path.open("ab") as writer:
         claim = spool.claim("diffuse", found)
         assert claim is not None
-        assert not spool.settled(claim)
+        assert not spool.is_stable(claim)
         writer.write(b"more")
-    assert not spool.settled(claim)  # it changed since the last look
-    assert spool.settled(claim)
+    assert not spool.is_stable(claim)  # it changed since the last look
+    assert spool.is_stable(claim)
 
 
 def test_give_back_restores_names_and_forgets_the_attempt(root: Path, spool: Spool) -> None:
@@ -174,35 +174,35 @@ def test_give_back_keeps_a_newer_drop_of_the_same_name(root: Path, spool: Spool)
 
 
 def test_give_back_works_on_a_full_disk(root: Path) -> None:
-    class Full(Ops):
+    class Full(Filesystem):
         def create(self, path: Path) -> BinaryIO:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     drop(root, "cat.tiff")
     claim = claim_one(Spool(root, FOLDERS))
-    Spool(root, FOLDERS, ops=Full(root)).give_back(claim)
+    Spool(root, FOLDERS, fs=Full(root)).give_back(claim)
     assert (root / "inbox/2-diffuse/cat.tiff").exists()
 
 
 def test_claim_on_a_full_disk_leaves_the_inbox_alone(root: Path) -> None:
-    class Full(Ops):
+    class Full(Filesystem):
         def fsync(self, file: BinaryIO, _what: str) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
     path = drop(root, "cat.tiff")
     with pytest.raises(OSError, match="No space left"):
-        claim_one(Spool(root, FOLDERS, ops=Full(root)))
+        claim_one(Spool(root, FOLDERS, fs=Full(root)))
     assert path.exists()
     assert not list((root / ".work").iterdir())
 
 
-def test_an_attempt_that_is_excused_does_not_count_and_no_other_is(root: Path, spool: Spool) -> None:
+def test_an_attempt_that_is_discounted_does_not_count_and_all_others_do(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
     claim = claim_one(spool)
-    spool.excuse(claim)
+    spool.discount_attempt(claim)
     assert not (root / ".work" / claim.job / "entrusted.json").exists(), "nothing was begun"
     spool.begin_attempt(claim)
-    spool.excuse(claim)
+    spool.discount_attempt(claim)
     again = Spool(root, FOLDERS)
     (claim,) = again.recover().claims
     assert claim.attempts == 0
@@ -211,9 +211,9 @@ def test_an_attempt_that_is_excused_does_not_count_and_no_other_is(root: Path, s
     assert claim.attempts == 1
 
 
-def test_a_job_that_is_over_is_not_excused(root: Path, spool: Spool) -> None:
+def test_an_attempt_of_a_job_that_is_over_is_not_discounted(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff")
     claim = claim_one(spool)
     complete(spool, claim)
-    spool.excuse(claim)
+    spool.discount_attempt(claim)
     assert not list((root / ".work").iterdir())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from tests.spool.crashes import Crashes
 from tests.spool.disk import NOON
@@ -33,7 +33,7 @@ def test_every_crash_ends_well(name: str) -> None:
 
 
 def test_a_protocol_that_publishes_by_copying_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    def copy(self: Ops, source: Path, target: Path) -> None:
+    def copy(self: Filesystem, source: Path, target: Path) -> None:
         with self.create(target) as file:
             self.write(file, self.read(source))
         self.unlink(source)
@@ -53,7 +53,7 @@ class Crash(BaseException):
     """The end of the process."""
 
 
-class Mortal(Ops):
+class Mortal(Filesystem):
     """The real system, until call `end`; what was told to the kernel before that stays."""
 
     def __init__(self, root: Path, end: int) -> None:
@@ -78,7 +78,7 @@ class Mortal(Ops):
         return call
 
 
-OPERATIONS = {name for name in vars(Ops) if not name.startswith("_")} - {"now", "boot", "new_id", "is_being_written"}
+OPERATIONS = {name for name in vars(Filesystem) if not name.startswith("_")} - {"now", "boot", "new_id", "is_being_written"}
 
 
 @pytest.mark.parametrize("name", ON_A_REAL_DISK)

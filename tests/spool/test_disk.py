@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from tests.spool.disk import ROOT, Disk
 
 SOMEBODY = 12345
@@ -24,7 +24,7 @@ MEMBERS = ("symlink", "mkfifo", "share", *(["give_away"] if os.geteuid() == 0 el
 CODES = "NOENT EXIST NOTDIR ISDIR NOTEMPTY INVAL LOOP PERM"
 
 
-class Kernel(Ops):
+class Kernel(Filesystem):
     """The real system, with what members do there besides."""
 
     def symlink(self, path: Path, target: str) -> None:
@@ -96,23 +96,23 @@ def test_all_answers_are_met() -> None:
     } <= kinds
 
 
-def _answer(ops: Ops, root: Path, operation: str, places: list[str]) -> Any:
+def _answer(fs: Filesystem, root: Path, operation: str, places: list[str]) -> Any:
     args: list[Any] = [root / place for place in places]
     if operation == "symlink":
         args[1] = places[1]
     if operation == "fsync_folder":
         args.append("names")
     try:
-        return _told(ops, operation, getattr(ops, operation)(*args))
+        return _told(fs, operation, getattr(fs, operation)(*args))
     except OSError as error:
         return type(error).__name__, error.errno
 
 
-def _told(ops: Ops, operation: str, result: Any) -> Any:
+def _told(fs: Filesystem, operation: str, result: Any) -> Any:
     if operation == "create":
         with result as file:
-            ops.write(file, b"content")
-            ops.fsync(file, "content")
+            fs.write(file, b"content")
+            fs.fsync(file, "content")
         return None
     if operation == "plain":
         with result as file:
@@ -123,11 +123,11 @@ def _told(ops: Ops, operation: str, result: Any) -> Any:
 
 
 FATES: dict[str, Callable[[Any, Path], object]] = {
-    "renamed": lambda ops, root: ops.rename(root / "a/x", root / "y"),
-    "gone": lambda ops, root: ops.unlink(root / "a/x"),
-    "replaced": lambda ops, root: ops.rename(root / "other", root / "a/x"),
-    "exchanged with a FIFO": lambda ops, root: (ops.mkfifo(root / "f"), ops.exchange(root / "f", root / "a/x")),
-    "in a folder that is a link now": lambda ops, root: (ops.rename(root / "a", root / "b"), ops.symlink(root / "a", "/")),
+    "renamed": lambda fs, root: fs.rename(root / "a/x", root / "y"),
+    "gone": lambda fs, root: fs.unlink(root / "a/x"),
+    "replaced": lambda fs, root: fs.rename(root / "other", root / "a/x"),
+    "exchanged with a FIFO": lambda fs, root: (fs.mkfifo(root / "f"), fs.exchange(root / "f", root / "a/x")),
+    "in a folder that is a link now": lambda fs, root: (fs.rename(root / "a", root / "b"), fs.symlink(root / "a", "/")),
 }
 
 
@@ -135,15 +135,15 @@ FATES: dict[str, Callable[[Any, Path], object]] = {
 def test_a_file_that_is_open_stays_the_same_whatever_becomes_of_its_name(fate: str, worlds: Path) -> None:
     disk, real = Disk(), Kernel(worlds)
     found = []
-    for ops, root in ((disk, ROOT), (real, worlds)):
-        ops.mkdir(root / "a")
-        ops.create(root / "other").__exit__(None, None, None)
-        with ops.create(root / "a/x") as file:
-            ops.write(file, b"first")
-            with ops.plain(root / "a/x") as held:
-                FATES[fate](ops, root)
-                ops.write(file, b", second")
-                ops.fsync(file, "content")
+    for fs, root in ((disk, ROOT), (real, worlds)):
+        fs.mkdir(root / "a")
+        fs.create(root / "other").__exit__(None, None, None)
+        with fs.create(root / "a/x") as file:
+            fs.write(file, b"first")
+            with fs.plain(root / "a/x") as held:
+                FATES[fate](fs, root)
+                fs.write(file, b", second")
+                fs.fsync(file, "content")
                 found.append(held.read())
     plain = {path.relative_to(worlds): path.read_bytes() for path in worlds.rglob("*") if path.is_file() and not path.is_symlink()}
     assert found == [b"first, second"] * 2
@@ -152,13 +152,13 @@ def test_a_file_that_is_open_stays_the_same_whatever_becomes_of_its_name(fate: s
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be two users")
 def test_owners_are_asked_of_the_daemons_own_folders_only(worlds: Path) -> None:
-    for ops, root in ((Disk(), ROOT), (Kernel(worlds), worlds)):
+    for fs, root in ((Disk(), ROOT), (Kernel(worlds), worlds)):
         for name in (".work", "pictures"):
-            ops.mkdir(root / name)
-            ops.mkdir(root / name / "x")
-            ops.give_away(root / name)
-        assert ops.list(root / "pictures") == ["x"]
+            fs.mkdir(root / name)
+            fs.mkdir(root / name / "x")
+            fs.give_away(root / name)
+        assert fs.list(root / "pictures") == ["x"]
         with pytest.raises(PermissionError):
-            ops.list(root / ".work")
+            fs.list(root / ".work")
         with pytest.raises(PermissionError):
-            ops.lstat(root / ".work/x")
+            fs.lstat(root / ".work/x")

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Spool
 from tests.spool.errors import Faults
 from tests.spool.real import claim_one, complete, drop
@@ -17,7 +17,7 @@ from tests.spool.stories import FOLDERS, STORIES
 SOME = ("pair and settings", "failing", "given back")  # `prove` takes all stories, and all errors of each
 
 
-class FullDisk(Ops):
+class FullDisk(Filesystem):
     """A real disk with no room until `well`."""
 
     well = False
@@ -40,7 +40,7 @@ def test_a_daemon_that_leaves_a_file_open_is_found_out(monkeypatch: pytest.Monke
 
 
 def test_no_descriptor_is_left_open_by_an_error(root: Path) -> None:
-    class Dying(Ops):
+    class Dying(Filesystem):
         left = 0
 
         def fsync(self, file: BinaryIO, what: str) -> None:
@@ -56,19 +56,19 @@ def test_no_descriptor_is_left_open_by_an_error(root: Path) -> None:
             if self.left < 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
-    ops = Dying(root)
-    spool = Spool(root, FOLDERS, ops=ops, max_attempts=99)
+    fs = Dying(root)
+    spool = Spool(root, FOLDERS, fs=fs, max_attempts=99)
     descriptors = len(os.listdir("/proc/self/fd"))
     drop(root, "cat.tiff")
     for calls in range(30):
-        ops.left = calls
+        fs.left = calls
         try:
             for claim in [*spool.recover().claims, *([claim_one(spool)] if list((root / "inbox/2-diffuse").iterdir()) else [])]:
                 complete(spool, claim)
         except OSError:
             pass
         assert len(os.listdir("/proc/self/fd")) == descriptors
-    ops.left = 10**6
+    fs.left = 10**6
     assert spool.recover().stuck == {}
 
 
@@ -85,17 +85,17 @@ def test_what_a_full_disk_interrupts_goes_on_when_there_is_room(
     decide: Callable[[Spool, Claim], None], place: str, root: Path
 ) -> None:
     drop(root, "cat.tiff", b"latents")
-    ops = FullDisk(root)
-    spool = Spool(root, FOLDERS, ops=ops)
-    ops.well = True
+    fs = FullDisk(root)
+    spool = Spool(root, FOLDERS, fs=fs)
+    fs.well = True
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    ops.well = False
+    fs.well = False
     with pytest.raises(OSError, match="No space left"):
         decide(spool, claim)
     stuck = spool.recover().stuck
     assert list(stuck) == ([claim.job] if decide is _fail else [])
-    ops.well = True
+    fs.well = True
     for again in spool.recover().claims:
         complete(spool, again)
     (kept,) = (root / place).glob("*/cat.tiff")
@@ -105,20 +105,20 @@ def test_what_a_full_disk_interrupts_goes_on_when_there_is_room(
 
 def test_a_failure_that_could_not_be_told_on_a_full_disk_is_told_later(root: Path) -> None:
     drop(root, "cat.tiff")
-    ops = FullDisk(root)
+    fs = FullDisk(root)
     claim = claim_one(Spool(root, FOLDERS))
-    spool = Spool(root, FOLDERS, ops=ops)
+    spool = Spool(root, FOLDERS, fs=fs)
     with pytest.raises(OSError, match="No space left"):
         _fail(spool, claim)
     assert list(spool.recover().stuck) == [claim.job]
-    ops.well = True
+    fs.well = True
     assert spool.recover().stuck == {}
     text = (root / f"failed/2-diffuse/cat.{claim.id}/error.txt").read_text()
     assert text.startswith("cat.tiff is 8 bit; save it as 32-bit float.")
 
 
 def test_a_job_that_could_not_be_given_back_goes_back_later_and_its_attempt_does_not_count(root: Path) -> None:
-    class ReadOnly(Ops):
+    class ReadOnly(Filesystem):
         well = False
 
         def rename(self, source: Path, target: Path) -> None:
@@ -129,12 +129,12 @@ def test_a_job_that_could_not_be_given_back_goes_back_later_and_its_attempt_does
     drop(root, "cat.tiff")
     claim = claim_one(Spool(root, FOLDERS))
     Spool(root, FOLDERS).begin_attempt(claim)
-    ops = ReadOnly(root)
-    spool = Spool(root, FOLDERS, ops=ops, max_attempts=1)
+    fs = ReadOnly(root)
+    spool = Spool(root, FOLDERS, fs=fs, max_attempts=1)
     with pytest.raises(OSError, match="Read-only"):
         spool.give_back(claim)
     assert list(spool.recover().stuck) == [claim.job]
-    ops.well = True
+    fs.well = True
     assert spool.recover().claims == []
     assert (root / "inbox/2-diffuse/cat.tiff").exists()
 

@@ -120,7 +120,7 @@ def test_symlinks_and_fifos_move_as_they_are(root: Path, spool: Spool) -> None:
     for refusal in inbox_of(root, "diffuse").scan(0.0).refused:
         claim = spool.claim("diffuse", refusal.drop)
         assert claim is not None
-        assert spool.settled(claim)
+        assert spool.is_stable(claim)
         spool.fail(claim, refusal.sentence, {})
     kinds = {path.name: (path.is_symlink(), path.is_fifo()) for path in (root / "failed/2-diffuse").glob("*/*.tiff")}
     assert kinds == {"link.tiff": (True, False), "pipe.tiff": (False, True)}

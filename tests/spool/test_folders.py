@@ -8,9 +8,9 @@ import pytest
 
 from daemon.beneath import Beneath, FolderMissing
 from daemon.errors import AnotherDaemon, SpoolError
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Publication, Spool
-from daemon.spool.transitions import Endings
+from daemon.spool.transitions import Transitions
 from tests.spool.real import claim_one, drop
 from tests.spool.stories import FOLDERS
 
@@ -65,13 +65,13 @@ def test_a_folder_of_a_stranger_is_not_made_the_daemons_own(root: Path, spool: S
 def test_a_spool_that_is_away_is_not_made_anew_and_says_nothing_of_what_lay_in_it(worlds: Path) -> None:
     root = worlds / "mounted" / "spool"
     Spool(root, FOLDERS).create()
-    endings = Endings(root, Ops(root))
+    transitions = Transitions(root, Filesystem(root))
     (worlds / "mounted").rename(worlds / "away")
     (worlds / "mounted").mkdir()
     with pytest.raises(FolderMissing):
-        endings.exists(root / "pictures")
+        transitions.exists(root / "pictures")
     with pytest.raises(FolderMissing):
-        endings.ensure(root / "done" / "2026-11-29")
+        transitions.ensure(root / "done" / "2026-11-29")
     assert not Beneath(root).is_gone(root / "running" / "cat.txt")
     assert not root.exists()
 
@@ -110,14 +110,14 @@ def test_check_refuses_what_is_missing_or_a_file(root: Path, spool: Spool) -> No
 
 
 def test_a_folder_of_another_user_is_named_with_the_way_out(root: Path) -> None:
-    class OfRoot(Ops):
+    class OfRoot(Filesystem):
         def make_private(self, folder: Path) -> None:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), folder)
 
     with pytest.raises(
         SpoolError, match=r"\.work cannot be made or used \(Operation not permitted\); give it to the daemon's user"
     ):
-        Spool(root, FOLDERS, ops=OfRoot(root)).create()
+        Spool(root, FOLDERS, fs=OfRoot(root)).create()
 
 
 def _written(path: Path) -> Path:
@@ -131,7 +131,7 @@ def test_rename_without_replace_also_without_the_system_call(tmp_path: Path, mon
 
     monkeypatch.setattr("daemon.spool.filesystem._renameat2", unsupported)
     _written(tmp_path / "a")
-    Ops(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")
+    Filesystem(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")
     _written(tmp_path / "a")
     with pytest.raises(FileExistsError):
-        Ops(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")
+        Filesystem(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import tiffsd
 from daemon.cli import app
-from daemon.jobs.intake.files import Shelves
+from daemon.jobs.intake.files import InputSources
 from daemon.jobs.recipes import read_recipe
 from daemon.service.status import read_status, write_status
 from daemon.spool.spool import Spool
@@ -105,7 +105,7 @@ def test_what_fails_fails_with_the_same_sentences(end: dict[str, Any], expected:
 def test_a_kept_original_still_repairs_what_a_program_left_of_an_artifact(painted: str, left: Path) -> None:
     (path,) = left.glob(painted)
     kept = tiffsd.read(left / ".keep" / path.name).tensors
-    source = request_for("decode", {"principal": path}, Shelves(config_of(left), left / "embeddings", left / ".keep")).source
+    source = request_for("decode", {"principal": path}, InputSources(config_of(left), left / "embeddings", left / ".keep")).source
     assert source is not None
     assert source.painted == np.count_nonzero(source.tensors["latents"] != kept["latents"]) == 16
     assert source.header.recipe["prompt"] == WORDS
@@ -205,12 +205,12 @@ def test_this_version_writes_the_same_records_with_the_same_keys(root: Path, spo
     drop(root, "cat.tiff")
     claim = claim_one(spool)
     spool.begin_attempt(claim)
-    spool.entrust(claim)
+    spool.mark_dispatched(claim)
     with spool.create_output(claim, "latents.tiff") as file:
         file.write(b"latents")
     spool.commit(claim, publications("latents.tiff"))
     drop(root, "dog.tiff")
-    dying = Spool(root, FOLDERS, ops=Mortal(root, seconds_from(NOON), BOOT, BEFORE_IT_IS_TOLD))
+    dying = Spool(root, FOLDERS, fs=Mortal(root, seconds_from(NOON), BOOT, BEFORE_IT_IS_TOLD))
     failing = claim_one(dying)
     with pytest.raises(Death):
         dying.fail(failing, "No.", {})

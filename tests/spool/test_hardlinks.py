@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from daemon.spool import hardlinks
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.hardlinks import unprotected_links
 
 CASES = [("0\n", 0o2770, True), ("0\n", 0o707, True), ("0\n", 0o755, False), ("1\n", 0o777, False)]
@@ -20,10 +20,10 @@ def test_unprotected_links_are_said_where_others_may_write(
     (spool / "inbox").chmod(mode)
     setting.write_text(value)
     monkeypatch.setattr(hardlinks, "PROTECTED", setting)
-    said = unprotected_links(Ops(spool), [spool / "inbox"])
+    said = unprotected_links(Filesystem(spool), [spool / "inbox"])
     assert ("`sysctl fs.protected_hardlinks=1`" in (said or "")) == is_said
 
 
 def test_a_kernel_that_does_not_say_is_not_complained_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardlinks, "PROTECTED", tmp_path / "not there")
-    assert unprotected_links(Ops(tmp_path), [tmp_path]) is None
+    assert unprotected_links(Filesystem(tmp_path), [tmp_path]) is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from daemon.beneath import Beneath
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Spool
 from tests.spool.real import claim_one, drop, publications
 from tests.spool.stories import FOLDERS
@@ -100,7 +100,7 @@ def test_a_link_in_place_of_a_jobs_files_makes_no_prompt_of_what_it_leads_to(roo
     with_a_link_at(root / ".work" / claim.job / "in", outside / "in")
     spool.begin_attempt(claim)
     with pytest.raises(OSError, match="Not a directory"):
-        spool.settled(claim)
+        spool.is_stable(claim)
     assert everything(outside) == before
 
 
@@ -108,7 +108,7 @@ def test_a_link_in_place_of_a_jobs_files_makes_no_prompt_of_what_it_leads_to(roo
 def test_what_is_out_of_reach_for_one_call_is_not_taken_for_gone(operation: str, root: Path) -> None:
     """An output that is not seen in out/ counts as published, a member that is not in in/ as archived."""
 
-    class Away(Ops):
+    class Away(Filesystem):
         left = 10**6
 
         def __getattribute__(self, name: str) -> Any:
@@ -132,14 +132,14 @@ def test_what_is_out_of_reach_for_one_call_is_not_taken_for_gone(operation: str,
     for number in range(1, 12):
         name = f"cat{number}.tiff"
         drop(root, name)
-        ops = Away(root)
-        spool = Spool(root, FOLDERS, ops=ops)
+        fs = Away(root)
+        spool = Spool(root, FOLDERS, fs=fs)
         claim = claim_one(spool)
         attempted(spool, claim)
-        ops.left = number
+        fs.left = number
         with suppress(OSError):
             spool.finish(claim)
-        ops.left = 10**6
+        fs.left = 10**6
         assert (spool.recover().stuck, os.listdir(root / ".work"), os.listdir(root / ".trash")) == ({}, [], [])
         assert len([*(root / "inbox/3-decode").iterdir(), *(root / "done").rglob("*.tiff")]) == 2 * number
 
@@ -219,7 +219,7 @@ def test_what_blocks_or_leads_elsewhere_is_not_opened(root: Path, outside: Path)
 
 def test_the_root_may_be_a_link_which_is_the_administrators(root: Path, tmp_path: Path) -> None:
     (tmp_path / "spool").symlink_to(root, target_is_directory=True)
-    linked = Ops(tmp_path / "spool")
+    linked = Filesystem(tmp_path / "spool")
     assert sorted(linked.list(tmp_path / "spool" / "inbox")) == sorted(FOLDERS.values())
 
 

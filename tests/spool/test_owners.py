@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.layout import OWNERS
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.owners import MOST_KNOWN, Owners
 from daemon.spool.spool import Claim, Spool
 from tests.spool.real import complete, drop, inbox_of
@@ -16,7 +16,7 @@ ALICE = 1234
 
 
 def owners_of(root: Path) -> Owners:
-    owners = Owners(root, Ops(root))
+    owners = Owners(root, Filesystem(root))
     owners.read()
     return owners
 
@@ -28,7 +28,7 @@ def like(inode: int, uid: int | None = None) -> os.stat_result:
 
 def test_a_file_of_somebody_else_is_theirs_and_one_of_ours_is_whose_we_noted(tmp_path: Path) -> None:
     owners = owners_of(tmp_path)
-    owners.note(7, ALICE)
+    owners.record(7, ALICE)
     assert owners.of(like(7)) == ALICE
     assert owners.of(like(8)) is None
     assert owners.of(like(7, uid=os.geteuid() + 1)) == os.geteuid() + 1
@@ -36,9 +36,9 @@ def test_a_file_of_somebody_else_is_theirs_and_one_of_ours_is_whose_we_noted(tmp
 
 def test_a_later_daemon_knows_what_was_noted_and_survives_a_torn_line(tmp_path: Path) -> None:
     owners = owners_of(tmp_path)
-    owners.note(7, ALICE)
-    owners.note(8, ALICE)
-    owners.note(8, None)
+    owners.record(7, ALICE)
+    owners.record(8, ALICE)
+    owners.record(8, None)
     with (tmp_path / OWNERS).open("a") as file:
         file.write('[]\n{"inode": 9, "ow')
     again = owners_of(tmp_path)
@@ -47,7 +47,7 @@ def test_a_later_daemon_knows_what_was_noted_and_survives_a_torn_line(tmp_path: 
 
 
 def test_where_nobody_else_drops_files_nothing_is_written(tmp_path: Path) -> None:
-    owners_of(tmp_path).note(7, None)
+    owners_of(tmp_path).record(7, None)
     assert not (tmp_path / OWNERS).exists()
 
 
@@ -55,7 +55,7 @@ def test_the_notes_do_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr("daemon.spool.owners.MOST_KNOWN", 5)
     owners = owners_of(tmp_path)
     for inode in range(100):
-        owners.note(inode, ALICE)
+        owners.record(inode, ALICE)
         assert len((tmp_path / OWNERS).read_text().splitlines()) <= 10
     again = owners_of(tmp_path)
     assert [again.of(like(inode)) for inode in (94, 95, 99)] == [None, ALICE, ALICE]
@@ -65,7 +65,7 @@ def test_the_notes_do_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     (tmp_path / OWNERS).mkdir()
     owners = owners_of(tmp_path)
-    owners.note(7, ALICE)
+    owners.record(7, ALICE)
     assert owners.of(like(7)) == ALICE
 
 

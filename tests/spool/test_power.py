@@ -53,7 +53,7 @@ def test_a_missing_fsync_of_a_folder_is_noticed(site: str, name: str) -> None:
 def test_every_fsync_has_a_name_of_its_own() -> None:
     trees = [ast.parse(path.read_text()) for path in (Path(daemon.__file__).parent / "spool").glob("*.py")]
     called = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and len(node.args) == 2]
-    named = [ast.unparse(node.args[1]) for node in called if ast.unparse(node.func).endswith(("ops.fsync", "ops.fsync_folder"))]
+    named = [ast.unparse(node.args[1]) for node in called if ast.unparse(node.func).endswith(("fs.fsync", "fs.fsync_folder"))]
     assert len(named) > 20
     assert len(set(named)) == len(named)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from daemon.spool import records
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Spool
 from tests.spool.real import claim_one, drop
 from tests.spool.stories import FOLDERS
@@ -32,22 +32,24 @@ def test_a_record_that_is_not_what_was_written_is_never_believed(root: Path, spo
     damaged, _other = _job_with_a_neighbour(root, spool)
     path = root / ".work" / damaged.job / records.CLAIM
     whole = path.read_bytes()
-    believed = records.read_claim(Ops(root), path.parent)
+    believed = records.read_claim(Filesystem(root), path.parent)
     for content in _variants(whole):
         path.write_bytes(content)
         try:
-            assert records.read_claim(Ops(root), path.parent) == believed  # a bit of the layout, such as a space, says nothing
+            assert (
+                records.read_claim(Filesystem(root), path.parent) == believed
+            )  # a bit of the layout, such as a space, says nothing
         except records.Unreadable:
             continue
 
 
-@pytest.mark.parametrize("book", [records.CLAIM, records.ATTEMPT])
-def test_torn_notes_lose_no_file_and_stop_no_other_job(book: str, worlds: Path) -> None:
+@pytest.mark.parametrize("record", [records.CLAIM, records.ATTEMPT])
+def test_torn_notes_lose_no_file_and_stop_no_other_job(record: str, worlds: Path) -> None:
     for number, share in enumerate((0.0, 0.3, 0.9)):
         root = worlds / str(number)
         Spool(root, FOLDERS).create()
         damaged, other = _job_with_a_neighbour(root, Spool(root, FOLDERS))
-        path = root / ".work" / damaged.job / book
+        path = root / ".work" / damaged.job / record
         path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
         recovery = Spool(root, FOLDERS).recover()
         assert other.job in [claim.job for claim in recovery.claims]
@@ -55,15 +57,15 @@ def test_torn_notes_lose_no_file_and_stop_no_other_job(book: str, worlds: Path) 
         assert [found.read_bytes() for found in root.rglob("cat.tiff")] == [b"latents"]
 
 
-@pytest.mark.parametrize("book", [records.CLAIM, records.COMMIT, records.FAIL])
+@pytest.mark.parametrize("record", [records.CLAIM, records.COMMIT, records.FAIL])
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b'{"names": {"principal": "../../x"}}', b"\xff\xfe"])
-def test_damaged_books_quarantine_the_job_and_stop_no_other(book: str, damage: bytes, root: Path, spool: Spool) -> None:
+def test_damaged_records_quarantine_the_job_and_stop_no_other(record: str, damage: bytes, root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff", b"latents")
     damaged = claim_one(spool)
     spool.begin_attempt(damaged)
     with spool.create_output(damaged, "latents.tiff") as file:
         file.write(b"result")
-    (root / ".work" / damaged.job / book).write_bytes(damage)
+    (root / ".work" / damaged.job / record).write_bytes(damage)
     drop(root, "dog.tiff")
     other = claim_one(spool)
     assert [claim.job for claim in Spool(root, FOLDERS).recover().claims] == [other.job]
@@ -72,7 +74,7 @@ def test_damaged_books_quarantine_the_job_and_stop_no_other(book: str, damage: b
     assert (failed / "results/latents.tiff").read_bytes() == b"result"
     report = next(failed.glob("error*.txt")).read_text()
     assert report.startswith("The daemon's notes on this job could not be read")
-    assert failed.parent.name == ("unclear" if book == records.CLAIM else "2-diffuse")
+    assert failed.parent.name == ("unclear" if record == records.CLAIM else "2-diffuse")
 
 
 def test_job_of_a_stage_that_is_not_configured_any_more_is_kept(root: Path, spool: Spool) -> None:

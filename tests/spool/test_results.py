@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Publication, Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of, publications
 from tests.spool.stories import FOLDERS
@@ -113,14 +113,14 @@ def test_nobody_claims_an_output_before_all_are_durable(root: Path) -> None:
     drop(root, "cat.tiff")
     published, may_go_on = threading.Event(), threading.Event()
 
-    class Slow(Ops):
+    class Slow(Filesystem):
         def fsync_folder(self, folder: Path, what: str) -> None:
             if folder.name == "3-decode":
                 published.set()
                 may_go_on.wait(10)
             super().fsync_folder(folder, what)
 
-    slow = Spool(root, FOLDERS, ops=Slow(root))
+    slow = Spool(root, FOLDERS, fs=Slow(root))
     producer = threading.Thread(target=complete, args=(slow, claim_one(slow)))
     producer.start()
     assert published.wait(10)

@@ -1,4 +1,4 @@
-"""Every operation on the spool goes through `Ops`: what a sweep cannot see, it cannot prove."""
+"""Every operation on the spool goes through `Filesystem`: what a sweep cannot see, it cannot prove."""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ CHANGING = {
     *("remove", "makedirs", "link", "symlink", "truncate", "rmtree", "move", "copy", "copyfile", "replace"),
 }
 LOOKING = {"stat", "lstat", "exists", "is_file", "is_dir", "iterdir", "glob", "rglob", "read_bytes", "read_text", "open"}
-THE_SEAM = {"ops", "self._ops", "endings", "self._endings", "self", "records", "layout"}
+THE_SEAM = {"fs", "self._fs", "transitions", "self._transitions", "self", "records", "layout"}
 
 
 def changes(text: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.whole import replace, whole
 from tests.spool.disk import ROOT, Disk
 
@@ -18,20 +18,20 @@ def content_of(folder: Path) -> dict[str, bytes]:
 def test_a_file_takes_the_place_of_another_and_of_what_a_crash_left(tmp_path: Path) -> None:
     (tmp_path / "cat").write_bytes(b"old")
     (tmp_path / ".cat.part").write_bytes(b"of a crash")
-    replace(Ops(tmp_path), tmp_path / "cat", b"new")
+    replace(Filesystem(tmp_path), tmp_path / "cat", b"new")
     assert content_of(tmp_path) == {"cat": b"new"}
 
 
 def test_a_name_that_must_be_free_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "cat").write_bytes(b"old")
-    with pytest.raises(FileExistsError), whole(Ops(tmp_path), tmp_path / "cat", "cat", replaces=False) as file:
+    with pytest.raises(FileExistsError), whole(Filesystem(tmp_path), tmp_path / "cat", "cat", replaces=False) as file:
         file.write(b"new")
     assert content_of(tmp_path) == {"cat": b"old"}
 
 
 def test_whatever_ends_the_writing_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "cat").write_bytes(b"old")
-    with pytest.raises(TypeError), whole(Ops(tmp_path), tmp_path / "cat", None) as file:
+    with pytest.raises(TypeError), whole(Filesystem(tmp_path), tmp_path / "cat", None) as file:
         file.writelines([b"new", "no bytes"])
     assert content_of(tmp_path) == {"cat": b"old"}
 
@@ -51,7 +51,7 @@ def test_a_folder_that_cannot_be_synced_by_its_filesystem_is_no_error(tmp_path: 
 
     monkeypatch.setattr(os, "fsync", fsync)
     code = errno.EINVAL
-    Ops(tmp_path).fsync_folder(tmp_path, "names")
+    Filesystem(tmp_path).fsync_folder(tmp_path, "names")
     code = errno.EIO
     with pytest.raises(OSError, match="Input/output error"):
-        Ops(tmp_path).fsync_folder(tmp_path, "names")
+        Filesystem(tmp_path).fsync_folder(tmp_path, "names")

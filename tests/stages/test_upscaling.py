@@ -10,7 +10,7 @@ import torch
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Shelves
+from daemon.jobs.intake.files import InputSources
 from daemon.jobs.request import Request, stage_settings
 from daemon.models.registry import Models
 from daemon.models.upscaling import enlarged
@@ -61,7 +61,7 @@ def asked(folder: Path, *, said: Mapping[str, Any], history: list[dict[str, Any]
     tiffsd.write(folder / "cat.tiff", replace(artifact, header=replace(artifact.header, **changed)))
     (folder / "cat.yaml").write_text(beside)
     members = {"principal": folder / "cat.tiff", **({".yaml": folder / "cat.yaml"} if beside else {})}
-    return request_for("diffuse", members, Shelves(Config(), folder))
+    return request_for("diffuse", members, InputSources(Config(), folder))
 
 
 def test_finished_latents_of_a_first_pass_are_enlarged(tmp_path: Path) -> None:
@@ -119,4 +119,4 @@ def test_a_second_pass_beyond_the_limit_is_refused_before_the_first(tmp_path: Pa
     path = tmp_path / "cat.txt"
     path.write_text("---\nwidth: 1024\nheight: 1024\nupscale: 4\n---\na cat")
     with pytest.raises(InputError, match=r"cat.txt: upscale 4 makes 4096x4096, which is more than 4194304 pixels"):
-        request_for("text", {"principal": path}, Shelves(Config(), tmp_path))
+        request_for("text", {"principal": path}, InputSources(Config(), tmp_path))

@@ -19,11 +19,11 @@ ACTS, ACTS_SECONDS, JOBS = 500, 10, 5
 NOT_A_FOLDER = "Not a directory"
 SOMEBODY_ELSES = "somebody else's"
 # The log of a job that cannot end, whichever guard stops it.
-STUCK = "a job cannot be put away"
+STUCK = "a job is stuck in .work/"
 # What the log says of a job that comes to a link in place of a folder; one that the job before has left may come there first.
-UNPUBLISHED = ("made, but not yet published", STUCK)
+UNPUBLISHED = ("finished, but not yet published", STUCK)
 SAID = {
-    "running": ("the machine is at fault",),
+    "running": ("system error; file returned to its inbox",),
     "inbox/2-diffuse": UNPUBLISHED,
     "pictures": UNPUBLISHED,
     "done": UNPUBLISHED,
@@ -93,7 +93,7 @@ def link_in_place_of_previews_while_they_are_swept(aimed: Aimed) -> list[str]:
     def swept() -> bool:
         done = aimed.alice("exchange_with_a_link", f"{SPOOL}/previews", f"{VICTIM}/files", TRIES // 2)
         assert done == TRIES // 2, "the system did not let her"
-        return aimed.said("that were over their time", after=cursor) >= SWEEPS or bool(aimed.canaries.changes())
+        return aimed.said("past their limit", after=cursor) >= SWEEPS or bool(aimed.canaries.changes())
 
     wait_until(swept, what="so many sweeps that could delete something")
     return aimed.canaries.harm()

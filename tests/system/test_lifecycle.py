@@ -85,7 +85,7 @@ def test_a_reload_takes_a_good_configuration_and_leaves_a_broken_one(service: In
     service.configure(stages={"diffuse": {"hold": "perhaps"}})
     service.control("reload")
 
-    entry = service.said("stays as it was", after=cursor)
+    entry = service.said("the old one stays in force", after=cursor)
     assert entry["PRIORITY"] == "3"
     assert re.search(r"config\.yaml.*stages.*hold", entry["MESSAGE"])
     service.drop("inbox/1-text", "unchanged.txt", "a red house")

@@ -18,7 +18,7 @@ CROSSES_MOUNTS = Change("beneath.py", "if found.st_dev != root.st_dev:", "if Fal
 WAITS = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NOFOLLOW")
 TRUSTS_OWNERS = Change("beneath.py", "if private and lease.keeps_owners(found.st_dev):", "if False:")
 DELETES_ANYTHING = (
-    Change("spool/spool.py", "if not is_job(self._ops.list(job)):", "if False:"),
+    Change("spool/spool.py", "if not is_job(self._fs.list(job)):", "if False:"),
     Change("spool/transitions.py", "not (whole or is_job(path.name for path in entries)) or any(", "any("),
 )
 

@@ -53,7 +53,7 @@ def test_a_thousand_random_acts_touch_nothing_outside_and_no_job_that_she_left_a
 
     assert all(np.array_equal(before, pixels(path)) for before, path in zip(undisturbed, pictures, strict=True))
     assert aimed.canaries.harm() == []
-    assert aimed.said("a fault in tiffsd", after=cursor) == 0
+    assert aimed.said("internal error in tiffsd", after=cursor) == 0
 
 
 def stop(aimed: Aimed) -> None:

@@ -12,7 +12,7 @@ from tests.system.small_disk import SmallDisk, small_disk
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PROMPT = "---\nsteps: 2\n---\na red house"
-WAITING = "waiting for the machine"
+WAITING = "cannot start yet, will retry"
 # Longer than systemd is told to give a start, so that it would end the service if that did not ask for more.
 SHORT_START = "[Service]\nTimeoutStartSec=20\n"
 FULL_SECONDS = 60
@@ -49,7 +49,7 @@ def said_once(disk: SmallDisk, why: str, *, after: str) -> None:
     said = disk.service.said(WAITING, after=after)
     assert said["PRIORITY"] == "3"
     assert why in said["MESSAGE"]
-    assert disk.service.said("the machine is well again", after=after)["PRIORITY"] == "6"
+    assert disk.service.said("the system error is over, starting", after=after)["PRIORITY"] == "6"
 
 
 def test_a_disk_that_is_full_at_the_start_for_a_minute_is_waited_for(disk: SmallDisk) -> None:

@@ -190,7 +190,7 @@ def test_a_reload_changes_what_can_change_and_a_broken_one_nothing(daemon: Runni
     daemon.process.send_signal(signal.SIGHUP)
     wait_until(lambda: status_of(daemon)["complaints"], what="the status complains")
     (complaint,) = status_of(daemon)["complaints"]
-    assert "stays as it was" in complaint
+    assert "the old one stays in force" in complaint
     assert "'nonsense'" in complaint
     assert complaint in daemon.log()
     assert "nonsense" in tiffsd_status(daemon)
@@ -201,7 +201,7 @@ def test_a_reload_changes_what_can_change_and_a_broken_one_nothing(daemon: Runni
     daemon.process.send_signal(signal.SIGHUP)
     says(daemon, "diffuse", "gated", True)
     assert status_of(daemon)["complaints"] == []
-    assert re.search(r"watch\.settle_seconds.* will change with the next start", daemon.log())
+    assert re.search(r"watch\.settle_seconds.* will change at the next start", daemon.log())
     assert "rescan_seconds" not in daemon.log(), "it has changed at once"
     daemon.drop("inbox/1-text", "new rules.txt", "---\nseed: 1\n---\na red house")
     daemon.found("hold/2-diffuse/new rules.*.tiff")

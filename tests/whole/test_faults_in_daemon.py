@@ -67,14 +67,14 @@ def test_a_job_that_never_fits_fails_with_the_figure_and_the_others_are_done(dae
     error = daemon.error("big")
     assert "Tried to allocate 30.00 GiB. GPU 0 has a total capacity of 23.69 GiB of which 12.69 MiB is free" in error
     assert "It was tried 4 times; make the picture smaller" in error
-    assert daemon.log().count("the machine is at fault") == 3
+    assert daemon.log().count("system error; file returned to its inbox") == 3
 
 
 def test_where_every_fresh_worker_ends_the_files_stay_and_the_stage_rests(daemon: FaultyDaemon) -> None:
     for number in range(3):
         daemon.dropped(f"cat{number}", f"a house that dies {number}")
     daemon.start()
-    wait_until(lambda: "diffuse: the machine failed a job" in daemon.log(), what="the stage is in trouble")
+    wait_until(lambda: "diffuse: system error in a job" in daemon.log(), what="the stage is in trouble")
     assert "fresh workers have ended at" in daemon.log()
 
 

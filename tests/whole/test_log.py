@@ -149,6 +149,6 @@ def test_what_is_written_past_the_log_gets_into_it_as_lines_of_ours(daemon: Runn
         "worker N: no end",
     ]
     lines = log.splitlines()
-    at = lines.index("a fault in tiffsd, the thread 'doomed' ends: RuntimeError: a thread\\n<0>forged")
+    at = lines.index("internal error in tiffsd, the thread 'doomed' ends: RuntimeError: a thread\\n<0>forged")
     assert lines[at + 1] == "    Traceback (most recent call last):"
     assert not [line for line in lines if line.startswith("<0>")]

@@ -1,18 +1,18 @@
 """Denoised latents -> a request for a picture."""
 
 import tiffsd
-from daemon.jobs.intake.files import Files, Shelves, read_latents, said_by, size_of, spoken_beside
+from daemon.jobs.intake.files import Files, InputSources, companion_settings, read_latents, recipe_settings, size_of
+from daemon.jobs.intake.resolving import recipe_of, resolve_settings
 from daemon.jobs.intake.second_pass import first_size
-from daemon.jobs.intake.settled import recipe_of, settle
 from daemon.jobs.request import Request
 from daemon.settings.vocabulary import DECODE, layered
 
 
-def read_decode(files: Files, shelves: Shelves) -> Request:
+def read_decode(files: Files, sources: InputSources) -> Request:
     """Read latents that are to become a picture, whatever their state."""
-    artifact = read_latents(files, shelves)
-    beside, ignored = spoken_beside(files, shelves.config, DECODE)
-    settings = settle(layered(said_by(artifact), beside, size_of(artifact)), files.name, shelves.config)
+    artifact = read_latents(files, sources)
+    beside, ignored = companion_settings(files, sources.config, DECODE)
+    settings = resolve_settings(layered(recipe_settings(artifact), beside, size_of(artifact)), files.name, sources.config)
     notes = artifact.notes + ignored
     if artifact.header.state is not tiffsd.State.FINAL:
         notes += (f"these latents are {_described(artifact)}, decoded as they are",)

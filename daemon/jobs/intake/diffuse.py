@@ -7,9 +7,9 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake import second_pass
 from daemon.jobs.intake.embeddings import embedding_half, must_encode_text, saved_embedding
-from daemon.jobs.intake.files import Files, Notes, Shelves, read_latents, said_by, size_of, spoken_beside
+from daemon.jobs.intake.files import Files, InputSources, Notes, companion_settings, read_latents, recipe_settings, size_of
 from daemon.jobs.intake.masks import check_named, mask_of_latents
-from daemon.jobs.intake.settled import DEPENDS_ON, recipe_of, settle, with_seed
+from daemon.jobs.intake.resolving import DEPENDS_ON, recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings, layered
@@ -17,20 +17,22 @@ from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings, layered
 GENERATOR_STATE = "generator_state"
 
 
-def read_diffuse(files: Files, shelves: Shelves) -> Request:
+def read_diffuse(files: Files, sources: InputSources) -> Request:
     """Read latents, their embedding, and what lies beside them."""
-    artifact = read_latents(files, shelves)
-    beside, ignored = _spoken(artifact, files, shelves)
-    settings = settle(layered(said_by_now(artifact), beside, size_of(artifact)), files.name, shelves.config)
-    half, found = embedding_half(files, shelves)
-    saved, found_saved = saved_embedding(beside.get("embedding"), shelves)
+    artifact = read_latents(files, sources)
+    beside, ignored = _companion_settings(artifact, files, sources)
+    settings = resolve_settings(
+        layered(recipe_settings_for_next_loop(artifact), beside, size_of(artifact)), files.name, sources.config
+    )
+    half, found = embedding_half(files, sources)
+    saved, found_saved = saved_embedding(beside.get("embedding"), sources)
     tensors = {**artifact.tensors, **half, **saved}
     encodes_text = must_encode_text(tensors, beside, files, artifact)
     check_named(files, settings)
     enlarges = second_pass.begins(artifact, settings, beside, files.name)
     if not enlarges:
         _check_startable(artifact, settings, files.name)
-    tensors |= mask_of_latents(files, artifact, limit=shelves.config.limits.pixels)
+    tensors |= mask_of_latents(files, artifact, limit=sources.config.limits.pixels)
     notes = artifact.notes + found + found_saved + ignored
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
@@ -40,24 +42,24 @@ def read_diffuse(files: Files, shelves: Shelves) -> Request:
     if settings.seed is None:
         settings = with_seed(settings)
         notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
-    recipe = {**recipe_of("diffuse", settings, {**artifact.header.recipe, **beside}), **second_pass.asked_for(settings)}
+    recipe = {**recipe_of("diffuse", settings, {**artifact.header.recipe, **beside}), **second_pass.upscale_recipe(settings)}
     if encodes_text:
         recipe.pop("embedding", None)
     request = Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
     if artifact.header.state is tiffsd.State.PARTIAL:
         request = replace(request, software=artifact.header.software)
     if enlarges or second_pass.goes_on(artifact):
-        return _of_the_second_pass(request, beside, files.name, shelves)
+        return _of_the_second_pass(request, beside, files.name, sources)
     size = second_pass.first_size(artifact)
     return replace(request, recipe={**recipe, **size}, enlarges_next=settings.upscale is not None and not size)
 
 
-def _of_the_second_pass(request: Request, beside: dict[str, Any], name: str, shelves: Shelves) -> Request:
+def _of_the_second_pass(request: Request, beside: dict[str, Any], name: str, sources: InputSources) -> Request:
     """The same request with the settings of the second pass, and the recipe of the first."""
     assert request.source is not None
     said = request.source.header.recipe
     if request.source.header.state is tiffsd.State.FINAL:
-        second_pass.check_size(request.settings, name, shelves.config)
+        second_pass.check_enlarged_size(request.settings, name, sources.config)
     kept = {key: value for key, value in request.recipe.items() if key not in DEPENDS_ON["diffuse"] or key not in said}
     return replace(
         request,
@@ -77,19 +79,19 @@ def _check_startable(artifact: tiffsd.Artifact, settings: Settings, name: str) -
         )
 
 
-def said_by_now(artifact: tiffsd.Artifact) -> dict[str, Any]:
+def recipe_settings_for_next_loop(artifact: tiffsd.Artifact) -> dict[str, Any]:
     """The same for the next loop: where one has finished, the factor of the latents is used up and counts only if said anew."""
-    said = said_by(artifact)
+    said = recipe_settings(artifact)
     if artifact.header.state is tiffsd.State.FINAL and any(entry.get("stage") == "diffuse" for entry in artifact.header.history):
         said.pop("latent_influence", None)
     return said
 
 
-def _spoken(artifact: tiffsd.Artifact, files: Files, shelves: Shelves) -> tuple[dict[str, Any], Notes]:
+def _companion_settings(artifact: tiffsd.Artifact, files: Files, sources: InputSources) -> tuple[dict[str, Any], Notes]:
     """What lies beside the latents says, as far as it counts for them, and notes on the rest."""
     state = artifact.header.state
     door = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL}.get(state, NOISE) if state else NOISE
-    spoken, ignored = spoken_beside(files, shelves.config, door)
+    spoken, ignored = companion_settings(files, sources.config, door)
     if "seed" in spoken and GENERATOR_STATE in artifact.tensors:
         del spoken["seed"]
         ignored += (f"seed ignored: {door} go on with the random numbers whose state is in their file",)

@@ -8,54 +8,55 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, Notes, Shelves
+from daemon.jobs.intake.files import Files, InputSources, Notes
 from daemon.jobs.originals import AMBIGUOUS, NO_ORIGINAL, compared
-from daemon.jobs.request import EMBEDDING_TENSORS, Tensors
 from daemon.names import shown, stem_of
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.sizes import largest_embedding, tensor_limits
+from tiffsd.artifact import Tensors
+from tiffsd.edit import EMBEDDING_TENSORS
 
 # Nothing, a link, a folder, a FIFO or a device in its place: none of them is a saved embedding.
 NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO)
 
 
-def embedding_half(files: Files, shelves: Shelves) -> tuple[Tensors, Notes]:
+def embedding_half(files: Files, sources: InputSources) -> tuple[Tensors, Notes]:
     """The embedding that came as the other half of a pair, if one did."""
     for role in ("_prompt", "_textstate1"):
         if role in files.members:
-            return _embedding(files.members[role], files.names[role], shelves)
+            return _embedding(files.members[role], files.names[role], sources)
     return {}, ()
 
 
-def saved_embedding(name: str | None, shelves: Shelves) -> tuple[Tensors, Notes]:
+def saved_embedding(name: str | None, sources: InputSources) -> tuple[Tensors, Notes]:
     """The embedding saved under a name. Raises InputError where there is none of that name."""
     if name is None:
         return {}, ()
-    beneath, path = Beneath(shelves.embeddings.parent), shelves.embeddings / f"{name}.tiff"
+    beneath, path = Beneath(sources.embeddings.parent), sources.embeddings / f"{name}.tiff"
     try:
         with beneath.plain(path) as file:
-            return _embedding(file, path.name, shelves)
+            return _embedding(file, path.name, sources)
     except OSError as error:
         if error.errno not in NO_FILE:
             raise
-        raise _not_saved(name, shelves, beneath) from None
+        raise _not_saved(name, sources, beneath) from None
 
 
-def _not_saved(name: str, shelves: Shelves, beneath: Beneath) -> InputError:
+def _not_saved(name: str, sources: InputSources, beneath: Beneath) -> InputError:
     try:
-        found = sorted(name.removesuffix(".tiff") for name in beneath.names(shelves.embeddings) if name.endswith(".tiff"))
+        found = sorted(name.removesuffix(".tiff") for name in beneath.names(sources.embeddings) if name.endswith(".tiff"))
     except OSError:
         found = []
     saved = ", ".join(map(shown, found)) or "none"
     return InputError(f"there is no saved embedding {name!r}; saved are: {saved}; save one with `save_embedding: NAME`")
 
 
-def _embedding(file: BinaryIO, name: str, shelves: Shelves) -> tuple[Tensors, Notes]:
-    limits = shelves.config.limits
+def _embedding(file: BinaryIO, name: str, sources: InputSources) -> tuple[Tensors, Notes]:
+    limits = sources.config.limits
     largest, bounds = largest_embedding(os.fstat(file.fileno()).st_size), tensor_limits(limits.pixels, limits.characters)
     artifact = read_artifact(file, expect=tiffsd.Kind.EMBEDDING, name=name, largest=largest, tensors=bounds)
-    if shelves.keep is not None:
-        artifact = compared(artifact, file, name=name, keep=shelves.keep)
+    if sources.keep is not None:
+        artifact = compared(artifact, file, name=name, keep=sources.keep)
     tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}
     return tensors, tuple(f"{shown(name)}: {note}" for note in artifact.notes)
 

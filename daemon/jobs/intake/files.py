@@ -24,7 +24,7 @@ from tiffsd.spec import NOUNS
 Notes = tuple[str, ...]
 
 # Where an artifact can go that was dropped into a stage that cannot take it.
-TAKERS = {
+DESTINATIONS = {
     tiffsd.Kind.LATENTS: "inbox/2-diffuse, or inbox/3-decode where they are denoised",
     tiffsd.Kind.EMBEDDING: "embeddings/, and `embedding: NAME` in a settings file uses it",
     tiffsd.Kind.PICTURE: "inbox/encode",
@@ -35,12 +35,12 @@ TAKERS = {
 class Files:
     """The files of one job by role, open for reading, with the names people gave them; `principal` is the one the job is about.
 
-    `spoken` are settings said on the command line; they win over all others.
+    `overrides` are settings from the command line; they win over all others.
     """
 
     members: Mapping[str, BinaryIO]
     names: Mapping[str, str]
-    spoken: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,7 +57,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Shelves:
+class InputSources:
     """Where a request may look besides its own files: saved embeddings and kept originals."""
 
     config: Config
@@ -66,15 +66,15 @@ class Shelves:
 
 
 @contextmanager
-def naming_the_taker(files: Files) -> Iterator[None]:
+def naming_the_stage(files: Files) -> Iterator[None]:
     """Say of a stray artifact which stage can take it."""
     try:
         yield
     except tiffsd.WrongKind as error:
-        raise InputError(f"{error}: {TAKERS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
+        raise InputError(f"{error}: {DESTINATIONS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
 
 
-def own_recipe(files: Files, photo: Photo, config: Config, *, needed: bool) -> Prompt:
+def embedded_recipe(files: Files, photo: Photo, config: Config, *, needed: bool) -> Prompt:
     """The recipe in a picture that is encoded; one that cannot be used is no hindrance where a prompt lies beside it."""
     try:
         if photo.words is not None:
@@ -83,10 +83,10 @@ def own_recipe(files: Files, photo: Photo, config: Config, *, needed: bool) -> P
     except InputError as error:
         if needed:
             raise
-        return Prompt({}, (f"the recipe in the picture is passed over: {error}",))
+        return Prompt({}, (f"recipe in the picture ignored: {error}",))
 
 
-def asked_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def requested_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None, int | None]:
     """The size (width, height) that is said beside a picture, to bring it to. Raises InputError for one that no picture has."""
     size = checked({key: beside[key] for key in ("width", "height") if key in beside}, files.name)
     return size.width, size.height
@@ -95,7 +95,7 @@ def asked_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None, int
 def read_photo_and_words(files: Files, config: Config, *, size: tuple[int | None, int | None]) -> Photo:
     """The principal as a picture fitted to `size`, with what it says, from one reading of it."""
     limits = config.limits
-    with naming_the_taker(files):
+    with naming_the_stage(files):
         return read_photo(files.members["principal"], files.name, size=size, limit=limits.pixels, characters=limits.characters)
 
 
@@ -106,7 +106,8 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
     if extension in LATENTS and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
         raise InputError(
-            f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; move it to {TAKERS[kind]}"
+            f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; "
+            f"move it to {DESTINATIONS[kind]}"
         )
     recipe = read_to_repeat(file, files.name, config)
     if not {"prompt", "embedding"} & recipe.settings.keys():
@@ -116,7 +117,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     return replace(recipe, settings={"count": 1, **recipe.settings})
 
 
-def spoken_beside(files: Files, config: Config, door: str) -> tuple[dict[str, Any], Notes]:
+def companion_settings(files: Files, config: Config, door: str) -> tuple[dict[str, Any], Notes]:
     """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what was dropped, one
     of DOORS. And a note on what does not."""
     limit = 4 * config.limits.characters
@@ -133,18 +134,18 @@ def spoken_beside(files: Files, config: Config, door: str) -> tuple[dict[str, An
         if role in files.members:
             name = files.names[role]
             spoken |= checked(settings_file(files.data(role, limit), name), name).given()
-    kept, ignored = counting(door, {**spoken, **files.spoken})
+    kept, ignored = counting(door, {**spoken, **files.overrides})
     return kept, notes + ignored
 
 
-def read_latents(files: Files, shelves: Shelves) -> tiffsd.Artifact:
+def read_latents(files: Files, sources: InputSources) -> tiffsd.Artifact:
     """The principal as latents, compared with the original that was kept of it."""
     file = files.members["principal"]
-    limits = shelves.config.limits
+    limits = sources.config.limits
     largest, tensors = largest_latents(limits.pixels), tensor_limits(limits.pixels, limits.characters)
-    with naming_the_taker(files):
+    with naming_the_stage(files):
         artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, largest=largest, tensors=tensors)
-    return artifact if shelves.keep is None else compared(artifact, file, name=files.name, keep=shelves.keep)
+    return artifact if sources.keep is None else compared(artifact, file, name=files.name, keep=sources.keep)
 
 
 def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
@@ -153,6 +154,6 @@ def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
     return {"width": columns * PIXELS_PER_LATENT, "height": rows * PIXELS_PER_LATENT}
 
 
-def said_by(artifact: tiffsd.Artifact) -> dict[str, Any]:
+def recipe_settings(artifact: tiffsd.Artifact) -> dict[str, Any]:
     """The settings in an artifact's record that this version knows; the others are carried on in its recipe."""
     return {key: value for key, value in artifact.header.recipe.items() if key in Settings.model_fields}

@@ -7,40 +7,40 @@ from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import must_encode_text, saved_embedding
 from daemon.jobs.intake.files import (
     Files,
-    Shelves,
-    asked_size,
-    own_recipe,
+    InputSources,
+    companion_settings,
+    embedded_recipe,
     read_latents,
     read_photo_and_words,
-    said_by,
+    recipe_settings,
+    requested_size,
     size_of,
-    spoken_beside,
 )
-from daemon.jobs.intake.settled import recipe_of, settle, with_seed
+from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.vocabulary import PAST, PAST_PHOTO, counting, layered
 from daemon.stages import LATENTS
 
 
-def read_invert(files: Files, shelves: Shelves) -> Request:
+def read_invert(files: Files, sources: InputSources) -> Request:
     """Read finished latents with their prompt, or a picture with a prompt beside it or in it."""
     file = files.members["principal"]
     if Path(files.name).suffix.lower() in LATENTS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
-        return _of_latents(files, shelves)
-    return _of_a_picture(files, shelves)
+        return _of_latents(files, sources)
+    return _of_a_picture(files, sources)
 
 
-def _of_latents(files: Files, shelves: Shelves) -> Request:
-    artifact = read_latents(files, shelves)
+def _of_latents(files: Files, sources: InputSources) -> Request:
+    artifact = read_latents(files, sources)
     if (state := artifact.header.state) is not tiffsd.State.FINAL:
         what = "noise already" if state is tiffsd.State.NOISE else "half-done"
         raise InputError(f"{files.name}: these latents are {what}, and only finished ones are inverted; move it to inbox/2-diffuse")
-    beside, ignored = spoken_beside(files, shelves.config, PAST)
+    beside, ignored = companion_settings(files, sources.config, PAST)
     # What says how latents were made says nothing of the noise that they came from.
-    given, _ = counting(PAST, layered(said_by(artifact), beside))
-    settings = with_seed(settle(layered(given, size_of(artifact)), files.name, shelves.config))
-    saved, found = saved_embedding(beside.get("embedding"), shelves)
+    given, _ = counting(PAST, layered(recipe_settings(artifact), beside))
+    settings = with_seed(resolve_settings(layered(given, size_of(artifact)), files.name, sources.config))
+    saved, found = saved_embedding(beside.get("embedding"), sources)
     embedding = {name: tensor for name, tensor in artifact.tensors.items() if name.endswith("_embeds")} | dict(saved)
     encodes_text = must_encode_text(embedding, beside, files, artifact)
     recipe = recipe_of(
@@ -51,20 +51,20 @@ def _of_latents(files: Files, shelves: Shelves) -> Request:
     return Request("invert", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
 
 
-def _of_a_picture(files: Files, shelves: Shelves) -> Request:
-    config = shelves.config
-    beside, ignored = spoken_beside(files, config, PAST_PHOTO)
-    photo = read_photo_and_words(files, config, size=asked_size(files, beside))
-    own = own_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
+def _of_a_picture(files: Files, sources: InputSources) -> Request:
+    config = sources.config
+    beside, ignored = companion_settings(files, config, PAST_PHOTO)
+    photo = read_photo_and_words(files, config, size=requested_size(files, beside))
+    own = embedded_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
     given, _ = counting(PAST_PHOTO, layered(own.settings, beside))
     if not {"prompt", "embedding"} & given.keys():
         raise InputError(
             f"{files.name}: to find the noise that makes a picture, its prompt is needed; put it beside the picture as "
             f"{shown(stem_of(files.name))}.txt, perhaps with `guidance_scale: 1`"
         )
-    settings = with_seed(settle(given, files.name, config))
+    settings = with_seed(resolve_settings(given, files.name, config))
     settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})
-    saved, found = saved_embedding(settings.embedding, shelves)
+    saved, found = saved_embedding(settings.embedding, sources)
     tensors = {"picture": photo.pixels, **saved}
     recipe = recipe_of("invert", settings, given)
     encodes_text = "prompt_embeds" not in tensors

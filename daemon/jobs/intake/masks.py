@@ -3,12 +3,12 @@
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files
-from daemon.jobs.request import Tensors
 from daemon.names import shown
 from daemon.pictures.photos import Photo, fitted_mask, read_mask
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
 from daemon.stages import MASK_ENDING
+from tiffsd.artifact import Tensors
 
 
 def mask_of_photo(files: Files, photo: Photo, *, scaled: bool, limit: int) -> Tensors:

@@ -55,7 +55,7 @@ def _own(history: History) -> History:
     return history[inversions[-1] + 1 :] if inversions else history
 
 
-def asked_for(settings: Settings) -> dict[str, Any]:
+def upscale_recipe(settings: Settings) -> dict[str, Any]:
     """The settings of the second pass with what counts where nothing is said, for a recipe; nothing where none is asked for."""
     if settings.upscale is None:
         return {}
@@ -68,12 +68,12 @@ def asked_for(settings: Settings) -> dict[str, Any]:
 
 def settings_of(settings: Settings) -> Settings:
     """The settings with which the loop of the second pass runs."""
-    wanted = asked_for(settings)
+    wanted = upscale_recipe(settings)
     begun = {"start_at": None, "end_at": None, "latent_influence": None}
     return settings.model_copy(update={**begun, "strength": wanted["upscale_strength"], "steps": wanted["upscale_steps"]})
 
 
-def check_size(settings: Settings, where: str, config: Config) -> None:
+def check_enlarged_size(settings: Settings, where: str, config: Config) -> None:
     """Raise InputError where the enlarged picture would exceed the limit."""
     width, height = (round((side or 0) * (settings.upscale or 1)) for side in (settings.width, settings.height))
     if width * height > config.limits.pixels:

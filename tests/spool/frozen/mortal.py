@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from daemon.spool.filesystem import Ops
+from daemon.spool.filesystem import Filesystem
 
-OPERATIONS = {name for name in vars(Ops) if not name.startswith("_")} - {"now", "boot", "new_id"}
+OPERATIONS = {name for name in vars(Filesystem) if not name.startswith("_")} - {"now", "boot", "new_id"}
 
 
 class Death(BaseException):
@@ -35,7 +35,7 @@ def seconds_from(start: datetime) -> Iterator[datetime]:
     return (start + timedelta(seconds=passed) for passed in count())
 
 
-class Mortal(Ops):
+class Mortal(Filesystem):
     """The real system, until its end; what was told to the kernel before that stays."""
 
     def __init__(self, root: Path, clock: Iterator[datetime], boot: str, end: End = NEVER) -> None:

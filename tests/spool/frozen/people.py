@@ -144,7 +144,7 @@ def leave_behind(workshop: Workshop) -> None:
         workshop.root,
         now=NOON,
         alive=True,
-        troubles={"encode": "its inbox cannot be read: [Errno 13] Permission denied"},
+        degraded={"encode": "its inbox cannot be read: [Errno 13] Permission denied"},
         waits={"diffuse": ["gnu_latent.tiff: waits for gnu_prompt.tiff"]},
         worker={
             "device": "cpu",

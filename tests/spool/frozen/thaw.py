@@ -53,7 +53,7 @@ def digest(content: bytes) -> str:
 
 def recovered(root: Path, boot: str) -> dict[str, Any]:
     """What `recover` makes of a spool: the claims to be run again, what is stuck, and every file."""
-    recovery = Spool(root, FOLDERS, ops=Mortal(root, seconds_from(NOON + timedelta(days=1)), boot)).recover()
+    recovery = Spool(root, FOLDERS, fs=Mortal(root, seconds_from(NOON + timedelta(days=1)), boot)).recover()
     told = ("job", "stage", "stem", "id", "names", "attempts")
     claims = [{name: getattr(claim, name) for name in told} for claim in recovery.claims]
     return {"claims": claims, "stuck": sorted(recovery.stuck), "tree": tree(root)}

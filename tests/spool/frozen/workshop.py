@@ -15,7 +15,7 @@ from daemon.compute.local import Local
 from daemon.inbox.grouping import Drop
 from daemon.inbox.inbox import Inbox, Scan
 from daemon.jobs import job
-from daemon.jobs.context import Rooms
+from daemon.jobs.context import JobContext
 from daemon.jobs.hooks import Hooks
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
@@ -62,7 +62,7 @@ class Workshop:
 
     def life(self, *, boot: str = BOOT, end: End = NEVER) -> Spool:
         """The spool of a daemon that has only just started, and ends where `end` says."""
-        return Spool(self.root, FOLDERS, ops=Mortal(self.root, self._clock, boot, end))
+        return Spool(self.root, FOLDERS, fs=Mortal(self.root, self._clock, boot, end))
 
     def drop(self, place: str, content: str | bytes) -> Path:
         path = self.root / place
@@ -91,13 +91,13 @@ class Workshop:
     def run(self, stage: str, stem: str) -> None:
         """One job, to its end."""
         spool = self.life()
-        job.run(self.claim(spool, stage, stem), self.rooms(spool))
+        job.run(self.claim(spool, stage, stem), self.context(spool))
 
     def die(self, stage: str, stem: str, end: End, *, boot: str = BOOT) -> None:
         """One job, whose daemon is killed at `end`."""
         with _dying(end):
             spool = self.life(boot=boot, end=end)
-            job.run(self.claim(spool, stage, stem), self.rooms(spool))
+            job.run(self.claim(spool, stage, stem), self.context(spool))
 
     def die_stopping(self, stage: str, stem: str, end: End, *, meanwhile: Sequence[tuple[str, str]] = ()) -> None:
         """One job, whose daemon is told to stop, and killed at `end`; `meanwhile` is dropped while the job is claimed."""
@@ -106,7 +106,7 @@ class Workshop:
             claim = self.claim(spool, stage, stem)
             for place, content in meanwhile:
                 self.drop(place, content)
-            job.run(claim, self.rooms(spool, stopping=True))
+            job.run(claim, self.context(spool, stopping=True))
 
     def die_again(self, stem: str, end: End) -> None:
         """The job that a killed daemon left, run again by another, which is killed too."""
@@ -115,11 +115,11 @@ class Workshop:
         with _dying(end):
             spool = self.life(end=end)
             (claim,) = spool.recover(in_flight=jobs.keys() - {mine}).claims
-            job.run(claim, self.rooms(spool))
+            job.run(claim, self.context(spool))
 
-    def rooms(self, spool: Spool, *, stopping: bool = False) -> Rooms:
+    def context(self, spool: Spool, *, stopping: bool = False) -> JobContext:
         hooks = Hooks(self.root, lambda: self.config.hooks, lambda: None)
-        return Rooms(self.config, spool, self._compute, hooks, lambda _: False, lambda: stopping)
+        return JobContext(self.config, spool, self._compute, hooks, lambda _: False, lambda: stopping)
 
 
 def _marked(drop: Drop) -> Drop:

@@ -1,4 +1,4 @@
-"""The account of one job in the log: with what it begins, what came of it, and how long it took and waited.
+"""What the log says of one job: with what it begins, what came of it, and how long it took and waited.
 
 Its own time is what it would take of a worker that is free and has its models: the worker's that compute it, reading and writing.
 """
@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.jobs.request import Call, Facts, Tensors
+from daemon.compute.calls import Facts
+from daemon.jobs.request import RunStage
 from daemon.layout import HOLD, INBOX, KEEP
 from daemon.names import shown
+from tiffsd.artifact import Tensors
 
 log = logging.getLogger(__name__)
 
@@ -20,16 +22,16 @@ WORTH_SECONDS, WORTH_OF_OWN = 0.5, 0.05  # from where a wait is worth a word
 LOOPS = ("diffuse", "invert")
 
 
-class Account:
+class JobLog:
     """One attempt of one job, which begins now; `label` is what the log calls the job."""
 
     def __init__(self, label: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._label, self._clock = label, clock
         self._since = clock()
         self._waited = 0.0
-        self._begun = False
+        self._started = False
 
-    def timed(self, call: Call) -> Call:
+    def timed(self, call: RunStage) -> RunStage:
         """The same call; what it does not compute in counts as waiting."""
 
         def timed(stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
@@ -46,13 +48,13 @@ class Account:
         """What it took so far, without what it waited."""
         return self._clock() - self._since - self._waited
 
-    def begun(self, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> None:
+    def started(self, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> None:
         """Say that a worker computes, and what; at the first call of a job that needs several."""
-        if not self._begun:
-            self._begun = True
+        if not self._started:
+            self._started = True
             log.info("%s: started, %s", self._label, ", ".join(_what(stage, tensors, settings)))
 
-    def ended(self, root: Path, published: Iterable[Path], seconds: float) -> None:
+    def finished(self, root: Path, published: Iterable[Path], seconds: float) -> None:
         """Say what was published and how long it took, and of what is on hold how it goes on."""
         visible = [path.relative_to(root) for path in published if path.parent.name != KEEP]
         places = ", ".join(shown(str(path)) for path in visible)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from daemon.jobs.account import Account
+from daemon.jobs.job_log import JobLog
 
 ROOT = Path("/spool")
 SETTINGS: Mapping[str, Any] = {"model": {"name": "sd15"}, "seeds": [1], "width": 640, "height": 512, "steps": 30}
@@ -27,16 +27,16 @@ class Clock:
 def told(caplog: pytest.LogCaptureFixture, *published: str, own: float = 2.0, waited: float = 0.0) -> str:
     """The last line of a job that took so long."""
     clock = Clock()
-    account = Account("text cat.txt", clock=clock)
+    job_log = JobLog("text cat.txt", clock=clock)
 
     def call(*_: Any) -> tuple[Any, Any]:
         clock.now += own - 0.5 + waited
         return {}, {"seconds": own - 0.5 + waited / 2, "loading_seconds": waited / 2}
 
-    account.timed(call)("text", {}, {})
+    job_log.timed(call)("text", {}, {})
     clock.now += 0.5
-    assert account.own_seconds() == pytest.approx(own)
-    account.ended(ROOT, [ROOT / path for path in published], account.own_seconds())
+    assert job_log.own_seconds() == pytest.approx(own)
+    job_log.finished(ROOT, [ROOT / path for path in published], job_log.own_seconds())
     return caplog.messages[-1]
 
 
@@ -58,14 +58,14 @@ def test_waiting_is_told_apart_where_it_is_worth_a_word(
 
 def test_a_worker_that_does_not_tell_its_time_has_waited_for_nothing() -> None:
     clock = Clock()
-    account = Account("text cat.txt", clock=clock)
+    job_log = JobLog("text cat.txt", clock=clock)
 
     def call(*_: Any) -> tuple[Any, Any]:
         clock.now += 7.0
         return {}, {}
 
-    account.timed(call)("text", {}, {})
-    assert account.own_seconds() == 7.0
+    job_log.timed(call)("text", {}, {})
+    assert job_log.own_seconds() == 7.0
 
 
 def test_what_is_held_is_told_with_the_ways_on(caplog: pytest.LogCaptureFixture) -> None:
@@ -92,7 +92,7 @@ def test_what_is_held_is_told_with_the_ways_on(caplog: pytest.LogCaptureFixture)
 def test_a_job_begins_with_its_model_and_its_size_once(
     caplog: pytest.LogCaptureFixture, stage: str, tensors: dict[str, Any], more: dict[str, Any], words: str
 ) -> None:
-    account = Account(f"{stage} cat.txt")
+    job_log = JobLog(f"{stage} cat.txt")
     for _ in range(2):
-        account.begun(stage, tensors, {**SETTINGS, **more})
+        job_log.started(stage, tensors, {**SETTINGS, **more})
     assert caplog.messages == [f"{stage} cat.txt: started, {words}"]

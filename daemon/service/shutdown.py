@@ -1,6 +1,6 @@
-"""The end of the daemon, within a time, whatever hangs.
+"""The shutdown of the daemon, within a time, whatever hangs.
 
-A thread that hangs in the system, in a network share that is gone say, can be neither ended nor waited for. So each part of the end
+A thread that hangs in the system, in a network share that is gone say, can be neither ended nor waited for. So each step of the end
 has a thread of its own and a moment until which it is waited for, counted from the moment when the end was asked for; who cannot
 wait for the rest leaves the process. What cannot be interrupted at all (state D) ends with the machine or the share only.
 """
@@ -13,23 +13,23 @@ from collections.abc import Callable, Mapping
 # All in seconds since the end was asked for. The step that is computed has the most of them; a step that takes longer loses its
 # worker, never its file. The units promise 30 s, of which three may pass before a signal is seen (`signals.LOOK_SECONDS`).
 DRAINED = 17.0
-EXCUSED = 18.5
+DISCOUNTED = 18.5
 CLOSED = 23.0
 GIVEN_BACK = 24.0
-SAID = 25.0
+STATUS_WRITTEN = 25.0
 RELEASED = 25.5
-LAST_WORDS = 24.0
-OVER = 26.0
-# Of the time of a part, for one that is begun late.
+LAST_CHANCE = 24.0
+DEADLINE = 26.0
+# Of the time of a step, for one that is begun late.
 LEAST_SECONDS = 0.1
 
 log = logging.getLogger(__name__)
 
-Part = Callable[[], None]
+ShutdownStep = Callable[[], None]
 
 
-class Ending:
-    """One end of one daemon; `hanging` names what did not end with it."""
+class Shutdown:
+    """One shutdown of one daemon; `hanging` names what did not end with it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.hanging: list[str] = []
@@ -49,9 +49,9 @@ class Ending:
         """How many seconds are left until so many have passed since the end was asked for."""
         return max(LEAST_SECONDS, moment - (self._clock() - (self._asked_at or self._clock())))
 
-    def do(self, parts: Mapping[str, Part], *, until: float) -> None:
-        """Do the parts, by name, beside each other, and wait for them until that moment; an OSError is said in the log."""
-        threads = [threading.Thread(target=_done, args=[name, part], name=name, daemon=True) for name, part in parts.items()]
+    def do(self, steps: Mapping[str, ShutdownStep], *, until: float) -> None:
+        """Do the steps, by name, beside each other, and wait for them until that moment; an OSError is said in the log."""
+        threads = [threading.Thread(target=_done, args=[name, step], name=name, daemon=True) for name, step in steps.items()]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -62,11 +62,11 @@ class Ending:
     def give_up(self, what: str) -> None:
         """Note that something hangs, and is not waited for any longer."""
         self.hanging.append(what)
-        log.error("%s: does not end, and is left behind", what)
+        log.error("%s: does not stop; abandoned", what)
 
 
-def _done(name: str, part: Part) -> None:
+def _done(name: str, step: ShutdownStep) -> None:
     try:
-        part()
+        step()
     except OSError as error:
         log.error("%s: %s", name, error)

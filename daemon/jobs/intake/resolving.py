@@ -15,7 +15,7 @@ from daemon.stages import STAGES
 DEPENDS_ON = {stage: tuple(key for key, setting in REGISTRY.items() if stage in setting.recorded) for stage in STAGES}
 
 
-def settle(given: Mapping[str, Any], where: str, config: Config) -> Settings:
+def resolve_settings(given: Mapping[str, Any], where: str, config: Config) -> Settings:
     """Lay what was given over the defaults. Raises InputError where the file `where` asks for more than the limits."""
     settings = checked(layered(config.defaults_for(given.get("model")), given), where)
     limits = config.limits

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 
 from daemon.errors import OutOfMemory, Stopped, WorkersDie
-from daemon.jobs.outcome import Ended, Outcome, undecided
+from daemon.jobs.outcome import JobResult, Outcome, no_fault_result
 
 MOST_TRIES = 4  # for lack of memory
 MOST_ENDS = 12  # at which a fresh worker ends, as it did at others: all of these are the machine's fault, or nearly all
@@ -24,30 +24,32 @@ SHORT_FILES = 3  # different ones, in a row, that show that it is not they
 MOST_KNOWN = 4096
 
 
-class Patience:
-    """The tries of the files of one daemon; any thread may ask."""
+class RetryBudget:
+    """How many tries the files of one daemon have left; any thread may ask."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tries: OrderedDict[Hashable, int] = OrderedDict()
         self._short: dict[str, set[Hashable]] = {}
 
-    def ended(self, error: Stopped | OutOfMemory | WorkersDie | OSError, stage: str, files: Mapping[str, Hashable]) -> Ended:
+    def result_of(
+        self, error: Stopped | OutOfMemory | WorkersDie | OSError, stage: str, files: Mapping[str, Hashable]
+    ) -> JobResult:
         """How a job on these files, by role, is to end after an error that may be the machine's fault."""
         if isinstance(error, Stopped | OSError):
-            return undecided(error)
+            return no_fault_result(error)
         key, ends = (stage, type(error), frozenset(files.items())), isinstance(error, WorkersDie)
         most = MOST_ENDS if ends else MOST_TRIES
         with self._lock:
             tries = self._counted(key, most)
             is_machine = ends or self._is_short(stage, key)
         if tries >= most:
-            return Ended(Outcome.FAILED, f"{error}. It was tried {tries} times; {error.advice}")
+            return JobResult(Outcome.FAILED, f"{error}. It was tried {tries} times; {error.advice}")
         wait = min(WAIT_SECONDS * 2 ** (tries - 1), LONGEST_WAIT_SECONDS)
-        reason = f"{error}; it is tried again after {wait:g} s at the earliest, try {tries + 1} of {most}"
-        return Ended(Outcome.KEPT if is_machine else Outcome.LATER, reason, wait)
+        reason = f"{error}; will retry after {wait:g} s at the earliest, try {tries + 1} of {most}"
+        return JobResult(Outcome.KEPT if is_machine else Outcome.LATER, reason, wait)
 
-    def done(self, stage: str) -> None:
+    def succeeded(self, stage: str) -> None:
         """A job of the stage is done: the machine is well."""
         with self._lock:
             self._short.pop(stage, None)

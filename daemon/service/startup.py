@@ -1,4 +1,4 @@
-"""The beginning: a spool is taken, and a machine that is at fault is waited for in this process.
+"""The start: a spool is acquired, and a machine that is at fault is waited for in this process.
 
 systemd gives a daemon up that has ended a few times, and then a person would be needed. So the process stays, tries again, says
 what it waits for, and asks systemd for more time; a set-up at fault ends it as ever.
@@ -14,7 +14,7 @@ from daemon.errors import AnotherDaemon, MachineError
 from daemon.layout import mode_for
 from daemon.names import shown
 from daemon.service.status import notify
-from daemon.service.wake import Bell
+from daemon.service.wake import WakeEvent
 from daemon.spool.folders import naming
 from daemon.spool.spool import Spool
 
@@ -26,7 +26,7 @@ START_SECONDS = 300
 log = logging.getLogger(__name__)
 
 
-def take(spool: Spool) -> None:
+def acquire(spool: Spool) -> None:
     """Own a spool that has all its folders. Raises SpoolError, AnotherDaemon or MachineError, and owns nothing then."""
     with naming(spool.root):
         spool.root.mkdir(mode_for(PurePath()), parents=True, exist_ok=True)
@@ -39,12 +39,12 @@ def take(spool: Spool) -> None:
         raise
 
 
-def take_patiently(spool: Spool, bell: Bell, given_up: Callable[[], bool]) -> bool:
-    """The same as soon as the machine lets it; False where `given_up` says so before. The bell ends a wait."""
-    return when_the_machine_lets(partial(take, spool), bell, given_up)
+def acquire_when_possible(spool: Spool, wake: WakeEvent, given_up: Callable[[], bool]) -> bool:
+    """The same as soon as the machine lets it; False where `given_up` says so before. `wake` ends a wait."""
+    return retry_until_possible(partial(acquire, spool), wake, given_up)
 
 
-def when_the_machine_lets(act: Callable[[], None], bell: Bell, given_up: Callable[[], bool]) -> bool:
+def retry_until_possible(act: Callable[[], None], wake: WakeEvent, given_up: Callable[[], bool]) -> bool:
     """Do an act, again and again where it raises MachineError; False where it was given up."""
     said: set[str] = set()
     wait_seconds = FIRST_WAIT_SECONDS
@@ -55,15 +55,15 @@ def when_the_machine_lets(act: Callable[[], None], bell: Bell, given_up: Callabl
             raise
         except MachineError as error:
             if str(error) not in said:
-                log.error("waiting for the machine: %s", error)
+                log.error("cannot start yet, will retry: %s", error)
                 said.add(str(error))
-            notify(f"STATUS=waiting for the machine: {shown(str(error))}\n{_more_time()}")
-            bell.sleep_until(time.monotonic() + wait_seconds)
-            bell.hush()
+            notify(f"STATUS=cannot start yet, will retry: {shown(str(error))}\n{_more_time()}")
+            wake.sleep_until(time.monotonic() + wait_seconds)
+            wake.clear()
             wait_seconds = min(2 * wait_seconds, LONGEST_WAIT_SECONDS)
         else:
             if said:
-                log.info("the machine is well again")
+                log.info("the system error is over, starting")
                 notify(_more_time())
             return True
     return False

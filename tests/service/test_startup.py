@@ -1,4 +1,4 @@
-"""The wait for a machine that is at fault at the start, with a bell that is heard and not waited for."""
+"""The wait for a machine that is at fault at the start, with an event that is heard and not waited for."""
 
 import errno
 import logging
@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from daemon.errors import AnotherDaemon, MachineError, SpoolError
-from daemon.service.beginning import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, take, take_patiently, when_the_machine_lets
-from daemon.service.wake import Bell
-from daemon.spool.filesystem import Ops
+from daemon.service.startup import FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, acquire, acquire_when_possible, retry_until_possible
+from daemon.service.wake import WakeEvent
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from tests.spool.stories import FOLDERS
 
 
-class Heard(Bell):
-    """A bell whose waits are counted, and over at once."""
+class Heard(WakeEvent):
+    """An event whose waits are counted, and over at once."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,40 +49,40 @@ FULL, GONE = MachineError("no room"), MachineError("the share is away")
 
 
 def test_the_waits_grow_up_to_the_longest_and_each_reason_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    bell = Heard()
+    wake = Heard()
     with caplog.at_level(logging.INFO):
-        assert when_the_machine_lets(failing(FULL, FULL, GONE, FULL, GONE, FULL), bell, never)
-    assert bell.waits == pytest.approx([1, 2, 4, 8, 10, 10], abs=0.1)
+        assert retry_until_possible(failing(FULL, FULL, GONE, FULL, GONE, FULL), wake, never)
+    assert wake.waits == pytest.approx([1, 2, 4, 8, 10, 10], abs=0.1)
     assert (FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS) == (1, 10)
     said = [(record.levelname, record.getMessage()) for record in caplog.records]
     assert said == [
-        ("ERROR", "waiting for the machine: no room"),
-        ("ERROR", "waiting for the machine: the share is away"),
-        ("INFO", "the machine is well again"),
+        ("ERROR", "cannot start yet, will retry: no room"),
+        ("ERROR", "cannot start yet, will retry: the share is away"),
+        ("INFO", "the system error is over, starting"),
     ]
 
 
 @pytest.mark.parametrize("error", [AnotherDaemon("process 1"), SpoolError("a file"), ValueError()])
 def test_what_is_no_fault_of_the_machine_is_not_waited_for(error: Exception) -> None:
-    bell = Heard()
+    wake = Heard()
     with pytest.raises(type(error)):
-        when_the_machine_lets(failing(error), bell, never)
-    assert bell.waits == []
+        retry_until_possible(failing(error), wake, never)
+    assert wake.waits == []
 
 
 def test_it_is_given_up_in_the_middle_of_a_wait() -> None:
-    bell, stopped = Bell(), threading.Event()
+    wake, stopped = WakeEvent(), threading.Event()
 
     def act() -> None:
-        threading.Thread(target=lambda: (stopped.set(), bell.ring())).start()
+        threading.Thread(target=lambda: (stopped.set(), wake.set())).start()
         raise FULL
 
     began = time.monotonic()
-    assert not when_the_machine_lets(act, bell, stopped.is_set)
+    assert not retry_until_possible(act, wake, stopped.is_set)
     assert time.monotonic() - began < FIRST_WAIT_SECONDS
 
 
-class Full(Ops):
+class Full(Filesystem):
     """A disk on which no folder can be made until `well`."""
 
     well = False
@@ -94,11 +94,11 @@ class Full(Ops):
 
 
 def test_a_spool_that_cannot_be_taken_is_nobodys_until_it_can(tmp_path: Path) -> None:
-    ops = Full(tmp_path / "spool")
-    spool = Spool(tmp_path / "spool", FOLDERS, ops=ops)
+    fs = Full(tmp_path / "spool")
+    spool = Spool(tmp_path / "spool", FOLDERS, fs=fs)
     with pytest.raises(MachineError, match="cannot be made or used: No space left on device; free some space there"):
-        take(spool)
+        acquire(spool)
     Spool(tmp_path / "spool", FOLDERS).acquire()
-    ops.well = True
+    fs.well = True
     with pytest.raises(AnotherDaemon):
-        take_patiently(spool, Heard(), never)
+        acquire_when_possible(spool, Heard(), never)

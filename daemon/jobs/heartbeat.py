@@ -1,0 +1,26 @@
+"""The heartbeat of a job: given by its thread and read by others, so that a job that hangs can be named."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a job is doing, since when by the monotonic clock, and whether its files are already on their way out of `.work/`."""
+
+    doing: str
+    since: float
+    decided: bool
+
+
+class Heartbeat:
+    """The last beat of one job; None until its thread has begun. One thread writes, any may read: a beat is put there whole."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.last: Beat | None = None
+
+    def beat(self, doing: str, *, decided: bool = False) -> None:
+        """The job moves: it is `doing` this from now on, or once more. With `decided` nobody else may touch its records."""
+        self.last = Beat(doing, self._clock(), decided)
