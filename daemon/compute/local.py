@@ -20,13 +20,13 @@ from daemon.compute.process import WorkerProcess
 from daemon.compute.worker_handle import Lane
 from daemon.errors import Stopped
 
-__all__ = ["Arrays", "Call", "Facts", "Local", "Result", "StageError"]
+__all__ = ["Arrays", "Call", "Facts", "LocalWorkers", "Result", "StageError"]
 
 GIB = 1 << 30
 WORKER = "daemon.compute.worker"
 
 
-class Local:
+class LocalWorkers:
     """Worker processes on this machine.
 
     `threads` is how many torch computes with in each (None: its default), `idle_seconds` how long a worker without calls is kept,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from daemon.compute.local import Call, Local
+from daemon.compute.local import Call, LocalWorkers
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
 from daemon.jobs.account import Account
@@ -41,7 +41,7 @@ class Rooms:
 
     config: Config
     spool: Spool
-    compute: Local
+    compute: LocalWorkers
     hooks: Hooks
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]

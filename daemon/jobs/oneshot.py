@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tiffsd
-from daemon.compute.local import Local
+from daemon.compute.local import LocalWorkers
 from daemon.errors import InputError
 from daemon.jobs.account import Account
 from daemon.jobs.intake.files import Files, Shelves
@@ -105,7 +105,7 @@ def free_target(path: Path) -> Path:
 
 
 def _computed(request: Request, config: Config, account: Account, on_progress: OnProgress) -> tuple[Tensors, Facts]:
-    compute = Local(device=config.compute.device, threads=config.compute.threads)
+    compute = LocalWorkers(device=config.compute.device, threads=config.compute.threads)
     try:
         return computed(
             request, config, account.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())

@@ -19,7 +19,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.compute.local import Local
+from daemon.compute.local import LocalWorkers
 from daemon.errors import ConfigError, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
@@ -94,7 +94,7 @@ class Service:
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
         self._heads = Heads(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
-        self.compute = Local(
+        self.compute = LocalWorkers(
             device=config.compute.device,
             workers=config.compute.workers,
             threads=config.compute.threads,
