@@ -97,9 +97,9 @@ class Queue:
     def add(self, call: Call) -> None:
         self._waiting.append(call)
 
-    def put_back(self, flights: Iterable[list[Call]]) -> None:
+    def put_back(self, batches: Iterable[list[Call]]) -> None:
         """Take calls back at the head, in their order; they run alone from now on: one of them may be what ended the worker."""
-        for call in reversed([call for flight in flights for call in flight if not call.future.done()]):
+        for call in reversed([call for batch in batches for call in batch if not call.future.done()]):
             call.key = None
             self._waiting.appendleft(call)
 

@@ -32,8 +32,8 @@ def call(number: int, key: str | None = None) -> Call:
     return Call(number, "diffuse", {}, {}, key=key, on_progress=None, on_estimate=None, cancel=lambda *_: None)
 
 
-def numbers(flight: list[Call]) -> list[int]:
-    return [call.number for call in flight]
+def numbers(batch: list[Call]) -> list[int]:
+    return [call.number for call in batch]
 
 
 def test_calls_of_one_key_are_taken_together_and_others_in_their_order() -> None:
