@@ -60,7 +60,7 @@ class Call:
         """Fail the call with `reason`: at once if it waits, at its next step if it runs, not at all if it is done."""
         self._cancel(self, reason)
 
-    def settle(self, answer: tuple[Any, ...]) -> None:
+    def set_result(self, answer: tuple[Any, ...]) -> None:
         """Take the worker's answer, ("done", ...) or ("failed", ...)."""
         if answer[0] == "done":
             with suppress(InvalidStateError):  # it was cancelled while it waited

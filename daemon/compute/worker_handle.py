@@ -1,7 +1,7 @@
 """One worker and what lies with it: a thread that spawns it, hands it calls and ends it, and one that listens to its answers.
 
-All that the handles share is guarded by one condition, `changed`: the queue that they take from, and what each has in hand. Two batches
-lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
+All that the handles share is guarded by one condition, `changed`: the queue that they take from, and what each has in flight. Two
+batches lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
 """
 
 import logging
@@ -130,7 +130,7 @@ class WorkerHandle:
     def _next(self) -> Step | None:
         """What the thread has to do next; None where it is over."""
         if self._lost:
-            return self._bury
+            return self._on_worker_death
         if self._cancels:
             return self._send_cancel
         if self._pool.closing and not self.in_flight:
@@ -214,7 +214,7 @@ class WorkerHandle:
                 if answer[0] == "log":
                     relay(*answer[1:])
                 elif answer[0] in ("done", "failed"):
-                    self._settle(answer)
+                    self._set_result(answer)
                 elif answer[0] == "computing":
                     self._note_computing(answer[1])
                 elif answer[0] == "broken":
@@ -246,7 +246,7 @@ class WorkerHandle:
         """The calls that the worker computes now, one or a batch, as far as it has said so; under `changed`."""
         return [call for call in self.in_flight[0] if call.number in self._stopwatch.numbers] if self.in_flight else []
 
-    def _settle(self, answer: tuple[Any, ...]) -> None:
+    def _set_result(self, answer: tuple[Any, ...]) -> None:
         with self._pool.changed:
             self._stopwatch.begin(())
             batch = next(batch for batch in self.in_flight if any(call.number == answer[1] for call in batch))
@@ -262,10 +262,10 @@ class WorkerHandle:
                 self._pool.queue.put_back([[call]])
             self._pool.changed.notify_all()
         if not stopped_with_others:
-            call.settle(answer)
+            call.set_result(answer)
 
-    def _bury(self) -> None:
-        """Give each call that lay with a lost worker its fate: it was at fault only if it ran, and ran alone."""
+    def _on_worker_death(self) -> None:
+        """Give each call that lay with a lost worker its error: it was at fault only if it ran, and ran alone."""
         with self._pool.changed:
             lost, in_flight, computing = self._lost, list(self.in_flight), self._computing()
             self._stopwatch.begin(())
@@ -278,7 +278,7 @@ class WorkerHandle:
             if isinstance(error, EOFError | OSError):
                 running = computing or running
                 for call in running if len(running) == 1 else []:
-                    call.fail(call.reason or self._fate(call, worker))
+                    call.fail(call.reason or self._death_of(call, worker))
             else:
                 for call in running:
                     call.fail(error or StageError("it ended"))
@@ -287,8 +287,8 @@ class WorkerHandle:
             self._pool.queue.put_back(in_flight)
             self._pool.changed.notify_all()
 
-    def _fate(self, call: Call, worker: WorkerProcess) -> DaemonError:
-        return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.epitaph()))
+    def _death_of(self, call: Call, worker: WorkerProcess) -> DaemonError:
+        return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.exit_reason()))
 
 
 def _too_long(most_seconds: float) -> str:
