@@ -16,7 +16,7 @@ from benchmarks.folder import CORES, PROMPTS, demo, full_size
 from benchmarks.one_piece import Setting
 from benchmarks.parts import plain_settings
 from benchmarks.timing import ratio, taking_turns
-from daemon.models.numbers import Numbers, fastest
+from daemon.models.compute_format import ComputeFormat, fastest
 from daemon.models.registry import Model, Models
 from daemon.stages import diffuse, text
 
@@ -28,18 +28,18 @@ Way = Callable[[], object]
 
 def ways_of(part: Any) -> dict[str, tuple[Any, torch.dtype]]:
     """A module in each of the orders and types that `fast: true` chooses among."""
-    numbers = fastest("cpu")
+    fast = fastest("cpu")
     found = {
         "plain": (part, torch.float32),
-        "channels last": (_as(part, Numbers(torch.float32, torch.channels_last)), torch.float32),
+        "channels last": (_as(part, ComputeFormat(torch.float32, torch.channels_last)), torch.float32),
     }
-    if numbers.dtype is not torch.float32:
-        found[str(numbers)] = (_as(part, numbers), numbers.dtype)
+    if fast.dtype is not torch.float32:
+        found[str(fast)] = (_as(part, fast), fast.dtype)
     return found
 
 
-def _as(part: Any, numbers: Numbers) -> Any:
-    return copy.deepcopy(part).to(numbers.dtype).to(memory_format=numbers.memory_format)
+def _as(part: Any, chosen: ComputeFormat) -> Any:
+    return copy.deepcopy(part).to(chosen.dtype).to(memory_format=chosen.memory_format)
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ def _without_gradients(way: Way) -> Way:
 
 
 def batch_ratio(setting: Setting, *, rounds: int) -> Figure:
-    """Pictures of a batch over the same one by one, plain numbers; that they are the same is checked."""
+    """Pictures of a batch over the same one by one, in the plain format; that they are the same is checked."""
     models, chosen, tensors = _begun(setting, BATCH)
 
     def alone() -> list[Any]:
@@ -95,7 +95,7 @@ def batch_ratio(setting: Setting, *, rounds: int) -> Figure:
 
 
 def differences(setting: Setting) -> Iterator[Figure]:
-    """What the numbers of the machine make of a picture."""
+    """What the fastest compute format makes of a picture."""
     models, chosen, tensors = _begun(setting, 1)
     said = chosen[0]
     quick = {**said, "model": {**said["model"], "fast": True}}
@@ -103,10 +103,10 @@ def differences(setting: Setting) -> Iterator[Figure]:
     others = diffuse.run(models, tensors[0], quick, _quiet)[0]["latents"]
     vae, quick_vae = (models.component(Model.of(one), "vae") for one in (said, quick))
     plain = _picture(vae, latents)
-    numbers = str(fastest("cpu"))
+    fast = str(fastest("cpu"))
     for what, other in (("UNet", _picture(vae, others)), ("VAE", _picture(quick_vae, latents))):
         found = float((plain - other).abs().mean()) * 255
-        yield Figure(5, f"difference of the picture with the {what} in {numbers}, of 255", found, at_most=LARGEST_DIFFERENCE)
+        yield Figure(5, f"difference of the picture with the {what} in {fast}, of 255", found, at_most=LARGEST_DIFFERENCE)
 
 
 @torch.no_grad()

@@ -165,7 +165,7 @@ class Worker:
     def _run(self, stage: str, jobs: Sequence[Job], progress: "Progress") -> list[tuple[Any, Any]]:
         import torch
 
-        from daemon.models.numbers import said_of
+        from daemon.models.compute_format import facts_of
         from daemon.models.processor import computed_on
 
         module = importlib.import_module(f"daemon.stages.{stage}")
@@ -181,7 +181,7 @@ class Worker:
                 done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
         settings = jobs[0][2]
         took = {"seconds": time.monotonic() - began, "loading_seconds": self._models.loading_seconds - loaded_before}
-        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
+        said = {**facts_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
         return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
 
     def _failed(self, call: int, kind: str, sentence: str) -> tuple[Any, ...]:

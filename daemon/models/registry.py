@@ -24,9 +24,9 @@ from safetensors import SafetensorError
 from daemon.errors import InputError, ModelMissing
 from daemon.models.adapters.loras import Change, Lora, changes
 from daemon.models.adapters.merging import merge
+from daemon.models.compute_format import format_of
 from daemon.models.families import Family
 from daemon.models.folders import INDEX, is_tokenizer
-from daemon.models.numbers import numbers_of
 from daemon.models.remembered import Embeddings
 from daemon.models.sources import Part, Parts, Source, source_of
 from daemon.models.unreadable import Unreadable
@@ -54,7 +54,7 @@ class Model:
 
     `path` is a folder, a single file or a hub id, `vae` one that replaces the model's own VAE, `parts` what else it is put together
     from (`sources.source_of`), `dtype` one of DTYPES. `prediction_type` is what the denoiser was trained to predict ("epsilon",
-    "v_prediction"), where the model says it wrong. `fast` lets the device have the numbers that it computes fastest in, and
+    "v_prediction"), where the model says it wrong. `fast` lets the device choose the compute format that is fastest on it, and
     `compiled` lets torch compile the denoiser.
     """
 
@@ -78,7 +78,7 @@ class Model:
     def torch_dtype(self) -> torch.dtype:
         if self.dtype not in DTYPES:
             raise ModelMissing(f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}")
-        return numbers_of(self.device, self.dtype).dtype if self.fast else DTYPES[self.dtype]
+        return format_of(self.device, self.dtype).dtype if self.fast else DTYPES[self.dtype]
 
     def check_device(self) -> None:
         """Raise ModelMissing where torch does not find the device."""
@@ -248,7 +248,7 @@ class Models:
             return loaded
         loaded.to(model.device)
         if model.fast:
-            loaded.to(memory_format=numbers_of(model.device, model.dtype).memory_format)  # type: ignore[call-overload]
+            loaded.to(memory_format=format_of(model.device, model.dtype).memory_format)  # type: ignore[call-overload]
         if model.compiled and name == model.source().family().denoiser:
             loaded.compile()
         _keep_signatures(loaded)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from daemon.jobs.batching import batch_key
-from daemon.models.numbers import fastest
+from daemon.models.compute_format import fastest
 from daemon.models.registry import Model, Models
 from daemon.stages import diffuse, text
 from tests import tiny
@@ -70,7 +70,7 @@ def test_what_is_a_pictures_own_runs_alone(folder: Path, more: dict[str, Any]) -
     assert batch_key("decode", {"latents": torch.zeros(4, 8, 8)}, settings(folder)) is None
 
 
-def test_a_fast_model_runs_in_the_numbers_of_the_machine(folder: Path) -> None:
+def test_a_fast_model_runs_in_the_fastest_compute_format(folder: Path) -> None:
     models, chosen = Models(1 << 30), settings(folder)
     plain = Model.of(chosen)
     fast = Model.of({**chosen, "model": {**chosen["model"], "fast": True}})
