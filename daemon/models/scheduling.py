@@ -27,10 +27,10 @@ def _silent(step: int, steps: int, estimate: torch.Tensor | None = None, /) -> N
     del step, steps, estimate
 
 
-def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: float | None = None) -> Any:
+def build(name: str | None, config: Mapping[str, Any], family: Family, *, mu: float | None = None) -> Any:
     """Build a scheduler by our name on the model's own scheduler configuration; None is the model's own scheduler.
 
-    `lean` is that of `Family.lean`. Raises InputError for an unknown name, and for a scheduler of flow matching on a model of noise
+    `mu` is that of `Family.mu`. Raises InputError for an unknown name, and for a scheduler of flow matching on a model of noise
     prediction or the reverse."""
     class_name, options = str(config["_class_name"]), dict[str, Any]()
     if name is not None:
@@ -45,9 +45,9 @@ def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: 
     cls = getattr(diffusers, class_name)
     expected = _parameters(cls)
     if family.flow and "flow_shift" in expected:
-        options["flow_shift"] = config.get("shift", 1.0) if lean is None else math.exp(lean)
-    elif "shift" in expected and "use_dynamic_shifting" not in expected and lean is not None:
-        options["shift"] = math.exp(lean)
+        options["flow_shift"] = config.get("shift", 1.0) if mu is None else math.exp(mu)
+    elif "shift" in expected and "use_dynamic_shifting" not in expected and mu is not None:
+        options["shift"] = math.exp(mu)
     known = {key: value for key, value in {**config, **family.forced}.items() if key in expected}
     # What from_config does beside this is to ask all the other classes what they would take.
     return cls(**{**known, **options})
@@ -71,11 +71,11 @@ def scheduled(
     """Build a scheduler as `build` does, with its schedule of `steps` for latents of `size` (h, w).
 
     Raises InputError where it cannot run so many steps."""
-    lean = family.lean(config, denoiser, size)
-    scheduler = build(name, config, family, lean=lean)
+    mu = family.mu(config, denoiser, size)
+    scheduler = build(name, config, family, mu=mu)
     options: dict[str, Any] = {}
     if isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler):
-        options = {"mu": lean, "sigmas": family.sigmas(steps)}
+        options = {"mu": mu, "sigmas": family.sigmas(steps)}
     try:
         scheduler.set_timesteps(steps, device=device, **options)
     except ValueError as error:

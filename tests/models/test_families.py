@@ -40,7 +40,7 @@ SCHEDULERS = {
     "schnell": ["flow_euler"],
 }
 PAIRS = [(family, name) for family, names in SCHEDULERS.items() for name in (None, *names)]
-# The noise predictors that diffusers has for flow matching must be told the lean of the schedule.
+# The noise predictors that diffusers has for flow matching must be told the shift of the schedule.
 LEAN = {"flow_dpmpp_2m": {"flow_shift": 3.0}, "flow_unipc": {"flow_shift": 3.0}}
 
 

@@ -90,10 +90,10 @@ def test_the_lean_of_a_flow_schedule_is_the_same_for_every_scheduler() -> None:
         name: scheduled(name, config, 8, family=FLOW_FAMILY, denoiser=denoiser, size=size, device="cpu")
         for name in ("flow_euler", "flow_heun", "flow_dpmpp_2m", "flow_unipc")
     }
-    lean = FLOW_FAMILY.lean(config, denoiser, size)
-    assert lean == pytest.approx(0.5 + (1.15 - 0.5) * (32 * 48 - 256) / (4096 - 256))
+    mu = FLOW_FAMILY.mu(config, denoiser, size)
+    assert mu == pytest.approx(0.5 + (1.15 - 0.5) * (32 * 48 - 256) / (4096 - 256))
     assert [built["flow_heun"].config.shift, built["flow_dpmpp_2m"].config.flow_shift, built["flow_unipc"].config.flow_shift] == [
-        pytest.approx(math.exp(lean))
+        pytest.approx(math.exp(mu))
     ] * 3
     middle = {name: float(scheduler.sigmas[scheduler.sigmas > 0].median()) for name, scheduler in built.items()}
     assert max(middle.values()) - min(middle.values()) < 0.12, middle
