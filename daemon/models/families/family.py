@@ -123,7 +123,7 @@ class Family(ABC):
         return latents
 
     def mu(self, scheduler: Config, denoiser: Config, size: tuple[int, int]) -> float | None:
-        """The logarithm of the shift of a schedule of flow matching for latents of `size` (h, w), as diffusers takes it: the larger,
+        """The logarithm of the shift of a schedule of flow matching for latents of `size` (h, w), as in diffusers: the larger,
         the more steps at high noise; None: as the scheduler's configuration says."""
         del scheduler, denoiser, size
         return None
