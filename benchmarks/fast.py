@@ -17,7 +17,7 @@ from benchmarks.one_piece import Setting
 from benchmarks.parts import plain_settings
 from benchmarks.timing import ratio, taking_turns
 from daemon.models.compute_format import ComputeFormat, fastest
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import diffuse, text
 
 ROUNDS = 5
@@ -45,7 +45,7 @@ def _as(part: Any, chosen: ComputeFormat) -> Any:
 @torch.no_grad()
 def forward_ratios(setting: Setting, what: str, *, rounds: int, headline: bool = False) -> Iterator[Figure]:
     """How many times as fast as the plain way the denoiser is, two passes (guidance) of one picture."""
-    models, model = Models(1 << 40), Model.of(plain_settings(setting))
+    models, model = Models(1 << 40), ModelSpec.of(plain_settings(setting))
     unet = models.component(model, "unet")
     pair = torch.randn(2, 4, setting.height // 8, setting.width // 8)
     words = torch.randn(2, 77, unet.config.cross_attention_dim)
@@ -101,7 +101,7 @@ def differences(setting: Setting) -> Iterator[Figure]:
     quick = {**said, "model": {**said["model"], "fast": True}}
     latents = diffuse.run(models, tensors[0], said, _quiet)[0]["latents"]
     others = diffuse.run(models, tensors[0], quick, _quiet)[0]["latents"]
-    vae, quick_vae = (models.component(Model.of(one), "vae") for one in (said, quick))
+    vae, quick_vae = (models.component(ModelSpec.of(one), "vae") for one in (said, quick))
     plain = _picture(vae, latents)
     fast = str(fastest("cpu"))
     for what, other in (("UNet", _picture(vae, others)), ("VAE", _picture(quick_vae, latents))):

@@ -16,7 +16,7 @@ from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
 from daemon.models.scheduling import PartialSchedule, index_of, scheduled
 from daemon.models.solver_state import PREFIX, recorded, unpack
@@ -44,7 +44,7 @@ def run(
 
     Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), dumps (step and sigma of each, where there are
     any), notes. Raises InputError where model, latents, embedding and settings do not belong together."""
-    model = Model.of(settings)
+    model = ModelSpec.of(settings)
     family = models.family(model)
     notes = ignored_by_loop(models, model, settings)
     embeddings = embeddings_for(models, model, tensors, settings)
@@ -82,7 +82,7 @@ def run_together(
 ) -> list[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
     """Denoise the noise of several pictures as one batch, each with its own random numbers; the settings are of one batch key
     (`jobs/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
-    first, model = settings[0], Model.of(settings[0])
+    first, model = settings[0], ModelSpec.of(settings[0])
     family, notes = models.family(model), ignored_by_loop(models, model, first)
     loop = loop_of(first, family, notes)
     found = [embeddings_for(models, model, own, first) for own in tensors]
@@ -108,7 +108,7 @@ def _begun(
     notes: list[str],
 ) -> tuple[torch.Tensor, Inpainting | None]:
     """The latents as the loop begins with them, and what it keeps of them under a mask."""
-    model, state, begun = Model.of(settings), settings["state"], dict[str, torch.Tensor]()
+    model, state, begun = ModelSpec.of(settings), settings["state"], dict[str, torch.Tensor]()
     masked = check_mask(models, model, tensors, settings)
     picture = latents
     if state == "noise":
@@ -144,7 +144,7 @@ def _schedule(
     notes: list[str],
     progress: Progress,
 ) -> PartialSchedule:
-    model = Model.of(settings)
+    model = ModelSpec.of(settings)
     family = models.family(model)
     scheduler = scheduled(
         _name(settings),
@@ -179,7 +179,7 @@ def _solver_state(
     tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], loop: Loop, notes: list[str]
 ) -> dict[str, Any] | None:
     saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
-    record, model, name = recorded(saved), Model.of(settings), _name(settings)
+    record, model, name = recorded(saved), ModelSpec.of(settings), _name(settings)
     if record is None:
         notes.append(f"the file holds no history of the solver, which starts afresh at step {loop.start}")
         return None

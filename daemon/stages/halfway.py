@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from daemon.models.masking import Inpainting
-from daemon.models.registry import Model
+from daemon.models.registry import ModelSpec
 from daemon.models.scheduling import PartialSchedule
 from daemon.models.solver_state import pack
 from daemon.stages.glimpses import Unpack, seen
@@ -17,7 +17,7 @@ from daemon.stages.loop import ESTIMATE, Loop
 class Halfway:
     """A loop that can be left and taken up again after any whole step."""
 
-    model: Model
+    model: ModelSpec
     schedule: PartialSchedule
     scheduler: str | None
     steps: int

@@ -168,11 +168,11 @@ def test_what_a_layer_worked_in_is_there_for_the_next_one(monkeypatch: pytest.Mo
 LET_GO = """
 from pathlib import Path
 import sys
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 def own() -> int:
     return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024
 models = Models(1 << 30)
-unet = models.component(Model("m", sys.argv[1], dtype="bfloat16"), "unet")  # so that it is not mapped from its file
+unet = models.component(ModelSpec("m", sys.argv[1], dtype="bfloat16"), "unet")  # so that it is not mapped from its file
 loaded, weights = own(), sum(tensor.nbytes for tensor in unet.parameters())
 del unet
 models.clear()
