@@ -28,7 +28,7 @@ from daemon.models.compute_format import format_of
 from daemon.models.families import Family
 from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.remembered import Embeddings
-from daemon.models.sources import Part, Parts, Source, source_of
+from daemon.models.sources import Parts, Source, StoredComponent, source_of
 from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -241,7 +241,7 @@ class Models:
         self.loading_seconds += took
         logger.log(level, "loaded the %s of %s in %.1f s", name, model.name, took)
 
-    def _load(self, model: ModelSpec, part: Part, name: str) -> Any:
+    def _load(self, model: ModelSpec, part: StoredComponent, name: str) -> Any:
         model.check_device()
         loaded = part.load(model.torch_dtype)
         if not isinstance(loaded, torch.nn.Module):

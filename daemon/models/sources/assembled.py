@@ -9,7 +9,7 @@ from daemon.models.hub_ids import is_hub_id
 from daemon.models.sources.folder import Folder, FolderPart, part_within
 from daemon.models.sources.hub import Hub, HubPart, nothing_at, repository
 from daemon.models.sources.single_file import FilePart, SingleFile
-from daemon.models.sources.source import Config, Part, Source
+from daemon.models.sources.source import Config, Source, StoredComponent
 from daemon.models.unreadable import Unreadable
 
 Parts = str | Mapping[str, str | None]
@@ -41,7 +41,7 @@ def _model_at(path: str, behind: Path | None, network: bool) -> Source:
     raise Unreadable(nothing_at(path))
 
 
-def _part_at(path: str, name: str, model: Source, network: bool) -> Part:
+def _part_at(path: str, name: str, model: Source, network: bool) -> StoredComponent:
     if Path(path).is_dir():
         return part_within(Path(path), name, model)
     if Path(path).is_file():
@@ -56,7 +56,7 @@ class Assembled(Source):
     """`main`, but the components of `instead` come from elsewhere (None: left out), and what it lacks from the folder `behind`."""
 
     main: Source
-    instead: Mapping[str, Part | None] = field(default_factory=dict)
+    instead: Mapping[str, StoredComponent | None] = field(default_factory=dict)
     behind: Path | None = None
 
     @property
@@ -72,10 +72,10 @@ class Assembled(Source):
             return self.instead[encoder] is not None
         return self.main.has(name) or self._part_behind(encoder) is not None
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return self.instead.get(name) or self._part_behind(name) or self.main.part(name)
 
-    def _part_behind(self, name: str) -> Part | None:
+    def _part_behind(self, name: str) -> StoredComponent | None:
         """The part in the folder behind the model, where that has what the model lacks."""
         if self.behind is None or not self._lacks(name) or not holds(self.behind, name):
             return None

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.sources.fetching import in_words, told
 from daemon.models.sources.folder import Folder, part_within
-from daemon.models.sources.source import Config, Part, Source
+from daemon.models.sources.source import Config, Source, StoredComponent
 from daemon.models.unreadable import Unreadable
 
 logger = logging.getLogger(__name__)
@@ -105,12 +105,12 @@ class Hub(Source):
     def has(self, name: str) -> bool:
         return name not in self.family().optional or self.index().get(name, [None])[0] is not None
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return HubPart(self.repository, name, self)
 
 
 @dataclass(frozen=True)
-class HubPart(Part):
+class HubPart(StoredComponent):
     """One component on the hub, in a whole model or alone."""
 
     repository: Repository

@@ -19,7 +19,7 @@ from daemon.models.families import FAMILIES
 from daemon.models.families.family import T5, T5_TOKENIZER
 from daemon.models.folders import INDEX, describes, encoder_of, is_tokenizer, read_json
 from daemon.models.sources.folder import Folder, FolderPart
-from daemon.models.sources.source import SCHEDULER, Config, Part, Source
+from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
 from daemon.models.unreadable import Unreadable
 
 
@@ -63,7 +63,7 @@ class SingleFile(Source):
         spared = name in self.family().optional and self.family().components[name] in (T5, T5_TOKENIZER)
         return not spared or encoder_of(name) in self.kind.components
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return PartOfFile(self, name)
 
     def holds(self, name: str) -> bool:
@@ -74,7 +74,7 @@ class SingleFile(Source):
 
 
 @dataclass(frozen=True)
-class PartOfFile(Part):
+class PartOfFile(StoredComponent):
     """A component in the file of a whole model."""
 
     model: SingleFile
@@ -117,7 +117,7 @@ class PartOfFile(Part):
 
 
 @dataclass(frozen=True)
-class FilePart(Part):
+class FilePart(StoredComponent):
     """A file of one component, configured as `model` says."""
 
     path: Path

@@ -14,8 +14,8 @@ Config = Mapping[str, Any]
 SCHEDULER = "scheduler"
 
 
-class Part(ABC):
-    """A component of a model, or its scheduler; what cannot be read raises Unreadable, or what the libraries raise."""
+class StoredComponent(ABC):
+    """A component of a model as it is stored, or its scheduler; what cannot be read raises Unreadable, or what the libraries raise."""
 
     @abstractmethod
     def config(self) -> Config:
@@ -55,10 +55,10 @@ class Source(ABC):
 
     @abstractmethod
     def has(self, name: str) -> bool:
-        """Whether the model has such a component; one that is missing by mistake counts, for `Part.load` says so."""
+        """Whether the model has such a component; one that is missing by mistake counts, for `StoredComponent.load` says so."""
 
     @abstractmethod
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         """The component of this name, or the scheduler."""
 
     def family(self) -> Family:
