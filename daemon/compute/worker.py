@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 Arrays = Mapping[str, NDArray[Any]]
 Job = tuple[int, Arrays, Mapping[str, Any]]
-Size = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
+JobSize = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 
 log = logging.getLogger("daemon.compute.worker")  # which is the main module here
 
@@ -68,7 +68,7 @@ class Worker:
         self._numbers: list[int] = []
         self._waiting: deque[tuple[str, list[Job]]] = deque()
         self._cancelled: set[int] = set()
-        self._too_large: dict[Size, float] = {}  # and until when
+        self._too_large: dict[JobSize, float] = {}  # and until when
 
     def serve(self) -> None:
         while True:
@@ -194,7 +194,7 @@ def _as_tensors(arrays: Arrays) -> "dict[str, torch.Tensor]":
     return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
 
 
-def _size(stage: str, job: Job) -> Size:
+def _size(stage: str, job: Job) -> JobSize:
     """What makes two jobs need the same memory, as far as that can be told."""
     _, arrays, settings = job
     shapes = tuple(sorted((name, array.shape) for name, array in arrays.items()))

@@ -29,7 +29,7 @@ from daemon.models.families import Family
 from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.remembered import Embeddings
 from daemon.models.sources import Parts, Source, StoredComponent, source_of
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class ModelSpec:
         return result
 
     def source(self) -> Source:
-        """Return what the model is made of. Raises Unreadable where there is nothing at its path."""
+        """Return what the model is made of. Raises UnreadableModel where there is nothing at its path."""
         return source_of(self.path, parts=self.parts, vae=self.vae, network=self.network)
 
 
@@ -294,7 +294,7 @@ class _Reading:
 
     def _sentence(self, error: BaseException) -> str:
         start = f"the model {self._model.name!r} cannot be used:"
-        if isinstance(error, Unreadable):
+        if isinstance(error, UnreadableModel):
             return f"{start} {error}"
         return f"{start} its {self._what} is not readable ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
 

@@ -18,7 +18,7 @@ _RECORD = PREFIX + "record"
 
 
 @dataclass(frozen=True)
-class Record:
+class SolverRecord:
     """Whose state it is: of this scheduler (None: the model's own) in so many steps with this model; and how to put it together.
 
     `names` are those of all tensors, `bfloat16` of those that were of that type; `lengths` says which attributes are lists."""
@@ -57,23 +57,23 @@ def pack(state: Mapping[str, Any], *, scheduler: str | None, steps: int, model: 
             numbers[key] = value
     # numpy has no bfloat16, and float32 holds it exactly.
     half = tuple(key for key, tensor in tensors.items() if tensor.dtype is torch.bfloat16)
-    line = json.dumps(asdict(Record(scheduler, steps, numbers, lengths, half, model, tuple(tensors))))
+    line = json.dumps(asdict(SolverRecord(scheduler, steps, numbers, lengths, half, model, tuple(tensors))))
     stored = {key: tensor.float() if key in half else tensor for key, tensor in tensors.items()}
     written = {_RECORD: torch.tensor(list(line.encode()), dtype=torch.uint8)}
     return written | {PREFIX + key: tensor.detach().cpu().contiguous() for key, tensor in stored.items()}
 
 
-def recorded(tensors: Mapping[str, torch.Tensor]) -> Record | None:
+def recorded(tensors: Mapping[str, torch.Tensor]) -> SolverRecord | None:
     """Return the record that `pack` stored among these tensors; None where there is none. Raises InputError where it is damaged."""
     if _RECORD not in tensors:
         return None
     try:
-        return Record(**json.loads(bytes(tensors[_RECORD].tolist())))
+        return SolverRecord(**json.loads(bytes(tensors[_RECORD].tolist())))
     except (ValueError, TypeError) as error:
         raise InputError("the scheduler history of these half-done latents is not readable; use an undamaged copy") from error
 
 
-def unpack(tensors: Mapping[str, torch.Tensor], record: Record, *, device: str) -> dict[str, Any]:
+def unpack(tensors: Mapping[str, torch.Tensor], record: SolverRecord, *, device: str) -> dict[str, Any]:
     """Return the state that `pack` stored among these tensors. Raises InputError where parts of it are missing."""
     missing = [name for name in record.names if PREFIX + name not in tensors]
     if missing:

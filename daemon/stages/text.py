@@ -20,8 +20,8 @@ from daemon.models.families import Family
 from daemon.models.families.family import T5 as T5_COMPONENT
 from daemon.models.prompt_grammar import Sections, parse_weights
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.remembered import Embedding
 
-Embedding = Mapping[str, torch.Tensor]
 Remembering = Callable[[Hashable, Callable[[], Embedding]], Embedding]
 ONE_LAYER = 1
 """The `clip_skip` that skips nothing."""

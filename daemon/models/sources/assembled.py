@@ -10,7 +10,7 @@ from daemon.models.sources.folder import Folder, FolderPart, part_within
 from daemon.models.sources.hub import Hub, HubPart, nothing_at, repository
 from daemon.models.sources.single_file import FilePart, SingleFile
 from daemon.models.sources.source import Config, Source, StoredComponent
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 Parts = str | Mapping[str, str | None]
 
@@ -19,10 +19,10 @@ def source_of(path: str, *, parts: Parts | None = None, vae: str | None = None, 
     """Return the source of a model at `path`: a folder, a file, or a hub id, which is asked for only if `network` is true.
 
     `parts` is a folder in diffusers layout for what the model lacks, or the places of single components (None: the model is to do
-    without it); `vae` replaces the model's own. Raises Unreadable where there is nothing at a path."""
+    without it); `vae` replaces the model's own. Raises UnreadableModel where there is nothing at a path."""
     behind = Path(parts) if isinstance(parts, str) else None
     if behind is not None and not behind.is_dir():
-        raise Unreadable(f"there is no folder {behind}, which config.yaml names under `parts`")
+        raise UnreadableModel(f"there is no folder {behind}, which config.yaml names under `parts`")
     main = _model_at(path, behind, network)
     named = {} if parts is None or isinstance(parts, str) else dict(parts)
     if vae is not None:
@@ -38,7 +38,7 @@ def _model_at(path: str, behind: Path | None, network: bool) -> Source:
         return SingleFile(Path(path), behind)
     if is_hub_id(path):
         return Hub(repository(path, network=network))
-    raise Unreadable(nothing_at(path))
+    raise UnreadableModel(nothing_at(path))
 
 
 def _part_at(path: str, name: str, model: Source, network: bool) -> StoredComponent:
@@ -48,7 +48,7 @@ def _part_at(path: str, name: str, model: Source, network: bool) -> StoredCompon
         return FilePart(Path(path), name, model)
     if is_hub_id(path):
         return HubPart(repository(path, network=network), name, model)
-    raise Unreadable(f"its {name} is missing, for {nothing_at(path)}")
+    raise UnreadableModel(f"its {name} is missing, for {nothing_at(path)}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 
 from daemon.models.folders import INDEX, is_tokenizer, left_out, read_json, variant_of, weights_bytes
 from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class FolderPart(StoredComponent):
 
     def load(self, dtype: torch.dtype) -> Any:
         if not self.folder.is_dir():
-            raise Unreadable(f"there is no folder {self.folder}")
+            raise UnreadableModel(f"there is no folder {self.folder}")
         cls = self.model.component_class(self.name)
         if is_tokenizer(self.name):
             return cls.from_pretrained(self.folder, local_files_only=True)

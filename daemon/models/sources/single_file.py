@@ -20,7 +20,7 @@ from daemon.models.families.family import T5, T5_TOKENIZER
 from daemon.models.folders import INDEX, describes, encoder_of, is_tokenizer, read_json
 from daemon.models.sources.folder import Folder, FolderPart
 from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class SingleFile(Source):
     def told(self) -> Path | None:
         """The folder of configurations, unless it is of another pipeline of the family, as the base model's is for a refiner.
 
-        Raises Unreadable where it is of another family."""
+        Raises UnreadableModel where it is of another family."""
         if self.configs is None or not (self.configs / INDEX).is_file():
             return self.configs
         shipped, theirs = self.kind.read(INDEX)["_class_name"], Folder(self.configs)
         if FAMILIES[shipped] != theirs.family():
             own = FAMILIES[shipped].name
-            raise Unreadable(f"{self.path} is of {own}, and {self.configs}, which `parts` names, of {theirs.family().name}")
+            raise UnreadableModel(f"{self.path} is of {own}, and {self.configs}, which `parts` names, of {theirs.family().name}")
         return self.configs if theirs.index()["_class_name"] == shipped else None
 
     def index(self) -> Config:
@@ -92,7 +92,7 @@ class PartOfFile(StoredComponent):
         if is_tokenizer(self.name):
             return self._tokenizer(dtype)
         if not self.model.holds(self.name):
-            raise Unreadable(lacking.component(self.model.path, self.name, self.model.family()))
+            raise UnreadableModel(lacking.component(self.model.path, self.name, self.model.family()))
         return read_component(self.model.path, self.name, self.model.component_class(self.name), self.config(), dtype)
 
     @property
@@ -112,7 +112,7 @@ class PartOfFile(StoredComponent):
         if told is not None and describes(told, self.name):
             return FolderPart(told / self.name, self.name, self.model).load(dtype)
         if not self.model.holds(self.name):
-            raise Unreadable(lacking.vocabulary(self.model.path, self.name, self.model.family()))
+            raise UnreadableModel(lacking.vocabulary(self.model.path, self.name, self.model.family()))
         return clip_tokenizer(self.model.kind.read(f"{self.name}/tokenizer_config.json"))
 
 
@@ -129,7 +129,9 @@ class FilePart(StoredComponent):
 
     def load(self, dtype: torch.dtype) -> Any:
         if is_tokenizer(self.name):
-            raise Unreadable(f"{self.path} is a file, and the {self.name} is to be a folder, with a tokenizer.json or spiece.model")
+            raise UnreadableModel(
+                f"{self.path} is a file, and the {self.name} is to be a folder, with a tokenizer.json or spiece.model"
+            )
         return read_component(self.path, self.name, self.model.component_class(self.name), self.config(), dtype)
 
     @property
