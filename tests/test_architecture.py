@@ -20,7 +20,7 @@ from tests.house import PACKAGES, REPOSITORY, House, Module, called, house_at, r
 # may import the ground, which imports only itself. Folders and format meet in `jobs` alone: no other room knows both.
 ROOMS = {
     "__main__": ("cli",),
-    "cli": ("commands", "tiffsd"),
+    "cli": ("commands", "stages", "tiffsd"),
     "commands": ("service", "jobs", "spool", "settings", "stages", "models"),
     "service": ("jobs", "spool", "inbox", "settings", "compute", "stages"),
     "jobs": ("spool", "inbox", "pictures", "settings", "compute", "stages", "models", "tiffsd"),

@@ -23,7 +23,7 @@ from daemon.pictures.files import picture_files
 from daemon.pictures.software import versions
 from daemon.settings.config import Config
 from daemon.spool.records import Publication
-from daemon.stages import STAGES
+from daemon.stages import STAGES, Gives
 from daemon.stages.loop import ESTIMATE, stops_after
 
 STEP_PREFIX = "steps."
@@ -57,16 +57,15 @@ class Bench:
 
 def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
     """The files that a finished computation publishes, in the order in which they must appear."""
-    if request.stage == "decode":
-        return _picture(request, stem, tensors, facts, bench)
-    if request.stage == "text":
-        return _text(request, stem, tensors, facts, bench)
-    return _latents(request, stem, tensors, facts, bench)
+    made = {Gives.PICTURE: _picture, Gives.NOISE: _text, Gives.LATENTS: _latents}[STAGES[request.stage].gives]
+    return made(request, stem, tensors, facts, bench)
 
 
 def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], bench: Bench) -> list[Output]:
     embedding = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors} | dict(request.tensors)
     outputs = _saved_embedding(request, embedding, facts, bench)
+    following, hold = _next(request, facts, married=True)
+    place = _place(request, request.settings.then or following, bench, hold=hold and request.settings.then is None)
     for index, noise in enumerate(tensors["latents"]):
         drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
         recipe = {**request.recipe, "seed": int(request.recipe["seed"]) + index}
@@ -77,7 +76,7 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
             {"state": "noise", **facts},
             bench,
             recipe=recipe,
-            place=_place(request, request.settings.then or "diffuse", bench),
+            place=place,
         )
     return outputs
 
@@ -95,11 +94,14 @@ def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, 
 
 def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple[str, bool]:
     """The stage that latents go to, and whether they wait there in any case."""
-    if request.stage == "diffuse" and facts.get("state") != "partial":
-        return ("diffuse" if request.enlarges_next else "decode"), False
-    if request.stage == "encode":
-        return ("diffuse", False) if married else ("decode", True)
-    return "diffuse", True
+    stage = STAGES[request.stage]
+    if facts.get("state") == "partial":
+        return stage.name, True
+    if request.enlarges_next:
+        return stage.name, False
+    if request.stage == "encode" and not married:
+        return "decode", True
+    return stage.next or stage.name, stage.held
 
 
 def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,12 +47,11 @@ from daemon.settings.permissions import read_trusted_again
 from daemon.spool.filesystem import Ops
 from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
-from daemon.stages import STAGES
+from daemon.stages import STAGES, downstream_first
 
 log = logging.getLogger(__name__)
 
-# Downstream first: a picture that is nearly done is finished before a new one is begun.
-ORDER = ("decode", "diffuse", "invert", "encode", "text")
+ORDER = downstream_first()
 COALESCE_SECONDS = 0.05
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
