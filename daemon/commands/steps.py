@@ -13,8 +13,7 @@ from daemon.settings.vocabulary import DECODE, FINAL, NOISE, PARTIAL, PAST, PHOT
 if TYPE_CHECKING:
     from daemon.settings.config import Config
 
-OnProgress = Callable[[int, int], None]
-
+    Work = Callable[[Config, Callable[[int, int], None]], list[str]]
 
 # What is of a spool, stands in a file beside, or is the argument itself.
 NOT_SAID_HERE = frozenset(
@@ -190,7 +189,7 @@ def _plain(stage: str) -> click.Command:
     return run
 
 
-def _one_shot(stage: str, target: Path, config: Path | None, work: Callable[["Config", OnProgress], list[str]]) -> None:
+def _one_shot(stage: str, target: Path, config: Path | None, work: "Work") -> None:
     from daemon.service.terminal import bar
     from daemon.settings.config import read_config
 

@@ -6,18 +6,9 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from daemon import errors
+from daemon.compute.protocol import Arrays, OnBegin, OnEstimate, OnProgress, Result
 from daemon.errors import DaemonError
-
-Arrays = Mapping[str, NDArray[Any]]
-Facts = Mapping[str, Any]
-Result = tuple[Arrays, Facts]
-OnBegin = Callable[[], None]
-OnProgress = Callable[[int, int], None]
-OnEstimate = Callable[[NDArray[np.float32]], None]
 
 
 class StageError(Exception):

@@ -15,19 +15,19 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from daemon.compute.calls import Arrays, Call, Facts, OnBegin, OnEstimate, OnProgress, Queue, Result, StageError
+from daemon.compute.calls import Call, Queue, StageError
 from daemon.compute.process import WorkerProcess
+from daemon.compute.protocol import GIB, Arrays, OnBegin, OnEstimate, OnProgress, Result
 from daemon.compute.worker_handle import WorkerHandle
 from daemon.errors import Stopped
 
-__all__ = ["Arrays", "Call", "Facts", "LocalWorkers", "Result", "StageError"]
+__all__ = ["LocalWorkers", "StageError"]
 
-GIB = 1 << 30
 WORKER = "daemon.compute.worker"
 
 
 class LocalWorkers:
-    """Worker processes on this machine.
+    """Worker processes on this machine: an engine (`Compute` in `protocol.py`).
 
     `threads` is how many torch computes with in each (None: its default), `idle_seconds` how long a worker without calls is kept,
     `budget_bytes` how many bytes of models all of them keep loaded, `batch` how many calls of one key run together. Several workers
@@ -72,12 +72,7 @@ class LocalWorkers:
         on_estimate: OnEstimate | None = None,
         job: Hashable = None,
     ) -> Call:
-        """Queue one run of a stage. Raises Stopped once closed.
-
-        Calls of an equal `key` may run together; without one a call runs alone. Calls of an equal `job` are tries of one and the
-        same, so that a worker which ends at each of them says nothing of the machine. All of these are called from another thread:
-        `on_begin()` when a worker begins to compute (again, where it has to), `on_progress(step, steps)`, `on_estimate` with the
-        finished latents as a loop sees them on the way, where the settings ask for it."""
+        """Queue one run of a stage, as `Compute.submit` says."""
         number = next(self._numbers)
         call = Call(
             number,

@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daemon import stray
 from daemon.compute.faults import breaks_device, figures, is_out_of_memory
 from daemon.compute.pipe import ArrayPipe
+from daemon.compute.protocol import Arrays
 from daemon.compute.worker_log import Outgoing, log_to
 from daemon.errors import Cancelled, DaemonError, OutOfMemory
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from daemon.models import Progress
 
-Arrays = Mapping[str, NDArray[Any]]
 Job = tuple[int, Arrays, Mapping[str, Any]]
 JobSize = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 

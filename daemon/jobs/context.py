@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from daemon.compute.local import Call, LocalWorkers
+from daemon.compute.protocol import Compute, SubmittedCall
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
 from daemon.jobs.account import Account
@@ -41,7 +41,7 @@ class Rooms:
 
     config: Config
     spool: Spool
-    compute: LocalWorkers
+    compute: Compute
     hooks: Hooks
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
@@ -105,7 +105,7 @@ class Rooms:
         finally:
             live.end()
 
-    def _served(self, running: RunningFile, call: Call) -> tuple[Tensors, Facts]:
+    def _served(self, running: RunningFile, call: SubmittedCall) -> tuple[Tensors, Facts]:
         while True:
             self.at("waiting for the worker")  # time and again: a model may load and a step compute for as long as they need
             try:

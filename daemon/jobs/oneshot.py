@@ -4,14 +4,15 @@ The same hands as the daemon's (`intake/`, `results.py`) and the same kind of wo
 """
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import tiffsd
-from daemon.compute.local import LocalWorkers
+from daemon.compute.engine import new_engine
+from daemon.compute.protocol import EngineOptions, OnProgress
 from daemon.errors import InputError
 from daemon.jobs.account import Account
 from daemon.jobs.intake.files import Files, Shelves
@@ -24,7 +25,6 @@ from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
 from tiffsd.atomic import replacing
 
-OnProgress = Callable[[int, int], None]
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
 
 
@@ -105,7 +105,7 @@ def free_target(path: Path) -> Path:
 
 
 def _computed(request: Request, config: Config, account: Account, on_progress: OnProgress) -> tuple[Tensors, Facts]:
-    compute = LocalWorkers(device=config.compute.device, threads=config.compute.threads)
+    compute = new_engine(EngineOptions(device=config.compute.device, threads=config.compute.threads))
     try:
         return computed(
             request, config, account.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())

@@ -19,7 +19,8 @@ from operator import attrgetter
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.compute.local import LocalWorkers
+from daemon.compute.engine import new_engine
+from daemon.compute.protocol import Engine, EngineOptions
 from daemon.errors import ConfigError, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
@@ -83,24 +84,34 @@ def _stay() -> None:
 class Service:
     """The daemon on one spool, for as long as it runs; `config_path` is where a reload reads the configuration again.
 
-    `leave` ends the process at once, with threads that hang in it; it is called where a stop has left some behind.
+    `leave` ends the process at once, with threads that hang in it; it is called where a stop has left some behind. `engine` makes
+    what computes.
     """
 
-    def __init__(self, config: Config, *, config_path: Path | None = None, leave: Callable[[], None] = _stay) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        config_path: Path | None = None,
+        leave: Callable[[], None] = _stay,
+        engine: Engine = new_engine,
+    ) -> None:
         self.config = config
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
         self._heads = Heads(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
-        self.compute = LocalWorkers(
-            device=config.compute.device,
-            workers=config.compute.workers,
-            threads=config.compute.threads,
-            batch=config.compute.batch,
-            idle_seconds=config.compute.idle_seconds,
-            budget_bytes=int(config.compute.memory_gb * 1e9),
-            job_seconds=lambda: self.config.limits.job_seconds,
+        self.compute = engine(
+            EngineOptions(
+                device=config.compute.device,
+                workers=config.compute.workers,
+                threads=config.compute.threads,
+                batch=config.compute.batch,
+                idle_seconds=config.compute.idle_seconds,
+                budget_bytes=int(config.compute.memory_gb * 1e9),
+                job_seconds=lambda: self.config.limits.job_seconds,
+            )
         )
         self.retention = Retention(root, Ops(root), limits=lambda: self.config.retention, ids=partial(stated_ids, Beneath(root)))
         self.slots = config.slots

@@ -8,8 +8,8 @@
 
 The table holds facts only. All that knows the stages is keyed by its names, or made from it: the folders, the order of the scan,
 the readers (`daemon/jobs/intake/readers.py`), the commands (`daemon/commands/steps.py`). The maths of a stage is the function `run`
-of the module of the same name: torch tensors in, torch tensors out. Nothing here imports torch, because the front process reads this
-table too (law 4).
+of the module of the same name: torch tensors in, torch tensors out. Nothing here imports torch, because the front process reads
+this table too (law 4).
 """
 
 from collections.abc import Mapping
