@@ -11,7 +11,7 @@ import traceback
 from datetime import datetime
 from functools import partial
 
-from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied, WorkersDie
+from daemon.errors import Cancelled, ComputeLost, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied
 from daemon.jobs.account import Account
 from daemon.jobs.context import Rooms
 from daemon.jobs.intake.files import Files
@@ -46,7 +46,7 @@ def run(claim: Claim, rooms: Rooms) -> Ended:
     except _Unfinished as error:
         log.error("%s: made, but not yet published: %s", label, error)
         return Ended(Outcome.UNFINISHED, str(error))
-    except (Stopped, OutOfMemory, WorkersDie, OSError) as error:
+    except (Stopped, OutOfMemory, ComputeLost, OSError) as error:
         end = rooms.patience.ended(error, claim.stage, rooms.spool.fingerprints(claim))
         return _fail(claim, rooms, end.reason, label) if end.outcome is Outcome.FAILED else _give_back(claim, rooms, end, label)
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
