@@ -16,8 +16,8 @@ from benchmarks.folder import CORES, PROMPTS, demo, full_size
 from benchmarks.one_piece import Setting
 from benchmarks.parts import plain_settings
 from benchmarks.timing import ratio, taking_turns
-from daemon.models.numbers import Numbers, fastest
-from daemon.models.registry import Model, Models
+from daemon.models.compute_format import ComputeFormat, fastest
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import diffuse, text
 
 ROUNDS = 5
@@ -28,24 +28,24 @@ Way = Callable[[], object]
 
 def ways_of(part: Any) -> dict[str, tuple[Any, torch.dtype]]:
     """A module in each of the orders and types that `fast: true` chooses among."""
-    numbers = fastest("cpu")
+    fast = fastest("cpu")
     found = {
         "plain": (part, torch.float32),
-        "channels last": (_as(part, Numbers(torch.float32, torch.channels_last)), torch.float32),
+        "channels last": (_as(part, ComputeFormat(torch.float32, torch.channels_last)), torch.float32),
     }
-    if numbers.dtype is not torch.float32:
-        found[str(numbers)] = (_as(part, numbers), numbers.dtype)
+    if fast.dtype is not torch.float32:
+        found[str(fast)] = (_as(part, fast), fast.dtype)
     return found
 
 
-def _as(part: Any, numbers: Numbers) -> Any:
-    return copy.deepcopy(part).to(numbers.dtype).to(memory_format=numbers.memory_format)
+def _as(part: Any, chosen: ComputeFormat) -> Any:
+    return copy.deepcopy(part).to(chosen.dtype).to(memory_format=chosen.memory_format)
 
 
 @torch.no_grad()
 def forward_ratios(setting: Setting, what: str, *, rounds: int, headline: bool = False) -> Iterator[Figure]:
     """How many times as fast as the plain way the denoiser is, two passes (guidance) of one picture."""
-    models, model = Models(1 << 40), Model.of(plain_settings(setting))
+    models, model = Models(1 << 40), ModelSpec.of(plain_settings(setting))
     unet = models.component(model, "unet")
     pair = torch.randn(2, 4, setting.height // 8, setting.width // 8)
     words = torch.randn(2, 77, unet.config.cross_attention_dim)
@@ -76,7 +76,7 @@ def _without_gradients(way: Way) -> Way:
 
 
 def batch_ratio(setting: Setting, *, rounds: int) -> Figure:
-    """Pictures of a batch over the same one by one, plain numbers; that they are the same is checked."""
+    """Pictures of a batch over the same one by one, in the plain format; that they are the same is checked."""
     models, chosen, tensors = _begun(setting, BATCH)
 
     def alone() -> list[Any]:
@@ -95,18 +95,18 @@ def batch_ratio(setting: Setting, *, rounds: int) -> Figure:
 
 
 def differences(setting: Setting) -> Iterator[Figure]:
-    """What the numbers of the machine make of a picture."""
+    """What the fastest compute format makes of a picture."""
     models, chosen, tensors = _begun(setting, 1)
     said = chosen[0]
     quick = {**said, "model": {**said["model"], "fast": True}}
     latents = diffuse.run(models, tensors[0], said, _quiet)[0]["latents"]
     others = diffuse.run(models, tensors[0], quick, _quiet)[0]["latents"]
-    vae, quick_vae = (models.component(Model.of(one), "vae") for one in (said, quick))
+    vae, quick_vae = (models.component(ModelSpec.of(one), "vae") for one in (said, quick))
     plain = _picture(vae, latents)
-    numbers = str(fastest("cpu"))
+    fast = str(fastest("cpu"))
     for what, other in (("UNet", _picture(vae, others)), ("VAE", _picture(quick_vae, latents))):
         found = float((plain - other).abs().mean()) * 255
-        yield Figure(5, f"difference of the picture with the {what} in {numbers}, of 255", found, at_most=LARGEST_DIFFERENCE)
+        yield Figure(5, f"difference of the picture with the {what} in {fast}, of 255", found, at_most=LARGEST_DIFFERENCE)
 
 
 @torch.no_grad()

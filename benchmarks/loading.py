@@ -20,7 +20,7 @@ import torch
 from benchmarks.figures import Figure, run
 from daemon.models.checkpoints.kinds import CONFIGS
 from daemon.models.folders import INDEX
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from tests import originals
 from tests.full_size import parts_of, write_holes
 
@@ -102,7 +102,7 @@ def _loaded(path: Path, name: str) -> Any:
 
 
 def _load(path: str, name: str, pipe: Any) -> None:
-    model, models = Model("loaded", path, dtype="float16"), Models(1 << 40)
+    model, models = ModelSpec("loaded", path, dtype="float16"), Models(1 << 40)
     model.source().component_class(name)
     before, started = _resident_bytes("VmRSS"), time.perf_counter()
     weights = models.component(model, name).state_dict()

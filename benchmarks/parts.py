@@ -54,7 +54,7 @@ def loop_over_unet(setting: Setting, what: str, *, rounds: int, steps: int, head
     The clock is what is held to the target: two runs of seconds differ by more on a machine that others use too."""
     import torch
 
-    from daemon.models.registry import Model, Models
+    from daemon.models.registry import Models, ModelSpec
     from daemon.stages import diffuse, text
 
     torch.set_num_threads(setting.threads)
@@ -62,7 +62,7 @@ def loop_over_unet(setting: Setting, what: str, *, rounds: int, steps: int, head
     chosen = {**plain_settings(setting), "steps": steps}
     drawn, _ = text.run(models, {}, chosen, lambda *_: None)
     tensors = {name: value[0] if name in ("latents", "generator_state") else value for name, value in drawn.items()}
-    unet, spent = models.component(Model.of(chosen), "unet"), list[float]()
+    unet, spent = models.component(ModelSpec.of(chosen), "unet"), list[float]()
     unet.forward = timed(unet.forward, spent.append)
     shares: list[float] = []
     pair = torch.cat([tensors["latents"][None]] * 2)

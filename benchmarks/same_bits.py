@@ -16,7 +16,7 @@ from benchmarks.folder import CORES, full_size
 from benchmarks.parts import plain_settings
 from benchmarks.timing import ratio, seconds_of, spread
 from daemon.compute.process import SAME_BITS, environment
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 
 ROUNDS = 4
 PASSES = 3
@@ -27,7 +27,7 @@ def forward_seconds() -> float:
     """The median of some passes of the denoiser, in this process's environment."""
     torch.set_num_threads(CORES)
     setting = full_size()
-    unet = Models(1 << 40).component(Model.of(plain_settings(setting)), "unet")
+    unet = Models(1 << 40).component(ModelSpec.of(plain_settings(setting)), "unet")
     latents = torch.zeros(2, 4, setting.height // 8, setting.width // 8)
     words = torch.zeros(2, 77, unet.config.cross_attention_dim)
 

@@ -18,6 +18,7 @@ from daemon.commands import complain
 from daemon.commands.files import hand_over
 from daemon.errors import ConfigError, DaemonError, MachineError, OutOfMemory, SpoolError
 from daemon.machine import advice, is_machines
+from daemon.stages import STAGES
 from tiffsd.spec import TiffsdError
 
 AT_FAULT, SET_UP, MACHINE, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h; 130 what shells make of SIGINT
@@ -29,7 +30,7 @@ MODULES = {
     "models": "models",
     "settings": "settings",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "cancel"), "control"),
-    **dict.fromkeys(("text", "diffuse", "decode", "encode", "invert"), "steps"),
+    **dict.fromkeys(STAGES, "steps"),
 }
 
 
@@ -42,7 +43,8 @@ class _Commands(tiffsd.commands.Commands):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in MODULES:
             return tiffsd.commands.app.get_command(ctx, cmd_name)
-        command: click.Command = getattr(import_module(f"daemon.commands.{MODULES[cmd_name]}"), cmd_name)
+        module = import_module(f"daemon.commands.{MODULES[cmd_name]}")
+        command: click.Command = module.command_of(cmd_name) if cmd_name in STAGES else getattr(module, cmd_name)
         return command
 
 

@@ -10,9 +10,12 @@ DaemonError
     AnotherDaemon      nobody is at fault        -> stop at start, exit 75, one line
   ModelMissing         the set-up is at fault    -> failed/ with the sentence
   OutOfMemory          the machine, or the file  -> waits alone, and is tried again a few times, then failed/
-  WorkersDie           the machine is at fault   -> kept, tried again later a few times, then failed/
-  WorkerDied           perhaps the job's fault   -> tried a second time, then failed/
-    DeviceBroken       perhaps the job's fault   -> tried a second time, then failed/
+  ComputeLost                                       what computed it was lost; its `kind` says how much
+    WorkerDied         perhaps the job's fault   -> tried a second time, then failed/ (kind DIED)
+      DeviceBroken     perhaps the job's fault   -> tried a second time, then failed/
+    NodeLost           the machine is at fault   -> kept, tried again later a few times, then failed/ (kind NODE)
+      WorkersDie       the machine is at fault   -> kept, tried again later a few times, then failed/
+    ClusterLost        all machines are away     -> kept, tried again later for as long as it takes (kind CLUSTER)
   TooLong              the job is at fault       -> failed/ with the sentence
   Stopped              nobody is at fault        -> back to its inbox
   Cancelled            a person asked for it     -> failed/, so that nothing is lost
@@ -20,6 +23,8 @@ InUse                  somebody writes the file  -> back to its inbox, where it 
 OSError                the machine is at fault   -> kept, tried again later; at the start sorted by `daemon/machine.py`
 anything else          we are at fault           -> failed/ with the traceback
 """
+
+from enum import Enum, auto
 
 
 class DaemonError(Exception):
@@ -60,9 +65,25 @@ class OutOfMemory(DaemonError):
     advice = "make the picture smaller, give the model a smaller dtype, or free memory on the device"
 
 
-class WorkerDied(DaemonError):
-    """The worker process ended in the middle of a job."""
+class Loss(Enum):
+    """How much of an engine was lost under a job: the process that ran it, the machine it ran on, or the way to all machines."""
 
+    DIED = auto()
+    NODE = auto()
+    CLUSTER = auto()
+
+
+class ComputeLost(DaemonError):
+    """What computed a job was lost before it was done. An engine raises one of the three kinds below."""
+
+    kind = Loss.NODE
+    advice = "see what the log of the machine that computes says"
+
+
+class WorkerDied(ComputeLost):
+    """The process that ran a job ended in the middle of it."""
+
+    kind = Loss.DIED
     advice = "use smaller settings or a larger machine"
 
 
@@ -72,10 +93,24 @@ class DeviceBroken(WorkerDied):
     advice = "see what the kernel says of the device (`dmesg`), and whether its driver is one that this torch is made for"
 
 
-class WorkersDie(DaemonError):
+class NodeLost(ComputeLost):
+    """The machine that ran a job is gone, or computes nothing any more: that is not the fault of a file."""
+
+    kind = Loss.NODE
+    advice = "see whether the machine that computes is up, and what its log says"
+
+
+class WorkersDie(NodeLost):
     """Fresh workers ended one after the other, at different files: that is not the fault of a file."""
 
     advice = "see what the kernel says of the device and of memory (`dmesg`)"
+
+
+class ClusterLost(ComputeLost):
+    """No machine that could run a job is reached: nobody knows for how long."""
+
+    kind = Loss.CLUSTER
+    advice = "see whether the machines that compute are up, and reached from here"
 
 
 class TooLong(DaemonError):

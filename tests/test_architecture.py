@@ -20,7 +20,7 @@ from tests.house import PACKAGES, REPOSITORY, House, Module, called, house_at, r
 # may import the ground, which imports only itself. Folders and format meet in `jobs` alone: no other room knows both.
 ROOMS = {
     "__main__": ("cli",),
-    "cli": ("commands", "tiffsd"),
+    "cli": ("commands", "stages", "tiffsd"),
     "commands": ("service", "jobs", "spool", "settings", "stages", "models"),
     "service": ("jobs", "spool", "inbox", "settings", "compute", "stages"),
     "jobs": ("spool", "inbox", "pictures", "settings", "compute", "stages", "models", "tiffsd"),
@@ -78,6 +78,8 @@ MAY_OPEN = {
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
     "daemon.pictures.codecs": (1, "the descriptor that the child was started with"),
 }
+# What others than an engine may know of the room `compute`: the contract, and the one place that chooses an engine.
+ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine")
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
 
@@ -299,6 +301,20 @@ def lines_that_read_paths(module: Module) -> list[int]:
     ]
 
 
+def engines_are_known_by_their_contract(house: House) -> list[str]:
+    outside = [module for module in house.under("daemon") if room_of(module.name) != "compute"]
+    strangers = [
+        f"{module.name} imports {name}, which is an engine's own"
+        for module in outside
+        for name in sorted(module.imports)
+        if within(name, ("daemon.compute",)) and name != "daemon.compute" and not within(name, ENGINE_DOORS)
+    ]
+    contract = [
+        (door, name) for door in house.under(ENGINE_DOORS[0]) for name in sorted(door.imports) if within(name, ("daemon.compute",))
+    ]
+    return strangers + [f"{door.name} imports {name}, and the contract knows no engine" for door, name in contract]
+
+
 def no_module_is_named_after_nothing(house: House) -> list[str]:
     return [name for name in house.modules if WORDS_FOR_NOTHING & set(re.split(r"[._]", name))]
 
@@ -408,6 +424,10 @@ def test_nobody_may_open_what_nobody_opens(house: House) -> None:
     assert found == {name: calls for name, (calls, _) in MAY_OPEN.items()}
 
 
+def test_engines_are_known_by_their_contract(house: House) -> None:
+    assert engines_are_known_by_their_contract(house) == []
+
+
 def test_no_module_is_named_after_nothing(house: House) -> None:
     assert no_module_is_named_after_nothing(house) == []
 
@@ -417,7 +437,7 @@ def test_every_module_says_what_lives_in_it(house: House) -> None:
 
 
 def test_the_rooms_that_the_laws_name_are_there(house: House) -> None:
-    rooms = {*SPOOL_SIDE, *TORCH_FREE, *ONE_DOOR.values(), *MAY_CATCH_ALL, *IN_THE_CHILD, DECODES_ELSEWHERE}
+    rooms = {*SPOOL_SIDE, *TORCH_FREE, *ENGINE_DOORS, *ONE_DOOR.values(), *MAY_CATCH_ALL, *IN_THE_CHILD, DECODES_ELSEWHERE}
 
     assert sorted(rooms - house.modules.keys()) == []
 
@@ -535,6 +555,9 @@ BROKEN_HOUSES = [
         )
     ),
     (what_others_can_replace_is_opened_in_one_way, {"daemon/jobs/named.py": "path.open()\npath.read_text()"}),
+    (engines_are_known_by_their_contract, {"daemon/jobs/context.py": "from daemon.compute.local import LocalWorkers"}),
+    (engines_are_known_by_their_contract, {"daemon/service/service.py": "def f():\n    from daemon.compute import local"}),
+    (engines_are_known_by_their_contract, {"daemon/compute/protocol.py": "import daemon.compute.local"}),
     (no_module_is_named_after_nothing, {"daemon/spool_utils.py": ""}),
     (no_module_is_named_after_nothing, {"daemon/common/names.py": ""}),
     (every_module_says_what_lives_in_it, {"daemon/__init__.py": ""}),
@@ -573,6 +596,7 @@ def test_the_laws_leave_a_lawful_house_alone(tmp_path: Path) -> None:
         "daemon/service/service.py": """
             '''The lifecycle.'''
             from typing import TYPE_CHECKING
+            from daemon.compute.engine import new_engine
             from daemon.spool import spool
             from daemon.jobs import job
             if TYPE_CHECKING:

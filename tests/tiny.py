@@ -138,7 +138,7 @@ def stable_diffusion_xl(path: Path, *, refiner: bool = False, seed: int = 0, inp
 
 
 def stable_diffusion_3(path: Path, *, with_t5: bool = True, dynamic: bool = False, seed: int = 0) -> Path:
-    """Write a tiny model of Stable Diffusion 3 into `path`; `dynamic` lets the lean of its schedule follow the size."""
+    """Write a tiny model of Stable Diffusion 3 into `path`; `dynamic` lets the shift of its schedule follow the size."""
     words, words_2, words_3 = tokenizer(), tokenizer(pad_token=EXCLAMATION), t5_tokenizer()
     with _seeded(seed):
         parts = {
@@ -190,8 +190,8 @@ def flux(path: Path, *, schnell: bool = False, seed: int = 0) -> Path:
             ),
             "vae": vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
         }
-    lean = {"shift": 1.0} if schnell else {"shift": 3.0, "use_dynamic_shifting": True}
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**lean)
+    shift = {"shift": 1.0} if schnell else {"shift": 3.0, "use_dynamic_shifting": True}
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**shift)
     diffusers.FluxPipeline(**parts, tokenizer=words, tokenizer_2=words_2, scheduler=scheduler).save_pretrained(path)
     return path
 

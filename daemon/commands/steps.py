@@ -13,6 +13,7 @@ from daemon.settings.vocabulary import DECODE, FINAL, NOISE, PARTIAL, PAST, PHOT
 if TYPE_CHECKING:
     from daemon.settings.config import Config
 
+    Work = Callable[[Config, Callable[[int, int], None]], list[str]]
 
 # What is of a spool, stands in a file beside, or is the argument itself.
 NOT_SAID_HERE = frozenset(
@@ -162,9 +163,33 @@ def invert(name: str, output: str | None, config: Path | None, **given: Any) -> 
     )
 
 
-def _one_shot(
-    stage: str, target: Path, config: Path | None, work: "Callable[[Config, Callable[[int, int], None]], list[str]]"
-) -> None:
+COMMANDS: dict[str, click.Command] = {"text": text, "diffuse": diffuse, "decode": decode, "encode": encode, "invert": invert}
+
+
+def command_of(stage: str) -> click.Command:
+    """The command that runs a stage on a file; a stage without one of its own in COMMANDS gets one that takes FILE and -o."""
+    return COMMANDS.get(stage) or _plain(stage)
+
+
+def _plain(stage: str) -> click.Command:
+    @click.command(stage, help=f"Run the stage {stage} on FILE.")
+    @click.argument("file", type=PATH)
+    @click.option("-o", "--output", type=PATH, required=True, help="The file to write.")
+    @config_option
+    def run(file: Path, output: Path, config: Path | None) -> None:
+        from daemon.jobs import oneshot
+
+        _one_shot(
+            stage,
+            output,
+            config,
+            lambda chosen, show: oneshot.run(stage, {"principal": file}, {}, output, config=chosen, on_progress=show),
+        )
+
+    return run
+
+
+def _one_shot(stage: str, target: Path, config: Path | None, work: "Work") -> None:
     from daemon.service.terminal import bar
     from daemon.settings.config import read_config
 

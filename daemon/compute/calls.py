@@ -6,18 +6,9 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from daemon import errors
+from daemon.compute.protocol import Arrays, OnBegin, OnEstimate, OnProgress, Result
 from daemon.errors import DaemonError
-
-Arrays = Mapping[str, NDArray[Any]]
-Facts = Mapping[str, Any]
-Result = tuple[Arrays, Facts]
-OnBegin = Callable[[], None]
-OnProgress = Callable[[int, int], None]
-OnEstimate = Callable[[NDArray[np.float32]], None]
 
 
 class StageError(Exception):
@@ -60,7 +51,7 @@ class Call:
         """Fail the call with `reason`: at once if it waits, at its next step if it runs, not at all if it is done."""
         self._cancel(self, reason)
 
-    def settle(self, answer: tuple[Any, ...]) -> None:
+    def set_result(self, answer: tuple[Any, ...]) -> None:
         """Take the worker's answer, ("done", ...) or ("failed", ...)."""
         if answer[0] == "done":
             with suppress(InvalidStateError):  # it was cancelled while it waited
@@ -97,9 +88,9 @@ class Queue:
     def add(self, call: Call) -> None:
         self._waiting.append(call)
 
-    def put_back(self, flights: Iterable[list[Call]]) -> None:
+    def put_back(self, batches: Iterable[list[Call]]) -> None:
         """Take calls back at the head, in their order; they run alone from now on: one of them may be what ended the worker."""
-        for call in reversed([call for flight in flights for call in flight if not call.future.done()]):
+        for call in reversed([call for batch in batches for call in batch if not call.future.done()]):
             call.key = None
             self._waiting.appendleft(call)
 

@@ -15,19 +15,19 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from daemon.compute.calls import Arrays, Call, Facts, OnBegin, OnEstimate, OnProgress, Queue, Result, StageError
+from daemon.compute.calls import Call, Queue, StageError
 from daemon.compute.process import WorkerProcess
-from daemon.compute.worker_handle import Lane
+from daemon.compute.protocol import GIB, Arrays, OnBegin, OnEstimate, OnProgress, Result
+from daemon.compute.worker_handle import WorkerHandle
 from daemon.errors import Stopped
 
-__all__ = ["Arrays", "Call", "Facts", "Local", "Result", "StageError"]
+__all__ = ["LocalWorkers", "StageError"]
 
-GIB = 1 << 30
 WORKER = "daemon.compute.worker"
 
 
-class Local:
-    """Worker processes on this machine.
+class LocalWorkers:
+    """Worker processes on this machine: an engine (`Compute` in `protocol.py`).
 
     `threads` is how many torch computes with in each (None: its default), `idle_seconds` how long a worker without calls is kept,
     `budget_bytes` how many bytes of models all of them keep loaded, `batch` how many calls of one key run together. Several workers
@@ -58,7 +58,7 @@ class Local:
         self._open: dict[int, Call] = {}
         self._said: dict[str, Any] = {}
         devices = [f"cuda:{number}" for number in range(workers)] if device == "cuda" and workers > 1 else [device] * workers
-        self._lanes = [Lane(self, name, clock=clock) for name in devices]
+        self._workers = [WorkerHandle(self, name, clock=clock) for name in devices]
 
     def submit(
         self,
@@ -72,12 +72,7 @@ class Local:
         on_estimate: OnEstimate | None = None,
         job: Hashable = None,
     ) -> Call:
-        """Queue one run of a stage. Raises Stopped once closed.
-
-        Calls of an equal `key` may run together; without one a call runs alone. Calls of an equal `job` are tries of one and the
-        same, so that a worker which ends at each of them says nothing of the machine. All of these are called from another thread:
-        `on_begin()` when a worker begins to compute (again, where it has to), `on_progress(step, steps)`, `on_estimate` with the
-        finished latents as a loop sees them on the way, where the settings ask for it."""
+        """Queue one run of a stage, as `Compute.submit` says."""
         number = next(self._numbers)
         call = Call(
             number,
@@ -94,8 +89,8 @@ class Local:
         with self.changed:
             if self.closing:
                 raise Stopped("no more work is taken, because the daemon is stopping")
-            for lane in self._lanes:
-                lane.start()
+            for handle in self._workers:
+                handle.start()
             self._open[number] = call
             self.queue.add(call)
             self.changed.notify_all()
@@ -112,10 +107,10 @@ class Local:
         with self.changed:
             call.reason = call.reason or reason
             self.queue.remove(call)
-            for lane in self._lanes:
-                if lane.holds(call):
-                    lane.cancel(call)
-                if lane.running is call and len(lane.flights[0]) == 1:
+            for handle in self._workers:
+                if handle.holds(call):
+                    handle.cancel(call)
+                if handle.running is call and len(handle.in_flight[0]) == 1:
                     return  # until its next step
         call.fail(reason)
 
@@ -125,17 +120,17 @@ class Local:
         `now` is any clock in seconds that only grows. A call that began between two ticks counts from the second."""
         job_seconds = self._job_seconds()
         with self.changed:
-            for lane in self._lanes:
-                lane.tick(now, self._idle_seconds)
-                lane.limit(now, job_seconds)
+            for handle in self._workers:
+                handle.tick(now, self._idle_seconds)
+                handle.limit(now, job_seconds)
 
     def describe(self) -> dict[str, Any]:
         """Return what there is to say: device, pid, alive, busy, stage, since (epoch seconds) and queued, of the first worker;
         where there may be several, of each under "workers"; and the "numbers" of the last fast job."""
         with self.changed:
-            said = [lane.describe() for lane in self._lanes]
-            queued = len(self._open) - sum(lane["busy"] for lane in said)
-        first = next((lane for lane in said if lane["busy"]), next((lane for lane in said if lane["alive"]), said[0]))
+            said = [handle.describe() for handle in self._workers]
+            queued = len(self._open) - sum(worker["busy"] for worker in said)
+        first = next((worker for worker in said if worker["busy"]), next((worker for worker in said if worker["alive"]), said[0]))
         return {**first, "queued": queued, **self._said} | ({"workers": said} if len(said) > 1 else {})
 
     def close(self, *, grace_seconds: float = 10.0) -> None:
@@ -147,14 +142,14 @@ class Local:
         for call in calls:
             call.cancel(Stopped("the daemon is stopping"))
         deadline = time.monotonic() + grace_seconds
-        for lane in self._lanes:
-            lane.join(max(0.0, deadline - time.monotonic()))
+        for handle in self._workers:
+            handle.join(max(0.0, deadline - time.monotonic()))
 
     def spawn(self) -> WorkerProcess:
-        """A fresh worker process, for the lane that asks."""
+        """A fresh worker process."""
         return WorkerProcess(WORKER, threads=self._threads, budget_bytes=self._budget_bytes)
 
-    def better_lane(self, lane: Lane) -> bool:
-        """Whether the next call should go to another lane: to one with nothing to do before one that has, to a warm one first."""
-        free = [other for other in self._lanes if not other.flights and other is not lane]
-        return bool(free) if lane.flights else lane.worker is None and any(other.worker for other in free)
+    def prefers_another(self, handle: WorkerHandle) -> bool:
+        """Whether the next call should go to another worker: to one with nothing to do before one that has, to a warm one first."""
+        free = [other for other in self._workers if not other.in_flight and other is not handle]
+        return bool(free) if handle.in_flight else handle.worker is None and any(other.worker for other in free)

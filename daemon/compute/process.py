@@ -81,7 +81,7 @@ class WorkerProcess:
         code = self._popen.returncode
         return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with code {code}"
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """Return the sentence on how the process ended."""
         with suppress(subprocess.TimeoutExpired):
             self._popen.wait(timeout=END_SECONDS)

@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from daemon import stray
 from daemon.compute.faults import breaks_device, figures, is_out_of_memory
 from daemon.compute.pipe import ArrayPipe
+from daemon.compute.protocol import Arrays
 from daemon.compute.worker_log import Outgoing, log_to
 from daemon.errors import Cancelled, DaemonError, OutOfMemory
 
@@ -44,9 +44,8 @@ if TYPE_CHECKING:
 
     from daemon.models import Progress
 
-Arrays = Mapping[str, NDArray[Any]]
 Job = tuple[int, Arrays, Mapping[str, Any]]
-Size = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
+JobSize = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 
 log = logging.getLogger("daemon.compute.worker")  # which is the main module here
 
@@ -68,7 +67,7 @@ class Worker:
         self._numbers: list[int] = []
         self._waiting: deque[tuple[str, list[Job]]] = deque()
         self._cancelled: set[int] = set()
-        self._too_large: dict[Size, float] = {}  # and until when
+        self._too_large: dict[JobSize, float] = {}  # and until when
 
     def serve(self) -> None:
         while True:
@@ -165,7 +164,7 @@ class Worker:
     def _run(self, stage: str, jobs: Sequence[Job], progress: "Progress") -> list[tuple[Any, Any]]:
         import torch
 
-        from daemon.models.numbers import said_of
+        from daemon.models.compute_format import facts_of
         from daemon.models.processor import computed_on
 
         module = importlib.import_module(f"daemon.stages.{stage}")
@@ -181,7 +180,7 @@ class Worker:
                 done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
         settings = jobs[0][2]
         took = {"seconds": time.monotonic() - began, "loading_seconds": self._models.loading_seconds - loaded_before}
-        said = {**said_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
+        said = {**facts_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
         return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
 
     def _failed(self, call: int, kind: str, sentence: str) -> tuple[Any, ...]:
@@ -194,7 +193,7 @@ def _as_tensors(arrays: Arrays) -> "dict[str, torch.Tensor]":
     return {name: torch.from_numpy(np.require(array, requirements=["C", "W"])) for name, array in arrays.items()}
 
 
-def _size(stage: str, job: Job) -> Size:
+def _size(stage: str, job: Job) -> JobSize:
     """What makes two jobs need the same memory, as far as that can be told."""
     _, arrays, settings = job
     shapes = tuple(sorted((name, array.shape) for name, array in arrays.items()))

@@ -1,7 +1,7 @@
 """One worker and what lies with it: a thread that spawns it, hands it calls and ends it, and one that listens to its answers.
 
-All that lanes share is guarded by one condition, `changed`: the queue that they take from, and what each has in hand. Two flights
-lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
+All that the handles share is guarded by one condition, `changed`: the queue that they take from, and what each has in flight. Two
+batches lie with a worker at a time, the one that it runs and the next, so that it does not wait for this process between the two.
 """
 
 import logging
@@ -22,12 +22,12 @@ from daemon.errors import Cancelled, DaemonError, DeviceBroken, TooLong, WorkerD
 
 log = logging.getLogger(__name__)
 
-FLIGHTS = 2
+MOST_IN_FLIGHT = 2
 Step = Callable[[], None]
 
 
-class Fleet(Protocol):
-    """What a lane asks of its side: the queue, whether it ends, and whether another lane should have the next call."""
+class Pool(Protocol):
+    """What a worker's handle asks of its pool: the queue, whether it ends, and whether another worker should have the next call."""
 
     changed: threading.Condition
     queue: Queue
@@ -35,18 +35,18 @@ class Fleet(Protocol):
 
     def spawn(self) -> WorkerProcess: ...
 
-    def better_lane(self, lane: "Lane") -> bool: ...
+    def prefers_another(self, handle: "WorkerHandle") -> bool: ...
 
 
-class Lane:
+class WorkerHandle:
     """One worker process on one device, or the place for one."""
 
-    def __init__(self, fleet: Fleet, device: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, pool: Pool, device: str, *, clock: Callable[[], float] = time.time) -> None:
         self.device = device
-        self.flights: deque[list[Call]] = deque()  # with the worker; it runs the first
+        self.in_flight: deque[list[Call]] = deque()  # with the worker; it runs the first
         self.worker: WorkerProcess | None = None
         self.since: float | None = None
-        self._fleet, self._clock = fleet, clock
+        self._pool, self._clock = pool, clock
         self._listener: threading.Thread | None = None
         self._lost: tuple[BaseException | None] | None = None  # why the listener ended, where it has
         self._idle_since: float | None = None
@@ -62,7 +62,7 @@ class Lane:
             self._thread.start()
 
     def join(self, seconds: float) -> None:
-        """Wait for the end of a lane of a closing fleet; after so many seconds its worker is killed."""
+        """Wait for the end, once the pool is closing; after so many seconds its worker is killed."""
         if self._thread.is_alive():
             self._thread.join(seconds)
             if self._thread.is_alive() and (worker := self.worker):
@@ -72,26 +72,26 @@ class Lane:
     @property
     def running(self) -> Call | None:
         """The call that the worker computes, the first of them where they are several."""
-        return self.flights[0][0] if self.flights else None
+        return self.in_flight[0][0] if self.in_flight else None
 
     def holds(self, call: Call) -> bool:
         """Whether a call lies with the worker."""
-        return any(call in flight for flight in self.flights)
+        return any(call in batch for batch in self.in_flight)
 
     def cancel(self, call: Call) -> None:
         """Tell the worker not to go on with a call; under `changed`."""
         self._cancels.append(call.number)
-        self._fleet.changed.notify_all()
+        self._pool.changed.notify_all()
 
     def tick(self, now: float, idle_seconds: float) -> None:
         """End the worker where it has had nothing to do for so long; under `changed`."""
-        if self.worker is None or self.flights or self._fleet.closing:
+        if self.worker is None or self.in_flight or self._pool.closing:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
         elif now - self._idle_since >= idle_seconds:
             self._idle_since, self._ends_idle = None, True
-            self._fleet.changed.notify_all()
+            self._pool.changed.notify_all()
 
     def limit(self, now: float, most_seconds: float | None) -> None:
         """Stop what computes for longer than so many seconds, with its worker where it does not stop; under `changed`."""
@@ -123,45 +123,45 @@ class Lane:
         step: Step | None = _wait
         while step:
             step()
-            with self._fleet.changed:
+            with self._pool.changed:
                 while (step := self._next()) is _wait:
-                    self._fleet.changed.wait()
+                    self._pool.changed.wait()
 
     def _next(self) -> Step | None:
         """What the thread has to do next; None where it is over."""
         if self._lost:
-            return self._bury
+            return self._on_worker_death
         if self._cancels:
             return self._send_cancel
-        if self._fleet.closing and not self.flights:
+        if self._pool.closing and not self.in_flight:
             return self._end if self.worker else None
         if self._ends_idle:
             return self._end_if_idle
-        if not self._fleet.closing and len(self.flights) < FLIGHTS and not self._fleet.better_lane(self):
-            flight = self._fleet.queue.take(whole_only=bool(self.flights))
-            if flight:
-                self._take(flight)
-                return lambda: self._send(flight)
+        if not self._pool.closing and len(self.in_flight) < MOST_IN_FLIGHT and not self._pool.prefers_another(self):
+            batch = self._pool.queue.take(whole_only=bool(self.in_flight))
+            if batch:
+                self._take(batch)
+                return lambda: self._send(batch)
         return _wait
 
-    def _take(self, flight: list[Call]) -> None:
-        self.flights.append(flight)
+    def _take(self, batch: list[Call]) -> None:
+        self.in_flight.append(batch)
         self._idle_since, self._ends_idle = None, False
-        if len(self.flights) == 1:
+        if len(self.in_flight) == 1:
             self.since = self._clock()
 
-    def _send(self, flight: list[Call]) -> None:
-        with _Ending(partial(self._note_unsent, flight)):
-            jobs = [(call.number, call.arrays, call.on(self.device)) for call in flight]
-            self._started().pipe.send(("run", flight[0].stage, jobs))
+    def _send(self, batch: list[Call]) -> None:
+        with _Ending(partial(self._note_unsent, batch)):
+            jobs = [(call.number, call.arrays, call.on(self.device)) for call in batch]
+            self._started().pipe.send(("run", batch[0].stage, jobs))
 
-    def _note_unsent(self, flight: list[Call], error: BaseException | None) -> None:
+    def _note_unsent(self, batch: list[Call], error: BaseException | None) -> None:
         """Fail calls that no worker could be given, where no process can be started, say."""
         if error is None or isinstance(error, ConnectionError):
             return  # the listener finds out too that a worker has died
-        with self._fleet.changed:
-            self.flights.remove(flight)
-        for call in flight:
+        with self._pool.changed:
+            self.in_flight.remove(batch)
+        for call in batch:
             call.fail(error)
 
     def _send_cancel(self) -> None:
@@ -171,12 +171,12 @@ class Lane:
                 self.worker.pipe.send(("cancel", number))
 
     def _started(self) -> WorkerProcess:
-        if self.worker is not None and not self.worker.alive() and len(self.flights) == 1:
+        if self.worker is not None and not self.worker.alive() and len(self.in_flight) == 1:
             self._end(kill=True)  # it died while it was idle, which is nobody's fault
         if self.worker is None:
-            worker = self._fleet.spawn()
+            worker = self._pool.spawn()
             log.info("worker %d on %s: started", worker.pid, self.device)
-            with self._fleet.changed:
+            with self._pool.changed:
                 self.worker = worker
             self._blame.begun()
             self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
@@ -184,7 +184,7 @@ class Lane:
         return self.worker
 
     def _end(self, *, kill: bool = False) -> None:
-        with self._fleet.changed:
+        with self._pool.changed:
             worker, self.worker = self.worker, None
         if worker is not None:
             worker.end(kill=kill)
@@ -192,19 +192,19 @@ class Lane:
                 self._listener.join()
             worker.pipe.close()
             self._log_end(worker, died=kill)
-        with self._fleet.changed:
+        with self._pool.changed:
             self._lost = None
 
     def _log_end(self, worker: WorkerProcess, *, died: bool) -> None:
-        if died and not self._fleet.closing:
+        if died and not self._pool.closing:
             log.warning("worker %d on %s: %s", worker.pid, self.device, worker.how_it_ended)
         else:
-            why = "the daemon stops" if self._fleet.closing else "it was idle"
+            why = "the daemon stops" if self._pool.closing else "it was idle"
             log.info("worker %d on %s: ended, because %s", worker.pid, self.device, why)
 
     def _end_if_idle(self) -> None:
         self._ends_idle = False
-        if not self.flights:
+        if not self.in_flight:
             self._end()
 
     def _listen(self, worker: WorkerProcess) -> None:
@@ -214,7 +214,7 @@ class Lane:
                 if answer[0] == "log":
                     relay(*answer[1:])
                 elif answer[0] in ("done", "failed"):
-                    self._settle(answer)
+                    self._set_result(answer)
                 elif answer[0] == "computing":
                     self._note_computing(answer[1])
                 elif answer[0] == "broken":
@@ -223,7 +223,7 @@ class Lane:
                     (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
 
     def _note_computing(self, numbers: Sequence[int]) -> None:
-        with self._fleet.changed:
+        with self._pool.changed:
             self._stopwatch.begin(numbers)
             calls = self._computing()
         for call in calls:
@@ -234,61 +234,61 @@ class Lane:
         self._last_words.add_note(trace)
 
     def _note_loss(self, error: BaseException | None) -> None:
-        with self._fleet.changed:
+        with self._pool.changed:
             self._lost = (error,)
-            self._fleet.changed.notify_all()
+            self._pool.changed.notify_all()
 
     def _running(self, number: int) -> Call | None:
-        with self._fleet.changed:
-            return next((call for call in self.flights[0] if call.number == number), None) if self.flights else None
+        with self._pool.changed:
+            return next((call for call in self.in_flight[0] if call.number == number), None) if self.in_flight else None
 
     def _computing(self) -> list[Call]:
         """The calls that the worker computes now, one or a batch, as far as it has said so; under `changed`."""
-        return [call for call in self.flights[0] if call.number in self._stopwatch.numbers] if self.flights else []
+        return [call for call in self.in_flight[0] if call.number in self._stopwatch.numbers] if self.in_flight else []
 
-    def _settle(self, answer: tuple[Any, ...]) -> None:
-        with self._fleet.changed:
+    def _set_result(self, answer: tuple[Any, ...]) -> None:
+        with self._pool.changed:
             self._stopwatch.begin(())
-            flight = next(flight for flight in self.flights if any(call.number == answer[1] for call in flight))
-            call = next(call for call in flight if call.number == answer[1])
-            flight.remove(call)
+            batch = next(batch for batch in self.in_flight if any(call.number == answer[1] for call in batch))
+            call = next(call for call in batch if call.number == answer[1])
+            batch.remove(call)
             if answer[0] == "done":
                 self._blame.done(call.stage)
-            if not flight:
-                self.flights.remove(flight)
+            if not batch:
+                self.in_flight.remove(batch)
                 self.since = self._clock()
             stopped_with_others = answer[0] == "failed" and answer[2] == Cancelled.__name__ and call.reason is None
             if stopped_with_others:
-                self._fleet.queue.put_back([[call]])
-            self._fleet.changed.notify_all()
+                self._pool.queue.put_back([[call]])
+            self._pool.changed.notify_all()
         if not stopped_with_others:
-            call.settle(answer)
+            call.set_result(answer)
 
-    def _bury(self) -> None:
-        """Give each call that lay with a lost worker its fate: it was at fault only if it ran, and ran alone."""
-        with self._fleet.changed:
-            lost, flights, computing = self._lost, list(self.flights), self._computing()
+    def _on_worker_death(self) -> None:
+        """Give each call that lay with a lost worker its error: it was at fault only if it ran, and ran alone."""
+        with self._pool.changed:
+            lost, in_flight, computing = self._lost, list(self.in_flight), self._computing()
             self._stopwatch.begin(())
-            self.flights.clear()
+            self.in_flight.clear()
             worker = self.worker
         if worker is not None:
             error = lost[0] if lost else None
             self._end(kill=True)
-            running = flights[0] if flights else []
+            running = in_flight[0] if in_flight else []
             if isinstance(error, EOFError | OSError):
                 running = computing or running
                 for call in running if len(running) == 1 else []:
-                    call.fail(call.reason or self._fate(call, worker))
+                    call.fail(call.reason or self._death_of(call, worker))
             else:
                 for call in running:
                     call.fail(error or StageError("it ended"))
-        with self._fleet.changed:
+        with self._pool.changed:
             self.since, self._lost, self._last_words = self._clock(), None, None
-            self._fleet.queue.put_back(flights)
-            self._fleet.changed.notify_all()
+            self._pool.queue.put_back(in_flight)
+            self._pool.changed.notify_all()
 
-    def _fate(self, call: Call, worker: WorkerProcess) -> DaemonError:
-        return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.epitaph()))
+    def _death_of(self, call: Call, worker: WorkerProcess) -> DaemonError:
+        return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.exit_reason()))
 
 
 def _too_long(most_seconds: float) -> str:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from daemon.compute.calls import Facts
-from daemon.compute.local import Call, Local
+from daemon.compute.protocol import Compute, Facts, SubmittedCall
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import kind_of
 from daemon.jobs.batching import batch_key
@@ -43,7 +42,7 @@ class JobContext:
 
     config: Config
     spool: Spool
-    compute: Local
+    compute: Compute
     hooks: Hooks
     gated: Callable[[str], bool]
     stopping: Callable[[], bool]
@@ -107,7 +106,7 @@ class JobContext:
         finally:
             live.end()
 
-    def _served(self, running: RunningFile, call: Call) -> tuple[Tensors, Facts]:
+    def _served(self, running: RunningFile, call: SubmittedCall) -> tuple[Tensors, Facts]:
         while True:
             self.beat("waiting for the worker")  # time and again: a model may load and a step compute for as long as they need
             try:

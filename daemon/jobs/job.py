@@ -11,7 +11,7 @@ import traceback
 from datetime import datetime
 from functools import partial
 
-from daemon.errors import Cancelled, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied, WorkersDie
+from daemon.errors import Cancelled, ComputeLost, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied
 from daemon.jobs.context import JobContext
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
@@ -46,7 +46,7 @@ def run(claim: Claim, context: JobContext) -> JobResult:
     except _Unfinished as error:
         log.error("%s: finished, but not yet published, will retry: %s", label, error)
         return JobResult(Outcome.UNFINISHED, str(error))
-    except (Stopped, OutOfMemory, WorkersDie, OSError) as error:
+    except (Stopped, OutOfMemory, ComputeLost, OSError) as error:
         result = context.retries.result_of(error, claim.stage, context.spool.fingerprints(claim))
         failed = result.outcome is Outcome.FAILED
         return _fail(claim, context, result.reason, label) if failed else _give_back(claim, context, result, label)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from daemon.compute.calls import Facts
+from daemon.compute.protocol import Facts
 from daemon.jobs.request import RunStage
 from daemon.layout import HOLD, INBOX, KEEP
 from daemon.names import shown

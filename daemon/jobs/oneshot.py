@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import tiffsd
-from daemon.compute.calls import Facts, OnProgress
-from daemon.compute.local import Local
+from daemon.compute.engine import new_engine
+from daemon.compute.protocol import EngineOptions, Facts, OnProgress
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.intake.readers import read_request
@@ -106,7 +106,7 @@ def free_target(path: Path) -> Path:
 
 
 def _computed(request: Request, config: Config, job_log: JobLog, on_progress: OnProgress) -> tuple[Tensors, Facts]:
-    compute = Local(device=config.compute.device, threads=config.compute.threads)
+    compute = new_engine(EngineOptions(device=config.compute.device, threads=config.compute.threads))
     try:
         return computed(
             request, config, job_log.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())

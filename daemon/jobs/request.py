@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import tiffsd
-from daemon.compute.calls import Facts
+from daemon.compute.protocol import Facts
 from daemon.models.prompt_grammar import named_textual_inversions
 from daemon.pictures.software import made_elsewhere, versions
 from daemon.settings.config import Config

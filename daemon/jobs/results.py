@@ -23,7 +23,7 @@ from daemon.pictures.files import picture_files
 from daemon.pictures.software import versions
 from daemon.settings.config import Config
 from daemon.spool.records import Publication
-from daemon.stages import STAGES
+from daemon.stages import STAGES, Gives
 from daemon.stages.loop import ESTIMATE, stops_after
 from tiffsd.artifact import Tensors
 from tiffsd.edit import EMBEDDING_TENSORS
@@ -59,16 +59,15 @@ class ResultContext:
 
 def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     """The files that a finished computation publishes, in the order in which they must appear."""
-    if request.stage == "decode":
-        return _picture(request, stem, tensors, facts, context)
-    if request.stage == "text":
-        return _text(request, stem, tensors, facts, context)
-    return _latents(request, stem, tensors, facts, context)
+    made = {Gives.PICTURE: _picture, Gives.NOISE: _text, Gives.LATENTS: _latents}[STAGES[request.stage].gives]
+    return made(request, stem, tensors, facts, context)
 
 
 def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
     embedding = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors} | dict(request.tensors)
     outputs = _saved_embedding(request, embedding, facts, context)
+    following, hold = _next(request, facts, married=True)
+    place = _place(request, request.settings.then or following, context, hold=hold and request.settings.then is None)
     for index, noise in enumerate(tensors["latents"]):
         drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
         recipe = {**request.recipe, "seed": int(request.recipe["seed"]) + index}
@@ -79,7 +78,7 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
             {"state": "noise", **facts},
             context,
             recipe=recipe,
-            place=_place(request, request.settings.then or "diffuse", context),
+            place=place,
         )
     return outputs
 
@@ -97,11 +96,14 @@ def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, 
 
 def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple[str, bool]:
     """The stage that latents go to, and whether they wait there in any case."""
-    if request.stage == "diffuse" and facts.get("state") != "partial":
-        return ("diffuse" if request.enlarges_next else "decode"), False
-    if request.stage == "encode":
-        return ("diffuse", False) if married else ("decode", True)
-    return "diffuse", True
+    stage = STAGES[request.stage]
+    if facts.get("state") == "partial":
+        return stage.name, True
+    if request.enlarges_next:
+        return stage.name, False
+    if request.stage == "encode" and not married:
+        return "decode", True
+    return stage.next or stage.name, stage.held
 
 
 def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:

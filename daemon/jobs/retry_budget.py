@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping
 
-from daemon.errors import OutOfMemory, Stopped, WorkersDie
+from daemon.errors import ComputeLost, Loss, OutOfMemory, Stopped
 from daemon.jobs.outcome import JobResult, Outcome, no_fault_result
 
 MOST_TRIES = 4  # for lack of memory
@@ -33,12 +33,14 @@ class RetryBudget:
         self._short: dict[str, set[Hashable]] = {}
 
     def result_of(
-        self, error: Stopped | OutOfMemory | WorkersDie | OSError, stage: str, files: Mapping[str, Hashable]
+        self, error: Stopped | OutOfMemory | ComputeLost | OSError, stage: str, files: Mapping[str, Hashable]
     ) -> JobResult:
         """How a job on these files, by role, is to end after an error that may be the machine's fault."""
         if isinstance(error, Stopped | OSError):
             return no_fault_result(error)
-        key, ends = (stage, type(error), frozenset(files.items())), isinstance(error, WorkersDie)
+        if isinstance(error, ComputeLost) and error.kind is Loss.CLUSTER:
+            return JobResult(Outcome.KEPT, f"{error}; {error.advice}")  # no try says anything of the file
+        key, ends = (stage, type(error), frozenset(files.items())), isinstance(error, ComputeLost)
         most = MOST_ENDS if ends else MOST_TRIES
         with self._lock:
             tries = self._counted(key, most)

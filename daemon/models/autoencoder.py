@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 
 
-def precise(models: Models, model: Model, work: Callable[[Any], torch.Tensor], notes: list[str]) -> torch.Tensor:
+def precise(models: Models, model: ModelSpec, work: Callable[[Any], torch.Tensor], notes: list[str]) -> torch.Tensor:
     """Return what `work` makes of the model's VAE; where float16 overflows, of the same VAE in float32, and a note says so.
 
     Raises InputError where the result is not finite in float32 either."""

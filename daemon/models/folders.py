@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.models.families import Family
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 WEIGHTS = ("*.safetensors", "*.bin")
 INDEX = "model_index.json"
@@ -60,9 +60,9 @@ def read_json(path: Path) -> Mapping[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise Unreadable(f"there is no {path.name} in {path.parent}") from None
+        raise UnreadableModel(f"there is no {path.name} in {path.parent}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise Unreadable(f"{path} cannot be read ({error})") from error
+        raise UnreadableModel(f"{path} cannot be read ({error})") from error
     if not isinstance(values, dict):
-        raise Unreadable(f"{path} holds no settings")
+        raise UnreadableModel(f"{path} holds no settings")
     return values

@@ -15,7 +15,7 @@ from daemon.models.families import FAMILIES, Family
 from daemon.models.families.family import T5, T5_TOKENIZER
 from daemon.models.folders import INDEX, WEIGHTS, encoder_of, holds, is_tokenizer, left_out, read_json, weights_bytes
 from daemon.models.hub_ids import is_hub_id
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 Parts = str | Mapping[str, str | None] | None
 
@@ -38,7 +38,7 @@ def examined(path: Path, parts: Parts = None, *, has_vae: bool = False) -> OnDis
         return _examined_file(path, parts, has_vae=has_vae)
     try:
         index, family = _index(path)
-    except Unreadable as fault:
+    except UnreadableModel as fault:
         return OnDisk(None, 0, (), (str(fault),))
     given = _given(parts, family) if isinstance(parts, Mapping) else set()
     present = [name for name in family.components if name not in given and not left_out(path, name, index, family)]
@@ -61,7 +61,7 @@ def examined_vae(path: Path) -> OnDisk:
 def _examined_file(path: Path, parts: Parts, *, has_vae: bool) -> OnDisk:
     try:
         kind, index = kind_of(path), index_of(path)
-    except Unreadable as fault:
+    except UnreadableModel as fault:
         return OnDisk(None, path.stat().st_size, (), (str(fault),))
     pipeline = kind.read(INDEX)
     family = FAMILIES[pipeline["_class_name"]]
@@ -97,14 +97,14 @@ def _faults_of_parts(parts: Parts) -> Iterator[str]:
         elif Path(place).is_file():
             try:
                 index_of(Path(place))
-            except Unreadable as fault:
+            except UnreadableModel as fault:
                 yield f"{name}: {fault}"
 
 
 def _examined_vae_file(path: Path) -> OnDisk:
     try:
         index = index_of(path)
-    except Unreadable as fault:
+    except UnreadableModel as fault:
         return OnDisk(None, path.stat().st_size, (), (str(fault),))
     faults = () if any(name.endswith("decoder.conv_in.weight") for name in index) else (f"{path} holds no vae",)
     return OnDisk(None, bytes_of("vae", index), _dtypes(path), faults)
@@ -118,11 +118,11 @@ def _dtypes(path: Path) -> tuple[str, ...]:
 def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
     """The model's index and family. Raises ValueError with the fault as a sentence."""
     if not path.exists():
-        raise Unreadable(f"there is no folder {path}")
+        raise UnreadableModel(f"there is no folder {path}")
     index = read_json(path / INDEX)
     name = str(index.get("_class_name"))
     if name not in FAMILIES:
-        raise Unreadable(f"it is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
+        raise UnreadableModel(f"it is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
     return index, FAMILIES[name]
 
 
@@ -137,7 +137,7 @@ def _component(folder: Path, *, weights: bool) -> OnDisk:
     for file in files:
         try:
             dtypes |= set(_dtypes(file))
-        except Unreadable as fault:
+        except UnreadableModel as fault:
             faults.append(str(fault))
     if not files:
         faults.append(f"there are no weights in {folder}")

@@ -24,12 +24,12 @@ from safetensors import SafetensorError
 from daemon.errors import InputError, ModelMissing
 from daemon.models.adapters.loras import Change, Lora, changes
 from daemon.models.adapters.merging import merge
+from daemon.models.compute_format import format_of
 from daemon.models.families import Family
 from daemon.models.folders import INDEX, is_tokenizer
-from daemon.models.numbers import numbers_of
 from daemon.models.remembered import Embeddings
-from daemon.models.sources import Part, Parts, Source, source_of
-from daemon.models.unreadable import Unreadable
+from daemon.models.sources import Parts, Source, StoredComponent, source_of
+from daemon.models.unreadable import UnreadableModel
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ transformers.utils.logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSpec:
     """One model of the configuration, and how it is to be run.
 
     `path` is a folder, a single file or a hub id, `vae` one that replaces the model's own VAE, `parts` what else it is put together
     from (`sources.source_of`), `dtype` one of DTYPES. `prediction_type` is what the denoiser was trained to predict ("epsilon",
-    "v_prediction"), where the model says it wrong. `fast` lets the device have the numbers that it computes fastest in, and
+    "v_prediction"), where the model says it wrong. `fast` lets the device choose the compute format that is fastest on it, and
     `compiled` lets torch compile the denoiser.
     """
 
@@ -78,7 +78,7 @@ class Model:
     def torch_dtype(self) -> torch.dtype:
         if self.dtype not in DTYPES:
             raise ModelMissing(f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}")
-        return numbers_of(self.device, self.dtype).dtype if self.fast else DTYPES[self.dtype]
+        return format_of(self.device, self.dtype).dtype if self.fast else DTYPES[self.dtype]
 
     def check_device(self) -> None:
         """Raise ModelMissing where torch does not find the device."""
@@ -100,7 +100,7 @@ class Model:
         return result
 
     def source(self) -> Source:
-        """Return what the model is made of. Raises Unreadable where there is nothing at its path."""
+        """Return what the model is made of. Raises UnreadableModel where there is nothing at its path."""
         return source_of(self.path, parts=self.parts, vae=self.vae, network=self.network)
 
 
@@ -143,7 +143,7 @@ class Models:
         _free_memory()
         return bool(others)
 
-    def component(self, model: Model, name: str, loras: Sequence[Lora] = ()) -> Any:
+    def component(self, model: ModelSpec, name: str, loras: Sequence[Lora] = ()) -> Any:
         """Return a component ("tokenizer", "text_encoder", "unet", "vae", ...), loaded into the model's device and dtype.
 
         One with LoRAs in it takes the place of the same one without them or with others, and the reverse: it is read again, so that
@@ -172,20 +172,20 @@ class Models:
         self._warm.move_to_end(key)
         return self._warm[key][0]
 
-    def text_parts(self, model: Model, loras: Sequence[Lora] = ()) -> dict[str, Any]:
+    def text_parts(self, model: ModelSpec, loras: Sequence[Lora] = ()) -> dict[str, Any]:
         """Return the tokenizers and text encoders that the model has, by name."""
         with _Reading(model, INDEX):
             source = model.source()
             present = [name for name in source.family().text_parts if source.has(name)]
         return {name: self.component(model, name, () if is_tokenizer(name) else loras) for name in present}
 
-    def vae(self, model: Model) -> Any:
+    def vae(self, model: ModelSpec) -> Any:
         """Return the VAE, in float32 where it does not stand the half precision of the model."""
         upcast = self.family(model).overflows and self.config(model, "vae").get("force_upcast", True)
         half = model.torch_dtype is torch.float16
         return self.component(replace(model, dtype="float32", fast=False) if half and upcast else model, "vae")
 
-    def pipeline(self, model: Model, **parts: Any) -> Any:
+    def pipeline(self, model: ModelSpec, **parts: Any) -> Any:
         """Return the model's diffusers pipeline with only these parts in it, all others None."""
         family = self.family(model)
         options = {**dict.fromkeys([*family.components, "scheduler"]), **family.options(self.index(model)), **parts}
@@ -196,33 +196,33 @@ class Models:
         pipe.set_progress_bar_config(disable=True)
         return pipe
 
-    def family(self, model: Model) -> Family:
+    def family(self, model: ModelSpec) -> Family:
         """Return the family of a model, as its `model_index.json` says."""
         with _Reading(model, INDEX):
             return model.source().family()
 
-    def index(self, model: Model) -> Mapping[str, Any]:
+    def index(self, model: ModelSpec) -> Mapping[str, Any]:
         """Return the model's `model_index.json`."""
         with _Reading(model, INDEX):
             return model.source().index()
 
-    def config(self, model: Model, name: str) -> Mapping[str, Any]:
+    def config(self, model: ModelSpec, name: str) -> Mapping[str, Any]:
         """Return the configuration of a component, or of the "scheduler", without loading any weights."""
         with _Reading(model, name):
             config = model.source().part(name).config()
         said = model.prediction_type if name == "scheduler" else None
         return config if said is None else {**config, "prediction_type": said}
 
-    def denoiser_config(self, model: Model) -> Mapping[str, Any]:
+    def denoiser_config(self, model: ModelSpec) -> Mapping[str, Any]:
         """Return the configuration of what runs in the loop: the UNet or the transformer."""
         return self.config(model, self.family(model).denoiser)
 
-    def scale_factor(self, model: Model) -> int:
+    def scale_factor(self, model: ModelSpec) -> int:
         """Return how many pixels wide a latent pixel of this model is."""
         levels = self.config(model, "vae").get("block_out_channels", (64, 64, 64, 64))
         return 1 << (len(levels) - 1)
 
-    def grid(self, model: Model) -> int:
+    def grid(self, model: ModelSpec) -> int:
         """Return what width and height of a picture must be multiples of, in pixels."""
         return self.scale_factor(model) * self.family(model).patch(self.denoiser_config(model))
 
@@ -232,7 +232,7 @@ class Models:
         _free_memory()
 
     @contextmanager
-    def _told(self, model: Model, name: str) -> Iterator[None]:
+    def _told(self, model: ModelSpec, name: str) -> Iterator[None]:
         """Say that a component is loaded, and how long it took; of one without weights only who asks for more hears."""
         level, began = logging.DEBUG if is_tokenizer(name) else logging.INFO, time.monotonic()
         logger.log(level, "loading the %s of %s", name, model.name)
@@ -241,14 +241,14 @@ class Models:
         self.loading_seconds += took
         logger.log(level, "loaded the %s of %s in %.1f s", name, model.name, took)
 
-    def _load(self, model: Model, part: Part, name: str) -> Any:
+    def _load(self, model: ModelSpec, part: StoredComponent, name: str) -> Any:
         model.check_device()
         loaded = part.load(model.torch_dtype)
         if not isinstance(loaded, torch.nn.Module):
             return loaded
         loaded.to(model.device)
         if model.fast:
-            loaded.to(memory_format=numbers_of(model.device, model.dtype).memory_format)  # type: ignore[call-overload]
+            loaded.to(memory_format=format_of(model.device, model.dtype).memory_format)  # type: ignore[call-overload]
         if model.compiled and name == model.source().family().denoiser:
             loaded.compile()
         _keep_signatures(loaded)
@@ -279,7 +279,7 @@ class Models:
 class _Reading:
     """Turns what the libraries raise while they read a model into ModelMissing, and keeps them off the network."""
 
-    def __init__(self, model: Model, what: str) -> None:
+    def __init__(self, model: ModelSpec, what: str) -> None:
         self._model, self._what = model, what
 
     def __enter__(self) -> None:
@@ -294,7 +294,7 @@ class _Reading:
 
     def _sentence(self, error: BaseException) -> str:
         start = f"the model {self._model.name!r} cannot be used:"
-        if isinstance(error, Unreadable):
+        if isinstance(error, UnreadableModel):
             return f"{start} {error}"
         return f"{start} its {self._what} is not readable ({(str(error).strip().splitlines() or [type(error).__name__])[0]})"
 

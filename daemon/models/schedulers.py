@@ -48,7 +48,7 @@ class Recipe:
 
 # Without it the single-step class ends at a noise level above zero.
 _LOWER_ORDER_FINAL = {"lower_order_final": True}
-# The lean of the schedule is decided when the scheduler is built.
+# The shift of the schedule is decided when the scheduler is built.
 _FLOW = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "use_dynamic_shifting": False}
 
 # The second column is A1111's name of the sampler, the third the spacings that the class offers.

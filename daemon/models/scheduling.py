@@ -1,7 +1,7 @@
-"""Schedulers, and a segment of a schedule: the proxy that gives start, stop, exact resume and image-to-image to any pipeline.
+"""Schedulers, and a part of a schedule: the proxy that gives start, stop, exact resume and image-to-image to any pipeline.
 
-A diffusers pipeline runs whatever `scheduler.timesteps` says. A Segment holds the real scheduler with its whole schedule, shows the
-pipeline a slice of it, and puts the solver's saved memory in its place. So there is no denoising loop of our own."""
+A diffusers pipeline runs whatever `scheduler.timesteps` says. A PartialSchedule holds the real scheduler with its whole schedule,
+shows the pipeline a slice of it, and puts the saved state of the solver in its place. So there is no denoising loop of our own."""
 
 import functools
 import inspect
@@ -15,9 +15,9 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.families import Family
-from daemon.models.history import changed, memory
 from daemon.models.masking import Inpainting
 from daemon.models.schedulers import RECIPES, canonical
+from daemon.models.solver_state import changed, copied
 
 Watch = Callable[[int, torch.Tensor], None]
 """Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""
@@ -27,10 +27,10 @@ def _silent(step: int, steps: int, estimate: torch.Tensor | None = None, /) -> N
     del step, steps, estimate
 
 
-def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: float | None = None) -> Any:
+def build(name: str | None, config: Mapping[str, Any], family: Family, *, mu: float | None = None) -> Any:
     """Build a scheduler by our name on the model's own scheduler configuration; None is the model's own scheduler.
 
-    `lean` is that of `Family.lean`. Raises InputError for an unknown name, and for a scheduler of flow matching on a model of noise
+    `mu` is that of `Family.mu`. Raises InputError for an unknown name, and for a scheduler of flow matching on a model of noise
     prediction or the reverse."""
     class_name, options = str(config["_class_name"]), dict[str, Any]()
     if name is not None:
@@ -45,9 +45,9 @@ def build(name: str | None, config: Mapping[str, Any], family: Family, *, lean: 
     cls = getattr(diffusers, class_name)
     expected = _parameters(cls)
     if family.flow and "flow_shift" in expected:
-        options["flow_shift"] = config.get("shift", 1.0) if lean is None else math.exp(lean)
-    elif "shift" in expected and "use_dynamic_shifting" not in expected and lean is not None:
-        options["shift"] = math.exp(lean)
+        options["flow_shift"] = config.get("shift", 1.0) if mu is None else math.exp(mu)
+    elif "shift" in expected and "use_dynamic_shifting" not in expected and mu is not None:
+        options["shift"] = math.exp(mu)
     known = {key: value for key, value in {**config, **family.forced}.items() if key in expected}
     # What from_config does beside this is to ask all the other classes what they would take.
     return cls(**{**known, **options})
@@ -71,11 +71,11 @@ def scheduled(
     """Build a scheduler as `build` does, with its schedule of `steps` for latents of `size` (h, w).
 
     Raises InputError where it cannot run so many steps."""
-    lean = family.lean(config, denoiser, size)
-    scheduler = build(name, config, family, lean=lean)
+    mu = family.mu(config, denoiser, size)
+    scheduler = build(name, config, family, mu=mu)
     options: dict[str, Any] = {}
     if isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler):
-        options = {"mu": lean, "sigmas": family.sigmas(steps)}
+        options = {"mu": mu, "sigmas": family.sigmas(steps)}
     try:
         scheduler.set_timesteps(steps, device=device, **options)
     except ValueError as error:
@@ -86,14 +86,14 @@ def scheduled(
     return scheduler
 
 
-class Segment:
+class PartialSchedule:
     """A scheduler with its schedule, of which only the timesteps first..last are shown to a pipeline.
 
     `first` and `last` are indices into the whole schedule (`index_of` makes them from steps). `flow` says that the model is trained
-    by flow matching. `history` is what `history()` gave where the segment before ended; without it a multistep solver starts again
-    at first order, and with `warm_up` PNDM also takes its first step twice, as it does at the head of a schedule. With `finish` the
-    last timestep gives the estimate of the finished latents instead of one step. `report(step, steps)` is called after each
-    step, and each of the `watchers`, which are set before the pipeline runs, after each whole one."""
+    by flow matching. `solver_state` is what `solver_state()` gave where the part before ended; without it a multistep solver starts
+    again at first order, and with `warm_up` PNDM also takes its first step twice, as it does at the head of a schedule. With
+    `finish` the last timestep gives the estimate of the finished latents instead of one step. `report(step, steps)` is called after
+    each step, and each of the `watchers`, which are set before the pipeline runs, after each whole one."""
 
     # The latents come scaled already.
     init_noise_sigma = 1.0
@@ -106,7 +106,7 @@ class Segment:
         flow: bool = False,
         first: int = 0,
         last: int | None = None,
-        history: Mapping[str, Any] | None = None,
+        solver_state: Mapping[str, Any] | None = None,
         warm_up: bool = False,
         finish: bool = False,
         report: Progress = _silent,
@@ -119,14 +119,14 @@ class Segment:
         self._warms_up = warm_up and first > 0 and hasattr(scheduler, "plms_timesteps")
         self._inpainting: Inpainting | None = None
         self._predicted: tuple[torch.Tensor, Any, torch.Tensor, int] | None = None
-        self._fresh = memory(vars(scheduler))
+        self._fresh = copied(vars(scheduler))
         # The pipelines inspect its signature, and whether there is a set_begin_index.
         self.step = _alike(self._step, scheduler.step)
         if hasattr(scheduler, "set_begin_index"):
             self.set_begin_index = self._set_begin_index
             if first > 0:
                 scheduler.set_begin_index(first)
-        vars(scheduler).update(memory(history or {}))
+        vars(scheduler).update(copied(solver_state or {}))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -147,11 +147,11 @@ class Segment:
         return float(getattr(self._inner, "init_noise_sigma", 1.0)) != 1.0
 
     def sigma(self) -> float | None:
-        """Return the noise level where the segment ended; None unless the scheduler is sigma-scaled."""
+        """Return the noise level where this part ended; None unless the scheduler is sigma-scaled."""
         return self._sigma(self._inner.step_index) if self.sigma_scaled else None
 
     def scaled(self, noise: torch.Tensor) -> torch.Tensor:
-        """Return unit noise with the variance that latents have where the segment begins."""
+        """Return unit noise with the variance that latents have where this part begins."""
         if self._first == 0:
             factor: Any = getattr(self._inner, "init_noise_sigma", 1.0)
         elif self._flow:
@@ -162,7 +162,7 @@ class Segment:
         return scaled
 
     def noised(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Return finished latents with the noise of the segment's first timestep added (image-to-image)."""
+        """Return finished latents with the noise of the first timestep shown added (image-to-image)."""
         return self._noised(latents, noise, self.timesteps[:1])
 
     def inpaint(self, inpainting: Inpainting) -> None:
@@ -178,9 +178,9 @@ class Segment:
         denoised = self._denoised(*self._predicted)
         return denoised if self._inpainting is None else self._inpainting.blended(denoised, lambda picture, _noise: picture)
 
-    def history(self) -> dict[str, Any]:
+    def solver_state(self) -> dict[str, Any]:
         """Return what the solver remembers of the steps so far, by attribute name."""
-        return changed(memory(vars(self._inner)), self._fresh)
+        return changed(copied(vars(self._inner)), self._fresh)
 
     def set_timesteps(self, num_inference_steps: int | None = None, device: Any = None, sigmas: Any = None, mu: Any = None) -> None:
         """Do nothing: the schedule is there already, and a pipeline would start it anew."""

@@ -8,7 +8,7 @@ an attention of its own, so that tones drift from tile to tile.
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -19,9 +19,8 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from torch import nn
 
 from daemon.errors import InputError
+from daemon.models import Progress
 from daemon.models.maps import FeatureMap, Memory, Scratch, Storage
-
-Progress = Callable[[int, int], None]
 
 # Values of one strip with all that a layer makes of it: measured, a seventh faster than four times as much, which no cache holds.
 STRIP_BYTES = 32 * 2**20

@@ -19,7 +19,8 @@ from operator import attrgetter
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.compute.local import Local
+from daemon.compute.engine import new_engine
+from daemon.compute.protocol import Engine, EngineOptions
 from daemon.errors import ConfigError, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
@@ -47,12 +48,11 @@ from daemon.settings.permissions import read_trusted_again
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
-from daemon.stages import STAGES
+from daemon.stages import STAGES, downstream_first
 
 log = logging.getLogger(__name__)
 
-# Downstream first: a picture that is nearly done is finished before a new one is begun.
-ORDER = ("decode", "diffuse", "invert", "encode", "text")
+ORDER = downstream_first()
 COALESCE_SECONDS = 0.05
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
@@ -84,24 +84,34 @@ def _do_not_leave() -> None:
 class Service:
     """The daemon on one spool, for as long as it runs; `config_path` is where a reload reads the configuration again.
 
-    `leave` ends the process at once, with threads that hang in it; it is called where a stop has left some behind.
+    `leave` ends the process at once, with threads that hang in it; it is called where a stop has left some behind. `engine` makes
+    what computes.
     """
 
-    def __init__(self, config: Config, *, config_path: Path | None = None, leave: Callable[[], None] = _do_not_leave) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        config_path: Path | None = None,
+        leave: Callable[[], None] = _do_not_leave,
+        engine: Engine = new_engine,
+    ) -> None:
         self.config = config
         self.config_path = config_path
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
         self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
-        self.compute = Local(
-            device=config.compute.device,
-            workers=config.compute.workers,
-            threads=config.compute.threads,
-            batch=config.compute.batch,
-            idle_seconds=config.compute.idle_seconds,
-            budget_bytes=int(config.compute.memory_gb * 1e9),
-            job_seconds=lambda: self.config.limits.job_seconds,
+        self.compute = engine(
+            EngineOptions(
+                device=config.compute.device,
+                workers=config.compute.workers,
+                threads=config.compute.threads,
+                batch=config.compute.batch,
+                idle_seconds=config.compute.idle_seconds,
+                budget_bytes=int(config.compute.memory_gb * 1e9),
+                job_seconds=lambda: self.config.limits.job_seconds,
+            )
         )
         self.retention = Retention(
             root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(read_ids, Beneath(root))

@@ -6,16 +6,27 @@
     encode   picture (and perhaps a prompt)      -> latents                           -> diffuse, or hold/3-decode
     invert   latents or a picture, and a prompt  -> the noise that makes them         -> hold/2-diffuse
 
-The maths of a stage is the function `run` of the module of the same name: torch tensors in, torch tensors out. Nothing here imports
-torch, because the front process reads this table too (law 4).
+The table holds facts only. All that knows the stages is keyed by its names, or made from it: the folders, the order of the scan,
+the readers (`daemon/jobs/intake/readers.py`), the commands (`daemon/commands/steps.py`). The maths of a stage is the function `run`
+of the module of the same name: torch tensors in, torch tensors out. Nothing here imports torch, because the front process reads
+this table too (law 4).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 LATENTS = (".tif", ".tiff")
 MASK_ENDING = "_mask.png"
+
+
+class Gives(Enum):
+    """What the result of a stage is: noise for each seed, latents, or a finished picture."""
+
+    NOISE = auto()
+    LATENTS = auto()
+    PICTURE = auto()
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class Stage:
 
     `halves` maps the ending of a file that is half of a job to the ending of the half it waits for. `companions` are endings that
     never start a job; they must be there when the principal is ready. `instead` names the stage that takes an extension this one
-    refuses.
+    refuses. `gives` is what its result is, `next` the stage that takes it, and where it is `held`, it waits there for a person.
     """
 
     name: str
@@ -33,7 +44,9 @@ class Stage:
     companions: tuple[str, ...] = (".yaml", ".yml")
     halves: Mapping[str, str] = field(default_factory=dict)
     instead: Mapping[str, str] = field(default_factory=dict)
+    gives: Gives = Gives.LATENTS
     next: str | None = None
+    held: bool = False
 
 
 TEXT = Stage(
@@ -41,6 +54,7 @@ TEXT = Stage(
     "1-text",
     extensions=(".txt", *PICTURES),
     companions=(".yaml", ".yml", "_neg.txt"),
+    gives=Gives.NOISE,
     next="diffuse",
 )
 DIFFUSE = Stage(
@@ -57,6 +71,7 @@ DECODE = Stage(
     "3-decode",
     extensions=LATENTS,
     instead={".txt": "text", ".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    gives=Gives.PICTURE,
 )
 ENCODE = Stage(
     "encode",
@@ -72,6 +87,21 @@ INVERT = Stage(
     extensions=PICTURES,
     companions=(".yaml", ".yml", ".txt", "_neg.txt"),
     next="diffuse",
+    held=True,
 )
 
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (TEXT, DIFFUSE, DECODE, ENCODE, INVERT)}
+
+
+def downstream_first(stages: Mapping[str, Stage] = STAGES) -> tuple[str, ...]:
+    """The names of all stages, those nearest to the picture first: what is nearly done is finished before a new one is begun."""
+
+    def steps_ahead(name: str) -> int:
+        seen: list[str] = []
+        following: str | None = name
+        while following is not None and following not in seen:
+            seen.append(following)
+            following = stages[following].next
+        return len(seen)
+
+    return tuple(sorted(reversed(list(stages)), key=steps_ahead))

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from daemon.errors import InputError
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 
 PROMPT, NEGATIVE = ("prompt_embeds", "pooled_prompt_embeds"), ("negative_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
-def latents_for(models: Models, model: Model, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> torch.Tensor:
+def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> torch.Tensor:
     """Return the latents as (1, C, h, w) in the device and dtype of the denoiser. Raises InputError where they do not fit it."""
     latents, family, config = tensors["latents"], models.family(model), models.denoiser_config(model)
     channels, patch = family.channels(config), family.patch(config)
@@ -34,7 +34,7 @@ def latents_for(models: Models, model: Model, tensors: Mapping[str, torch.Tensor
 
 
 def embeddings_for(
-    models: Models, model: Model, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+    models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
 ) -> dict[str, torch.Tensor]:
     """Return the embeddings that the loop needs, (1, T, D) and pooled (1, P), in the device and dtype of the denoiser.
 
@@ -64,7 +64,7 @@ def _found(tensors: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
     )
 
 
-def _check_widths(found: Mapping[str, torch.Tensor], widths: Mapping[str, int | None], model: Model) -> None:
+def _check_widths(found: Mapping[str, torch.Tensor], widths: Mapping[str, int | None], model: ModelSpec) -> None:
     for name, embedding in found.items():
         if embedding.ndim != 1 + ("pooled" not in name) or embedding.shape[-1] != widths[name]:
             what = "a pooled part" if "pooled" in name else "tokens"

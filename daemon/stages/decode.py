@@ -11,7 +11,7 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.autoencoder import precise, to_vae, weight
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.models.strips import Room, decode
 
 
@@ -24,7 +24,7 @@ def run(
     Where half precision overflows, float32 is used instead, and a note says so. Raises InputError where the latents are not of this
     model's VAE, or where the picture is not finite.
     """
-    model, notes = Model.of(settings), list[str]()
+    model, notes = ModelSpec.of(settings), list[str]()
     latents = _checked(tensors["latents"], model, models.config(model, "vae"))
 
     def decoded(vae: Any) -> torch.Tensor:
@@ -35,7 +35,7 @@ def run(
     return {"picture": picture[0].permute(1, 2, 0).float().cpu()}, {"notes": notes}
 
 
-def _checked(latents: torch.Tensor, model: Model, vae: Mapping[str, Any]) -> torch.Tensor:
+def _checked(latents: torch.Tensor, model: ModelSpec, vae: Mapping[str, Any]) -> torch.Tensor:
     channels = vae.get("latent_channels", 4)
     if latents.ndim != 3 or latents.shape[0] != channels:
         raise InputError(

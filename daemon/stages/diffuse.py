@@ -1,7 +1,7 @@
 """Diffuse: noise, half-done latents or finished latents, and an embedding, become denoised latents.
 
 Source: the denoising loop of diffusers' own pipeline, run with only the denoiser and the scheduler in it; where the loop starts and
-ends is the business of the Segment around the scheduler.
+ends is the business of the PartialSchedule around the scheduler.
 
     C latent channels   h, w latent height and width   T tokens   D width of a token
 """
@@ -15,11 +15,11 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
-from daemon.models.history import PREFIX, recorded, unpack
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
-from daemon.models.scheduling import Segment, index_of, scheduled
+from daemon.models.scheduling import PartialSchedule, index_of, scheduled
+from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
@@ -44,7 +44,7 @@ def run(
 
     Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), dumps (step and sigma of each, where there are
     any), notes. Raises InputError where model, latents, embedding and settings do not belong together."""
-    model = Model.of(settings)
+    model = ModelSpec.of(settings)
     family = models.family(model)
     notes = ignored_by_loop(models, model, settings)
     embeddings = embeddings_for(models, model, tensors, settings)
@@ -52,23 +52,23 @@ def run(
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     size = (latents.shape[2], latents.shape[3])
     loop = loop_of(settings, family, notes)
-    segment = _segment(models, tensors, settings, loop, size, notes, progress)
+    schedule = _schedule(models, tensors, settings, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
-    latents, inpainting = _begun(models, tensors, settings, latents, segment, generator, notes)
+    latents, inpainting = _begun(models, tensors, settings, latents, schedule, generator, notes)
     denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
-    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=segment)
+    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
     if inpainting is not None:
-        segment.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
+        schedule.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
     unpacked = functools.partial(family.unpacked, pipe, size=size)
-    halfway = Halfway(model, segment, _name(settings), loop.steps, generator, inpainting, unpacked)
+    halfway = Halfway(model, schedule, _name(settings), loop.steps, generator, inpainting, unpacked)
     dumps = Dumps(settings.get("dump_every"), loop, halfway)
-    glimpses = Glimpses(settings.get("preview_every"), segment, loop.end, unpacked, progress)
-    segment.watchers = [dumps.take, glimpses.take]
+    glimpses = Glimpses(settings.get("preview_every"), schedule, loop.end, unpacked, progress)
+    schedule.watchers = [dumps.take, glimpses.take]
     made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
     out = halfway.tensors(made) if loop.partial else {"latents": model.finite(made[0].float().cpu())}
     return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
-        "sigma": segment.sigma() if loop.partial else None,
+        "sigma": schedule.sigma() if loop.partial else None,
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
@@ -82,18 +82,18 @@ def run_together(
 ) -> list[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
     """Denoise the noise of several pictures as one batch, each with its own random numbers; the settings are of one batch key
     (`jobs/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
-    first, model = settings[0], Model.of(settings[0])
+    first, model = settings[0], ModelSpec.of(settings[0])
     family, notes = models.family(model), ignored_by_loop(models, model, first)
     loop = loop_of(first, family, notes)
     found = [embeddings_for(models, model, own, first) for own in tensors]
     embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
     noises = [latents_for(models, model, own, first) for own in tensors]
     size = (noises[0].shape[2], noises[0].shape[3])
-    segment = _segment(models, tensors[0], first, loop, size, notes, progress)
+    schedule = _schedule(models, tensors[0], first, loop, size, notes, progress)
     generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
-    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=segment)
-    made = denoised(pipe, family, segment.scaled(torch.cat(noises)), embeddings, first, generator=generators)
+    pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
+    made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
     facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes}
     return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
@@ -103,21 +103,21 @@ def _begun(
     tensors: Mapping[str, torch.Tensor],
     settings: Mapping[str, Any],
     latents: torch.Tensor,
-    segment: Segment,
+    schedule: PartialSchedule,
     generator: torch.Generator,
     notes: list[str],
 ) -> tuple[torch.Tensor, Inpainting | None]:
     """The latents as the loop begins with them, and what it keeps of them under a mask."""
-    model, state, begun = Model.of(settings), settings["state"], dict[str, torch.Tensor]()
+    model, state, begun = ModelSpec.of(settings), settings["state"], dict[str, torch.Tensor]()
     masked = check_mask(models, model, tensors, settings)
     picture = latents
     if state == "noise":
-        latents = segment.scaled(latents)
+        latents = schedule.scaled(latents)
     elif state == "final":
         noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
         # Under a mask nothing is left of the picture where all of it is made anew.
         anew = masked and settings.get("strength") == 1.0
-        latents = segment.scaled(noise) if anew else segment.noised(latents, noise)
+        latents = schedule.scaled(noise) if anew else schedule.noised(latents, noise)
         begun = {PICTURE: picture, NOISE: noise}
     if not masked:
         return latents, None
@@ -135,7 +135,7 @@ def _name(settings: Mapping[str, Any]) -> str | None:
     return None if name is None else canonical(name)
 
 
-def _segment(
+def _schedule(
     models: Models,
     tensors: Mapping[str, torch.Tensor],
     settings: Mapping[str, Any],
@@ -143,8 +143,8 @@ def _segment(
     size: tuple[int, int],
     notes: list[str],
     progress: Progress,
-) -> Segment:
-    model = Model.of(settings)
+) -> PartialSchedule:
+    model = ModelSpec.of(settings)
     family = models.family(model)
     scheduler = scheduled(
         _name(settings),
@@ -159,27 +159,27 @@ def _segment(
     if models.config(model, "scheduler").get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
         notes.append(f"the model was trained down to pure noise, which {_name(settings)} cannot start from; ddim and euler can")
     resumed = settings["state"] == "partial" and loop.start > 0
-    history = _history(tensors, settings, loop, notes) if resumed else None
+    solver_state = _solver_state(tensors, settings, loop, notes) if resumed else None
     last = index_of(loop.end, loop.steps, scheduler)
-    return Segment(
+    return PartialSchedule(
         scheduler,
         loop.steps,
         flow=family.flow,
         first=index_of(loop.start, loop.steps, scheduler),
         # The estimate of the finished latents is made at the first of the two timesteps of an order-2 step.
         last=index_of(loop.end - 1, loop.steps, scheduler) + 1 if loop.finish else last,
-        history=history,
-        warm_up=resumed and history is None,
+        solver_state=solver_state,
+        warm_up=resumed and solver_state is None,
         finish=loop.finish,
         report=progress,
     )
 
 
-def _history(
+def _solver_state(
     tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], loop: Loop, notes: list[str]
 ) -> dict[str, Any] | None:
     saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
-    record, model, name = recorded(saved), Model.of(settings), _name(settings)
+    record, model, name = recorded(saved), ModelSpec.of(settings), _name(settings)
     if record is None:
         notes.append(f"the file holds no history of the solver, which starts afresh at step {loop.start}")
         return None

@@ -17,7 +17,7 @@ from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.autoencoder import from_vae, precise, weight
 from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.models.strips import Room, encode
 
 
@@ -30,7 +30,7 @@ def run(
     Also gives generator_state (n,) uint8 as it is after the draw. A `mask` (H, W) or (h, w), 0..1 and 1 where the picture is made
     anew, goes on as (h, w), and for an inpainting model with masked_image_latents (C, h, w). Raises InputError for a size that is
     off the model's grid."""
-    model, notes = Model.of(settings), list[str]()
+    model, notes = ModelSpec.of(settings), list[str]()
     picture = _checked(tensors["picture"], models.grid(model))
     pixels = picture.permute(2, 0, 1)[None].float() * 2 - 1  # (1, 3, H, W)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from daemon.models import Progress
-from daemon.models.scheduling import Segment
+from daemon.models.scheduling import PartialSchedule
 
 Unpack = Callable[[torch.Tensor], torch.Tensor]
 
@@ -13,17 +13,17 @@ Unpack = Callable[[torch.Tensor], torch.Tensor]
 class Glimpses:
     """Tells `progress` after every so many steps of the loop how the finished latents (C, h, w) look by then, float32."""
 
-    def __init__(self, every: int | None, segment: Segment, steps: int, unpacked: Unpack, progress: Progress) -> None:
-        self._every, self._segment, self._steps = every, segment, steps
+    def __init__(self, every: int | None, schedule: PartialSchedule, steps: int, unpacked: Unpack, progress: Progress) -> None:
+        self._every, self._schedule, self._steps = every, schedule, steps
         self._unpacked, self._progress = unpacked, progress
 
     def take(self, step: int, latents: torch.Tensor) -> None:
         """Tell it of this step, if it is one of those asked for; after the last one there is the result itself."""
         del latents
         if self._every and step % self._every == 0 and step < self._steps:
-            self._progress(step, self._steps, seen(self._segment, self._unpacked))
+            self._progress(step, self._steps, seen(self._schedule, self._unpacked))
 
 
-def seen(segment: Segment, unpacked: Unpack) -> torch.Tensor:
-    """Return how the last step of a segment sees the finished latents: (C, h, w), float32, on the CPU."""
-    return unpacked(segment.estimate())[0].float().cpu()
+def seen(schedule: PartialSchedule, unpacked: Unpack) -> torch.Tensor:
+    """Return how the last step of a schedule sees the finished latents: (C, h, w), float32, on the CPU."""
+    return unpacked(schedule.estimate())[0].float().cpu()

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from daemon.models.history import pack
 from daemon.models.masking import Inpainting
-from daemon.models.registry import Model
-from daemon.models.scheduling import Segment
+from daemon.models.registry import ModelSpec
+from daemon.models.scheduling import PartialSchedule
+from daemon.models.solver_state import pack
 from daemon.stages.glimpses import Unpack, seen
 from daemon.stages.loop import ESTIMATE, Loop
 
@@ -17,8 +17,8 @@ from daemon.stages.loop import ESTIMATE, Loop
 class Halfway:
     """A loop that can be left and taken up again after any whole step."""
 
-    model: Model
-    segment: Segment
+    model: ModelSpec
+    schedule: PartialSchedule
     scheduler: str | None
     steps: int
     generator: torch.Generator
@@ -29,9 +29,9 @@ class Halfway:
         """Return all that the rest of the loop needs, beside the latents (1, C, h, w) of this moment, as copies on the CPU.
 
         Also an "estimate" (C, h, w) of the finished latents, to show what they are going to be."""
-        history = pack(self.segment.history(), scheduler=self.scheduler, steps=self.steps, model=self.model.name)
+        state = pack(self.schedule.solver_state(), scheduler=self.scheduler, steps=self.steps, model=self.model.name)
         kept = {} if self.inpainting is None else self.inpainting.tensors()
-        beside = {**history, **kept, "generator_state": self.generator.get_state(), ESTIMATE: seen(self.segment, self.unpacked)}
+        beside = {**state, **kept, "generator_state": self.generator.get_state(), ESTIMATE: seen(self.schedule, self.unpacked)}
         found = {"latents": self.model.finite(latents[0].float().cpu()), **beside}
         return {name: tensor.clone() for name, tensor in found.items()}
 
@@ -50,4 +50,4 @@ class Dumps:
             return
         halfway = self._halfway.tensors(self._halfway.unpacked(latents))
         self.tensors |= {f"steps.{step}.{name}": tensor for name, tensor in halfway.items()}
-        self.facts.append({"step": step, "sigma": self._halfway.segment.sigma()})
+        self.facts.append({"step": step, "sigma": self._halfway.schedule.sigma()})

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.models.families import Family
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 
 OF_LOOPS = ("guidance_rescale", "eta", "aesthetic_score")
 
 
-def ignored_by_loop(models: Models, model: Model, settings: Mapping[str, Any]) -> list[str]:
+def ignored_by_loop(models: Models, model: ModelSpec, settings: Mapping[str, Any]) -> list[str]:
     """What the family of the model does not know, and what counts only with guidance where there is none."""
     family, index = models.family(model), models.index(model)
     notes = family.notes_on({name: settings.get(name) for name in OF_LOOPS}, index)

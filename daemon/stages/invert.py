@@ -16,7 +16,7 @@ from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
 from daemon.models.inversion import Inversion
 from daemon.models.masking import sees_masks
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import scheduled
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
@@ -35,7 +35,7 @@ def run(
     Embeddings and guidance are those of the loop that is to give the latents back. Facts: state, scheduler, residual (the largest
     that a step is off by, in the units of the latents), notes. Raises InputError where they do not belong together, and where the
     steps have no fixed point that iterating finds."""
-    model = Model.of(settings)
+    model = ModelSpec.of(settings)
     family = models.family(model)
     if sees_masks(family, models.denoiser_config(model)):
         raise InputError(f"{model.name!r} is an inpainting model, which sees a mask at each step; invert with the model without")

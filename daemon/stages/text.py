@@ -19,9 +19,9 @@ from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
 from daemon.models.families.family import T5 as T5_COMPONENT
 from daemon.models.prompt_grammar import Sections, parse_weights
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
+from daemon.models.remembered import Embedding
 
-Embedding = Mapping[str, torch.Tensor]
 Remembering = Callable[[Hashable, Callable[[], Embedding]], Embedding]
 ONE_LAYER = 1
 """The `clip_skip` that skips nothing."""
@@ -41,7 +41,7 @@ def run(
     with: no words, or zeros. Without a size the model's own is taken; the facts hold the `width` and `height` used, and notes on
     what the model did not see."""
     del tensors
-    model = Model.of(settings)
+    model = ModelSpec.of(settings)
     family = models.family(model)
     width, height, shape = _size(models, model, settings)
     parts = models.text_parts(model, Lora.all_of(settings))
@@ -56,7 +56,7 @@ def run(
     return {"latents": latents, "generator_state": states, **embeddings}, facts
 
 
-def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[int, int, tuple[int, int, int]]:
+def _size(models: Models, model: ModelSpec, settings: Mapping[str, Any]) -> tuple[int, int, tuple[int, int, int]]:
     family, denoiser = models.family(model), models.denoiser_config(model)
     factor, grid = models.scale_factor(model), models.grid(model)
     native = denoiser.get("sample_size") or family.native
@@ -71,7 +71,7 @@ def _size(models: Models, model: Model, settings: Mapping[str, Any]) -> tuple[in
     return width, height, (family.channels(denoiser), height // factor, width // factor)
 
 
-def _encoders(models: Models, model: Model, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Encoders:
+def _encoders(models: Models, model: ModelSpec, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Encoders:
     family = models.family(model)
     inversions = settings.get("textual_inversions") or {}
     names = [name for name in family.components if name.startswith("text_encoder")]

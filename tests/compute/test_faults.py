@@ -13,7 +13,7 @@ import torch
 
 from daemon.compute.blame import Blame
 from daemon.compute.faults import breaks_device, figures, is_out_of_memory
-from daemon.compute.local import WORKER, Local
+from daemon.compute.local import WORKER, LocalWorkers
 from daemon.compute.process import WorkerProcess
 from daemon.compute.stopwatch import GRACE_SECONDS, Due, Stopwatch
 from daemon.errors import DeviceBroken, InputError, ModelMissing, OutOfMemory, TooLong, WorkerDied, WorkersDie
@@ -140,24 +140,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalWorkers]:
     monkeypatch.setattr("daemon.compute.local.WORKER", "tests.compute.faulty_worker")
     limit: list[float | None] = [None]
-    local = Local(threads=1, batch=3, job_seconds=lambda: limit[0])
+    local = LocalWorkers(threads=1, batch=3, job_seconds=lambda: limit[0])
     local.limit = limit  # type: ignore[attr-defined]
     yield local
     local.close()
 
 
 @pytest.fixture
-def submit(local: Local, folder: Path) -> Callable[..., Any]:
+def submit(local: LocalWorkers, folder: Path) -> Callable[..., Any]:
     def submitted(prompt: str, *, key: str | None = None, **more: Any) -> Any:
         return local.submit("diffuse", noise(), settings(folder, prompt=prompt, **more), key=key, job=prompt).future
 
     return submitted
 
 
-def test_a_broken_device_costs_the_call_that_broke_it_and_no_other(local: Local, submit: Callable[..., Any]) -> None:
+def test_a_broken_device_costs_the_call_that_broke_it_and_no_other(local: LocalWorkers, submit: Callable[..., Any]) -> None:
     assert submit("a cat").result(SECONDS)
     pid = local.describe()["pid"]
     calls = [submit("a sticky cat"), submit("a red cat"), submit("a blue cat")]
@@ -167,7 +167,9 @@ def test_a_broken_device_costs_the_call_that_broke_it_and_no_other(local: Local,
     assert local.describe()["pid"] != pid
 
 
-def test_a_batch_that_breaks_the_device_is_run_one_by_one_and_only_the_one_fails(local: Local, submit: Callable[..., Any]) -> None:
+def test_a_batch_that_breaks_the_device_is_run_one_by_one_and_only_the_one_fails(
+    local: LocalWorkers, submit: Callable[..., Any]
+) -> None:
     with local.changed:  # so that none is taken before all are there
         calls = [submit(prompt, key="k") for prompt in ("a red cat", "a sticky cat", "a blue cat")]
     outcomes = [type(call.exception(SECONDS)).__name__ for call in calls]
@@ -183,7 +185,7 @@ def test_fresh_workers_that_end_at_different_files_are_the_fault_of_the_machine(
 
 
 def test_what_does_not_fit_beside_another_model_is_tried_again_without_it_to_the_same_bits(
-    local: Local, submit: Callable[..., Any], folder: Path
+    local: LocalWorkers, submit: Callable[..., Any], folder: Path
 ) -> None:
     chosen = {"scheduler": "euler_a", "steps": 3}
     alone = submit("a crowded cat", **chosen).result(SECONDS)[0]["latents"]
@@ -193,7 +195,7 @@ def test_what_does_not_fit_beside_another_model_is_tried_again_without_it_to_the
 
 
 def test_for_what_does_not_fit_alone_the_models_are_thrown_out_once_and_not_each_time(
-    local: Local, submit: Callable[..., Any], folder: Path
+    local: LocalWorkers, submit: Callable[..., Any], folder: Path
 ) -> None:
     said = []
     for _ in range(3):
@@ -206,7 +208,7 @@ def test_for_what_does_not_fit_alone_the_models_are_thrown_out_once_and_not_each
 
 @pytest.mark.parametrize(("prompt", "figure"), [("a huge cat", "Tried to allocate 30.00 GiB"), ("a cublas cat", "ALLOC_FAILED")])
 def test_what_does_not_fit_at_all_says_so_and_leaves_the_worker_and_its_models(
-    local: Local, submit: Callable[..., Any], prompt: str, figure: str
+    local: LocalWorkers, submit: Callable[..., Any], prompt: str, figure: str
 ) -> None:
     assert submit("a cat").result(SECONDS)
     pid = local.describe()["pid"]
@@ -233,13 +235,13 @@ def with_device(chosen: dict[str, Any]) -> dict[str, Any]:
     return {**chosen, "model": {**chosen["model"], "device": "cpu"}}
 
 
-def ticked(local: Local, call: Any, *, seconds: float = 1.0) -> None:
+def ticked(local: LocalWorkers, call: Any, *, seconds: float = 1.0) -> None:
     """Let time pass until a call is over: so many seconds for each look."""
     looks = itertools.count()
     wait_until(lambda: (local.tick(next(looks) * seconds), call.done())[1], seconds=SECONDS, what="the call is over")
 
 
-def test_a_job_that_takes_too_long_is_stopped_at_its_next_step(local: Local, submit: Callable[..., Any]) -> None:
+def test_a_job_that_takes_too_long_is_stopped_at_its_next_step(local: LocalWorkers, submit: Callable[..., Any]) -> None:
     assert submit("a cat").result(SECONDS)
     pid, local.limit[0] = local.describe()["pid"], 0.6  # type: ignore[attr-defined]
     long = submit("a cat", steps=900)
@@ -251,7 +253,7 @@ def test_a_job_that_takes_too_long_is_stopped_at_its_next_step(local: Local, sub
 
 
 def test_a_step_that_takes_too_long_is_ended_with_its_worker_and_the_next_call_runs(
-    local: Local, submit: Callable[..., Any]
+    local: LocalWorkers, submit: Callable[..., Any]
 ) -> None:
     local.limit[0] = 3.0  # type: ignore[attr-defined]
     endless, behind = submit("an endless cat"), submit("a cat")
@@ -261,7 +263,7 @@ def test_a_step_that_takes_too_long_is_ended_with_its_worker_and_the_next_call_r
     assert behind.result(SECONDS)
 
 
-def test_of_a_batch_that_takes_too_long_each_gets_the_whole_time_alone(local: Local, submit: Callable[..., Any]) -> None:
+def test_of_a_batch_that_takes_too_long_each_gets_the_whole_time_alone(local: LocalWorkers, submit: Callable[..., Any]) -> None:
     local.limit[0] = 20.0  # type: ignore[attr-defined]
     with local.changed:
         calls = [submit(prompt, key="k") for prompt in ("a red cat", "an endless cat", "a blue cat")]
@@ -272,7 +274,7 @@ def test_of_a_batch_that_takes_too_long_each_gets_the_whole_time_alone(local: Lo
 
 
 def test_a_batch_that_is_stopped_at_a_step_goes_on_one_by_one_in_the_same_worker(
-    local: Local, submit: Callable[..., Any], folder: Path
+    local: LocalWorkers, submit: Callable[..., Any], folder: Path
 ) -> None:
     assert submit("a cat").result(SECONDS)
     pid, local.limit[0] = local.describe()["pid"], 1.0  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.compute.local import Local, StageError
+from daemon.compute.local import LocalWorkers, StageError
 from daemon.compute.worker import TELL_SECONDS
 from daemon.errors import Cancelled, InputError, ModelMissing, Stopped, WorkerDied
 from daemon.models.processor import computed_on
@@ -33,8 +33,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Local]:
-    local = Local(threads=1, idle_seconds=30)
+def shared() -> Iterator[LocalWorkers]:
+    local = LocalWorkers(threads=1, idle_seconds=30)
     yield local
     local.close()
 
@@ -64,14 +64,14 @@ def gone(pid: int) -> bool:
         return True
 
 
-def test_who_waits_for_work_costs_nothing(shared: Local, folder: Path) -> None:
+def test_who_waits_for_work_costs_nothing(shared: LocalWorkers, folder: Path) -> None:
     shared.submit("diffuse", noise(), settings(folder)).future.result(timeout=SECONDS)
     used, until_then = time.process_time(), time.monotonic() + 1
     until(lambda: time.monotonic() > until_then)  # which looks a hundred times
     assert time.process_time() - used < 0.1
 
 
-def test_who_asks_for_estimates_of_the_picture_gets_them_on_the_way(shared: Local, folder: Path) -> None:
+def test_who_asks_for_estimates_of_the_picture_gets_them_on_the_way(shared: LocalWorkers, folder: Path) -> None:
     estimates: list[np.ndarray] = []
     chosen = settings(folder, steps=3, preview_every=1)
     call = shared.submit("diffuse", noise(), chosen, on_estimate=estimates.append)
@@ -80,7 +80,7 @@ def test_who_asks_for_estimates_of_the_picture_gets_them_on_the_way(shared: Loca
     assert not np.array_equal(estimates[0], estimates[1])
 
 
-def test_a_call_gives_what_the_stage_gives(shared: Local, folder: Path) -> None:
+def test_a_call_gives_what_the_stage_gives(shared: LocalWorkers, folder: Path) -> None:
     chosen = settings(folder)
     arrays, facts = shared.submit("text", {}, chosen).future.result(SECONDS)
     in_process = {**chosen, "model": {**chosen["model"], "device": "cpu"}}
@@ -93,7 +93,7 @@ def test_a_call_gives_what_the_stage_gives(shared: Local, folder: Path) -> None:
     assert all(np.array_equal(arrays[name], tensors[name].numpy()) for name in arrays)
 
 
-def test_progress_comes_with_the_first_step_the_last_and_few_of_many_short_ones(shared: Local, folder: Path) -> None:
+def test_progress_comes_with_the_first_step_the_last_and_few_of_many_short_ones(shared: LocalWorkers, folder: Path) -> None:
     seen: list[tuple[int, int]] = []
     times: list[float] = []
     call = shared.submit(
@@ -106,7 +106,7 @@ def test_progress_comes_with_the_first_step_the_last_and_few_of_many_short_ones(
     assert (facts["state"], arrays["latents"].shape) == ("final", (4, 8, 8))
 
 
-def test_the_result_does_not_depend_on_the_process(shared: Local, folder: Path) -> None:
+def test_the_result_does_not_depend_on_the_process(shared: LocalWorkers, folder: Path) -> None:
     chosen = settings(folder)
     once = shared.submit("diffuse", noise(), chosen).future.result(SECONDS)[0]["latents"]
     again = shared.submit("diffuse", noise(), chosen).future.result(SECONDS)[0]["latents"]
@@ -114,7 +114,7 @@ def test_the_result_does_not_depend_on_the_process(shared: Local, folder: Path) 
     assert torch.isfinite(torch.from_numpy(once)).all()
 
 
-def test_errors_arrive_as_what_they_are(shared: Local, folder: Path, tmp_path: Path) -> None:
+def test_errors_arrive_as_what_they_are(shared: LocalWorkers, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="multiples of 8"):
         shared.submit("text", {}, settings(folder, width=65)).future.result(SECONDS)
     with pytest.raises(ModelMissing, match="no such folder"):
@@ -125,7 +125,7 @@ def test_errors_arrive_as_what_they_are(shared: Local, folder: Path, tmp_path: P
     assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
 
 
-def test_describe_says_what_the_worker_does(shared: Local, folder: Path) -> None:
+def test_describe_says_what_the_worker_does(shared: LocalWorkers, folder: Path) -> None:
     shared.submit("text", {}, settings(folder)).future.result(SECONDS)
     until(lambda: not shared.describe()["busy"])
     assert shared.describe() | {"pid": 0, "since": 0} == {
@@ -139,7 +139,7 @@ def test_describe_says_what_the_worker_does(shared: Local, folder: Path) -> None
     }
 
 
-def test_cancel_is_honoured_at_the_next_step(shared: Local, folder: Path) -> None:
+def test_cancel_is_honoured_at_the_next_step(shared: LocalWorkers, folder: Path) -> None:
     seen: list[int] = []
     reason = Cancelled("its file in running/ was deleted")
 
@@ -158,7 +158,7 @@ def test_cancel_is_honoured_at_the_next_step(shared: Local, folder: Path) -> Non
     assert shared.describe()["alive"]
 
 
-def test_a_waiting_call_is_cancelled_at_once(shared: Local, folder: Path) -> None:
+def test_a_waiting_call_is_cancelled_at_once(shared: LocalWorkers, folder: Path) -> None:
     gate = threading.Event()
     first = shared.submit("diffuse", noise(), settings(folder), on_progress=lambda *_: gate.wait(SECONDS) and None)
     second = shared.submit("text", {}, settings(folder))
@@ -170,7 +170,7 @@ def test_a_waiting_call_is_cancelled_at_once(shared: Local, folder: Path) -> Non
     assert first.future.exception(0) is None
 
 
-def test_a_killed_worker_fails_its_call_and_the_next_has_a_fresh_one(shared: Local, folder: Path) -> None:
+def test_a_killed_worker_fails_its_call_and_the_next_has_a_fresh_one(shared: LocalWorkers, folder: Path) -> None:
     pids: list[int] = []
 
     def kill(_step: int, _steps: int) -> None:
@@ -186,7 +186,7 @@ def test_a_killed_worker_fails_its_call_and_the_next_has_a_fresh_one(shared: Loc
     assert shared.describe()["pid"] not in (None, pids[0])
 
 
-def test_a_failing_progress_callback_fails_its_call_only(shared: Local, folder: Path) -> None:
+def test_a_failing_progress_callback_fails_its_call_only(shared: LocalWorkers, folder: Path) -> None:
     def broken(_step: int, _steps: int) -> None:
         raise ZeroDivisionError("in the callback")
 
@@ -196,7 +196,7 @@ def test_a_failing_progress_callback_fails_its_call_only(shared: Local, folder: 
     assert not shared.describe()["busy"]
 
 
-def test_a_worker_that_died_while_idle_is_replaced(shared: Local, folder: Path) -> None:
+def test_a_worker_that_died_while_idle_is_replaced(shared: LocalWorkers, folder: Path) -> None:
     shared.submit("text", {}, settings(folder)).future.result(SECONDS)
     pid = shared.describe()["pid"]
     os.kill(pid, signal.SIGKILL)
@@ -204,7 +204,7 @@ def test_a_worker_that_died_while_idle_is_replaced(shared: Local, folder: Path) 
     assert shared.submit("text", {}, settings(folder)).future.result(SECONDS)
 
 
-def test_the_worker_leaves_it_to_its_parent_to_stop(shared: Local, folder: Path) -> None:
+def test_the_worker_leaves_it_to_its_parent_to_stop(shared: LocalWorkers, folder: Path) -> None:
     shared.submit("text", {}, settings(folder)).future.result(SECONDS)
     pid = shared.describe()["pid"]
     os.kill(pid, signal.SIGTERM)
@@ -213,7 +213,7 @@ def test_the_worker_leaves_it_to_its_parent_to_stop(shared: Local, folder: Path)
     assert shared.describe()["pid"] == pid
 
 
-def test_an_idle_worker_is_ended_after_the_idle_time(shared: Local, folder: Path) -> None:
+def test_an_idle_worker_is_ended_after_the_idle_time(shared: LocalWorkers, folder: Path) -> None:
     shared.submit("text", {}, settings(folder)).future.result(SECONDS)
     pid = shared.describe()["pid"]
     until(lambda: not shared.describe()["queued"] + shared.describe()["busy"])
@@ -226,7 +226,7 @@ def test_an_idle_worker_is_ended_after_the_idle_time(shared: Local, folder: Path
 
 
 def test_without_calls_nothing_is_started() -> None:
-    local = Local(idle_seconds=0)
+    local = LocalWorkers(idle_seconds=0)
     local.tick(0.0)
     local.tick(1.0)
     assert not local.describe()["alive"]
@@ -236,7 +236,7 @@ def test_without_calls_nothing_is_started() -> None:
 
 
 def test_close_stops_a_running_call_and_ends_the_worker(folder: Path) -> None:
-    local = Local(threads=1)
+    local = LocalWorkers(threads=1)
     running = threading.Event()
     call = local.submit("diffuse", noise(), settings(folder, steps=900), on_progress=lambda *_: running.set())
     behind = local.submit("text", {}, settings(folder))
@@ -252,9 +252,9 @@ def test_close_stops_a_running_call_and_ends_the_worker(folder: Path) -> None:
 PARENT = """
 import json, sys
 import numpy as np
-from daemon.compute.local import Local
+from daemon.compute.local import LocalWorkers
 arrays = {"latents": np.zeros((4, 8, 8), np.float32), "prompt_embeds": np.zeros((77, 16), np.float32)}
-local = Local(threads=1)
+local = LocalWorkers(threads=1)
 def say(step, steps):
     if step == 1:
         print(local.describe()["pid"], flush=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from daemon.compute.local import Local
+from daemon.compute.local import LocalWorkers
 from daemon.compute.pipe import ArrayPipe
 from daemon.compute.worker_log import LONGEST, Outgoing, PipeHandler, relay
 from tests import tiny
@@ -51,7 +51,7 @@ def logger(ends: tuple[ArrayPipe, Outgoing]) -> Iterator[logging.Logger]:
 def test_a_model_that_is_loaded_is_told_of_in_the_front(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = tiny.stable_diffusion(tmp_path / "tiny")
     caplog.set_level(logging.INFO)
-    local, begun = Local(threads=1), list[bool]()
+    local, begun = LocalWorkers(threads=1), list[bool]()
     try:
         local.submit("text", {}, settings(folder), on_begin=lambda: begun.append(True)).future.result(SECONDS)
     finally:

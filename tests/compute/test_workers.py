@@ -12,7 +12,7 @@ import pytest
 
 from daemon.compute import process
 from daemon.compute.calls import Call, Queue
-from daemon.compute.local import Local
+from daemon.compute.local import LocalWorkers
 from daemon.compute.process import KEPT_MEMORY
 from daemon.errors import WorkerDied
 from daemon.settings.resources import resource
@@ -32,8 +32,8 @@ def call(number: int, key: str | None = None) -> Call:
     return Call(number, "diffuse", {}, {}, key=key, on_progress=None, on_estimate=None, cancel=lambda *_: None)
 
 
-def numbers(flight: list[Call]) -> list[int]:
-    return [call.number for call in flight]
+def numbers(batch: list[Call]) -> list[int]:
+    return [call.number for call in batch]
 
 
 def test_calls_of_one_key_are_taken_together_and_others_in_their_order() -> None:
@@ -60,7 +60,7 @@ def test_calls_that_are_put_back_go_first_and_alone() -> None:
 
 @pytest.mark.usefixtures("fast_worker")
 def test_two_workers_share_the_calls_and_a_single_call_starts_but_one() -> None:
-    local = Local(workers=2)
+    local = LocalWorkers(workers=2)
     try:
         assert local.submit("text", {}, FAST).future.result(SECONDS)
         assert local.submit("text", {}, FAST).future.result(SECONDS)
@@ -74,7 +74,7 @@ def test_two_workers_share_the_calls_and_a_single_call_starts_but_one() -> None:
 
 @pytest.mark.usefixtures("fast_worker")
 def test_calls_of_one_key_each_get_their_own_answer() -> None:
-    local = Local(batch=4)
+    local = LocalWorkers(batch=4)
     try:
         calls = [local.submit("text", {}, {**FAST, "prompt": f"cat {number}"}, key="k") for number in range(9)]
         results = [call.future.result(SECONDS)[0]["latents"] for call in calls]
@@ -90,7 +90,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_call_that_only_lay_with_a_killed_worker_is_not_at_fault(folder: Path) -> None:
-    local, sent = Local(threads=1), threading.Event()
+    local, sent = LocalWorkers(threads=1), threading.Event()
     try:
         first = local.submit("diffuse", noise(), settings(folder, steps=900), on_progress=lambda *_: sent.set())
         behind = [local.submit("text", {}, settings(folder)) for _ in range(3)]
@@ -105,7 +105,7 @@ def test_a_call_that_only_lay_with_a_killed_worker_is_not_at_fault(folder: Path)
 
 
 def test_a_batch_that_fails_is_run_one_by_one(folder: Path) -> None:
-    local = Local(threads=1, batch=2)
+    local = LocalWorkers(threads=1, batch=2)
     try:
         good = {**noise(), "latents": noise()["latents"]}
         bad = {"latents": good["latents"]}  # without an embedding
@@ -123,7 +123,7 @@ def test_a_batch_that_fails_is_run_one_by_one(folder: Path) -> None:
 
 @pytest.mark.usefixtures("fast_worker")
 def test_where_no_process_can_be_started_the_call_says_so_and_the_next_one_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    local = Local()
+    local = LocalWorkers()
     spawn, refused = local.spawn, [OSError(errno.EAGAIN, "no process can be started")]
     monkeypatch.setattr(local, "spawn", lambda: raise_(refused.pop()) if refused else spawn())
     try:
@@ -168,11 +168,11 @@ def test_what_a_layer_worked_in_is_there_for_the_next_one(monkeypatch: pytest.Mo
 LET_GO = """
 from pathlib import Path
 import sys
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 def own() -> int:
     return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) * 1024
 models = Models(1 << 30)
-unet = models.component(Model("m", sys.argv[1], dtype="bfloat16"), "unet")  # so that it is not mapped from its file
+unet = models.component(ModelSpec("m", sys.argv[1], dtype="bfloat16"), "unet")  # so that it is not mapped from its file
 loaded, weights = own(), sum(tensor.nbytes for tensor in unet.parameters())
 del unet
 models.clear()

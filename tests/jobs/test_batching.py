@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from daemon.jobs.batching import batch_key
-from daemon.models.numbers import fastest
-from daemon.models.registry import Model, Models
+from daemon.models.compute_format import fastest
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import diffuse, text
 from tests import tiny
 
@@ -43,7 +43,7 @@ def most_apart(unet: torch.nn.Module, steps: int) -> float:
 def test_each_picture_of_a_batch_is_what_it_is_alone(folder: Path, scheduler: str) -> None:
     models = Models(1 << 30)
     chosen = [settings(folder, prompt=f"cat {n}", seed=n, seeds=[n], scheduler=scheduler) for n in (1, 2, 3)]
-    apart = most_apart(models.component(Model.of(chosen[0]), "unet"), chosen[0]["steps"])
+    apart = most_apart(models.component(ModelSpec.of(chosen[0]), "unet"), chosen[0]["steps"])
     tensors = [begun(models, own) for own in chosen]
     alone = [diffuse.run(models, own, said, lambda *_: None) for own, said in zip(tensors, chosen, strict=True)]
     together = diffuse.run_together(models, tensors, chosen, lambda *_: None)
@@ -70,21 +70,21 @@ def test_what_is_a_pictures_own_runs_alone(folder: Path, more: dict[str, Any]) -
     assert batch_key("decode", {"latents": torch.zeros(4, 8, 8)}, settings(folder)) is None
 
 
-def test_a_fast_model_runs_in_the_numbers_of_the_machine(folder: Path) -> None:
+def test_a_fast_model_runs_in_the_fastest_compute_format(folder: Path) -> None:
     models, chosen = Models(1 << 30), settings(folder)
-    plain = Model.of(chosen)
-    fast = Model.of({**chosen, "model": {**chosen["model"], "fast": True}})
+    plain = ModelSpec.of(chosen)
+    fast = ModelSpec.of({**chosen, "model": {**chosen["model"], "fast": True}})
     assert models.component(plain, "unet").dtype is torch.float32
     assert models.component(fast, "unet").dtype is fastest("cpu").dtype
     weight = models.component(fast, "unet").conv_in.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
-    half = Model.of({**chosen, "model": {**chosen["model"], "fast": True, "dtype": "float16"}})
+    half = ModelSpec.of({**chosen, "model": {**chosen["model"], "fast": True, "dtype": "float16"}})
     assert half.torch_dtype is torch.float16, "what somebody chose stays"
 
 
 def test_an_embedding_is_made_once_for_the_encoders_that_are_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models = Models(1 << 30)
-    encoder = models.component(Model.of(settings(folder)), "text_encoder")
+    encoder = models.component(ModelSpec.of(settings(folder)), "text_encoder")
     calls: list[int] = []
     forward = encoder.forward
     monkeypatch.setattr(encoder, "forward", lambda *args, **more: calls.append(1) or forward(*args, **more))

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from daemon.errors import InUse, OutOfMemory, Stopped, WorkersDie
+from daemon.errors import ClusterLost, InUse, NodeLost, OutOfMemory, Stopped, WorkersDie
 from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.retry_budget import LONGEST_WAIT_SECONDS, MOST_ENDS, MOST_TRIES, SHORT_FILES, WAIT_SECONDS, RetryBudget
 
@@ -43,6 +43,15 @@ def test_where_fresh_workers_end_the_stage_rests_at_once_and_a_file_is_given_up_
     assert {end.outcome for end in ends[:-1]} == {Outcome.KEPT}
     assert max(end.wait_seconds for end in ends) == LONGEST_WAIT_SECONDS
     assert ends[-1].outcome is Outcome.FAILED
+
+
+def test_a_lost_machine_is_tried_again_a_few_times_and_a_lost_cluster_for_as_long_as_it_takes() -> None:
+    budget = RetryBudget()
+    node, cluster = NodeLost("the machine box2 is gone"), ClusterLost("no machine answers")
+    assert [budget.result_of(node, "text", FILES).outcome for _ in range(MOST_ENDS)][-2:] == [Outcome.KEPT, Outcome.FAILED]
+    results = {budget.result_of(cluster, "text", FILES) for _ in range(2 * MOST_ENDS)}
+    advice = "see whether the machines that compute are up, and reached from here"
+    assert results == {JobResult(Outcome.KEPT, f"no machine answers; {advice}")}
 
 
 def test_of_what_else_is_not_the_files_fault_nothing_is_counted() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from daemon.errors import InputError, ModelMissing
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import decode, diffuse, encode, text
 from tests import tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, STEPS, embeddings, generator, one_piece, quiet, settings, start, unpacked
@@ -40,7 +40,7 @@ SCHEDULERS = {
     "schnell": ["flow_euler"],
 }
 PAIRS = [(family, name) for family, names in SCHEDULERS.items() for name in (None, *names)]
-# The noise predictors that diffusers has for flow matching must be told the lean of the schedule.
+# The noise predictors that diffusers has for flow matching must be told the shift of the schedule.
 LEAN = {"flow_dpmpp_2m": {"flow_shift": 3.0}, "flow_unipc": {"flow_shift": 3.0}}
 
 
@@ -259,7 +259,7 @@ def test_the_prediction_type_of_the_configuration_wins(models: Models, folders: 
 
 def test_a_vae_that_does_not_stand_float16_runs_in_float32(models: Models, folders: dict[str, Path]) -> None:
     for family, dtype in (("sdxl", torch.float32), ("sd1", torch.float16), ("sd3", torch.float16)):
-        model = Model("tiny", str(folders[family]), dtype="float16")
+        model = ModelSpec("tiny", str(folders[family]), dtype="float16")
         assert models.vae(model).dtype is dtype, family
     chosen = settings(folders["sdxl"])
     latents = {"latents": torch.randn((4, 8, 8), generator=generator()).half().float()}
@@ -294,8 +294,8 @@ def test_half_precision_runs_through_all_stages(models: Models, folders: dict[st
 
 
 def test_parts_are_shared_by_jobs_that_differ_in_another_part(models: Models, folders: dict[str, Path]) -> None:
-    model = Model("tiny", str(folders["sd1"]))
-    other = Model("again", str(folders["sd1"]), vae=str(folders["sd2"]), prediction_type="epsilon")
+    model = ModelSpec("tiny", str(folders["sd1"]))
+    other = ModelSpec("again", str(folders["sd1"]), vae=str(folders["sd2"]), prediction_type="epsilon")
     assert models.component(model, "unet") is models.component(other, "unet")
     assert models.component(model, "vae") is not models.component(other, "vae")
 
@@ -309,4 +309,4 @@ def test_a_scheduler_that_cannot_start_from_pure_noise_is_named(models: Models, 
 
 def test_a_device_that_is_not_there_is_named(folders: dict[str, Path]) -> None:
     with pytest.raises(ModelMissing, match="is to run on 'cuda:99', and torch finds no such device"):
-        Models(1 << 30).component(Model("tiny", str(folders["sd1"]), device="cuda:99"), "vae")
+        Models(1 << 30).component(ModelSpec("tiny", str(folders["sd1"]), device="cuda:99"), "vae")

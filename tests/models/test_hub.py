@@ -27,10 +27,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from daemon.errors import ModelMissing
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 models, answers = Models(1 << 30), []
 for number, said in enumerate(json.loads(sys.argv[1])):
-    load, model = said.pop("load", []), Model("far", **said)
+    load, model = said.pop("load", []), ModelSpec("far", **said)
     try:
         answers.append([models.family(model).name, models.grid(model), *sorted(models.text_parts(model))])
         for name in load:

@@ -17,7 +17,7 @@ from daemon.errors import InputError
 from daemon.models.adapters.layers import layers_of
 from daemon.models.adapters.loras import Lora
 from daemon.models.checkpoints.kinds import CONFIGS
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import decode, diffuse, text
 from tests import tiny
 from tests.adapters import ATTENTION, CONVOLUTIONS, kohya, matrices, peft, text_layers, written
@@ -68,7 +68,7 @@ def weights(part: Any) -> dict[str, torch.Tensor]:
 
 
 def ours(models: Models, folder: Path, *loras: Lora) -> dict[str, dict[str, torch.Tensor]]:
-    model = Model("tiny", str(folder))
+    model = ModelSpec("tiny", str(folder))
     return {name: weights(models.component(model, name, loras)) for name in components(pipeline(folder))}
 
 
@@ -197,7 +197,7 @@ def test_without_loras_not_a_bit_is_changed_before_between_and_after(
 
 
 def test_a_component_that_was_given_out_never_changes(models: Models, folders: dict[str, Path], tmp_path: Path) -> None:
-    model, pipe = Model("tiny", str(folders["sd1"])), pipeline(folders["sd1"])
+    model, pipe = ModelSpec("tiny", str(folders["sd1"])), pipeline(folders["sd1"])
     file = str(written(tmp_path / "a.safetensors", kohya("lora_unet_", matrices(pipe.unet, ATTENTION))))
     given = models.component(model, "unet")
     models.component(model, "unet", (Lora("a", file),))
@@ -207,7 +207,7 @@ def test_a_component_that_was_given_out_never_changes(models: Models, folders: d
 def test_a_lora_that_leaves_a_component_alone_does_not_load_it_again(
     models: Models, folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    model, pipe = Model("tiny", str(folders["sd1"])), pipeline(folders["sd1"])
+    model, pipe = ModelSpec("tiny", str(folders["sd1"])), pipeline(folders["sd1"])
     file = str(written(tmp_path / "a.safetensors", kohya("lora_unet_", matrices(pipe.unet, ATTENTION))))
     lora, off = Lora("a", file), Lora("a", file, 0.0, 0.0)
     assert models.component(model, "text_encoder", (lora,)) is models.component(model, "text_encoder")
@@ -354,7 +354,7 @@ def test_files_of_torch_are_read_too(models: Models, folders: dict[str, Path], t
 
 
 def test_half_precision_is_rounded_once(models: Models, folders: dict[str, Path], tmp_path: Path) -> None:
-    pipe, model = pipeline(folders["sd1"]), Model("tiny", str(folders["sd1"]), dtype="bfloat16")
+    pipe, model = pipeline(folders["sd1"]), ModelSpec("tiny", str(folders["sd1"]), dtype="bfloat16")
     file = written(tmp_path / "a.safetensors", kohya("lora_unet_", matrices(pipe.unet, ATTENTION)))
     lora = Lora("a", str(file))
     whole, half = ours(models, folders["sd1"], lora)["unet"], weights(models.component(model, "unet", (lora,)))

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from daemon.models.checkpoints.pickles import MAGIC, PROTOCOL
 from daemon.models.checkpoints.reading import read_tensors
 from daemon.models.checkpoints.tensors import index_of
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 WEIGHTS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(4, dtype=torch.float16)}
 FORMS = {"zip": True, "legacy": False}
@@ -103,7 +103,8 @@ def test_what_runs_something_is_refused_and_not_run(attack: str, form: str, wher
         "deep": {"state_dict": {**WEIGHTS, "c": [({"d": OrderedDict(e=attacker)},)]}},
     }[where]
     with pytest.raises(
-        Unreadable, match=rf"m\.ckpt is refused, because it holds more than weights: reading it would run {attack.split(',')[0]};"
+        UnreadableModel,
+        match=rf"m\.ckpt is refused, because it holds more than weights: reading it would run {attack.split(',')[0]};",
     ):
         index_of(save(contents, tmp_path / "m.ckpt", form, NAMING))
     assert not marker.exists()
@@ -141,7 +142,7 @@ def zipped(pickled: bytes, path: Path, compression: int = zipfile.ZIP_STORED, **
 @pytest.mark.parametrize("program", HAND_WRITTEN)
 def test_programs_that_were_written_by_hand_are_refused(program: str, tmp_path: Path) -> None:
     file = zipped(HAND_WRITTEN[program], tmp_path / "m.ckpt")
-    with pytest.raises(Unreadable, match=r"m\.ckpt (is refused, because|is damaged, or no file of weights|holds no weights)"):
+    with pytest.raises(UnreadableModel, match=r"m\.ckpt (is refused, because|is damaged, or no file of weights|holds no weights)"):
         index_of(file)
     # Whatever it tried to change is as it was.
     assert index_of(save(WEIGHTS, tmp_path / "good.ckpt", "zip")).keys() == WEIGHTS.keys()
@@ -299,7 +300,7 @@ def without_pickle(file: Path) -> None:
 def test_what_is_wrong_with_a_file_is_one_sentence(spoil: Callable[[Path], object], sentence: str, tmp_path: Path) -> None:
     file = save(WEIGHTS, tmp_path / "m.ckpt", "zip")
     spoil(file)
-    with pytest.raises(Unreadable, match=rf"^\S*m\.ckpt {sentence}"):
+    with pytest.raises(UnreadableModel, match=rf"^\S*m\.ckpt {sentence}"):
         index_of(file)
 
 
@@ -321,7 +322,7 @@ LEGACY = {
 def test_older_files_that_are_odd_are_named(sort: str, tmp_path: Path) -> None:
     contents, sentence = LEGACY[sort]
     (tmp_path / "m.ckpt").write_bytes(contents)
-    with pytest.raises(Unreadable, match=sentence):
+    with pytest.raises(UnreadableModel, match=sentence):
         index_of(tmp_path / "m.ckpt")
 
 
@@ -331,7 +332,7 @@ def test_a_tensor_cannot_lie_outside_of_its_storage(tmp_path: Path) -> None:
         data = file.read_bytes()
         assert data.count(b"K\x04K\x04\x86") == 1
         file.write_bytes(data.replace(b"K\x04K\x04\x86", b"K\x04K\x7f\x86"))
-        with pytest.raises(Unreadable, match=r"a tensor lies outside of its storage|Bad CRC-32"):
+        with pytest.raises(UnreadableModel, match=r"a tensor lies outside of its storage|Bad CRC-32"):
             index_of(file)
 
 
@@ -357,7 +358,7 @@ def header(text: bytes, length: int | None = None) -> bytes:
 )
 def test_what_is_wrong_with_a_safetensors_file_is_one_sentence(contents: bytes, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "m.safetensors").write_bytes(contents)
-    with pytest.raises(Unreadable, match=rf"m\.safetensors {sentence}"):
+    with pytest.raises(UnreadableModel, match=rf"m\.safetensors {sentence}"):
         index_of(tmp_path / "m.safetensors")
 
 

@@ -12,7 +12,7 @@ import torch
 from daemon.errors import InputError
 from daemon.models.families import FAMILIES
 from daemon.models.schedulers import NAMES, RECIPES, SPACINGS, canonical, display
-from daemon.models.scheduling import Segment, build, scheduled
+from daemon.models.scheduling import PartialSchedule, build, scheduled
 from tests import tiny
 
 FAMILY, FLOW_FAMILY = FAMILIES["StableDiffusionPipeline"], FAMILIES["FluxPipeline"]
@@ -78,9 +78,9 @@ def test_noise_that_starts_in_the_middle_has_the_variance_of_latents_there(name:
     config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0} if flow else CONFIG
     family = FLOW_FAMILY if flow else FAMILY
     scheduler = scheduled(name, config, 8, family=family, denoiser={"in_channels": 64}, size=(8, 8), device="cpu")
-    segment = Segment(scheduler, 8, flow=flow, first=4)
+    schedule = PartialSchedule(scheduler, 8, flow=flow, first=4)
     latents, noise = torch.randn((2, 1, 4, 200, 200), generator=torch.Generator().manual_seed(0))
-    assert float(segment.scaled(noise).std()) == pytest.approx(float(segment.noised(latents, noise).std()), rel=0.01)
+    assert float(schedule.scaled(noise).std()) == pytest.approx(float(schedule.noised(latents, noise).std()), rel=0.01)
 
 
 def test_the_lean_of_a_flow_schedule_is_the_same_for_every_scheduler() -> None:
@@ -90,10 +90,10 @@ def test_the_lean_of_a_flow_schedule_is_the_same_for_every_scheduler() -> None:
         name: scheduled(name, config, 8, family=FLOW_FAMILY, denoiser=denoiser, size=size, device="cpu")
         for name in ("flow_euler", "flow_heun", "flow_dpmpp_2m", "flow_unipc")
     }
-    lean = FLOW_FAMILY.lean(config, denoiser, size)
-    assert lean == pytest.approx(0.5 + (1.15 - 0.5) * (32 * 48 - 256) / (4096 - 256))
+    mu = FLOW_FAMILY.mu(config, denoiser, size)
+    assert mu == pytest.approx(0.5 + (1.15 - 0.5) * (32 * 48 - 256) / (4096 - 256))
     assert [built["flow_heun"].config.shift, built["flow_dpmpp_2m"].config.flow_shift, built["flow_unipc"].config.flow_shift] == [
-        pytest.approx(math.exp(lean))
+        pytest.approx(math.exp(mu))
     ] * 3
     middle = {name: float(scheduler.sigmas[scheduler.sigmas > 0].median()) for name, scheduler in built.items()}
     assert max(middle.values()) - min(middle.values()) < 0.12, middle

@@ -14,7 +14,7 @@ from daemon.models.checkpoints.kinds import CONFIGS, kind_of
 from daemon.models.checkpoints.layouts import pieces_of
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.checkpoints.vocabulary import clip_tokenizer
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.models.sources import source_of
 from tests import originals
 from tests.full_size import parts_of, write_holes
@@ -56,7 +56,7 @@ def test_a_file_of_the_real_size_is_recognized_and_whole(configs: str, tmp_path:
         config = source.part(name).config()
         assert pieces_of(name, shapes, config, index).keys() == shapes.keys()
         assert config.items() >= json.loads((CONFIGS / configs / name / "config.json").read_text()).items()
-    Models(1 << 30).grid(Model("real", str(file)))
+    Models(1 << 30).grid(ModelSpec("real", str(file)))
 
 
 def test_diffusers_finds_every_weight_of_flux_under_our_names() -> None:

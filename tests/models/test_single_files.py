@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from daemon.errors import InputError, ModelMissing
 from daemon.models.checkpoints.tensors import index_of
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import decode, diffuse
 from tests import originals, tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, embeddings, generator, loaded, quiet, settings, start
@@ -73,7 +73,7 @@ def test_a_single_file_gives_what_the_folder_gives(specimens: Specimens, kind: s
     assert_same(found, specimens.expected(kind))
 
 
-def component(specimens: Specimens, model: Model, name: str) -> dict[str, torch.Tensor]:
+def component(specimens: Specimens, model: ModelSpec, name: str) -> dict[str, torch.Tensor]:
     return dict(specimens.models.component(model, name).state_dict())
 
 
@@ -81,7 +81,7 @@ def component(specimens: Specimens, model: Model, name: str) -> dict[str, torch.
 @pytest.mark.parametrize("kind", ["sd1", "sd2-v", "sdxl", "refiner", "sd3", "sd3.5"])
 def test_diffusers_reads_the_same_weights_out_of_the_file(specimens: Specimens, kind: str) -> None:
     folder, file = specimens.folder(kind), specimens.file(kind, "safetensors")
-    model = Model("tiny", str(file), parts=str(specimens.configurations(kind)))
+    model = ModelSpec("tiny", str(file), parts=str(specimens.configurations(kind)))
     classes = {"vae": diffusers.AutoencoderKL, specimens.models.family(model).denoiser: None}
     for name in classes:
         cls = type(specimens.models.component(model, name))
@@ -104,8 +104,8 @@ def test_diffusers_gives_the_same_picture_of_the_file(specimens: Specimens, form
 @pytest.mark.parametrize("kind", ["sd1", "sdxl", "sd3"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_in_half_precision_the_weights_are_those_of_the_folder(specimens: Specimens, kind: str, dtype: str) -> None:
-    file = Model("file", str(specimens.file(kind, "safetensors")), dtype, parts=str(specimens.configurations(kind)))
-    folder = Model("folder", str(specimens.folder(kind)), dtype)
+    file = ModelSpec("file", str(specimens.file(kind, "safetensors")), dtype, parts=str(specimens.configurations(kind)))
+    folder = ModelSpec("folder", str(specimens.folder(kind)), dtype)
     for name in ("unet" if kind != "sd3" else "transformer", "vae", "text_encoder", *["text_encoder_3"] * (kind == "sd3")):
         found, expected = component(specimens, file, name), component(specimens, folder, name)
         assert {name: tensor.dtype for name, tensor in found.items()} == {name: tensor.dtype for name, tensor in expected.items()}
@@ -114,7 +114,7 @@ def test_in_half_precision_the_weights_are_those_of_the_folder(specimens: Specim
 
 def test_one_component_is_read_at_a_time(specimens: Specimens) -> None:
     file, parts = specimens.file("sdxl", "safetensors"), str(specimens.configurations("sdxl"))
-    model, fresh = Model("tiny", str(file), parts=parts), Models(1 << 31)
+    model, fresh = ModelSpec("tiny", str(file), parts=parts), Models(1 << 31)
     fresh.component(model, "vae")  # which also reads what belongs to the program
     fresh.clear()
     before = bytes_read()
@@ -130,7 +130,7 @@ def bytes_read() -> int:
 
 def test_jobs_share_the_components_of_a_file(specimens: Specimens) -> None:
     file, parts = str(specimens.file("sd1", "zip")), str(specimens.configurations("sd1"))
-    one, other = Model("one", file, parts=parts), Model("other", file, vae=file, prediction_type="epsilon", parts=parts)
+    one, other = ModelSpec("one", file, parts=parts), ModelSpec("other", file, vae=file, prediction_type="epsilon", parts=parts)
     assert specimens.models.component(one, "unet") is specimens.models.component(other, "unet")
     assert specimens.models.component(other, "vae") is specimens.models.component(replace(other, name="third"), "vae")
 
@@ -162,7 +162,7 @@ def test_a_separate_vae_is_a_folder_or_a_file_of_any_sort(specimens: Specimens, 
     other = specimens.file("sd2", "safetensors"), str(specimens.configurations("sd2"))
     for sort, vae in vae_files(specimens, tmp_path).items():
         for path, parts in (other, (specimens.folder("sd2"), None)):
-            model = Model("tiny", str(path), vae=str(vae), parts=parts)
+            model = ModelSpec("tiny", str(path), vae=str(vae), parts=parts)
             found = component(specimens, model, "vae")
             assert [name for name in expected if not torch.equal(found[name], expected[name])] == [], sort
 
@@ -192,17 +192,17 @@ def test_a_part_that_is_quantized_is_refused_and_plain_eight_bits_are_read(speci
     eight = {name: weight.to(torch.float8_e4m3fn) for name, weight in weights.items()}
     plain = originals.write(eight, tmp_path / "plain.safetensors")
     scaled = originals.write({**eight, "scaled_fp8": torch.zeros(2)}, tmp_path / "scaled.safetensors")
-    found = component(specimens, Model("tiny", str(folder), parts={"text_encoder_2": str(plain)}), "text_encoder_2")
+    found = component(specimens, ModelSpec("tiny", str(folder), parts={"text_encoder_2": str(plain)}), "text_encoder_2")
     assert_same(found, {name: eight.get(name, eight["shared.weight"]).float() for name in found})
     with pytest.raises(ModelMissing, match=r"scaled.safetensors is quantized with scales of its own, which is not supported"):
-        component(specimens, Model("tiny", str(folder), parts={"text_encoder_2": str(scaled)}), "text_encoder_2")
+        component(specimens, ModelSpec("tiny", str(folder), parts={"text_encoder_2": str(scaled)}), "text_encoder_2")
 
 
 def test_an_inpainting_model_is_told_by_its_channels(specimens: Specimens, tmp_path: Path) -> None:
     weights = dict(specimens.weights("sd1"))
     first = "model.diffusion_model.input_blocks.0.0.weight"
     weights[first] = torch.randn(16, 9, 3, 3)
-    model = Model("tiny", str(originals.write(weights, tmp_path / "m.safetensors")), parts=str(specimens.configurations("sd1")))
+    model = ModelSpec("tiny", str(originals.write(weights, tmp_path / "m.safetensors")), parts=str(specimens.configurations("sd1")))
     assert specimens.models.denoiser_config(model)["in_channels"] == 9
     assert torch.equal(specimens.models.component(model, "unet").conv_in.weight, weights[first])
 
@@ -228,21 +228,21 @@ def test_stable_diffusion_3_can_be_told_to_do_without_its_t5(specimens: Specimen
 
 def test_flux_without_t5_is_told_what_to_configure(specimens: Specimens, tmp_path: Path) -> None:
     weights = {name: tensor for name, tensor in specimens.weights("flux").items() if "t5xxl" not in name}
-    model = Model("flux", str(originals.write(weights, tmp_path / "flux.safetensors")))
+    model = ModelSpec("flux", str(originals.write(weights, tmp_path / "flux.safetensors")))
     with pytest.raises(ModelMissing, match=r"holds no text_encoder_2: .*`parts: \{text_encoder_2: PLACE, tokenizer_2: FOLDER\}`"):
         specimens.models.component(model, "text_encoder_2")
 
 
 @pytest.mark.parametrize(("kind", "name", "spared"), [("flux", "tokenizer_2", ""), ("sd3", "tokenizer_3", "text_encoder_3: null")])
 def test_the_vocabulary_of_t5_comes_from_the_user(specimens: Specimens, kind: str, name: str, spared: str) -> None:
-    model = Model("tiny", str(specimens.file(kind, "safetensors")))
+    model = ModelSpec("tiny", str(specimens.file(kind, "safetensors")))
     with pytest.raises(ModelMissing, match=f"the vocabulary of the T5 of .* comes from you: .*{name}: FOLDER.*{spared}"):
         specimens.models.text_parts(model)
 
 
 def test_what_was_predicted_is_detected_and_can_be_overridden(specimens: Specimens, tmp_path: Path) -> None:
     def scheduler(kind: str, path: Path | None = None, **options: Any) -> Any:
-        return specimens.models.config(Model("tiny", str(path or specimens.file(kind, "safetensors")), **options), "scheduler")
+        return specimens.models.config(ModelSpec("tiny", str(path or specimens.file(kind, "safetensors")), **options), "scheduler")
 
     assert scheduler("sd2")["prediction_type"] == scheduler("sdxl")["prediction_type"] == "epsilon"
     assert scheduler("sd2-v")["prediction_type"] == "v_prediction"
@@ -255,14 +255,14 @@ def test_what_was_predicted_is_detected_and_can_be_overridden(specimens: Specime
 
 
 def test_the_folder_of_the_base_model_does_not_make_a_refiner_a_base_model(specimens: Specimens) -> None:
-    model = Model("tiny", str(specimens.file("refiner", "safetensors")), parts=str(specimens.folder("sdxl")))
+    model = ModelSpec("tiny", str(specimens.file("refiner", "safetensors")), parts=str(specimens.folder("sdxl")))
     assert specimens.models.index(model)["requires_aesthetics_score"]
     assert not model.source().has("text_encoder")
     assert specimens.models.denoiser_config(model)["cross_attention_dim"] == 1280
 
 
 def test_folders_of_another_family_do_not_belong_behind_a_file(specimens: Specimens) -> None:
-    model = Model("tiny", str(specimens.file("sd1", "safetensors")), parts=str(specimens.folder("sdxl")))
+    model = ModelSpec("tiny", str(specimens.file("sd1", "safetensors")), parts=str(specimens.folder("sdxl")))
     with pytest.raises(ModelMissing, match=r"is of Stable Diffusion 1 or 2, and .*sdxl, which `parts` names, of .* XL"):
         specimens.models.index(model)
 
@@ -304,12 +304,14 @@ def test_a_file_of_another_kind_is_named_for_what_it_is(
 ) -> None:
     file = originals.write({name: torch.zeros(shape) for name, shape in weights.items()}, tmp_path / "other.safetensors")
     with pytest.raises(ModelMissing, match=f"the model 'tiny' cannot be used: .*other.safetensors .*{sentence}"):
-        specimens.models.index(Model("tiny", str(file)))
+        specimens.models.index(ModelSpec("tiny", str(file)))
 
 
 def test_a_file_without_a_component_says_which_weights_are_missing(specimens: Specimens, tmp_path: Path) -> None:
     weights = {name: tensor for name, tensor in specimens.weights("sd1").items() if ".middle_block.1." not in name}
-    model = Model("tiny", str(originals.write(weights, tmp_path / "cut.safetensors")), parts=str(specimens.configurations("sd1")))
+    model = ModelSpec(
+        "tiny", str(originals.write(weights, tmp_path / "cut.safetensors")), parts=str(specimens.configurations("sd1"))
+    )
     with pytest.raises(ModelMissing, match=r"cut.safetensors: its unet lacks \d+ of \d+ weights \(model.diffusion_model"):
         specimens.models.component(model, "unet")
 
@@ -318,7 +320,7 @@ def test_a_configuration_that_does_not_fit_the_file_is_named(specimens: Specimen
     parts = originals.configurations(specimens.folder("sd1"), tmp_path / "parts")
     config = parts / "unet" / "config.json"
     config.write_text(config.read_text().replace("768", "512"))
-    model = Model("tiny", str(specimens.file("sd1", "safetensors")), parts=str(parts))
+    model = ModelSpec("tiny", str(specimens.file("sd1", "safetensors")), parts=str(parts))
     with pytest.raises(ModelMissing, match=r"its unet is of another size than its configuration: .* is \(16, 768\), not"):
         specimens.models.component(model, "unet")
 
@@ -327,5 +329,7 @@ def test_a_file_that_is_replaced_is_read_anew(specimens: Specimens, tmp_path: Pa
     file = Path(shutil.copy(specimens.file("sd1", "safetensors"), tmp_path / "m.safetensors"))
     assert "cond_stage_model.transformer.text_model.final_layer_norm.weight" in index_of(file)
     shutil.copy(specimens.file("sdxl", "safetensors"), file)
-    assert specimens.models.family(Model("tiny", str(file))).name == "Stable Diffusion XL"
-    assert json.loads(json.dumps(specimens.models.index(Model("tiny", str(file)))))["_class_name"] == "StableDiffusionXLPipeline"
+    assert specimens.models.family(ModelSpec("tiny", str(file))).name == "Stable Diffusion XL"
+    assert (
+        json.loads(json.dumps(specimens.models.index(ModelSpec("tiny", str(file)))))["_class_name"] == "StableDiffusionXLPipeline"
+    )

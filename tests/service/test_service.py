@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from daemon.compute.engine import new_engine
+from daemon.compute.protocol import Compute, EngineOptions
 from daemon.errors import AnotherDaemon, InputError, OutOfMemory
 from daemon.jobs.retry_budget import MOST_TRIES, SHORT_FILES
 from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, StageBackoff
@@ -430,14 +432,19 @@ def test_a_reload_while_an_editor_saves_changes_nothing(tmp_path: Path, saved: s
 
 
 def test_how_long_a_job_may_compute_changes_with_a_reload(tmp_path: Path) -> None:
-    service = service_in(tmp_path)
-    service.config_path = tmp_path / "config.yaml"
-    service.config_path.write_text("limits: {job_minutes: 2}\n")
+    told: list[EngineOptions] = []
+
+    def engine(options: EngineOptions) -> Compute:
+        told.append(options)
+        return new_engine(options)
+
+    service = Service(config_of(tmp_path), config_path=tmp_path / "config.yaml", engine=engine)
+    (tmp_path / "config.yaml").write_text("limits: {job_minutes: 2}\n")
     service.start()
-    assert service.compute._job_seconds() is None
+    assert told[0].job_seconds() is None
     service.request_reload()
     service.tick(time.monotonic())
-    assert service.compute._job_seconds() == 120
+    assert told[0].job_seconds() == 120
     service.stop()
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from daemon.errors import InputError, ModelMissing, Stopped
-from daemon.models.registry import Model, Models
+from daemon.models.registry import Models, ModelSpec
 from daemon.stages import decode, diffuse, encode, text
 from tests import tiny
 from tests.parts import NEGATIVE, PROMPT, SEED, SIZE, STEPS, generator, one_piece, quiet, settings, start
@@ -178,24 +178,24 @@ def test_damaged_weights_are_named(tmp_path: Path) -> None:
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelMissing, match="its vae is not readable"):
-        Models(1 << 30).component(Model("tiny", str(folder)), "vae")
+        Models(1 << 30).component(ModelSpec("tiny", str(folder)), "vae")
 
 
 def test_weights_that_exist_in_half_precision_only_are_found(folders: dict[int, Path], tmp_path: Path) -> None:
     shutil.copytree(folders[1], tmp_path / "half")
     weights = tmp_path / "half" / "unet" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_name("diffusion_pytorch_model.fp16.safetensors"))
-    unet = Models(1 << 30).component(Model("half", str(tmp_path / "half"), dtype="float16"), "unet")
+    unet = Models(1 << 30).component(ModelSpec("half", str(tmp_path / "half"), dtype="float16"), "unet")
     assert unet.dtype is torch.float16
 
 
 def test_a_hub_id_is_not_asked_for_without_leave() -> None:
     with pytest.raises(ModelMissing, match="allow the network for a hub id"):
-        Models(1 << 30).component(Model("far", "nobody/nothing"), "vae")
+        Models(1 << 30).component(ModelSpec("far", "nobody/nothing"), "vae")
 
 
 def test_components_are_kept_within_the_budget(folders: dict[int, Path]) -> None:
-    model = Model("tiny", str(folders[1]))
+    model = ModelSpec("tiny", str(folders[1]))
     wide = Models(1 << 30)
     assert wide.component(model, "unet") is wide.component(model, "unet")
     narrow = Models(1)

@@ -14,7 +14,7 @@ from daemon.errors import InputError
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.families import Family
 from daemon.models.families.family import T5
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 DENOISER, T5_ENCODER = "denoiser", "t5"
 # The longer prefix first, where one begins like another.
@@ -123,7 +123,7 @@ def matrices_of(name: str, path: Path) -> Mapping[str, Mapping[str, Matrices]]:
     Raises InputError where the file cannot be read, and where it is no LoRA or of another kind."""
     try:
         keys = list(index_of(path))
-    except Unreadable as error:
+    except UnreadableModel as error:
         raise InputError(f"the LoRA {name!r} cannot be used: {error}") from error
     found: dict[str, dict[str, Matrices]] = {}
     for key in keys:

@@ -6,7 +6,7 @@ from daemon.errors import InputError
 from daemon.models.adapters.loras import matrices_of
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.on_disk import OnDisk
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 
 def examined_lora(path: Path) -> OnDisk:
@@ -23,7 +23,7 @@ def examined_textual_inversion(path: Path) -> OnDisk:
     """Look at a textual inversion."""
     try:
         index = index_of(path)
-    except Unreadable as fault:
+    except UnreadableModel as fault:
         return OnDisk(None, path.stat().st_size if path.is_file() else 0, (), (str(fault),))
     dtypes = {tensor.dtype for tensor in index.values() if tensor.shape}
     return OnDisk(None, sum(tensor.size_bytes for tensor in index.values()), tuple(sorted(dtypes)), ())

@@ -11,7 +11,7 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.checkpoints.reading import read_tensors
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 # The encoders of Stable Diffusion XL and 3, as files call them.
 _KEYS: Mapping[str, str] = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
@@ -28,7 +28,7 @@ def read_textual_inversions(paths: Mapping[str, str], component: str, encoder: A
 def _vectors(name: str, path: Path, component: str, width: int) -> torch.Tensor:
     try:
         tensors = read_tensors(path)
-    except (Unreadable, OSError) as error:
+    except (UnreadableModel, OSError) as error:
         raise InputError(f"the textual inversion {name!r} cannot be used: {error}") from error
     by_encoder = set(_KEYS.values()) & tensors.keys()
     found = tensors.get(_KEYS[component]) if by_encoder else _only(name, tensors)

@@ -14,7 +14,7 @@ from daemon.models.checkpoints import layouts
 from daemon.models.checkpoints.layouts import DENOISER
 from daemon.models.checkpoints.stored import Index, Stored
 from daemon.models.checkpoints.tensors import index_of
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """Configurations in diffusers layout without weights, one folder for each kind of model."""
@@ -83,7 +83,7 @@ class Kind:
 
 
 def kind_of(path: Path) -> Kind:
-    """Return what model a file is. Raises Unreadable where it is none that can run, or cannot be read."""
+    """Return what model a file is. Raises UnreadableModel where it is none that can run, or cannot be read."""
     return _kind(path, path.stat().st_mtime_ns)
 
 
@@ -92,7 +92,7 @@ def _kind(path: Path, changed_ns: int) -> Kind:
     del changed_ns
     index = index_of(path)
     if what := what_else(index):
-        raise Unreadable(f"{path} is {what}; supported are {SUPPORTED}")
+        raise UnreadableModel(f"{path} is {what}; supported are {SUPPORTED}")
     prefix = DENOISER if any(name.startswith(DENOISER) for name in index) else ""
     denoiser = {name.removeprefix(prefix): tensor for name, tensor in index.items() if name.startswith(prefix)}
     present = {name for name, prefixes in _PREFIXES.items() if any(key.startswith(tuple(prefixes)) for key in index)}
@@ -105,7 +105,7 @@ def _kind(path: Path, changed_ns: int) -> Kind:
         else:
             kind = _unet(path, denoiser)
     except _Unsupported as unsupported:
-        raise Unreadable(f"{path} is not supported: {unsupported}; supported are {SUPPORTED}") from None
+        raise UnreadableModel(f"{path} is not supported: {unsupported}; supported are {SUPPORTED}") from None
     sizes = {name: sizes_of(name, index) for name in present}
     return Kind(kind.configs, {**kind.sizes, **sizes}, kind.components | present, _marks(index))
 

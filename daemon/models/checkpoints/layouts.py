@@ -8,7 +8,7 @@ from daemon.models.checkpoints.latent_diffusion import old_vae, unet, vae
 from daemon.models.checkpoints.pieces import Config, Naming, Piece, same
 from daemon.models.checkpoints.stored import Index
 from daemon.models.checkpoints.text_encoders import clip, open_clip, t5
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 DENOISER, WHOLE = "model.diffusion_model.", ""
 CLIP_1, OPEN_CLIP_2 = "cond_stage_model.transformer.", "cond_stage_model.model."
@@ -52,7 +52,7 @@ LAYOUTS: Mapping[str, Sequence[Layout]] = {
 }
 
 
-class Incomplete(Unreadable):
+class Incomplete(UnreadableModel):
     """A file lacks weights of a component, or has them in other shapes; the text is a sentence."""
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from daemon.models.checkpoints.stored import SIZES, Stored
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 ENCRYPTED = 0x1
 """The flag of a member of a zip file."""
@@ -225,20 +225,20 @@ class _Unpickler(pickle._Unpickler):
 def index_of_pickle(path: Path) -> dict[str, Stored]:
     """Return the tensors of a file of torch.save by name, those in its "state_dict" or "string_to_param" where it has one.
 
-    Raises Unreadable where the file is damaged, and where it is more than weights."""
+    Raises UnreadableModel where the file is damaged, and where it is more than weights."""
     try:
         with path.open("rb") as stream:
             found, places = _zipped(stream) if zipfile.is_zipfile(stream) else _in_a_row(stream)
         return {name: tensor.stored(places) for name, tensor in _tensors(found).items()}
     except _Refused as refused:
-        raise Unreadable(
+        raise UnreadableModel(
             f"{path} is refused, because it holds more than weights: reading it would run {refused}; get the model as .safetensors "
             "from somebody you trust"
         ) from None
     except _Foreign as foreign:
-        raise Unreadable(f"{path} cannot be read: its {foreign}; get the model as .safetensors") from None
+        raise UnreadableModel(f"{path} cannot be read: its {foreign}; get the model as .safetensors") from None
     except _BROKEN as error:
-        raise Unreadable(f"{path} is damaged, or no file of weights ({_first_line(error)}); fetch it again") from error
+        raise UnreadableModel(f"{path} is damaged, or no file of weights ({_first_line(error)}); fetch it again") from error
 
 
 def _first_line(error: Exception) -> str:

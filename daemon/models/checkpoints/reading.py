@@ -20,7 +20,7 @@ from daemon.models.checkpoints.layouts import Incomplete, pieces_of
 from daemon.models.checkpoints.pieces import Piece
 from daemon.models.checkpoints.stored import Index, Stored
 from daemon.models.checkpoints.tensors import index_of
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64,
@@ -41,7 +41,7 @@ READERS = 4
 
 
 def read_tensors(path: Path, names: Collection[str] | None = None) -> dict[str, torch.Tensor]:
-    """Return the tensors of a file by name, as they are stored: those of these names, or all. Raises Unreadable."""
+    """Return the tensors of a file by name, as they are stored: those of these names, or all. Raises UnreadableModel."""
     index = index_of(path)
     with path.open("rb") as stream:
         return {name: _tensor(stream.fileno(), stored) for name, stored in index.items() if names is None or name in names}
@@ -50,10 +50,10 @@ def read_tensors(path: Path, names: Collection[str] | None = None) -> dict[str, 
 def read_component(path: Path, component: str, cls: Any, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
     """Return a component of this class and configuration with its weights out of a single file, on the CPU in `dtype`.
 
-    Raises Unreadable where the file does not hold all of it, or cannot be read."""
+    Raises UnreadableModel where the file does not hold all of it, or cannot be read."""
     index = index_of(path)
     if is_quantized(index):
-        raise Unreadable(f"{path} is {QUANTIZED}")
+        raise UnreadableModel(f"{path} is {QUANTIZED}")
     # The weights only, not the tables that a model computes for itself.
     with init_empty_weights(include_buffers=False):
         part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
@@ -61,7 +61,7 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     try:
         pieces = pieces_of(component, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, config, index)
     except Incomplete as incomplete:
-        raise Unreadable(f"{path}: {incomplete}") from None
+        raise UnreadableModel(f"{path}: {incomplete}") from None
     kept = _kept_in_float32(part, dtype)
     dtypes = {name: torch.float32 if kept & set(name.split(".")) else dtype for name in wanted}
     with path.open("rb") as stream, ThreadPoolExecutor(READERS) as readers:
@@ -106,7 +106,7 @@ def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
 
 def _tensor(file: int, stored: Stored) -> torch.Tensor:
     if stored.dtype not in TYPES:
-        raise Unreadable(f"its numbers are of the type {stored.dtype}, which cannot be read")
+        raise UnreadableModel(f"its numbers are of the type {stored.dtype}, which cannot be read")
     if not prod(stored.shape):
         return torch.empty(stored.shape, dtype=TYPES[stored.dtype])
     numbers = torch.from_numpy(_bytes(file, stored.offset, stored.end)).view(TYPES[stored.dtype])
@@ -122,6 +122,6 @@ def _bytes(file: int, start: int, end: int) -> NDArray[np.uint8]:
     while read < len(whole):
         got = os.preadv(file, [whole[read:]], start + read)
         if not got:
-            raise Unreadable("the file ended while it was read; fetch it again")
+            raise UnreadableModel("the file ended while it was read; fetch it again")
         read += got
     return data

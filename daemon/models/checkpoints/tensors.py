@@ -10,19 +10,19 @@ from types import MappingProxyType
 
 from daemon.models.checkpoints.pickles import index_of_pickle
 from daemon.models.checkpoints.stored import SIZES, Index, Stored
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 _LFS = b"version https://git-lfs"
 _LONGEST_HEADER_BYTES = 100 * 2**20
 
 
 def index_of(path: Path) -> Index:
-    """Return the tensors of a file by name. Raises Unreadable where it holds none, is not whole, or is not safe."""
+    """Return the tensors of a file by name. Raises UnreadableModel where it holds none, is not whole, or is not safe."""
     try:
         status = path.stat()
         return _index(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
-        raise Unreadable(f"{path} cannot be read ({error.strerror or error})") from error
+        raise UnreadableModel(f"{path} cannot be read ({error.strerror or error})") from error
 
 
 # A job asks several times, and the pickle of a large file takes a while.
@@ -32,17 +32,17 @@ def _index(path: Path, changed_ns: int, size: int) -> Index:
     with path.open("rb") as stream:
         start = stream.read(len(_LFS))
     if start == _LFS:
-        raise Unreadable(f"{path} is a pointer of git-lfs; fetch the weights themselves")
+        raise UnreadableModel(f"{path} is a pointer of git-lfs; fetch the weights themselves")
     if start.startswith(b"GGUF"):
-        raise Unreadable(f"{path} is a GGUF file, which is not supported; get the model as .safetensors")
+        raise UnreadableModel(f"{path} is a GGUF file, which is not supported; get the model as .safetensors")
     # A safetensors file begins with a length, which may look like anything, and then its header.
     pickled = start.startswith((b"PK", b"\x80")) and start[8:9] != b"{"
     tensors = index_of_pickle(path) if pickled else _safetensors(path)
     end = max((tensor.end for tensor in tensors.values()), default=0)
     if end > size:
-        raise Unreadable(f"{path} is cut off: {size} bytes, and should be {end}; fetch it again")
+        raise UnreadableModel(f"{path} is cut off: {size} bytes, and should be {end}; fetch it again")
     if not tensors:
-        raise Unreadable(f"{path} holds no weights")
+        raise UnreadableModel(f"{path} holds no weights")
     return MappingProxyType(tensors)
 
 
@@ -54,14 +54,14 @@ def _safetensors(path: Path) -> dict[str, Stored]:
         named = {name: tensor for name, tensor in json.loads(header).items() if name != "__metadata__"}
         unknown = {str(tensor["dtype"]) for tensor in named.values()} - SIZES.keys()
         if unknown:
-            raise Unreadable(
+            raise UnreadableModel(
                 f"{path} holds numbers of the type {min(unknown)}, which cannot be read; get it in float16 or bfloat16"
             )
         return {name: _stored(tensor, 8 + length) for name, tensor in named.items()}
-    except Unreadable:
+    except UnreadableModel:
         raise
     except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
-        raise Unreadable(f"{path} is damaged, or no file of weights; fetch it again") from None
+        raise UnreadableModel(f"{path} is damaged, or no file of weights; fetch it again") from None
 
 
 def _stored(tensor: Mapping[str, list[int]], data: int) -> Stored:

@@ -122,9 +122,9 @@ class Family(ABC):
         del pipe, size
         return latents
 
-    def lean(self, scheduler: Config, denoiser: Config, size: tuple[int, int]) -> float | None:
-        """How far a schedule of flow matching leans to the noisy side for latents of `size` (h, w), as a logarithm; None: as the
-        scheduler's configuration says."""
+    def mu(self, scheduler: Config, denoiser: Config, size: tuple[int, int]) -> float | None:
+        """The logarithm of the shift of a schedule of flow matching for latents of `size` (h, w), as in diffusers: the larger,
+        the more steps at high noise; None: as the scheduler's configuration says."""
         del scheduler, denoiser, size
         return None
 

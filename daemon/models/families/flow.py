@@ -1,4 +1,4 @@
-"""What the families that are trained by flow matching have in common: the lean of their schedules, and their embeddings."""
+"""What the families that are trained by flow matching have in common: the mu of their schedules, and their embeddings."""
 
 from daemon.models.families.family import Config, Family
 
@@ -16,8 +16,8 @@ class Flow(Family):
     def first_step(self, steps: int, strength: float) -> int:
         return int(max(steps - min(steps * strength, steps), 0))
 
-    def lean(self, scheduler: Config, denoiser: Config, size: tuple[int, int]) -> float | None:
-        """The lean grows in a straight line with the number of patches (diffusers' calculate_shift)."""
+    def mu(self, scheduler: Config, denoiser: Config, size: tuple[int, int]) -> float | None:
+        """The mu grows in a straight line with the number of patches (diffusers' calculate_shift)."""
         if not scheduler.get("use_dynamic_shifting"):
             return None
         patches = (size[0] // self.patch(denoiser)) * (size[1] // self.patch(denoiser))

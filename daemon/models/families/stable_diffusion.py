@@ -33,6 +33,7 @@ STABLE_DIFFUSION = StableDiffusion(
     pipeline="StableDiffusionPipeline",
     components={"tokenizer": CLIP_TOKENIZER, "text_encoder": CLIP, "unet": UNET, "vae": VAE},
     unsupported=frozenset({"aesthetic_score"}),
-    # The pipelines of Stable Diffusion force these upon their scheduler when they are built, but could not reach through a Segment.
+    # The pipelines of Stable Diffusion force these upon their scheduler when they are built, but could not reach through a
+    # PartialSchedule.
     forced={"steps_offset": 1, "clip_sample": False},
 )

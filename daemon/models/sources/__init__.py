@@ -3,6 +3,6 @@
 Each answers the same few questions, so that nobody else has to ask in which form a model lies there."""
 
 from daemon.models.sources.assembled import Parts, source_of
-from daemon.models.sources.source import Part, Source
+from daemon.models.sources.source import Source, StoredComponent
 
-__all__ = ["Part", "Parts", "Source", "source_of"]
+__all__ = ["Parts", "Source", "StoredComponent", "source_of"]

@@ -9,8 +9,8 @@ from daemon.models.hub_ids import is_hub_id
 from daemon.models.sources.folder import Folder, FolderPart, part_within
 from daemon.models.sources.hub import Hub, HubPart, nothing_at, repository
 from daemon.models.sources.single_file import FilePart, SingleFile
-from daemon.models.sources.source import Config, Part, Source
-from daemon.models.unreadable import Unreadable
+from daemon.models.sources.source import Config, Source, StoredComponent
+from daemon.models.unreadable import UnreadableModel
 
 Parts = str | Mapping[str, str | None]
 
@@ -19,10 +19,10 @@ def source_of(path: str, *, parts: Parts | None = None, vae: str | None = None, 
     """Return the source of a model at `path`: a folder, a file, or a hub id, which is asked for only if `network` is true.
 
     `parts` is a folder in diffusers layout for what the model lacks, or the places of single components (None: the model is to do
-    without it); `vae` replaces the model's own. Raises Unreadable where there is nothing at a path."""
+    without it); `vae` replaces the model's own. Raises UnreadableModel where there is nothing at a path."""
     behind = Path(parts) if isinstance(parts, str) else None
     if behind is not None and not behind.is_dir():
-        raise Unreadable(f"there is no folder {behind}, which config.yaml names under `parts`")
+        raise UnreadableModel(f"there is no folder {behind}, which config.yaml names under `parts`")
     main = _model_at(path, behind, network)
     named = {} if parts is None or isinstance(parts, str) else dict(parts)
     if vae is not None:
@@ -38,17 +38,17 @@ def _model_at(path: str, behind: Path | None, network: bool) -> Source:
         return SingleFile(Path(path), behind)
     if is_hub_id(path):
         return Hub(repository(path, network=network))
-    raise Unreadable(nothing_at(path))
+    raise UnreadableModel(nothing_at(path))
 
 
-def _part_at(path: str, name: str, model: Source, network: bool) -> Part:
+def _part_at(path: str, name: str, model: Source, network: bool) -> StoredComponent:
     if Path(path).is_dir():
         return part_within(Path(path), name, model)
     if Path(path).is_file():
         return FilePart(Path(path), name, model)
     if is_hub_id(path):
         return HubPart(repository(path, network=network), name, model)
-    raise Unreadable(f"its {name} is missing, for {nothing_at(path)}")
+    raise UnreadableModel(f"its {name} is missing, for {nothing_at(path)}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Assembled(Source):
     """`main`, but the components of `instead` come from elsewhere (None: left out), and what it lacks from the folder `behind`."""
 
     main: Source
-    instead: Mapping[str, Part | None] = field(default_factory=dict)
+    instead: Mapping[str, StoredComponent | None] = field(default_factory=dict)
     behind: Path | None = None
 
     @property
@@ -72,10 +72,10 @@ class Assembled(Source):
             return self.instead[encoder] is not None
         return self.main.has(name) or self._part_behind(encoder) is not None
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return self.instead.get(name) or self._part_behind(name) or self.main.part(name)
 
-    def _part_behind(self, name: str) -> Part | None:
+    def _part_behind(self, name: str) -> StoredComponent | None:
         """The part in the folder behind the model, where that has what the model lacks."""
         if self.behind is None or not self._lacks(name) or not holds(self.behind, name):
             return None

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from daemon.models.folders import INDEX, is_tokenizer, left_out, read_json, variant_of, weights_bytes
-from daemon.models.sources.source import SCHEDULER, Config, Part, Source
-from daemon.models.unreadable import Unreadable
+from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
+from daemon.models.unreadable import UnreadableModel
 
 
 @dataclass(frozen=True)
-class FolderPart(Part):
+class FolderPart(StoredComponent):
     """A folder of one component; `model` says of what class it is."""
 
     folder: Path
@@ -25,7 +25,7 @@ class FolderPart(Part):
 
     def load(self, dtype: torch.dtype) -> Any:
         if not self.folder.is_dir():
-            raise Unreadable(f"there is no folder {self.folder}")
+            raise UnreadableModel(f"there is no folder {self.folder}")
         cls = self.model.component_class(self.name)
         if is_tokenizer(self.name):
             return cls.from_pretrained(self.folder, local_files_only=True)
@@ -61,7 +61,7 @@ class Folder(Source):
     def has(self, name: str) -> bool:
         return not left_out(self.path, name, self.index(), self.family())
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return FolderPart(self.path / name, name, self)
 
 

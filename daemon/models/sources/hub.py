@@ -17,8 +17,8 @@ from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.sources.fetching import in_words, told
 from daemon.models.sources.folder import Folder, part_within
-from daemon.models.sources.source import Config, Part, Source
-from daemon.models.unreadable import Unreadable
+from daemon.models.sources.source import Config, Source, StoredComponent
+from daemon.models.unreadable import UnreadableModel
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Repository:
             with told(whole, size, len(names)) as fetched:
                 self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=fetched.bar))
         except HTTPError as error:
-            raise Unreadable(f"the hub did not send {what} of {self.id} ({error}); try again later") from error
+            raise UnreadableModel(f"the hub did not send {what} of {self.id} ({error}); try again later") from error
         return self._folders[what]
 
     def _fetched_before(self) -> Path:
@@ -69,7 +69,7 @@ class Repository:
             return Path(snapshot_download(self.id, local_files_only=True, allow_patterns=[INDEX]))
         except FileNotFoundError as error:
             unknown = f"the hub does not tell of {self.id!r}, and nothing of it was fetched before; correct the path in config.yaml"
-            raise Unreadable(unknown if self._network else nothing_at(self.id)) from error
+            raise UnreadableModel(unknown if self._network else nothing_at(self.id)) from error
 
     def _listed(self) -> dict[str, int] | None:
         """All files with their sizes in bytes; None where the hub is not to be asked, or does not answer."""
@@ -105,12 +105,12 @@ class Hub(Source):
     def has(self, name: str) -> bool:
         return name not in self.family().optional or self.index().get(name, [None])[0] is not None
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return HubPart(self.repository, name, self)
 
 
 @dataclass(frozen=True)
-class HubPart(Part):
+class HubPart(StoredComponent):
     """One component on the hub, in a whole model or alone."""
 
     repository: Repository

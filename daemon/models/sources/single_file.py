@@ -19,8 +19,8 @@ from daemon.models.families import FAMILIES
 from daemon.models.families.family import T5, T5_TOKENIZER
 from daemon.models.folders import INDEX, describes, encoder_of, is_tokenizer, read_json
 from daemon.models.sources.folder import Folder, FolderPart
-from daemon.models.sources.source import SCHEDULER, Config, Part, Source
-from daemon.models.unreadable import Unreadable
+from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
+from daemon.models.unreadable import UnreadableModel
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class SingleFile(Source):
     def told(self) -> Path | None:
         """The folder of configurations, unless it is of another pipeline of the family, as the base model's is for a refiner.
 
-        Raises Unreadable where it is of another family."""
+        Raises UnreadableModel where it is of another family."""
         if self.configs is None or not (self.configs / INDEX).is_file():
             return self.configs
         shipped, theirs = self.kind.read(INDEX)["_class_name"], Folder(self.configs)
         if FAMILIES[shipped] != theirs.family():
             own = FAMILIES[shipped].name
-            raise Unreadable(f"{self.path} is of {own}, and {self.configs}, which `parts` names, of {theirs.family().name}")
+            raise UnreadableModel(f"{self.path} is of {own}, and {self.configs}, which `parts` names, of {theirs.family().name}")
         return self.configs if theirs.index()["_class_name"] == shipped else None
 
     def index(self) -> Config:
@@ -63,7 +63,7 @@ class SingleFile(Source):
         spared = name in self.family().optional and self.family().components[name] in (T5, T5_TOKENIZER)
         return not spared or encoder_of(name) in self.kind.components
 
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         return PartOfFile(self, name)
 
     def holds(self, name: str) -> bool:
@@ -74,7 +74,7 @@ class SingleFile(Source):
 
 
 @dataclass(frozen=True)
-class PartOfFile(Part):
+class PartOfFile(StoredComponent):
     """A component in the file of a whole model."""
 
     model: SingleFile
@@ -92,7 +92,7 @@ class PartOfFile(Part):
         if is_tokenizer(self.name):
             return self._tokenizer(dtype)
         if not self.model.holds(self.name):
-            raise Unreadable(lacking.component(self.model.path, self.name, self.model.family()))
+            raise UnreadableModel(lacking.component(self.model.path, self.name, self.model.family()))
         return read_component(self.model.path, self.name, self.model.component_class(self.name), self.config(), dtype)
 
     @property
@@ -112,12 +112,12 @@ class PartOfFile(Part):
         if told is not None and describes(told, self.name):
             return FolderPart(told / self.name, self.name, self.model).load(dtype)
         if not self.model.holds(self.name):
-            raise Unreadable(lacking.vocabulary(self.model.path, self.name, self.model.family()))
+            raise UnreadableModel(lacking.vocabulary(self.model.path, self.name, self.model.family()))
         return clip_tokenizer(self.model.kind.read(f"{self.name}/tokenizer_config.json"))
 
 
 @dataclass(frozen=True)
-class FilePart(Part):
+class FilePart(StoredComponent):
     """A file of one component, configured as `model` says."""
 
     path: Path
@@ -129,7 +129,9 @@ class FilePart(Part):
 
     def load(self, dtype: torch.dtype) -> Any:
         if is_tokenizer(self.name):
-            raise Unreadable(f"{self.path} is a file, and the {self.name} is to be a folder, with a tokenizer.json or spiece.model")
+            raise UnreadableModel(
+                f"{self.path} is a file, and the {self.name} is to be a folder, with a tokenizer.json or spiece.model"
+            )
         return read_component(self.path, self.name, self.model.component_class(self.name), self.config(), dtype)
 
     @property

@@ -8,14 +8,16 @@ from typing import Any
 import torch
 
 from daemon.models.families import FAMILIES, Family
-from daemon.models.unreadable import Unreadable
+from daemon.models.unreadable import UnreadableModel
 
 Config = Mapping[str, Any]
 SCHEDULER = "scheduler"
 
 
-class Part(ABC):
-    """A component of a model, or its scheduler; what cannot be read raises Unreadable, or what the libraries raise."""
+class StoredComponent(ABC):
+    """A component of a model, or its scheduler, where it is stored.
+
+    What cannot be read raises UnreadableModel, or what the libraries raise."""
 
     @abstractmethod
     def config(self) -> Config:
@@ -55,17 +57,17 @@ class Source(ABC):
 
     @abstractmethod
     def has(self, name: str) -> bool:
-        """Whether the model has such a component; one that is missing by mistake counts, for `Part.load` says so."""
+        """Whether the model has such a component; one that is missing by mistake counts, for `StoredComponent.load` says so."""
 
     @abstractmethod
-    def part(self, name: str) -> Part:
+    def part(self, name: str) -> StoredComponent:
         """The component of this name, or the scheduler."""
 
     def family(self) -> Family:
-        """The family that the index names. Raises Unreadable where it is none of FAMILIES."""
+        """The family that the index names. Raises UnreadableModel where it is none of FAMILIES."""
         name = self.index()["_class_name"]
         if name not in FAMILIES:
-            raise Unreadable(f"it is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
+            raise UnreadableModel(f"it is a {name}, which is not supported; supported are {', '.join(FAMILIES)}")
         return FAMILIES[name]
 
     def component_class(self, name: str) -> Any:

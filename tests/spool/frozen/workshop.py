@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from unittest.mock import patch
 
 import tiffsd
-from daemon.compute.local import Local
+from daemon.compute.local import LocalWorkers
 from daemon.inbox.grouping import Drop
 from daemon.inbox.inbox import Inbox, Scan
 from daemon.jobs import job
@@ -53,7 +53,7 @@ class Workshop:
         self.root = root
         watch = {"settle_seconds": 0, "settle_unleased_seconds": 0}
         self.config = Config.model_validate({"folder": root.parent, "spool": root.name, "watch": watch})
-        self._compute = Local(threads=1)
+        self._compute = LocalWorkers(threads=1)
         self._clock = seconds_from(NOON)
         self.life().create()
 

@@ -1,7 +1,8 @@
-"""Numbers of the machine: what `fast: true` runs a model in, by what the device computes fastest. Without it nothing here counts.
+"""Compute formats (dtype and memory order): `fast: true` runs a model in the one that the device computes fastest in.
 
-A CPU with instructions for bfloat16 (AMX, AVX512-BF16) multiplies in it several times as fast, a GPU in float16. Channels last
-spares convolutions their copies; its results are those of the usual order, up to the rounding of sums.
+Without it nothing here counts. A CPU with instructions for bfloat16 (AMX, AVX512-BF16) multiplies in it several times as fast, a
+GPU in float16. Channels last spares convolutions their copies; its results are those of the usual order, up to the rounding of
+sums.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import torch
 
 
 @dataclass(frozen=True)
-class Numbers:
+class ComputeFormat:
     """The type that weights and activations have, and the order of their memory."""
 
     dtype: torch.dtype
@@ -25,17 +26,17 @@ class Numbers:
 
 
 @cache
-def fastest(device: str) -> Numbers:
+def fastest(device: str) -> ComputeFormat:
     """What a device computes fastest in."""
     if not device.startswith("cpu"):
-        return Numbers(torch.float16, torch.channels_last)
-    return Numbers(torch.bfloat16 if _multiplies_bfloat16() else torch.float32, torch.channels_last)
+        return ComputeFormat(torch.float16, torch.channels_last)
+    return ComputeFormat(torch.bfloat16 if _multiplies_bfloat16() else torch.float32, torch.channels_last)
 
 
-def numbers_of(device: str, dtype: str) -> Numbers:
+def format_of(device: str, dtype: str) -> ComputeFormat:
     """What a model of the configured `dtype` runs in where it is to be fast: a half that somebody chose stays."""
-    numbers = fastest(device)
-    return numbers if dtype == "float32" else replace(numbers, dtype=getattr(torch, dtype))
+    fast = fastest(device)
+    return fast if dtype == "float32" else replace(fast, dtype=getattr(torch, dtype))
 
 
 def _multiplies_bfloat16() -> bool:
@@ -44,10 +45,10 @@ def _multiplies_bfloat16() -> bool:
     return any(ask() for ask in asked if ask is not None)
 
 
-def said_of(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
+def facts_of(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
     """The fact that tells what a fast job was computed with; nothing for one that is bit-reproducible."""
     model = settings["model"]
     if not model.get("fast"):
         return {}
     together = f", one of {batch} in a batch" if batch > 1 else ""
-    return {"numbers": f"{numbers_of(model['device'], model['dtype'])}{together}"}
+    return {"numbers": f"{format_of(model['device'], model['dtype'])}{together}"}

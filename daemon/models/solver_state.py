@@ -1,6 +1,6 @@
-"""What a solver remembers of the steps so far, and how it travels in a file with half-done latents.
+"""The state of a solver after the steps so far, and how it travels in a file with half-done latents.
 
-The memory is what differs in `vars(scheduler)` from right after `set_timesteps`: a few numbers, and up to five tensors of the size
+The state is what differs in `vars(scheduler)` from right after `set_timesteps`: a few numbers, and up to five tensors of the size
 of the latents. `pack` makes named tensors of it ("scheduler.*"), `unpack` reads them."""
 
 import json
@@ -18,8 +18,8 @@ _RECORD = PREFIX + "record"
 
 
 @dataclass(frozen=True)
-class Record:
-    """Whose memory it is: of this scheduler (None: the model's own) in so many steps with this model; and how to put it together.
+class SolverRecord:
+    """Whose state it is: of this scheduler (None: the model's own) in so many steps with this model; and how to put it together.
 
     `names` are those of all tensors, `bfloat16` of those that were of that type; `lengths` says which attributes are lists."""
 
@@ -32,22 +32,22 @@ class Record:
     names: tuple[str, ...] = ()
 
 
-def memory(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the attributes of a scheduler that its next steps do not change."""
     return {key: list(value) if isinstance(value, list) else value for key, value in attributes.items()}
 
 
 def changed(now: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a memory is new or differs from a fresh one."""
+    """Return what of a state is new or differs from a fresh one."""
     return {key: value for key, value in now.items() if key not in fresh or not _same(value, fresh[key])}
 
 
-def pack(history: Mapping[str, Any], *, scheduler: str | None, steps: int, model: str) -> dict[str, torch.Tensor]:
-    """Return a solver's memory as named tensors on the CPU, with a record of the scheduler, steps and model it belongs to."""
+def pack(state: Mapping[str, Any], *, scheduler: str | None, steps: int, model: str) -> dict[str, torch.Tensor]:
+    """Return a solver's state as named tensors on the CPU, with a record of the scheduler, steps and model it belongs to."""
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, Any] = {}
     lengths: dict[str, int] = {}
-    for key, value in history.items():
+    for key, value in state.items():
         if isinstance(value, list):
             lengths[key] = len(value)
             tensors |= {f"{key}.{i}": item for i, item in enumerate(value) if item is not None}
@@ -57,24 +57,24 @@ def pack(history: Mapping[str, Any], *, scheduler: str | None, steps: int, model
             numbers[key] = value
     # numpy has no bfloat16, and float32 holds it exactly.
     half = tuple(key for key, tensor in tensors.items() if tensor.dtype is torch.bfloat16)
-    line = json.dumps(asdict(Record(scheduler, steps, numbers, lengths, half, model, tuple(tensors))))
+    line = json.dumps(asdict(SolverRecord(scheduler, steps, numbers, lengths, half, model, tuple(tensors))))
     stored = {key: tensor.float() if key in half else tensor for key, tensor in tensors.items()}
     written = {_RECORD: torch.tensor(list(line.encode()), dtype=torch.uint8)}
     return written | {PREFIX + key: tensor.detach().cpu().contiguous() for key, tensor in stored.items()}
 
 
-def recorded(tensors: Mapping[str, torch.Tensor]) -> Record | None:
+def recorded(tensors: Mapping[str, torch.Tensor]) -> SolverRecord | None:
     """Return the record that `pack` stored among these tensors; None where there is none. Raises InputError where it is damaged."""
     if _RECORD not in tensors:
         return None
     try:
-        return Record(**json.loads(bytes(tensors[_RECORD].tolist())))
+        return SolverRecord(**json.loads(bytes(tensors[_RECORD].tolist())))
     except (ValueError, TypeError) as error:
         raise InputError("the scheduler history of these half-done latents is not readable; use an undamaged copy") from error
 
 
-def unpack(tensors: Mapping[str, torch.Tensor], record: Record, *, device: str) -> dict[str, Any]:
-    """Return the memory that `pack` stored among these tensors. Raises InputError where parts of it are missing."""
+def unpack(tensors: Mapping[str, torch.Tensor], record: SolverRecord, *, device: str) -> dict[str, Any]:
+    """Return the state that `pack` stored among these tensors. Raises InputError where parts of it are missing."""
     missing = [name for name in record.names if PREFIX + name not in tensors]
     if missing:
         raise InputError(f"the scheduler history of these half-done latents lacks {', '.join(missing)}; use an undamaged copy")
