@@ -2,56 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.commands import PATH, USUAL_CONFIGS, config_option, say
+from daemon.commands.stage_options import StageCommand
 from daemon.settings.resources import resource
-from daemon.settings.vocabulary import DECODE, FINAL, NOISE, PARTIAL, PAST, PHOTO, REGISTRY, TEXT, kind_of
 
 if TYPE_CHECKING:
     from daemon.settings.config import Config
 
     Work = Callable[[Config, Callable[[int, int], None]], list[str]]
 
-# What is of a spool, stands in a file beside, or is the argument itself.
-NOT_SAID_HERE = frozenset(
-    {
-        *("prompt", "mask", "loras", "count", "embedding", "save_embedding"),
-        *("hold", "then", "priority", "dump_every"),
-    }
-)
-Command = TypeVar("Command", bound=Callable[..., None])
 
-
-def settings_options(*doors: str) -> Callable[[Command], Command]:
-    """The options for the settings that count with what is given to a command, from the registry of settings."""
-
-    def with_options(command: Command) -> Command:
-        for name in reversed(list(REGISTRY)):
-            setting = REGISTRY[name]
-            if name not in NOT_SAID_HERE and setting.counts.intersection(doors):
-                command = click.option(*_flags(name), type=_type(name), default=None, help=setting.help)(command)
-        return command
-
-    return with_options
-
-
-def _flags(name: str) -> list[str]:
-    long = f"--{name.replace('_', '-')}"
-    return [f"{long}/--no-{name}" if kind_of(name) is bool else long, *filter(None, [REGISTRY[name].option])]
-
-
-def _type(name: str) -> type:
-    kind = kind_of(name)
-    return int if kind is object else kind  # of several stops the command line has one
-
-
-@click.command()
+@click.command(cls=StageCommand)
 @click.argument("prompt")
 @click.option("-o", "--output", required=True, help="The name of the file to write, without .tiff.")
-@settings_options(TEXT)
 @config_option
 def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
     """Prompt -> latents and embedding in one file.
@@ -71,9 +38,8 @@ def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
     )
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @click.argument("name")
-@settings_options(NOISE, PARTIAL, FINAL)
 @click.option("-o", "--output", help="The file to write; NAME_unet.tiff where it is left out.")
 @config_option
 def diffuse(name: str, output: str | None, config: Path | None, **given: Any) -> None:
@@ -95,10 +61,9 @@ def diffuse(name: str, output: str | None, config: Path | None, **given: Any) ->
     )
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", help="The picture to write: .png, .tiff, .jpg or .webp.")
-@settings_options(DECODE)
 @config_option
 def decode(file: Path, output: str | None, config: Path | None, **given: Any) -> None:
     """Denoised latents -> picture.
@@ -116,10 +81,9 @@ def decode(file: Path, output: str | None, config: Path | None, **given: Any) ->
     )
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @click.argument("file", type=PATH)
 @click.option("-o", "--output", help="The name of the file to write, without .tiff.")
-@settings_options(PHOTO)
 @config_option
 def encode(file: Path, output: str | None, config: Path | None, **given: Any) -> None:
     """Picture -> latents.
@@ -139,9 +103,8 @@ def encode(file: Path, output: str | None, config: Path | None, **given: Any) ->
     )
 
 
-@click.command()
+@click.command(cls=StageCommand)
 @click.argument("name")
-@settings_options(PAST)
 @click.option("-o", "--output", help="The file to write; NAME_noise.tiff where it is left out.")
 @config_option
 def invert(name: str, output: str | None, config: Path | None, **given: Any) -> None:

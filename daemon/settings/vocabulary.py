@@ -39,6 +39,15 @@ PAST, PAST_PHOTO = "latents to invert", "a picture to invert"
 DOORS = (TEXT, PHOTO, NOISE, PARTIAL, FINAL, DECODE, PAST, PAST_PHOTO)
 """What a person can give settings with: what is dropped into a stage, in the diffuse stage by how far it is done."""
 
+DOORS_OF = {
+    "text": (TEXT,),
+    "encode": (PHOTO,),
+    "diffuse": (NOISE, PARTIAL, FINAL),
+    "decode": (DECODE,),
+    "invert": (PAST, PAST_PHOTO),
+}
+"""The doors of each stage."""
+
 _ALL = frozenset(DOORS)
 _LOOP = _ALL - {DECODE}  # a prompt may still be encoded, and a loop is to run
 _FORWARD = _LOOP - {PAST, PAST_PHOTO}

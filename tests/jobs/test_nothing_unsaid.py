@@ -34,7 +34,7 @@ from tests import tiny
 from tests.adapters import ATTENTION, matrices, peft, written
 from tests.jobs.chain import Chain
 
-pytestmark = pytest.mark.usefixtures("fixed_threads")
+pytestmark = [pytest.mark.usefixtures("fixed_threads"), pytest.mark.timeout(400)]
 
 FAMILIES = ("sd1", "xl", "refiner", "sd3", "flux")
 BASE = {"steps": 4, "guidance_scale": 5.0, "width": 64, "height": 64, "seed": 1}

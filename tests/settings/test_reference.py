@@ -10,7 +10,8 @@ from daemon.cli import app
 from daemon.errors import InputError
 from daemon.settings.prompts import parse_prompt
 from daemon.settings.reference import page, rows
-from daemon.settings.vocabulary import ALIASES, REGISTRY, Settings, checked, counting, kind_of
+from daemon.settings.vocabulary import ALIASES, DOORS, DOORS_OF, REGISTRY, Settings, checked, counting, kind_of
+from daemon.stages import STAGES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/settings.md"
 
@@ -25,6 +26,11 @@ def test_every_setting_has_an_entry_with_a_sentence_and_somewhere_to_count() -> 
         assert setting.help.endswith("."), name
         assert setting.counts, name
         assert setting.needs is None or setting.needs in REGISTRY
+
+
+def test_every_stage_has_doors_and_every_door_a_stage() -> None:
+    assert DOORS_OF.keys() == STAGES.keys()
+    assert sorted(door for doors in DOORS_OF.values() for door in doors) == sorted(DOORS)
 
 
 def test_no_name_of_a_setting_means_another() -> None:
