@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 
 import tiffsd
-from daemon.pictures.parts import PNG_BEGINNING
+from daemon.pictures.chunks import PNG_BEGINNING
 from tests.artifacts import file_of, latents
 
 MIB = 2**20

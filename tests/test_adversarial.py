@@ -29,8 +29,8 @@ from daemon.jobs.probe import Probe
 from daemon.jobs.recipes import _record
 from daemon.models import prompt_grammar
 from daemon.models.schedulers import canonical
+from daemon.pictures.chunks import Form, pixels_digest
 from daemon.pictures.exif_text import exif_text, parse_exif
-from daemon.pictures.parts import Form, pixels_digest
 from daemon.pictures.png_text import PNG_BEGINNING, png_text
 from daemon.settings import plain_yaml
 from daemon.settings.plain_yaml import parse_yaml

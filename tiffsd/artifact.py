@@ -67,7 +67,7 @@ class Artifact:
         return self.header.kind is Kind.LATENTS and "prompt_embeds" in self.tensors
 
 
-def settle(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
+def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
     """A canvas as found, and the exact tensors that belong to its header -> the artifact that counts.
 
     Raises what `canvas.read_canvas` raises; `name` is the file's.
@@ -100,19 +100,19 @@ def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -
         lost = {k: t for k, t in original.tensors.items() if header.kind is Kind.PICTURE and k not in artifact.tensors}
         notes = artifact.notes + _restored(artifact, original, lost)
         return replace(artifact, header=header, tensors={**artifact.tensors, **lost}, notes=notes)
-    settled = _settled(header, artifact.canvas, original.tensors, name=label)
-    lost = {key: tensor for key, tensor in settled.tensors.items() if key not in artifact.tensors}
-    counted = f"{settled.painted} of {_canvas_size(settled)} canvas values differ from the original {original.header.id}"
+    repaired = _best_reading(header, artifact.canvas, original.tensors, name=label)
+    lost = {key: tensor for key, tensor in repaired.tensors.items() if key not in artifact.tensors}
+    counted = f"{repaired.painted} of {_canvas_size(repaired)} canvas values differ from the original {original.header.id}"
     # What reading noted was about what is restored now.
-    return replace(settled, notes=(*_restored(artifact, original, lost), counted, *settled.notes))
+    return replace(repaired, notes=(*_restored(artifact, original, lost), counted, *repaired.notes))
 
 
-def _settled(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
+def _best_reading(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
     """The reading of a canvas that agrees best with the original, where a file without metadata can be read in two ways."""
-    taken = settle(header, canvas, exact, name=name)
+    taken = reconcile(header, canvas, exact, name=name)
     if canvas.as_found is None or canvas.as_found.shape != canvas.planes.shape:
         return taken
-    found = settle(header, replace(canvas, planes=canvas.as_found), exact, name=name)
+    found = reconcile(header, replace(canvas, planes=canvas.as_found), exact, name=name)
     # A crop differs everywhere either way; only rgba shows plain values.
     readings = (found, taken) if header.layout is Layout.RGBA else (taken, found)
     return min(readings, key=lambda artifact: artifact.painted)

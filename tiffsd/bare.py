@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tiffsd import prototype
-from tiffsd.artifact import Artifact, settle
+from tiffsd.artifact import Artifact, reconcile
 from tiffsd.canvas import Canvas, Floats, check_not_cut, check_pixels, grid, named_tensors, paint
 from tiffsd.header import Header
 from tiffsd.pixels import Page, opaque_gray, to_canvas
@@ -128,7 +128,7 @@ def _embedding(canvas: Canvas, header: Header) -> Artifact:
 
 
 def _mapped(canvas: Canvas, header: Header, *, name: str) -> Artifact:
-    return replace(settle(header, canvas, {}, name=name), canvas=canvas)
+    return replace(reconcile(header, canvas, {}, name=name), canvas=canvas)
 
 
 def _raw(tensor: Floats, header: Header, found: Canvas) -> Artifact:

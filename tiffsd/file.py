@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, Tensors, settle
+from tiffsd.artifact import Artifact, Tensors, reconcile
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
 from tiffsd.content import Content, check_length, check_marks, content_of
@@ -195,7 +195,7 @@ def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: A
 def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, *, label: str) -> Artifact:
     canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA)
     exact, note = found
-    artifact = settle(header, canvas, exact, name=label)
+    artifact = reconcile(header, canvas, exact, name=label)
     if note:
         artifact = replace(artifact, canvas=canvas, notes=(note, *artifact.notes))
     return artifact

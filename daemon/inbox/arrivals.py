@@ -168,7 +168,7 @@ def is_temporary(name: str) -> bool:
     )
 
 
-def kind_of(mode: int) -> str:
+def described_type(mode: int) -> str:
     """What a thing that is no file is, in words."""
     kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a FIFO", stat.S_IFSOCK: "a socket"}
     return kinds.get(stat.S_IFMT(mode), "a device")

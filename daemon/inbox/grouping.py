@@ -69,14 +69,14 @@ class Group:
         return self.roles[PRINCIPAL]
 
 
-Waiting = dict[tuple[str, str], deque[Group]]  # (stem, ending) of a half that is missing -> the groups that wait for it
+IncompleteGroups = dict[tuple[str, str], deque[Group]]  # (stem, ending) of a half that is missing -> the groups that wait for it
 
 
 def group(stage: Stage, names: Sequence[str]) -> tuple[list[Group], list[str]]:
     """Sort the names of an inbox, given in order of arrival, into drops; and the companions whose drop is not there."""
     groups: list[Group] = []
     companions: list[str] = []
-    waiting: Waiting = {}
+    waiting: IncompleteGroups = {}
     for name in names:
         if next(_companion_of(stage, name), None):
             companions.append(name)
@@ -139,7 +139,7 @@ def _half(stage: Stage, name: str) -> tuple[str, str] | None:
     return None
 
 
-def _pair(stage: Stage, name: str, half: tuple[str, str], waiting: Waiting) -> list[Group]:
+def _pair(stage: Stage, name: str, half: tuple[str, str], waiting: IncompleteGroups) -> list[Group]:
     """Give the half to the first group that waits for it, or open a group that waits for the other half."""
     stem, ending = half
     other = stage.halves[ending]

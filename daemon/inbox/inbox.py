@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, OwnerOf, is_temporary, kind_of
+from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, OwnerOf, described_type, is_temporary
 from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group, is_tied, related, single
 from daemon.inbox.named_masks import NamedMasks, with_named
-from daemon.inbox.ranking import Ranking, Stated
+from daemon.inbox.ranking import Ranking, ReadPriority
 from daemon.names import base_of, shown
 from daemon.stages import STAGES, Stage
 
@@ -88,9 +88,10 @@ class Inbox:
 
     `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
     when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused, and
-    `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `stated` reads the priority
-    that a file states, of which `most_urgent` is the highest that counts, `stated_mask` the name of the mask. `is_own` tells of a
-    file whether it is as the daemon itself put it there, whole: it need not stand still first; `owner_of` tells whose a file is.
+    `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `read_priority` reads the
+    priority that a file states, of which `most_urgent` is the highest that counts, `read_mask` the name of the mask. `is_own` tells
+    of a file whether it is as the daemon itself put it there, whole: it need not stand still first; `owner_of` tells whose a file
+    is.
     """
 
     def __init__(
@@ -102,9 +103,9 @@ class Inbox:
         settle_unleased_seconds: float,
         empty_grace_seconds: float,
         pair_patience_seconds: float = math.inf,
-        stated: Stated = lambda _: 0,
+        read_priority: ReadPriority = lambda _: 0,
         most_urgent: Callable[[], int] = lambda: sys.maxsize,
-        stated_mask: Callable[[Path], str | None] = lambda _: None,
+        read_mask: Callable[[Path], str | None] = lambda _: None,
         is_own: Callable[[Mark], bool] = lambda _: False,
         owner_of: OwnerOf = lambda st: st.st_uid,
     ) -> None:
@@ -118,8 +119,8 @@ class Inbox:
         self._arrivals = Arrivals(
             folder, self._beneath, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage), owner_of=owner_of
         )
-        self._ranking = Ranking(folder, stated, most=most_urgent)
-        self._masks = NamedMasks(stage, folder, stated_mask)
+        self._ranking = Ranking(folder, read_priority, most=most_urgent)
+        self._masks = NamedMasks(stage, folder, read_mask)
         self._is_own = is_own
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
         self._deferred: dict[str, tuple[str, float]] = {}  # by the name of the principal
@@ -147,7 +148,7 @@ class Inbox:
             if scan.full():
                 scan.more = True
                 break
-            self._judge(scan, found, look.files, now)
+            self._classify(scan, found, look.files, now)
         for name in alone:
             scan.wait(name, f"waits for the file it belongs to, {shown(expected(self.stage, name))} for example")
         if scan.paused:
@@ -189,18 +190,18 @@ class Inbox:
                 else:
                     scan.wait(name, f"{shown(name)} changed a moment ago", due)
 
-    def _judge(self, scan: Scan, found: Group, files: dict[str, Arrival], now: float) -> None:
+    def _classify(self, scan: Scan, found: Group, files: dict[str, Arrival], now: float) -> None:
         """Put one group where it belongs: ready, refused, or waiting with its reason."""
         try:
             if found.principal in self._deferred:
                 raise _NotYet(*self._deferred[found.principal])
             sentence = self._check_complete(found, files, now)
             for name in found.roles.values():
-                self._check_settled(name, files[name], now)
+                self._check_stable(name, files[name], now)
             known = {role: self._arrivals.examined(name, now) for role, name in found.roles.items()}
-            sentence = sentence or self._complaint(found, known, now)
+            sentence = sentence or self._refusal_sentence(found, known, now)
             for role, name in found.roles.items():
-                self._check_free(name, known[role], now)
+                self._check_not_open(name, known[role], now)
         except _NotYet as not_yet:
             scan.wait(found.principal, str(not_yet), not_yet.due)
         except FileNotFoundError:
@@ -228,17 +229,17 @@ class Inbox:
         waited = f"{self._pair_patience_seconds / 3600:g} hours"
         return f"{shown(found.principal)} waited {waited} for {shown(found.missing)}, which did not come; drop both to try again."
 
-    def _check_settled(self, name: str, known: Arrival, now: float) -> None:
+    def _check_stable(self, name: str, known: Arrival, now: float) -> None:
         """Raise _NotYet while the file has not stood still for the settle time."""
         due = known.since + self._settle_seconds
         if now < due and not self._is_own(known.mark):
             raise _NotYet(f"{shown(name)} changed a moment ago", due)
 
-    def _complaint(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
+    def _refusal_sentence(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
         """Why the stage cannot take the group, as a sentence; None if it can, as far as the folder shows."""
         for role, name in found.roles.items():
             if not stat.S_ISREG(known[role].mode):
-                found_kind = f"{shown(name)} is {kind_of(known[role].mode)}, and only files can be used"
+                found_kind = f"{shown(name)} is {described_type(known[role].mode)}, and only files can be used"
                 return f"{found_kind}; copy the file itself into inbox/{self.stage.folder}."
             if known[role].private_elsewhere:
                 twin = f"{shown(name)} is a second name of a file that not everybody may read"
@@ -268,11 +269,11 @@ class Inbox:
             return f"{shown(found.principal)} is empty (0 bytes); save it again, or copy it again."
         return None
 
-    def _check_free(self, name: str, known: Arrival, now: float) -> None:
+    def _check_not_open(self, name: str, known: Arrival, now: float) -> None:
         """Raise _NotYet while a writer may hold the file, or where it has changed since it was looked at."""
         if known.free or not stat.S_ISREG(known.mode):
             return
-        self._check_settled(name, known, now)
+        self._check_stable(name, known, now)
         written = self._beneath.is_being_written(self.folder / name)
         if written:
             known.since = now

@@ -20,12 +20,12 @@ SAYING = (".yaml", ".yml", ".txt")
 
 
 class NamedMasks:
-    """The masks that the files of one folder name, as far as they are known; `stated` reads that of one file, None for none."""
+    """The masks that the files of one folder name, as far as they are known; `read_mask` reads that of one file, None for none."""
 
-    def __init__(self, stage: Stage, folder: Path, stated: Callable[[Path], str | None]) -> None:
+    def __init__(self, stage: Stage, folder: Path, read_mask: Callable[[Path], str | None]) -> None:
         self._stage = stage
         self._folder = folder
-        self._stated = stated
+        self._read_mask = read_mask
         self._known: dict[str, tuple[Mark, str | None]] = {}  # what each file named when it was like that
         self.unread: frozenset[str] = frozenset()
         self.held: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ class NamedMasks:
         while read < len(unread) and (read == 0 or time.monotonic() < deadline):
             name = unread[read]
             try:
-                self._known[name] = here[name].mark, self._stated(self._folder / name)
+                self._known[name] = here[name].mark, self._read_mask(self._folder / name)
             except InUse:
                 held.add(name)
             read += 1
@@ -61,13 +61,13 @@ class NamedMasks:
 
 
 def with_named(
-    stage: Stage, groups: Sequence[Group], here: Iterable[str], stated: Callable[[str], str | None]
+    stage: Stage, groups: Sequence[Group], here: Iterable[str], read_mask: Callable[[str], str | None]
 ) -> tuple[list[Group], set[str]]:
     """The groups with the masks that they name, or waiting for them, and which those are that lie here and were given away.
 
-    `here` are the names in the folder, `stated` gives the mask that a file of a group names. One mask serves one drop.
+    `here` are the names in the folder, `read_mask` gives the mask that a file of a group names. One mask serves one drop.
     """
-    wanted = {found.opener: mask for found in groups if _may_name(stage, found) and (mask := _named(found, stated))}
+    wanted = {found.opener: mask for found in groups if _may_name(stage, found) and (mask := _named(found, read_mask))}
     if not wanted:
         return list(groups), set()
     free = set(here) - {name for found in groups for name in found.roles.values()}
@@ -93,5 +93,5 @@ def _saying(found: Group) -> list[str]:
     return [found.roles[role] for role in SAYING if role in found.roles]
 
 
-def _named(found: Group, stated: Callable[[str], str | None]) -> str | None:
-    return next((mask for name in _saying(found) if (mask := stated(name))), None)
+def _named(found: Group, read_mask: Callable[[str], str | None]) -> str | None:
+    return next((mask for name in _saying(found) if (mask := read_mask(name))), None)

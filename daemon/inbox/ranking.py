@@ -22,18 +22,18 @@ BUDGET_SECONDS = 0.05
 AGING_SECONDS = 300.0  # of waiting count as much as a priority of 1
 SAID_FIRST = (".yaml", ".yml", ".txt")  # in a drop the settings file counts before the prompt beside it, and that before the file
 
-Stated = Callable[[Path], int]
+ReadPriority = Callable[[Path], int]
 
 
 class Ranking:
-    """The priorities of one folder's files, as far as they are known; `stated` reads that of one file, 0 for none.
+    """The priorities of one folder's files, as far as they are known; `read_priority` reads that of one file, 0 for none.
 
     `most` is the highest that a file may have, whatever it states and however long it waits.
     """
 
-    def __init__(self, folder: Path, stated: Stated, *, most: Callable[[], int]) -> None:
+    def __init__(self, folder: Path, read_priority: ReadPriority, *, most: Callable[[], int]) -> None:
         self._folder = folder
-        self._stated, self._most = stated, most
+        self._read_priority, self._most = read_priority, most
         self._unread: dict[str, None] = {}  # the one to be read next at the end
         self._known: dict[str, int] = {}  # those other than 0
 
@@ -48,7 +48,7 @@ class Ranking:
         while self._unread and time.monotonic() < deadline:
             name, _ = self._unread.popitem()
             try:
-                priority = self._stated(self._folder / name) if name in here else 0
+                priority = self._read_priority(self._folder / name) if name in here else 0
             except InUse:
                 held.append(name)
                 continue

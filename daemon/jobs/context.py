@@ -11,7 +11,7 @@ from typing import Any
 
 from daemon.compute.protocol import Compute, Facts, SubmittedCall
 from daemon.errors import Cancelled, InputError, InUse, Stopped
-from daemon.inbox.arrivals import kind_of
+from daemon.inbox.arrivals import described_type
 from daemon.jobs.batching import batch_key
 from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
@@ -74,7 +74,7 @@ class JobContext:
         self.beat("waiting until nobody writes to its files")
         for role, mode in self.spool.modes(claim).items():
             if not stat.S_ISREG(mode):
-                kind = f"{shown(claim.names[role])} is {kind_of(mode)}, and only files can be used"
+                kind = f"{shown(claim.names[role])} is {described_type(mode)}, and only files can be used"
                 raise InputError(f"{kind}; copy the file itself into the inbox")
         until, longest = 0.0, time.monotonic() + LONGEST_WRITING_SECONDS
         while not (stable := self.spool.is_stable(claim)):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO
 
+from daemon.pictures.chunks import Form, chunks
 from daemon.pictures.exif import (
     ASCII,
     EXIF_DIRECTORY,
@@ -21,11 +22,10 @@ from daemon.pictures.exif import (
     WEBP_EXIF,
     ExifText,
 )
-from daemon.pictures.parts import Form, parts
 from daemon.pictures.png_text import LARGEST_TEXT_BYTES, inflated
 
 LARGEST_EXIF_BYTES = 2**20
-MOST_PARTS, MOST_TAGS = 1000, 1000
+MOST_CHUNKS, MOST_TAGS = 1000, 1000
 TEXTS = (MAKER_NOTE, USER_COMMENT)
 PLAIN = (b"ASCII\0\0\0", bytes(8))
 TOO_LARGE = f"EXIF data ignored: larger than {LARGEST_EXIF_BYTES} bytes"
@@ -34,12 +34,12 @@ UNUSABLE = f"exact recipe in the EXIF data ignored: damaged, or larger than {LAR
 
 def exif_text(file: IO[bytes], form: Form) -> ExifText:
     """The texts in a JPEG or WebP."""
-    for part in islice(parts(file, form), MOST_PARTS):
-        if part.kind in (JPEG_APP1, WEBP_EXIF):
-            if part.length > LARGEST_EXIF_BYTES:
+    for chunk in islice(chunks(file, form), MOST_CHUNKS):
+        if chunk.kind in (JPEG_APP1, WEBP_EXIF):
+            if chunk.length > LARGEST_EXIF_BYTES:
                 return ExifText(notes=(TOO_LARGE,))
-            data = part.read(file)
-            if part.kind == WEBP_EXIF or data.startswith(EXIF_NAME):
+            data = chunk.read(file)
+            if chunk.kind == WEBP_EXIF or data.startswith(EXIF_NAME):
                 # In WebP some programs write the name too, which the standard does not ask for.
                 return parse_exif(data.removeprefix(EXIF_NAME))
     return ExifText()

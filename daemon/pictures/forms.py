@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
+from daemon.pictures.chunks import EXACT_RECIPE, INFOTEXT, PNG_BEGINNING, Chunk, Form, chunks, pixels_digest
 from daemon.pictures.exif import EXIF_NAME, JPEG_APP1, ExifText, render_exif
-from daemon.pictures.parts import EXACT_RECIPE, INFOTEXT, PNG_BEGINNING, Form, Part, parts, pixels_digest
 from daemon.settings.prompts import SOFTWARE, render_infotext
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ def write_jpeg(file: BinaryIO, picture: Picture, story: Story, *, quality: int =
     segment = _exif_segment(story, story.exact(pixels_digest(bare, Form.JPEG)))
     data = bare.getvalue()
     # Behind JFIF's own segment, which must be the first.
-    place = next(part.start + part.length for part in parts(bare, Form.JPEG))
+    place = next(chunk.start + chunk.length for chunk in chunks(bare, Form.JPEG))
     file.write(data[:place] + b"\xff" + JPEG_APP1 + struct.pack(">H", len(segment) + 2) + segment + data[place:])
 
 
@@ -115,23 +115,23 @@ def write_webp(file: BinaryIO, picture: Picture, story: Story, *, quality: int |
     coding = {"lossless": True} if quality is None else {"quality": quality}
     Image.fromarray(levels8(picture)).save(bare, format="WEBP", icc_profile=_srgb(), **coding)
     exif = render_exif(ExifText(story.infotext, story.exact(pixels_digest(bare, Form.WEBP))), story.program)
-    chunks = b"".join(_webp_chunk(part, bare) for part in parts(bare, Form.WEBP))
-    chunks += b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
-    file.write(b"RIFF" + struct.pack("<I", 4 + len(chunks)) + b"WEBP" + chunks)
+    body = b"".join(_webp_chunk(chunk, bare) for chunk in chunks(bare, Form.WEBP))
+    body += b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
+    file.write(b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body)
 
 
-def _webp_chunk(part: Part, file: BinaryIO) -> bytes:
-    content = part.read(file)
-    if part.kind == b"VP8X":
+def _webp_chunk(chunk: Chunk, file: BinaryIO) -> bytes:
+    content = chunk.read(file)
+    if chunk.kind == b"VP8X":
         content = bytes([content[0] | WEBP_HAS_EXIF]) + content[1:]
-    return part.kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+    return chunk.kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
 def _coded8(levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """The content of IHDR and IDAT of 8 bits."""
     file = io.BytesIO()
     Image.fromarray(levels).save(file, format="PNG", compress_level=4)
-    found = [(part.kind, part.read(file)) for part in parts(file, Form.PNG)]
+    found = [(chunk.kind, chunk.read(file)) for chunk in chunks(file, Form.PNG)]
     return dict(found)[b"IHDR"], b"".join(content for kind, content in found if kind == b"IDAT")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.pictures.decoding import Words, decode_mask, decode_photo
+from daemon.pictures.decoding import PictureText, decode_mask, decode_photo
 from daemon.pictures.fitting import AskedSize, Picture, fitted
 from daemon.pictures.sizes import check_size
 from daemon.settings.values import PIXELS_PER_LATENT
@@ -26,7 +26,7 @@ class Photo:
     pixels: Picture
     had: tuple[int, int]
     notes: tuple[str, ...] = ()
-    words: Words | None = None
+    words: PictureText | None = None
 
 
 def read_photo(file: BinaryIO, name: str, *, size: AskedSize, limit: int, characters: int = 0) -> Photo:

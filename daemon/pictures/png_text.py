@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import IO
 
-from daemon.pictures.parts import PNG_BEGINNING, Form, Part, parts
+from daemon.pictures.chunks import PNG_BEGINNING, Chunk, Form, chunks
 
 __all__ = ["LARGEST_TEXTS_BYTES", "LARGEST_TEXT_BYTES", "PNG_BEGINNING", "Texts", "inflated", "png_text"]
 
@@ -34,34 +34,34 @@ def png_text(file: IO[bytes], wanted: Container[str] | None = None) -> Texts:
     One that is damaged or larger than a megabyte is ignored, and so is all that stands behind 16 megabytes of texts.
     """
     texts, notes, left = dict[str, str](), list[str](), LARGEST_TEXTS_BYTES
-    for number, part in enumerate(parts(file, Form.PNG)):
-        if part.kind in (b"IDAT", b"IEND"):
+    for number, chunk in enumerate(chunks(file, Form.PNG)):
+        if chunk.kind in (b"IDAT", b"IEND"):
             break
         if number == MOST_CHUNKS:
             notes.append(BEHIND_CHUNKS)
             break
-        keyword = _keyword(part, file) if part.kind in READERS else None
+        keyword = _keyword(chunk, file) if chunk.kind in READERS else None
         if keyword is None or (wanted is not None and keyword not in wanted):
             continue
         if left <= 0:
             notes.append(BEHIND)
             break
-        text = _text(part, file) if part.length <= LARGEST_TEXT_BYTES else None
+        text = _text(chunk, file) if chunk.length <= LARGEST_TEXT_BYTES else None
         if text is None:
             notes.append(f"text {keyword!r} in this picture ignored: damaged, or larger than {LARGEST_TEXT_BYTES} bytes")
         else:
             texts[keyword] = text
-        left -= max(min(part.length, LARGEST_TEXT_BYTES), LARGEST_TEXT_BYTES if text is None else len(text))
+        left -= max(min(chunk.length, LARGEST_TEXT_BYTES), LARGEST_TEXT_BYTES if text is None else len(text))
     return Texts(texts, tuple(dict.fromkeys(notes)))
 
 
-def _keyword(part: Part, file: IO[bytes]) -> str | None:
-    head, end, _ = Part(part.kind, part.start, min(part.length, LONGEST_KEYWORD + 1)).read(file).partition(b"\0")
-    return head.decode("latin-1") if end or part.kind == b"tEXt" else None
+def _keyword(chunk: Chunk, file: IO[bytes]) -> str | None:
+    head, end, _ = Chunk(chunk.kind, chunk.start, min(chunk.length, LONGEST_KEYWORD + 1)).read(file).partition(b"\0")
+    return head.decode("latin-1") if end or chunk.kind == b"tEXt" else None
 
 
-def _text(part: Part, file: IO[bytes]) -> str | None:
-    return READERS[part.kind](part.read(file).partition(b"\0")[2])
+def _text(chunk: Chunk, file: IO[bytes]) -> str | None:
+    return READERS[chunk.kind](chunk.read(file).partition(b"\0")[2])
 
 
 def _plain(rest: bytes) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from daemon.errors import InputError
+from daemon.pictures.chunks import EXACT_RECIPE, INFOTEXT, Form, form_of, pixels_digest
 from daemon.pictures.exif import ExifText
 from daemon.pictures.exif_text import exif_text
-from daemon.pictures.parts import EXACT_RECIPE, INFOTEXT, Form, form_of, pixels_digest
 from daemon.pictures.png_text import png_text
 from daemon.pictures.sizes import longest_record
 
 
 def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Mapping[str, Any]:
-    """What a picture says, as `decoding.Words` has it; `digest` asks for that of its coded pixels too.
+    """What a picture says, as `decoding.PictureText` has it; `digest` asks for that of its coded pixels too.
 
     Raises InputError for no picture. Words that are longer than `characters` allows are left out for the sentence that says so.
     """

@@ -71,7 +71,7 @@ def _known_stage(value: Any) -> Any:
 
 
 Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
-Words = Annotated[str, BeforeValidator(_whole_characters)]
+Text = Annotated[str, BeforeValidator(_whole_characters)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]

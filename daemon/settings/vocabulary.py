@@ -25,7 +25,7 @@ from daemon.settings.values import (
     Side,
     StageName,
     StepOrSteps,
-    Words,
+    Text,
 )
 from daemon.stages import STAGES
 
@@ -95,7 +95,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, coerce_numbers_to_str=False)
 
     prompt: Annotated[
-        Words | None,
+        Text | None,
         Setting(
             "What the picture shall show; `(words:1.3)`, `BREAK` and `<lora:NAME:WEIGHT>` as A1111 reads them.",
             _LOOP,
@@ -103,7 +103,7 @@ class Settings(BaseModel):
         ),
     ] = None
     negative_prompt: Annotated[
-        Words | None,
+        Text | None,
         Setting(
             "What it shall not show; counts with a guidance_scale above 1.",
             _LOOP,

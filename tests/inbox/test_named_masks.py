@@ -14,18 +14,18 @@ from daemon.stages import STAGES
 from tests.leases import leased
 
 
-def stated_mask(path: Path) -> str | None:
+def read_mask(path: Path) -> str | None:
     return Probe(Beneath(path.parent), lambda: 20_000).read(path).mask
 
 
-def inbox_of(folder: Path, stated_mask: Callable[[Path], str | None], stated: Callable[[Path], int] = lambda _: 0) -> Inbox:
+def inbox_of(folder: Path, read_mask: Callable[[Path], str | None], read_priority: Callable[[Path], int] = lambda _: 0) -> Inbox:
     settle = {"settle_seconds": 1.0, "settle_unleased_seconds": 1.0, "empty_grace_seconds": 10.0}
-    return Inbox(STAGES["encode"], folder, **settle, pair_patience_seconds=3600.0, stated=stated, stated_mask=stated_mask)
+    return Inbox(STAGES["encode"], folder, **settle, pair_patience_seconds=3600.0, read_priority=read_priority, read_mask=read_mask)
 
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Inbox:
-    return inbox_of(tmp_path, stated_mask)
+    return inbox_of(tmp_path, read_mask)
 
 
 def settled(inbox: Inbox, now: float) -> Scan:
@@ -115,8 +115,8 @@ def test_only_names_of_masks_are_looked_for(tmp_path: Path) -> None:
         (f"mask: x_mask.png\nnegative_prompt: {'dog ' * 20_000}", None),
     ):
         (tmp_path / "cat.yaml").write_text(text)
-        assert stated_mask(tmp_path / "cat.yaml") == found, text
-    assert stated_mask(tmp_path / "nothing.yaml") is None
+        assert read_mask(tmp_path / "cat.yaml") == found, text
+    assert read_mask(tmp_path / "nothing.yaml") is None
 
 
 def test_masks_are_read_for_a_moment_of_each_scan_and_whose_settings_are_unread_waits(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_masks_are_read_for_a_moment_of_each_scan_and_whose_settings_are_unread_
 
     for number in range(40):
         write(tmp_path, **{f"p{number}__png": "picture", f"p{number}__yaml": "strength: 0.5\n"})
-    inbox = inbox_of(tmp_path, slowly, stated=lambda path: 5 if path.stem == "p39" else 0)
+    inbox = inbox_of(tmp_path, slowly, read_priority=lambda path: 5 if path.stem == "p39" else 0)
     inbox.scan(100.0)
     scan = inbox.scan(101.0)
     assert 0 < len(read) < 30

@@ -22,7 +22,7 @@ def urgent_artifact(path: Path) -> None:
     tiffsd.write(path, replace(artifact, header=replace(artifact.header, id="0a1b2c3d", recipe={"priority": 7})))
 
 
-def stated_priority(path: Path) -> int:
+def read_priority(path: Path) -> int:
     return Probe(Beneath(path.parent), lambda: 20_000).read(path).priority
 
 
@@ -54,12 +54,12 @@ STATED: list[tuple[str, str | bytes, int]] = [
 def test_a_file_states_its_priority_where_settings_stand(tmp_path: Path, name: str, content: str | bytes, priority: int) -> None:
     path = tmp_path / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    assert stated_priority(path) == priority
+    assert read_priority(path) == priority
 
 
 def test_an_artifact_states_the_priority_and_the_id_in_its_record(tmp_path: Path) -> None:
     urgent_artifact(tmp_path / "cat.ffffffff.tiff")
-    assert stated_priority(tmp_path / "cat.ffffffff.tiff") == 7
+    assert read_priority(tmp_path / "cat.ffffffff.tiff") == 7
     assert read_ids(Beneath(tmp_path), tmp_path / "cat.ffffffff.tiff") == {"0a1b2c3d", "ffffffff"}
 
 
@@ -67,13 +67,15 @@ def test_an_artifact_states_the_priority_and_the_id_in_its_record(tmp_path: Path
 def test_what_is_no_file_states_nothing_and_blocks_nothing(tmp_path: Path, make: Callable[[Path], None]) -> None:
     for name in ("x.txt", "x.tiff"):
         make(tmp_path / name)
-        assert stated_priority(tmp_path / name) == 0
+        assert read_priority(tmp_path / name) == 0
     assert read_ids(Beneath(tmp_path), tmp_path / "x.txt") == set()
     assert read_ids(Beneath(tmp_path), tmp_path / "x.tiff") == {"x"}, "its name is known without a look"
 
 
-def inbox_of(folder: Path, stage: str = "text", stated: Callable[[Path], int] = stated_priority) -> Inbox:
-    return Inbox(STAGES[stage], folder, settle_seconds=0.0, settle_unleased_seconds=0.0, empty_grace_seconds=0.0, stated=stated)
+def inbox_of(folder: Path, stage: str = "text", read_priority: Callable[[Path], int] = read_priority) -> Inbox:
+    return Inbox(
+        STAGES[stage], folder, settle_seconds=0.0, settle_unleased_seconds=0.0, empty_grace_seconds=0.0, read_priority=read_priority
+    )
 
 
 def ready(inbox: Inbox) -> list[str]:
@@ -137,7 +139,7 @@ def test_reading_priorities_takes_only_a_moment_of_each_scan_and_the_newest_file
 
     for number in range(40):
         prompt(tmp_path, f"old{number}")
-    inbox = inbox_of(tmp_path, stated=slowly)
+    inbox = inbox_of(tmp_path, read_priority=slowly)
     scan = inbox.scan(time.monotonic())
     assert len(read) < 20
     assert scan.unread, "the others are read at the next look, which comes soon"
@@ -157,7 +159,7 @@ def owned_by_name(folder: Path) -> Inbox:
         settle_seconds=0,
         settle_unleased_seconds=0,
         empty_grace_seconds=0,
-        stated=stated_priority,
+        read_priority=read_priority,
         owner_of=lambda st: {"alice": 1000, "bob": 1001}[owners[st.st_ino]],
     )
 
@@ -195,5 +197,5 @@ def test_no_file_is_more_urgent_than_the_limit(tmp_path: Path) -> None:
     prompt(tmp_path, "first", 7)
     prompt(tmp_path, "second", 100)
     times = {"settle_seconds": 0, "settle_unleased_seconds": 0, "empty_grace_seconds": 0}
-    bounded = Inbox(STAGES["text"], tmp_path, stated=stated_priority, most_urgent=lambda: 5, **times)
+    bounded = Inbox(STAGES["text"], tmp_path, read_priority=read_priority, most_urgent=lambda: 5, **times)
     assert [(found.principal.path.stem, found.priority) for found in bounded.scan(0.0).ready] == [("first", 5), ("second", 5)]

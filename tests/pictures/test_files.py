@@ -19,11 +19,11 @@ from PIL import Image, ImageCms
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.recipes import SAVED_AGAIN, read_recipe, saved_again
+from daemon.pictures.chunks import CODED_PIXELS, Form, chunks, pixels_digest
 from daemon.pictures.exif import ExifText, render_exif
 from daemon.pictures.exif_text import parse_exif
 from daemon.pictures.files import picture_files
 from daemon.pictures.forms import LARGEST_SIDE, Story, levels8, levels16, write_jpeg, write_png
-from daemon.pictures.parts import CODED_PIXELS, Form, parts, pixels_digest
 from daemon.settings.config import Config, Pictures
 from tests.artifacts import picture
 from tests.opening import opening
@@ -230,12 +230,12 @@ def test_damaged_exif_data_say_nothing_and_raise_nothing(data: bytes) -> None:
 @pytest.mark.parametrize("form", list(Form))
 def test_a_file_that_breaks_off_anywhere_has_parts_up_to_there(files: dict[str, Path], form: Form) -> None:
     whole = files[{"PNG": ".png", "JPEG": ".jpg", "WebP": ".webp"}[form]].read_bytes()
-    complete = [part.kind for part in parts(io.BytesIO(whole), form)]
-    last_pixel = max(part.start + part.length for part in parts(io.BytesIO(whole), form) if part.kind in CODED_PIXELS)
+    complete = [chunk.kind for chunk in chunks(io.BytesIO(whole), form)]
+    last_pixel = max(chunk.start + chunk.length for chunk in chunks(io.BytesIO(whole), form) if chunk.kind in CODED_PIXELS)
     digests = set()
     for length in range(0, len(whole), max(1, len(whole) // 300)):
         torn = io.BytesIO(whole[:length])
-        found = [part.kind for part in parts(torn, form)]
+        found = [chunk.kind for chunk in chunks(torn, form)]
         assert found == complete[: len(found)]
         if length < last_pixel:
             digests.add(pixels_digest(torn, form))

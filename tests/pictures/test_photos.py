@@ -177,7 +177,7 @@ def test_a_recipe_of_a_newer_version_is_read_as_far_as_it_is_known(tmp_path: Pat
     Image.new("RGB", (8, 8)).save(path, pnginfo=info)
     recipe = opening(read_recipe, path, "cat.png", Config())
     assert recipe.settings == RECIPE
-    assert any("the recipe says wonder, which this version does not know" in note for note in recipe.notes)
+    assert any("wonder ignored: a setting of the recipe that this version does not know" in note for note in recipe.notes)
     assert any("edited by hand before a stage" in note for note in recipe.notes)
 
 

@@ -175,7 +175,7 @@ def test_an_infotext_from_elsewhere_runs_without_the_loras_that_are_not_here(tmp
     Image.new("RGB", (64, 64)).save(tmp_path / "there.png", pnginfo=info)
     request = request_for("text", {"principal": tmp_path / "there.png"}, InputSources(config, tmp_path / "embeddings"))
     assert request.settings.loras == {"fur": 1.0}
-    assert "the recipe's LoRA 'gone' is not in the folder" in " ".join(request.notes)
+    assert "LoRA 'gone' of the recipe ignored: it is not in the folder" in " ".join(request.notes)
 
 
 def test_the_list_of_models_names_adapters_and_what_is_wrong_with_them(tmp_path: Path, config: Config) -> None:

@@ -1,4 +1,4 @@
-"""The parts of a PNG, JPEG or WebP file, told apart without decoding a pixel: no codec runs in the front process.
+"""The chunks of a PNG, JPEG or WebP file, told apart without decoding a pixel: no codec runs in the front process.
 
 PNG    chunks by their four letters (ISO/IEC 15948, 5.3), behind the signature
 JPEG   segments by their marker, from SOI to the scan (ITU-T T.81, annex B), "SCAN" being all from the first SOS marker on
@@ -25,7 +25,7 @@ EXACT_RECIPE, INFOTEXT = "tiffsd", "parameters"
 
 
 class Form(StrEnum):
-    """A form of picture file whose parts are told apart here."""
+    """A form of picture file whose chunks are told apart here."""
 
     PNG = "PNG"
     JPEG = "JPEG"
@@ -33,8 +33,8 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a picture file: its kind, and where by the file's own word its content lies, in bytes from the beginning."""
+class Chunk:
+    """One chunk of a picture file: its kind, and where by the file's own word its content lies, in bytes from the beginning."""
 
     kind: bytes
     start: int
@@ -57,64 +57,64 @@ def form_of(file: IO[bytes]) -> Form | None:
     return Form.WEBP if (beginning[:4], beginning[8:]) == (b"RIFF", b"WEBP") else None
 
 
-def parts(file: IO[bytes], form: Form) -> Iterator[Part]:
-    """The parts of a picture file in their order, up to the end or to where the file makes no sense any more."""
+def chunks(file: IO[bytes], form: Form) -> Iterator[Chunk]:
+    """The chunks of a picture file in their order, up to the end or to where the file makes no sense any more."""
     return WALKS[form](file)
 
 
 def pixels_digest(file: IO[bytes], form: Form) -> str:
     """SHA-256 of the coded pixels, in hexadecimal: another one where a program has saved the picture again, edited or not."""
     digest = hashlib.sha256()
-    for part in parts(file, form):
-        if part.kind in CODED_PIXELS:
-            _add(digest.update, file, part)
+    for chunk in chunks(file, form):
+        if chunk.kind in CODED_PIXELS:
+            _add(digest.update, file, chunk)
     return digest.hexdigest()
 
 
-def _add(update: Callable[[bytes], object], file: IO[bytes], part: Part) -> None:
-    file.seek(part.start)
-    left = part.length
+def _add(update: Callable[[bytes], object], file: IO[bytes], chunk: Chunk) -> None:
+    file.seek(chunk.start)
+    left = chunk.length
     while block := file.read(min(left, BLOCK_BYTES)):
         update(block)
         left -= len(block)
 
 
-def _png_parts(file: IO[bytes]) -> Iterator[Part]:
+def _png_chunks(file: IO[bytes]) -> Iterator[Chunk]:
     place, size = len(PNG_BEGINNING), _size(file)
     while place + 8 <= size:
-        length, kind = struct.unpack(">I4s", Part(b"", place, 8).read(file))
-        yield Part(kind, place + 8, length)
+        length, kind = struct.unpack(">I4s", Chunk(b"", place, 8).read(file))
+        yield Chunk(kind, place + 8, length)
         place += 8 + length + CHECKSUM_BYTES
 
 
-def _jpeg_parts(file: IO[bytes]) -> Iterator[Part]:
+def _jpeg_segments(file: IO[bytes]) -> Iterator[Chunk]:
     place, size = 2, _size(file)
     while place + 4 <= size:
-        mark, marker, length = struct.unpack(">BBH", Part(b"", place, 4).read(file))
+        mark, marker, length = struct.unpack(">BBH", Chunk(b"", place, 4).read(file))
         if mark != FILL or marker == END_OF_IMAGE:
             return
         if marker == START_OF_SCAN:
-            yield Part(SCAN, place, size - place)
+            yield Chunk(SCAN, place, size - place)
             return
         if marker == FILL:
             place += 1
             continue
-        yield Part(bytes([marker]), place + 4, max(length - 2, 0))
+        yield Chunk(bytes([marker]), place + 4, max(length - 2, 0))
         place += 2 + max(length, 2)
 
 
-def _webp_parts(file: IO[bytes]) -> Iterator[Part]:
+def _webp_chunks(file: IO[bytes]) -> Iterator[Chunk]:
     place, size = 12, _size(file)
     while place + 8 <= size:
-        kind, length = struct.unpack("<4sI", Part(b"", place, 8).read(file))
-        yield Part(kind, place + 8, length)
+        kind, length = struct.unpack("<4sI", Chunk(b"", place, 8).read(file))
+        yield Chunk(kind, place + 8, length)
         place += 8 + length + length % 2
 
 
-WALKS: dict[Form, Callable[[IO[bytes]], Iterator[Part]]] = {
-    Form.PNG: _png_parts,
-    Form.JPEG: _jpeg_parts,
-    Form.WEBP: _webp_parts,
+WALKS: dict[Form, Callable[[IO[bytes]], Iterator[Chunk]]] = {
+    Form.PNG: _png_chunks,
+    Form.JPEG: _jpeg_segments,
+    Form.WEBP: _webp_chunks,
 }
 
 
