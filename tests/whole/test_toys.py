@@ -66,6 +66,7 @@ def latents(size: int) -> tiffsd.Artifact:
     return tiffsd.Artifact(header, {"latents": values})
 
 
+@pytest.mark.timeout(300)
 def test_a_stage_is_three_files_a_row_of_the_table_its_maths_and_its_reader(program: ProgramCopy, tmp_path: Path) -> None:
     program.replace(
         "daemon/stages/__init__.py",
@@ -95,6 +96,7 @@ def test_a_stage_is_three_files_a_row_of_the_table_its_maths_and_its_reader(prog
         assert made.header.history[-1]["stage"] == "mirror"
 
 
+@pytest.mark.timeout(300)
 def test_a_family_is_two_files_a_row_of_the_table_and_what_sets_it_apart(program: ProgramCopy, tmp_path: Path) -> None:
     program.replace(
         "daemon/models/families/__init__.py", '    "FluxPipeline": FLUX,\n', '    "FluxPipeline": FLUX,\n    "ToyPipeline": TOY,\n'
