@@ -12,10 +12,8 @@ from daemon.errors import InputError
 from daemon.models.masking import MASK, MASKED, NOISE, PICTURE, Inpainting, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Models, ModelSpec
 
-Tensors = Mapping[str, torch.Tensor]
 
-
-def check_mask(models: Models, model: ModelSpec, tensors: Tensors, settings: Mapping[str, Any]) -> bool:
+def check_mask(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> bool:
     """Return whether there is a mask. Raises InputError where the model needs one, or where there is nothing to lay it on."""
     sees = sees_masks(models.family(model), models.denoiser_config(model))
     if MASK in tensors:
@@ -33,7 +31,14 @@ def check_mask(models: Models, model: ModelSpec, tensors: Tensors, settings: Map
     return False
 
 
-def inpainting_for(models: Models, model: ModelSpec, tensors: Tensors, *, shape: torch.Size, begun: Tensors) -> Inpainting:
+def inpainting_for(
+    models: Models,
+    model: ModelSpec,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    shape: torch.Size,
+    begun: Mapping[str, torch.Tensor],
+) -> Inpainting:
     """Return what the loop keeps of the picture, or shows to an inpainting model, for latents of `shape` (1, C, h, w).
 
     `begun` are image_latents and noise (1, C, h, w) of a loop that begins here; half-done latents bring their own. Raises
