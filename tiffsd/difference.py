@@ -16,7 +16,7 @@ COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class ChannelDifference:
-    """One channel: how many of its `values` differ, the `largest` difference and the `mean` one of all, without sign, in its own units."""
+    """One channel: how many of its `values` differ, the `largest` difference and the `mean` one of all, without sign."""
 
     name: str
     values: int
@@ -29,7 +29,8 @@ class ChannelDifference:
 class Difference:
     """What tells two artifacts apart; `distance` is the largest difference of all channels at each place, float64, 0 or more.
 
-    It is (h, w) for latents, (H, W) for a picture, (T + U, D) for an embedding. `tensors` names those beside the canvas that differ or that only one has, `recipe` the settings: key -> (first, second).
+    It is (h, w) for latents, (H, W) for a picture, (T + U, D) for an embedding. `tensors` names those beside the canvas that
+    differ or that only one has, `recipe` the settings: key -> (first, second).
     """
 
     channels: tuple[ChannelDifference, ...]

@@ -83,7 +83,8 @@ def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[
 def tensors_of(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str | None]:
     """The exact tensors that a tag's text holds for this header, or none and the reason, a sentence for people; raises nothing.
 
-    Those of the canvas of latents and embeddings are finite float32 of the header's size, others of the dtype and shape that they were written with.
+    Those of the canvas of latents and embeddings are finite float32 of the header's size, others of the dtype and
+    shape that they were written with.
     """
     if not isinstance(text, str | bytes):
         return {}, "the file has lost its exact tensors, so the canvas counts as it is"

@@ -135,7 +135,7 @@ def read(
 def inspect(source: Source, *, name: str | None = None) -> Header:
     """The header alone, without touching pixels or exact tensors; of a file without metadata what its tags tell.
 
-    `name` is the file's original name. Raises NotTiffsd, Truncated, BadHeader, NewerFormat, TooLarge; OSError where there is no file.
+    `name` is the file's original name. Raises NotTiffsd, Truncated, BadHeader, NewerFormat, TooLarge; OSError without a file.
     """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()

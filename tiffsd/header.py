@@ -65,7 +65,7 @@ def new_id() -> str:
 
 
 def id_in_name(name: str) -> str | None:
-    """The id in a file name STEM.ID.EXT, also behind what editors append to it ("cat.3f9a1c2e-2.tiff"); the last of several, else None."""
+    """The id in a file name STEM.ID.EXT, also behind what editors append ("cat.3f9a1c2e-2.tiff"); the last of several, or None."""
     found = _ID_IN_NAME.findall(name)
     return found[-1] if found else None
 
@@ -107,7 +107,7 @@ def marks_in(text: str | bytes) -> int:
 
 
 def header_from(record: Mapping[str, Any], *, name: str) -> Header:
-    """A parsed record -> Header; keys that this version does not know go into `extra`. `name` is the file's, for the sentences of errors.
+    """A parsed record -> Header; keys that this version does not know go into `extra`; `name` is the file's, for errors.
 
     Raises BadHeader where a key that must be there is not, or is of another type or range; NewerFormat for a later version.
     """

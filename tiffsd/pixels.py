@@ -45,10 +45,10 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
 
 
 def to_picture(page: Page, *, name: str) -> tuple[Floats, list[str]]:
-    """One page (H, W, 1 to 4) -> picture (H, W, 3) float32, 0..1 and not clamped, upright, and what was noticed, in sentences.
+    """One page (H, W, 1 to 4) -> picture (H, W, 3) float32, 0..1, not clamped, upright; and what was noticed, in sentences.
 
-    Integers are divided by their largest value, gray is repeated, transparency left out. Raises BadShape for other channels and types,
-    BadValues for premultiplied transparency and for what `check_picture` refuses.
+    Integers are divided by their largest value, gray is repeated, transparency left out. Raises BadShape for other channels
+    and types, BadValues for premultiplied transparency and for what `check_picture` refuses.
     """
     pixels, notes = _upright(page), []
     samples = pixels.shape[2]

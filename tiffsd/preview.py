@@ -84,7 +84,7 @@ def preview(artifact: Artifact) -> Levels:
 
 
 def canvas(artifact: Artifact) -> Levels:
-    """The canvas as an image editor shows it, RGB (H, W, 3) of 0..255, clipped to black..white; several pages one below the other."""
+    """The canvas as an image editor shows it, RGB (H, W, 3) of 0..255, clipped to black..white; pages one below the other."""
     if artifact.header.kind is Kind.PICTURE:
         return _levels(artifact.tensors["picture"])
     tensor = canvas_tensor(artifact.tensors, artifact.header.kind)

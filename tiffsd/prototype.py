@@ -36,7 +36,7 @@ _EXTENSION = re.compile(r"(\.[0-9a-f]{8})?\.tiff?$", re.IGNORECASE)
 
 
 def ending(name: str) -> str | None:
-    """The prototype's ending of a file name ("_latent", "_prompt", ...), before the id and the extension; None where there is none."""
+    """The prototype's ending of a file name ("_latent", "_prompt", ...), before the id and the extension, or None."""
     stem = _EXTENSION.sub("", name)
     return next((e for e in (*NOISE_ENDINGS, *RESULT_ENDINGS, *EMBEDDING_ENDINGS) if stem.lower().endswith(e)), None)
 
@@ -50,9 +50,9 @@ def kind_by_ending(name: str) -> Kind | None:
 
 
 def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
-    """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed, a sentence.
+    """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed.
 
-    The prototype wrote noise times the scheduler's sigma, and results divided by 0.18215; the standard deviation, and the name, tell.
+    The prototype wrote noise times the scheduler's sigma, and results divided by 0.18215; deviation and name tell.
     """
     deviation, by_name = float(raw.std(dtype=np.float64)), ending(name)
     if deviation <= (UNSCALED_RESULT_DEVIATION if by_name in RESULT_ENDINGS else UNSCALED_DEVIATION):

@@ -30,8 +30,8 @@ def headline(artifact: Artifact) -> str:
 def outline(artifact: Artifact) -> dict[str, Any]:
     """An artifact -> JSON values: the keys of its record, and "tensors", "statistics", "painted" and "notes".
 
-    "tensors" gives dtype and shape of each, "statistics" those of each channel, "notes" what reading noticed. Raises BadHeader where the
-    record cannot be written as JSON.
+    "tensors" gives dtype and shape of each, "statistics" those of each channel, "notes" what reading noticed. Raises BadHeader
+    where the record cannot be written as JSON.
     """
     tensors = {name: {"dtype": str(tensor.dtype), "shape": list(tensor.shape)} for name, tensor in artifact.tensors.items()}
     record: dict[str, Any] = json.loads(render(artifact.header)[1])
