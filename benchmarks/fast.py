@@ -117,7 +117,9 @@ def _picture(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 
 def _begun(setting: Setting, count: int) -> tuple[Models, list[Mapping[str, Any]], list[dict[str, torch.Tensor]]]:
     models = Models(1 << 40)
-    chosen = [{**plain_settings(setting), "prompt": PROMPTS[n], "seed": n, "seeds": [n], "fast": True} for n in range(count)]
+    chosen: list[Mapping[str, Any]] = [
+        {**plain_settings(setting), "prompt": PROMPTS[n], "seed": n, "seeds": [n], "fast": True} for n in range(count)
+    ]
     drawn = [text.run(models, {}, said, _quiet)[0] for said in chosen]
     single = ("latents", "generator_state")
     return models, chosen, [{name: value[0] if name in single else value for name, value in one.items()} for one in drawn]

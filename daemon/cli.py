@@ -53,7 +53,9 @@ EPILOG = (
     " daemon runs; 75 the machine is at fault (a disk that is full or read-only, too many open files, another daemon), and later"
     " it will do."
 )
-app = _Commands("tiffsd", callback=hand_over, help="Stable Diffusion by parts, run by folders.", epilog=EPILOG)
+app = tiffsd.commands.version_option(
+    _Commands("tiffsd", callback=hand_over, help="Stable Diffusion by parts, run by folders.", epilog=EPILOG)
+)
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ def settings(folder: Path, **more: Any) -> dict[str, Any]:
     return {**common, **size, "model": model, **more}
 
 
-def quiet(step: int, steps: int) -> None:
-    del step, steps
+def quiet(step: int, steps: int, estimate: object = None, /) -> None:
+    del step, steps, estimate
 
 
 def start(models: Models, chosen: Mapping[str, Any]) -> Tensors:

@@ -99,6 +99,14 @@ def test_the_wheel_has_the_two_packages_and_nothing_else(wheel: Path) -> None:
     assert {top for top in tops if not top.endswith(".dist-info")} == {"tiffsd", "daemon"}
 
 
+def test_the_installed_program_says_the_version_of_its_wheel(wheel: Path, installed: Path, tmp_path: Path) -> None:
+    programs = ([installed / "tiffsd"], [installed / "python", "-m", "tiffsd"])
+
+    said = {succeed(*program, "--version", cwd=tmp_path) for program in programs}
+
+    assert said == {f"tiffsd {wheel.name.split('-')[1]}\n"}
+
+
 def test_the_installed_program_finds_its_own_files(installed: Path, tmp_path: Path) -> None:
     names = ("config.yaml", "systemd/tiffsd.service", "models/demo")
     program = (

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from tiffsd import edit, preview
     from tiffsd.artifact import Artifact, repair
     from tiffsd.difference import compare
@@ -77,6 +78,8 @@ _ROOMS = {
 
 def __getattr__(name: str) -> Any:
     """Fetch a public name when it is first used: a command line must answer before numpy and tifffile are imported."""
+    if name == "__version__":  # stands in pyproject.toml, and from there in what is installed
+        return import_module("importlib.metadata").version("tiffsd")
     if name not in __all__:
         raise AttributeError(f"module 'tiffsd' has no attribute {name!r}")
     if name in ("edit", "preview"):

@@ -175,13 +175,13 @@ def _check_limits(header: Header, label: str) -> None:
 
 
 def consistent(tensors: Tensors) -> bool:
-    """Whether the tensors that section 2 knows are of its ranks, and the halves of an embedding of one width."""
+    """Whether the tensors that section 2 of the format knows are of its ranks, and the halves of an embedding of one width D."""
     ranks = all(tensors[name].ndim == rank for name, rank in RANKS.items() if name in tensors)
     return ranks and len({tensors[name].shape[1] for name in EMBEDDING_ROWS if name in tensors}) <= 1
 
 
 def size_of(tensors: Tensors, kind: Kind) -> tuple[int, ...]:
-    """The tensors -> the `size` of their header."""
+    """The tensors -> the `size` of their header: (C, h, w) of latents, () where there are none, else (T, U, D) of an embedding."""
     if kind is Kind.LATENTS:
         return tensors["latents"].shape if "latents" in tensors else ()
     rows = [len(tensors[name]) if name in tensors else 0 for name in EMBEDDING_ROWS]

@@ -34,7 +34,7 @@ class Shape:
 
 
 def kind_of(shapes: Sequence[Shape], *, name: str, expect: Kind | None) -> Kind:
-    """The kind that a file without metadata is taken for."""
+    """The kind that a file without metadata is taken for, by the prototype's ending in `name`, its first page, and `expect`."""
     first = shapes[0]
     by_name = prototype.kind_by_ending(name)
     if by_name is not None and first.floats:
@@ -47,7 +47,7 @@ def kind_of(shapes: Sequence[Shape], *, name: str, expect: Kind | None) -> Kind:
 
 
 def layout_of(kind: Kind, shapes: Sequence[Shape]) -> tuple[Layout, tuple[int, ...]]:
-    """Layout and size as far as the tags tell them."""
+    """Layout and size, as in a header, as far as the tags tell them: (C, h, w), (T, U, D) or (H, W, 3)."""
     height, width, samples = shapes[0].height, shapes[0].width, shapes[0].samples
     if kind is Kind.PICTURE:
         return Layout.RGB, (height, width, 3)

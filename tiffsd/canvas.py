@@ -51,7 +51,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a canvas says: the canvas tensor, which of its values were painted, what was noticed."""
+    """What a canvas says: the canvas tensor that counts, how many of its values were painted, what was noticed, in sentences."""
 
     tensor: Floats
     painted: int
@@ -59,13 +59,13 @@ class Reading:
 
 
 def grid(channels: int) -> tuple[int, int]:
-    """Rows and columns of the mosaic of so many channels."""
+    """The (rows, columns) of panels in the mosaic of so many channels, 1 or more: (2, 2) of 4, (4, 4) of 16, one row of a prime."""
     columns = next(c for c in range(1, channels + 1) if channels % c == 0 and c * c >= channels)
     return channels // columns, columns
 
 
 def page_size(header: Header) -> tuple[int, int]:
-    """Height and width in pixels of each page that this header asks for."""
+    """(height, width) of each page that this header asks for, in pixels of the canvas."""
     if header.kind is Kind.PICTURE:
         return header.size[0], header.size[1]
     if header.kind is Kind.EMBEDDING:
@@ -83,7 +83,7 @@ def canvas_tensor(tensors: Mapping[str, NDArray[Any]], kind: Kind) -> Floats | N
 
 
 def named_tensors(tensor: Floats, header: Header) -> dict[str, Floats]:
-    """The inverse of canvas_tensor; the header's size says where an embedding is cut."""
+    """The inverse of `canvas_tensor`: latents (C, h, w), or (1, T + U, D) cut after the T of the header's size."""
     if header.kind is Kind.LATENTS:
         return {"latents": tensor}
     prompt_rows, negative_rows, _ = header.size
@@ -92,7 +92,7 @@ def named_tensors(tensor: Floats, header: Header) -> dict[str, Floats]:
 
 
 def paint(tensor: Floats, header: Header) -> Floats:
-    """Canvas tensor -> planes of pixels (n, H, W) float32."""
+    """Canvas tensor -> planes of pixels (n, H, W), float32: one plane, or for pages and rgba one for each channel."""
     pixels = to_pixels(tensor, header)
     if header.layout is not Layout.MOSAIC:
         return pixels
@@ -127,7 +127,10 @@ def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
 
 
 def fitted(header: Header, canvas: Canvas) -> Header:
-    """The header with the size of a canvas that was cropped or resized; only pages and rgba can be."""
+    """The header with the size (C, h, w) of a canvas that was cropped or resized, width and height of the recipe scaled along.
+
+    Only pages and rgba can be; for other layouts the header is given back as it is.
+    """
     height, width = canvas.planes.shape[1:]
     if header.layout not in (Layout.PAGES, Layout.RGBA) or (height, width) == header.size[1:]:
         return header
@@ -139,13 +142,13 @@ def fitted(header: Header, canvas: Canvas) -> Header:
 
 
 def to_pixels(tensor: Floats, header: Header) -> Floats:
-    """Values -> pixels of the layout, element by element."""
+    """Values of any shape -> pixels of the layout, float32 of the same shape, element by element (section 4 of the format)."""
     zero, unit = _scale(header)
     return _in_float64(tensor, lambda wide: wide / unit + zero)
 
 
 def from_pixels(pixels: Floats, header: Header) -> Floats:
-    """Pixels -> values, element by element."""
+    """The inverse of `to_pixels`, up to the rounding of float32."""
     zero, unit = _scale(header)
     return _in_float64(pixels, lambda wide: (wide - zero) * unit)
 
@@ -160,7 +163,7 @@ def _in_float64(values: NDArray[Any], work: Callable[[NDArray[np.float64]], NDAr
 
 
 def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:
-    """Refuse NaN, infinity and what no latents or embedding hold."""
+    """Raise BadValues for NaN, infinity, and pixels beyond +-1000 of latents or +-100000 of an embedding; `name` is the file's."""
     lowest, highest = float(pixels.min()), float(pixels.max())
     if not np.isfinite([lowest, highest]).all():
         raise BadValues(
@@ -176,7 +179,10 @@ def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:
 
 
 def check_not_cut(pixels: Floats, header: Header, *, name: str) -> None:
-    """Refuse raw channels that an editor cut off at 0 and 1, where there is no original to compare with."""
+    """Raise BadValues for raw channels that an editor cut off at 0 and 1, where there is no original to compare with.
+
+    Cut off are channels that lie within 0..1 and of whose pixels a twentieth or more is exactly 0, and as many exactly 1.
+    """
     if header.layout is Layout.RGBA and pixels.min() == 0 and pixels.max() == 1 and _shares(pixels) >= CUT_SHARE:
         raise BadValues(
             f"{name} was clipped by an editor: its channels should hold plain values of about -4..4, and all lie within 0..1; "

@@ -28,6 +28,7 @@ PROSE = ("prompt", "negative_prompt")  # a prompt of "2024" is words
 
 PATH = click.Path(path_type=Path)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+version_option = click.version_option(package_name="tiffsd", message="tiffsd %(version)s")
 output_option = click.option("-o", "--output", type=PATH, help="The file to write; it is replaced where it exists.")
 
 
@@ -53,6 +54,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands)
+@version_option
 def app() -> None:
     """Look at TIFFSD files, and edit them without an editor."""
 

@@ -16,7 +16,7 @@ COLOURS = ("red", "green", "blue")
 
 @dataclass(frozen=True)
 class ChannelDifference:
-    """One channel: how many of its values differ, the largest difference and the mean one, in values."""
+    """One channel: how many of its `values` differ, the `largest` difference and the `mean` one of all, without sign."""
 
     name: str
     values: int
@@ -27,9 +27,10 @@ class ChannelDifference:
 
 @dataclass(frozen=True)
 class Difference:
-    """What tells two artifacts apart; `distance` (h, w) is the largest difference of all channels at each place.
+    """What tells two artifacts apart; `distance` is the largest difference of all channels at each place, float64, 0 or more.
 
-    `tensors` names those beside the canvas that differ or that only one has, `recipe` the settings: key -> (first, second).
+    It is (h, w) for latents, (H, W) for a picture, (T + U, D) for an embedding. `tensors` names those beside the canvas that
+    differ or that only one has, `recipe` the settings: key -> (first, second).
     """
 
     channels: tuple[ChannelDifference, ...]
@@ -66,7 +67,10 @@ def compare(first: Artifact, second: Artifact) -> Difference:
 
 
 def channels(artifact: Artifact) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """The canvas tensor by its channels, in float64: of latents, of a picture's colours, of an embedding's two halves."""
+    """(name, values) of each channel of the canvas tensor, in float64.
+
+    Latents give C of (h, w), a picture its three colours (H, W), an embedding its halves (T, D) and (U, D).
+    """
     tensors = artifact.tensors
     if artifact.header.kind is Kind.LATENTS:
         planes = [(f"channel {index}", plane) for index, plane in enumerate(tensors["latents"])]
@@ -79,7 +83,7 @@ def channels(artifact: Artifact) -> Iterator[tuple[str, NDArray[np.float64]]]:
 
 
 def heat(distance: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """A distance (h, w) -> a gray picture (h, w, 3): black is equal, white the largest difference."""
+    """A distance (h, w), 0 or more -> a gray picture (h, w, 3) of 0..255: black is equal, white the largest difference."""
     largest = float(distance.max())
     levels = (distance / (largest or 1.0) * 255).round().astype(np.uint8)
     return np.repeat(levels[..., np.newaxis], 3, axis=2)

@@ -68,9 +68,9 @@ def paste(source: Artifact, into: Artifact, *, left: int, top: int, region: Regi
 def blend(first: Artifact, second: Artifact, weight: float | Values = 0.5) -> Artifact:
     """Mix two artifacts of one kind and size: weight 0 is the first, 1 the second; all but the canvas is the first's.
 
-    The weight is a number 0..1, or a mask of such numbers, one per pixel of the picture or one per value of the latents (h, w).
-    Noise is mixed on the circle through both, so that it stays unit noise; everything else on the line between them. A mixed
-    embedding has no words any more. Raises WrongKind, BadShape where the two do not fit, BadValues for weights beyond 0..1.
+    The weight is a number 0..1, or a mask of such numbers: one per pixel of the picture (H, W), or one per value of the latents
+    (h, w). Noise is mixed on the circle through both, so that it stays unit noise; everything else on the line between them. A
+    mixed embedding has no words any more. Raises WrongKind, BadShape where the two do not fit, BadValues for weights beyond 0..1.
     """
     _check_alike(first, second)
     if first.header.size != second.header.size:
@@ -93,7 +93,7 @@ def blend(first: Artifact, second: Artifact, weight: float | Values = 0.5) -> Ar
 def scale(artifact: Artifact, *, latents: float = 1.0, prompt: float = 1.0) -> Artifact:
     """Multiply latents, or the prompt's half of an embedding, by factors of -100..100: the prototype's influence factors.
 
-    Raises WrongKind where the artifact does not hold what is to be scaled, BadValues for other factors.
+    The factor 1 changes nothing. Raises WrongKind where the artifact does not hold what is to be scaled, BadValues for others.
     """
     factors = {"latents": latents, "prompt_embeds": prompt}
     wanted = {name: factor for name, factor in factors.items() if factor != 1}

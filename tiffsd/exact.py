@@ -29,7 +29,10 @@ PIECE_BYTES = 3 * 2**16
 
 
 def encode_tensors(tensors: Mapping[str, NDArray[Any]], *, artifact_id: str, end: bytes = b"") -> bytes:
-    """Named tensors -> ASCII, and `end` behind it; BadValues for a dtype that safetensors has no name for."""
+    """Named tensors of any shapes -> a safetensors file as base64 in ASCII, without line breaks, and `end` behind it.
+
+    Little endian, with the artifact's id in its metadata. Raises BadValues for a dtype that safetensors has no name for.
+    """
     for name, tensor in tensors.items():
         if tensor.dtype.kind not in STORABLE or tensor.dtype == np.longdouble:
             raise BadValues(f"the tensor {name} of artifact {artifact_id} is {tensor.dtype}, which a TIFFSD file cannot hold")
@@ -66,7 +69,7 @@ def _kind(tensor: NDArray[Any]) -> str:
 
 
 def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[Any]] | str:
-    """ASCII -> named tensors, or a few words on why the text cannot be used for this artifact."""
+    """The inverse of `encode_tensors`, or a few words on why the text cannot be used for this artifact: damaged, or another's."""
     try:
         blob = _from_base64(text)
         owner = _metadata(blob).get("id")
@@ -78,7 +81,11 @@ def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[
 
 
 def tensors_of(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str | None]:
-    """The exact tensors that a tag's text holds for this header, or none and the reason."""
+    """The exact tensors that a tag's text holds for this header, or none and the reason, a sentence for people; raises nothing.
+
+    Those of the canvas of latents and embeddings are finite float32 of the header's size, others of the dtype and
+    shape that they were written with.
+    """
     if not isinstance(text, str | bytes):
         return {}, "the file has lost its exact tensors, so the canvas counts as it is"
     tensors = decode_tensors(text, artifact_id=header.id)

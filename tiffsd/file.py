@@ -79,7 +79,10 @@ def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -
 
 
 def write_plain(path: Path, planes: NDArray[Any]) -> None:
-    """Write planes (n, H, W) without metadata, as the prototype of 2023 did: four as planar RGB and alpha, others as gray pages."""
+    """Write planes (n, H, W) without metadata, as the prototype of 2023 did: four as planar RGB and alpha, others as gray pages.
+
+    The path is replaced atomically; their dtype and values are written as they are. Raises OSError where that is not possible.
+    """
     with replacing(path) as file, TiffWriter(file, byteorder="<") as tiff:
         if len(planes) == 4:
             _write_page(tiff, file, planes, photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"])
@@ -130,7 +133,10 @@ def read(
 
 
 def inspect(source: Source, *, name: str | None = None) -> Header:
-    """The header alone, without touching pixels or exact tensors; of a file without metadata what its tags tell."""
+    """The header alone, without touching pixels or exact tensors; of a file without metadata what its tags tell.
+
+    `name` is the file's original name. Raises NotTiffsd, Truncated, BadHeader, NewerFormat, TooLarge; OSError without a file.
+    """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
         header, _ = _header(pages[0], label)
@@ -143,7 +149,10 @@ def inspect(source: Source, *, name: str | None = None) -> Header:
 
 
 def find_id(source: Source, name: str | None = None) -> str | None:
-    """The id of a dropped file: in its metadata, else in its ICC profile, else in its name STEM.ID.EXT; None if nowhere."""
+    """The id of a dropped file: in its metadata, else in its ICC profile, else in its name STEM.ID.EXT; None if nowhere.
+
+    A file that is no TIFF, or a broken one, raises nothing: its name still counts.
+    """
     try:
         with _opened(source, name) as opened:
             return _id_inside(opened.pages()[0], opened.label) or id_in_name(opened.label)

@@ -60,18 +60,21 @@ class Header:
 
 
 def new_id() -> str:
-    """An id for a new artifact: 8 hexadecimal digits."""
+    """An id for a new artifact: 8 hexadecimal digits in lower case, from the random numbers of the system."""
     return os.urandom(4).hex()
 
 
 def id_in_name(name: str) -> str | None:
-    """The id in a file name STEM.ID.EXT, also behind what editors append to it ("cat.3f9a1c2e-2.tiff")."""
+    """The id in a file name STEM.ID.EXT, also behind what editors append ("cat.3f9a1c2e-2.tiff"); the last of several, or None."""
     found = _ID_IN_NAME.findall(name)
     return found[-1] if found else None
 
 
 def render(header: Header) -> tuple[str, str]:
-    """Header -> (essentials, full record), each one line of ASCII JSON; BadHeader if it cannot be written so."""
+    """Header -> (essentials, full record), each one line of ASCII JSON, for ImageDescription and tag 65000.
+
+    Raises BadHeader if it cannot be written so, or could not be read again; NaN and infinity cannot.
+    """
     record = _record(header)
     essentials = {key: record[key] for key in ESSENTIALS if key in record}
     try:
@@ -104,7 +107,10 @@ def marks_in(text: str | bytes) -> int:
 
 
 def header_from(record: Mapping[str, Any], *, name: str) -> Header:
-    """A parsed record -> Header; `name` is the file's, for the sentences of BadHeader and NewerFormat."""
+    """A parsed record -> Header; keys that this version does not know go into `extra`; `name` is the file's, for errors.
+
+    Raises BadHeader where a key that must be there is not, or is of another type or range; NewerFormat for a later version.
+    """
     _check_version(record, name)
     kind = _member(Kind, record, "kind", name)
     header = Header(

@@ -47,6 +47,7 @@ class Outline:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """The pixels as they are decoded: (H, W, samples)."""
         return self.height, self.width, self.samples
 
     @property

@@ -45,7 +45,11 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
 
 
 def to_picture(page: Page, *, name: str) -> tuple[Floats, list[str]]:
-    """One page -> picture (H, W, 3) float32, 0..1 and not clamped, and what was noticed on the way."""
+    """One page (H, W, 1 to 4) -> picture (H, W, 3) float32, 0..1, not clamped, upright; and what was noticed, in sentences.
+
+    Integers are divided by their largest value, gray is repeated, transparency left out. Raises BadShape for other channels
+    and types, BadValues for premultiplied transparency and for what `check_picture` refuses.
+    """
     pixels, notes = _upright(page), []
     samples = pixels.shape[2]
     if samples > 4 or pixels.dtype.kind not in "uf":
@@ -64,7 +68,7 @@ def to_picture(page: Page, *, name: str) -> tuple[Floats, list[str]]:
 
 
 def check_picture(picture: Floats, *, name: str) -> None:
-    """Refuse NaN, infinity and floats that no picture has."""
+    """Raise BadValues for NaN, infinity, and floats beyond +-1000, which no picture has; `name` is the file's."""
     lowest, highest = float(picture.min()), float(picture.max())
     if not (np.isfinite([lowest, highest]).all() and max(-lowest, highest) <= LARGEST_PIXEL):
         raise BadValues(

@@ -68,7 +68,11 @@ BY_WIDTH: Mapping[tuple[int, str, int], Colours] = {
 
 
 def preview(artifact: Artifact) -> Levels:
-    """The artifact in colours, as near to the finished picture as a linear map comes; a picture clipped to black..white."""
+    """The artifact as RGB (H, W, 3) of 0..255, as near to the finished picture as a linear map comes.
+
+    Latents (C, h, w) give one pixel for each place (h, w), an embedding and latents of unknown models their canvas, a
+    picture itself, clipped to black..white.
+    """
     if artifact.header.kind is Kind.PICTURE:
         return _levels(artifact.tensors["picture"])
     colours = colours_of(artifact)
@@ -80,7 +84,7 @@ def preview(artifact: Artifact) -> Levels:
 
 
 def canvas(artifact: Artifact) -> Levels:
-    """The canvas as an image editor shows it; of several pages one below the other."""
+    """The canvas as an image editor shows it, RGB (H, W, 3) of 0..255, clipped to black..white; pages one below the other."""
     if artifact.header.kind is Kind.PICTURE:
         return _levels(artifact.tensors["picture"])
     tensor = canvas_tensor(artifact.tensors, artifact.header.kind)
@@ -106,7 +110,7 @@ def colours_of(artifact: Artifact) -> Colours | None:
 
 
 def enlarged(levels: Levels, factor: int) -> Levels:
-    """Each pixel as a square of `factor` x `factor`."""
+    """Pixels (H, W, 3) -> (H * factor, W * factor, 3): each as a square; `factor` is 1 or more."""
     return levels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 

@@ -24,7 +24,7 @@ _ID = re.compile(rb"TIFFSD (?:linear gray|linear RGB|sRGB) ([0-9a-f]{8})(?![0-9a
 
 
 def profile(layout: Layout, artifact_id: str) -> bytes:
-    """The ICC profile of a canvas, with the artifact's id in its description."""
+    """The ICC profile (version 2) of a canvas, with the id in its description: sRGB, for rgba linear RGB, else linear gray."""
     if layout is Layout.RGB:
         return _colour(f"TIFFSD sRGB {artifact_id}", _srgb_curve())
     if layout is Layout.RGBA:
@@ -33,7 +33,10 @@ def profile(layout: Layout, artifact_id: str) -> bytes:
 
 
 def id_in_profile(data: bytes) -> str | None:
-    """The artifact's id in a profile's description, whichever text type an editor rewrote it to (ASCII or UTF-16)."""
+    """The artifact's id in a profile's description, whichever text type an editor rewrote it to (ASCII or UTF-16), or None.
+
+    Of a profile the first 64 KiB are looked at; a broken one raises nothing.
+    """
     found = _ID.search(bytes(data[:LARGEST_PROFILE_BYTES]).replace(b"\0", b""))
     return found[1].decode("ascii") if found else None
 

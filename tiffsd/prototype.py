@@ -36,13 +36,13 @@ _EXTENSION = re.compile(r"(\.[0-9a-f]{8})?\.tiff?$", re.IGNORECASE)
 
 
 def ending(name: str) -> str | None:
-    """The prototype's ending of a file name, before the id and the extension."""
+    """The prototype's ending of a file name ("_latent", "_prompt", ...), before the id and the extension, or None."""
     stem = _EXTENSION.sub("", name)
     return next((e for e in (*NOISE_ENDINGS, *RESULT_ENDINGS, *EMBEDDING_ENDINGS) if stem.lower().endswith(e)), None)
 
 
 def kind_by_ending(name: str) -> Kind | None:
-    """The kind of artifact that a name of the prototype stands for."""
+    """The kind of artifact that a name of the prototype stands for: latents or an embedding; None for other names."""
     found = ending(name)
     if found is None:
         return None
@@ -50,7 +50,10 @@ def kind_by_ending(name: str) -> Kind | None:
 
 
 def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
-    """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed."""
+    """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed.
+
+    The prototype wrote noise times the scheduler's sigma, and results divided by 0.18215; deviation and name tell.
+    """
     deviation, by_name = float(raw.std(dtype=np.float64)), ending(name)
     if deviation <= (UNSCALED_RESULT_DEVIATION if by_name in RESULT_ENDINGS else UNSCALED_DEVIATION):
         return raw, None, "four raw channels were taken as latents in the denoiser's units"
@@ -63,7 +66,7 @@ def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
 
 
 def embedding(pages: Floats) -> dict[str, Floats]:
-    """The prototype's pages (2, T, D) -> the two tensors by name."""
+    """The prototype's pages (2, T, D), the negative one first -> prompt_embeds and negative_prompt_embeds, (T, D) each."""
     return {"prompt_embeds": pages[1], "negative_prompt_embeds": pages[0]}
 
 

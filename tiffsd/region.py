@@ -17,7 +17,10 @@ _CORNER = re.compile(r"\+(?P<left>\d{1,7})\+(?P<top>\d{1,7})")
 
 @dataclass(frozen=True)
 class Region:
-    """A rectangle of the picture, in its pixels; `left` and `top` are counted from the upper left corner."""
+    """A rectangle of the picture, in its pixels; `left` and `top` are counted from the upper left corner, from 0.
+
+    Whether it fits an artifact is checked where it is used: within it, and for latents in multiples of 8.
+    """
 
     width: int
     height: int
@@ -79,5 +82,5 @@ def window(region: Region, header: Header) -> tuple[slice, ...]:
 
 
 def pixels_per_value(header: Header) -> int:
-    """How many pixels of the picture one value of the canvas stands for, across and down."""
+    """How many pixels of the picture one value of the canvas stands for, across and down: 8 for latents, else 1."""
     return PIXELS_PER_LATENT if header.kind is Kind.LATENTS else 1

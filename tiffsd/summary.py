@@ -28,7 +28,11 @@ def headline(artifact: Artifact) -> str:
 
 
 def outline(artifact: Artifact) -> dict[str, Any]:
-    """An artifact -> JSON values: its record, its tensors, statistics of each channel, what reading noticed."""
+    """An artifact -> JSON values: the keys of its record, and "tensors", "statistics", "painted" and "notes".
+
+    "tensors" gives dtype and shape of each, "statistics" those of each channel, "notes" what reading noticed. Raises BadHeader
+    where the record cannot be written as JSON.
+    """
     tensors = {name: {"dtype": str(tensor.dtype), "shape": list(tensor.shape)} for name, tensor in artifact.tensors.items()}
     record: dict[str, Any] = json.loads(render(artifact.header)[1])
     return record | {
@@ -40,7 +44,7 @@ def outline(artifact: Artifact) -> dict[str, Any]:
 
 
 def statistics(artifact: Artifact) -> dict[str, dict[str, float]]:
-    """Mean, standard deviation, least and largest value of each channel of the canvas."""
+    """Of each channel of the canvas, by its name, "mean", "deviation" (standard), "least" and "largest", in its own units."""
     return {
         name: {"mean": float(c.mean()), "deviation": float(c.std()), "least": float(c.min()), "largest": float(c.max())}
         for name, c in channels(artifact)

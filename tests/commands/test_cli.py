@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import tiffsd
+import tiffsd.commands
 from daemon.cli import app
+from daemon.pictures.software import versions
 from daemon.settings.config import read_config
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
@@ -56,6 +59,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command_has_one_sentence_and_an_example(command: str) -> None:
     text = said(command, "--help")
     assert f"Example: tiffsd {command}" in text
+
+
+@pytest.mark.parametrize("app", [app, tiffsd.commands.app], ids=["tiffsd", "python -m tiffsd"])
+def test_the_version_is_that_of_pyproject(app: click.Group) -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert CliRunner().invoke(app, ["--version"]).output == f"tiffsd {version}\n"
+    assert tiffsd.__version__ == version == versions()["tiffsd"]
 
 
 def test_init_writes_the_configuration_and_the_folders_and_spares_what_is_there(home: Path) -> None:
@@ -126,7 +136,7 @@ def test_a_spool_made_by_init_can_be_taken_by_a_daemon(home: Path) -> None:
     spool.release()
 
 
-@pytest.mark.parametrize(("words", "most"), [("--help", 1.8), ("status", 1.8), ("show cat.tiff", 3.0)])
+@pytest.mark.parametrize(("words", "most"), [("--help", 1.8), ("--version", 1.8), ("status", 1.8), ("show cat.tiff", 3.0)])
 def test_the_command_line_answers_at_once(words: str, most: float, home: Path) -> None:
     """In processor time beside that of a yardstick, because the machine may be doing other things; see benchmarks/start.py."""
     tiffsd.write(home / "cat.tiff", latents())
@@ -146,6 +156,7 @@ def test_the_command_line_answers_at_once(words: str, most: float, home: Path) -
             "status",
             {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "daemon.settings.config", "daemon.service.service"},
         ),
+        ("--version", {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "rich", "yaml", "daemon.settings.config"}),
         ("show cat.tiff", {"PIL", "watchdog", "torch", "pydantic", "rich", "yaml", "daemon.settings.config"}),
         ("hold decode", {"numpy", "PIL", "tifffile", "watchdog", "torch", "pydantic", "rich", "daemon.settings.config"}),
     ],

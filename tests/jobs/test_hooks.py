@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -219,7 +219,7 @@ def test_without_a_command_nothing_is_started(tmp_path: Path, picture: Path) -> 
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/passwd"), os.mkdir])
-def test_what_is_no_file_is_not_opened_and_the_hook_is_called_all_the_same(tmp_path: Path, make) -> None:
+def test_what_is_no_file_is_not_opened_and_the_hook_is_called_all_the_same(tmp_path: Path, make: Callable[[Path], None]) -> None:
     folder = tmp_path / "failed/1-text/pipe.0a1b2c3d"
     folder.mkdir(parents=True)
     make(folder / "pipe.txt")

@@ -12,6 +12,7 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.files import InputSources
 from daemon.jobs.originals import compared
+from daemon.jobs.request import Request
 from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried
 from tests.opening import request_for
@@ -136,7 +137,7 @@ def _others(artifact: tiffsd.Artifact) -> dict[str, np.ndarray]:
     return {name: tensor[::-1].copy() for name, tensor in artifact.tensors.items()}
 
 
-def _request(path: Path, keep: Path, settings: Path | None = None):
+def _request(path: Path, keep: Path, settings: Path | None = None) -> Request:
     members = {"principal": path}
     if settings:
         members[".yaml"] = settings

@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -36,8 +37,8 @@ def tiffsd(daemon: RunningDaemon, *words: str, code: int = 0) -> str:
     return result.output
 
 
-def status_of(daemon: RunningDaemon) -> dict:
-    status: dict = json.loads((daemon.spool / "status.json").read_text())
+def status_of(daemon: RunningDaemon) -> dict[str, Any]:
+    status: dict[str, Any] = json.loads((daemon.spool / "status.json").read_text())
     return status
 
 
