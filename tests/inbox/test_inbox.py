@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -454,6 +455,20 @@ def test_settings_match_the_stem_as_dropped_before_the_stem_without_id() -> None
     )
 
 
+def test_settings_go_to_the_file_of_their_very_name_before_an_earlier_one_with_an_id() -> None:
+    assert grouped("decode", "cat.aaaaaaaa.tiff", "cat.tiff", "cat.yaml") == (
+        [{PRINCIPAL: "cat.aaaaaaaa.tiff"}, {PRINCIPAL: "cat.tiff", ".yaml": "cat.yaml"}],
+        [],
+    )
+
+
+def test_a_name_that_is_only_an_ending_is_a_file_of_its_own(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "_neg.txt")
+    scan = settled(inbox_of("text"))
+    assert ready(scan) == [{PRINCIPAL: "_neg.txt"}]
+    assert waiting(scan) == {}
+
+
 def test_companion_alone_waits_visibly_and_never_starts_a_job(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat.yaml", "dog_neg.txt")
     scan = settled(inbox_of("text"), after=7200)
@@ -501,13 +516,27 @@ def test_companion_is_given_once() -> None:
 def test_a_refused_lease_says_nothing_where_the_server_gives_leases_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, means: bool | None
 ) -> None:
-    device = tmp_path.stat().st_dev
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {tmp_path} rw - {kind} server:/spool rw\n")
+    with mounted_as(kind, tmp_path, monkeypatch), (tmp_path / "cat.txt").open("wb"):
+        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
+
+
+@pytest.mark.parametrize(("kind", "means"), [("nfs4", None), ("cifs", None), ("fuse.sshfs", None), ("fuse", None), ("ext4", False)])
+def test_a_granted_lease_is_believed_only_where_nobody_writes_from_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, means: bool | None
+) -> None:
+    drop(tmp_path, "cat.txt")
+    with mounted_as(kind, tmp_path, monkeypatch):
+        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
+
+
+@contextmanager
+def mounted_as(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Within the block the list of mounts calls the filesystem of a folder one of this kind."""
+    device, mounts = folder.stat().st_dev, folder / "mountinfo"
+    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {folder} rw - {kind} server:/spool rw\n")
     monkeypatch.setattr(lease, "MOUNTS", mounts)
     lease._type_of.cache_clear()
-    with (tmp_path / "cat.txt").open("wb"):
-        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
+    yield
     lease._type_of.cache_clear()
 
 

@@ -10,7 +10,7 @@ from tests.spool.stories import STORIES, TODAY, live
 CHANGES = ("mkdir", "rename", "fsync_folder", "rmdir", "unlink .trash", "unlink .work/J/entrusted")
 
 
-def _calls(name: str) -> list[str]:
+def _calls(name: str, way: str = "finish") -> list[str]:
     """What a life asks of the disk, each operation with its paths; J is the job."""
     disk = STORIES[name].world()
     calls: list[str] = []
@@ -20,7 +20,7 @@ def _calls(name: str) -> list[str]:
         calls.append(re.sub(r"\d{8}T\d{6}Z-\d{6}-[0-9a-f]{8}", "J", " ".join([operation, *paths])).replace("/spool/", ""))
 
     disk.before = note
-    live(STORIES[name], disk, way="finish")
+    live(STORIES[name], disk, way=way)
     return calls
 
 
@@ -76,3 +76,10 @@ def test_content_is_durable_before_its_name() -> None:
     assert len(named) == 5
     for number, (_operation, part, _name) in named:
         assert f"fsync {part}" in calls[:number]
+
+
+def test_what_goes_back_goes_after_its_companions_so_that_it_does_not_start_without_them() -> None:
+    calls = _calls("given back", way="give back")
+    inbox = "inbox/2-diffuse"
+    returned = [call.rsplit(f" {inbox}/", 1)[1] for call in calls if call.startswith("rename_noreplace") and f" {inbox}/" in call]
+    assert returned == ["cat.yaml", "cat_prompt.tiff", "cat_latent.tiff"]

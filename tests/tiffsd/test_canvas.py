@@ -89,6 +89,18 @@ def test_sixteen_bit_steps_leave_untouched_values_exact_also_beyond_black_and_wh
     assert any("16-bit steps" in note for note in reading.notes)
 
 
+@pytest.mark.parametrize("steps", [1, -1])
+def test_one_step_of_sixteen_bits_is_painting(steps: int) -> None:
+    head, levels = header((4, 8, 8)), np.random.default_rng(5).integers(20_000, 45_000, (1, 16, 16))
+    exact = read_canvas(Canvas((levels * INTEGER_STEP).astype(np.float32)), head, None, name="x").tensor
+    levels[0, 2, 3] += steps
+    reading = read_canvas(Canvas((levels * INTEGER_STEP).astype(np.float32), step=INTEGER_STEP), head, exact, name="x")
+    assert reading.painted == 1
+    changed = reading.tensor != exact
+    assert changed.sum() == 1
+    np.testing.assert_allclose(reading.tensor[changed] - exact[changed], steps * 8 * INTEGER_STEP, rtol=0.02)
+
+
 def test_half_floats_leave_untouched_values_exact() -> None:
     latents, head = noise(4, 16, 16), header((4, 16, 16))
     planes = paint(latents, head).astype(np.float16).astype(np.float32)
