@@ -46,7 +46,10 @@ def test_the_original_is_kept_before_its_artifact_can_be_edited() -> None:
     assert [output.publication.folder for output in noise_of_two()] == [KEEP, "inbox/2-diffuse"] * 2
 
 
-@pytest.mark.parametrize(("settings", "gated", "way"), [({}, False, "inbox"), ({}, True, "hold"), ({"hold": "diffuse"}, False, "hold")])
+GATES = [({}, False, "inbox"), ({}, True, "hold"), ({"hold": "diffuse"}, False, "hold"), ({"hold": "decode"}, False, "inbox")]
+
+
+@pytest.mark.parametrize(("settings", "gated", "way"), GATES)
 def test_a_gate_is_closed_by_the_configuration_or_by_the_prompt(settings: dict[str, Any], gated: bool, way: str) -> None:
     tensors = {"latents": np.zeros((1, 4, 8, 8), np.float32), "generator_state": np.zeros((1, 50), np.uint8)}
     request = Request("text", checked({"seed": 7, **settings}, "cat.txt"), RECIPE)

@@ -108,10 +108,9 @@ def _pytest(copy: Path, tests: Iterable[str], *, first: bool = True) -> tuple[in
     """How pytest ends on these tests in a copy, and what it says; who hangs beyond the longest time has failed."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     longest = LONGEST_SECONDS if first else None
+    command = [sys.executable, *PYTEST, *tests]
     try:
-        done = subprocess.run(
-            [sys.executable, *PYTEST, *tests], cwd=copy, env=environment, capture_output=True, text=True, timeout=longest, check=False
-        )
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=longest, check=False)
     except subprocess.TimeoutExpired:
         return FAILED, "it did not end"
     return done.returncode, done.stdout + done.stderr

@@ -91,7 +91,7 @@ MUTANTS = (
     Mutant(
         "the schedule type of an infotext is forgotten",
         PROMPTS,
-        'return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)',
+        "return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)",
         "return canonical(sampler)",
         f"{T}::test_an_infotext_is_read_as_its_own_program_reads_it",
     ),

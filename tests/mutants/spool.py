@@ -88,7 +88,7 @@ MUTANTS = (
         CALLS,
         "_RENAME_NOREPLACE = 1",
         "_RENAME_NOREPLACE = 0",
-        ("tests/spool/test_results.py::test_done_keeps_both_of_one_name", "tests/spool/test_results.py::test_finish_never_overwrites"),
+        "tests/spool/test_results.py::test_done_keeps_both_of_one_name",
     ),
     Mutant(
         "a filesystem without the flag loses what has the name",
