@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from tests.mutants import MUTANTS
 from tests.mutants.mutant import REPOSITORY, Mutant, mutated
 
-FAILED, LONGEST_SECONDS = 1, 300
+FAILED, LONGEST_SECONDS = 1, 600
 PYTEST = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-o", "timeout=100")
 # A copy is compiled once, and what is compiled holds by what its source says: its time is too coarse for a change of a moment.
 COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "daemon", "tiffsd", "training", "tests")
@@ -71,11 +71,18 @@ def _copies(folder: Path, jobs: int) -> Iterator["SimpleQueue[Path]"]:
 def _failing_without(chosen: Iterable[Mutant], copies: "SimpleQueue[Path]") -> set[str]:
     """Those of the named tests that fail as the program is."""
     named = sorted({test for mutant in chosen for test in mutant.named})
+    files = {test.partition("::")[0] for test in named}
+    parts = [[test for test in named if test.startswith(f"{file}::") or test == file] for file in sorted(files)]
+    with ThreadPoolExecutor(max(1, copies.qsize())) as pool:
+        return {test for failing in pool.map(lambda tests: _failing(tests, copies), parts) for test in failing}
+
+
+def _failing(tests: Sequence[str], copies: "SimpleQueue[Path]") -> list[str]:
     copy = copies.get()
     try:
-        if not named or _pytest(copy, named, first=False)[0] == 0:
-            return set()
-        return {test for test in named if _pytest(copy, [test])[0] != 0}
+        if _pytest(copy, tests)[0] == 0:
+            return []
+        return [test for test in tests if _pytest(copy, [test])[0] != 0]
     finally:
         copies.put(copy)
 
@@ -104,13 +111,14 @@ def _try(mutant: Mutant, copies: "SimpleQueue[Path]") -> tuple[str, float]:
     return {0: "SURVIVED", FAILED: "caught"}.get(code, "BROKEN"), time.monotonic() - began
 
 
-def _pytest(copy: Path, tests: Iterable[str], *, first: bool = True) -> tuple[int, str]:
+def _pytest(copy: Path, tests: Iterable[str]) -> tuple[int, str]:
     """How pytest ends on these tests in a copy, and what it says; who hangs beyond the longest time has failed."""
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
-    longest = LONGEST_SECONDS if first else None
     command = [sys.executable, *PYTEST, *tests]
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=longest, check=False)
+        done = subprocess.run(
+            command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return FAILED, "it did not end"
     return done.returncode, done.stdout + done.stderr

@@ -44,7 +44,7 @@ MUTANTS = (
         DIFFUSE,
         'anew = masked and settings.get("strength") == 1.0',
         "anew = False",
-        "tests/stages/test_inpainting.py::test_it_is_bit_equal_to_the_pipelines_of_each_family",
+        "tests/stages/test_inpainting.py::test_it_is_bit_equal_to_the_pipelines_of_each_family[sd1-euler-1.0]",
     ),
     Mutant(
         "all pictures of a prompt have one noise",
