@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-pythons test-processors test-editors test-system prove bench format lint types check clean
+.PHONY: help demo test test-pythons test-processors test-editors test-system prove mutants bench format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -54,6 +54,9 @@ test-system: $(VENV)/.installed-dev ## test the service in a real systemd, boote
 
 prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error, power cut and act of a member, with the figures
 	@$(BIN)/python -m tests.spool.prove
+
+mutants: $(VENV)/.installed-dev ## put faults into a copy of the program, one at a time: the tests must notice each
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(VENV)/.installed-dev ## measure speed and memory beside what people would use instead; half an hour, 12 GB of disk
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -39,7 +39,7 @@ def build() -> AutoencoderKL:
 
 def to_tensor(pictures: Pictures) -> Tensor:
     """Returns pictures (n, height, width, 3), 0..255, as a tensor (n, 3, height, width), -1..1."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+    return torch.tensor(pictures).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 def edges(picture: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,19 @@ def test_hardlinked_file_is_a_drop(tmp_path: Path, inbox_of: MakeInbox) -> None:
     assert sorted(found.stem for found in settled(inbox, after=2 * SETTLE).ready) == ["cat", "dog"]
 
 
+def test_a_second_name_of_a_file_that_not_everybody_may_read_is_refused(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    drop(tmp_path / "elsewhere", "diary.txt", "poem.txt")
+    (tmp_path / "elsewhere/diary.txt").chmod(0o600)
+    (tmp_path / "elsewhere/poem.txt").chmod(0o644)
+    for name in ("diary.txt", "poem.txt"):
+        (tmp_path / name).hardlink_to(tmp_path / "elsewhere" / name)
+    scan = settled(inbox_of("text"))
+    assert ready(scan) == [{PRINCIPAL: "poem.txt"}]
+    (refusal,) = scan.refused
+    assert refusal.sentence.startswith("diary.txt is a second name of a file that not everybody may read; copy the file itself")
+
+
 def test_file_that_is_taken_away_is_forgotten(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat.txt")
     inbox = inbox_of("text")
@@ -454,6 +468,32 @@ def test_settings_match_the_stem_as_dropped_before_the_stem_without_id() -> None
     )
 
 
+def test_settings_go_to_the_file_of_their_very_name_before_an_earlier_one_with_an_id() -> None:
+    assert grouped("decode", "cat.aaaaaaaa.tiff", "cat.tiff", "cat.yaml") == (
+        [{PRINCIPAL: "cat.aaaaaaaa.tiff"}, {PRINCIPAL: "cat.tiff", ".yaml": "cat.yaml"}],
+        [],
+    )
+
+
+def test_a_name_that_is_only_an_ending_is_a_file_of_its_own(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "_neg.txt")
+    scan = settled(inbox_of("text"))
+    assert ready(scan) == [{PRINCIPAL: "_neg.txt"}]
+    assert waiting(scan) == {}
+
+
+def test_a_half_that_is_only_an_ending_is_a_file_of_its_own(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "_latent.tiff")
+    assert ready(settled(inbox_of("diffuse"))) == [{PRINCIPAL: "_latent.tiff"}]
+
+
+def test_a_second_companion_of_one_kind_waits_and_takes_the_place_of_none() -> None:
+    assert grouped("decode", "cat.aaaaaaaa.tiff", "cat.aaaaaaaa.yaml", "cat.yaml") == (
+        [{PRINCIPAL: "cat.aaaaaaaa.tiff", ".yaml": "cat.aaaaaaaa.yaml"}],
+        ["cat.yaml"],
+    )
+
+
 def test_companion_alone_waits_visibly_and_never_starts_a_job(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat.yaml", "dog_neg.txt")
     scan = settled(inbox_of("text"), after=7200)
@@ -501,13 +541,35 @@ def test_companion_is_given_once() -> None:
 def test_a_refused_lease_says_nothing_where_the_server_gives_leases_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, means: bool | None
 ) -> None:
-    device = tmp_path.stat().st_dev
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {tmp_path} rw - {kind} server:/spool rw\n")
+    with mounted_as(kind, tmp_path, monkeypatch), (tmp_path / "cat.txt").open("wb"):
+        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
+
+
+@pytest.mark.parametrize(("kind", "means"), [("nfs4", None), ("cifs", None), ("fuse.sshfs", None), ("fuse", None), ("ext4", False)])
+def test_a_granted_lease_is_believed_only_where_nobody_writes_from_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, means: bool | None
+) -> None:
+    drop(tmp_path, "cat.txt")
+    with mounted_as(kind, tmp_path, monkeypatch):
+        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
+
+
+@pytest.mark.parametrize(("kind", "keeps"), [("ext4", True), ("fuse.sshfs", False), ("nfs4", False), ("vfat", False)])
+def test_owners_are_believed_only_where_the_filesystem_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, keeps: bool
+) -> None:
+    with mounted_as(kind, tmp_path, monkeypatch):
+        assert lease.keeps_owners(tmp_path.stat().st_dev) is keeps
+
+
+@contextmanager
+def mounted_as(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Within the block the list of mounts calls the filesystem of a folder one of this kind."""
+    device, mounts = folder.stat().st_dev, folder / "mountinfo"
+    mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {folder} rw - {kind} server:/spool rw\n")
     monkeypatch.setattr(lease, "MOUNTS", mounts)
     lease._type_of.cache_clear()
-    with (tmp_path / "cat.txt").open("wb"):
-        assert Beneath(tmp_path).is_being_written(tmp_path / "cat.txt") is means
+    yield
     lease._type_of.cache_clear()
 
 

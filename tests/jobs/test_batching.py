@@ -70,6 +70,10 @@ def test_what_is_a_pictures_own_runs_alone(folder: Path, more: dict[str, Any]) -
     assert batch_key("decode", {"latents": torch.zeros(4, 8, 8)}, settings(folder)) is None
 
 
+def test_latents_under_a_mask_run_alone(folder: Path) -> None:
+    assert batch_key("diffuse", {"latents": torch.zeros(4, 8, 8), "mask": torch.ones(8, 8)}, settings(folder)) is None
+
+
 def test_a_fast_model_runs_in_the_fastest_compute_format(folder: Path) -> None:
     models, chosen = Models(1 << 30), settings(folder)
     plain = ModelSpec.of(chosen)

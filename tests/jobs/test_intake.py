@@ -10,9 +10,10 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import InputSources
+from daemon.jobs.intake.files import Files, InputSources, spoken_beside
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
+from daemon.settings.vocabulary import FINAL
 from tests.artifacts import latents, unmarried
 from tests.opening import request_for
 
@@ -56,6 +57,19 @@ def test_the_settings_file_wins_over_the_artifacts_own_record(read: Read) -> Non
     assert request.settings.seed == 1
 
 
+def test_settings_beside_latents_win_over_the_prompt_beside_them(read: Read) -> None:
+    prompt = "---\nsteps: 20\nscheduler: euler\n---\na cat"
+    request = read("diffuse", principal=("cat.tiff", latents()), txt=("cat.txt", prompt), yaml=("cat.yaml", "steps: 30"))
+    assert (request.settings.steps, request.settings.scheduler) == (30, "euler")
+
+
+def test_what_is_said_on_the_command_line_wins_over_the_settings_file(tmp_path: Path) -> None:
+    (tmp_path / "cat.yaml").write_text("steps: 30\nstrength: 0.5")
+    with (tmp_path / "cat.yaml").open("rb") as file:
+        said, _ = spoken_beside(Files({".yaml": file}, {".yaml": "cat.yaml"}, {"steps": 40}), Config(), FINAL)
+    assert said == {"steps": 40, "strength": 0.5}
+
+
 def test_a_negative_prompt_may_lie_beside_the_prompt(read: Read) -> None:
     request = read("text", principal=("cat_prompt.txt", "a cat"), neg=("cat_neg.txt", "dogs\n"))
     assert stage_settings(request, Config())["negative_prompt"] == "dogs"
@@ -73,6 +87,7 @@ def test_a_seed_is_drawn_and_recorded_where_none_is_given(read: Read) -> None:
     request = read("text", principal=("cat.txt", "a cat"))
     assert request.recipe["seed"] == request.settings.seed
     assert stage_settings(request, Config())["seeds"] == [request.settings.seed]
+    assert len({read("text", principal=("cat.txt", "a cat")).settings.seed for _ in range(4)}) > 1
 
 
 def test_count_makes_a_row_of_seeds(read: Read) -> None:

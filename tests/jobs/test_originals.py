@@ -87,6 +87,17 @@ def test_only_what_was_restored_is_said(tmp_path: Path) -> None:
     assert _compared(tiffsd.read(keep), keep, name=keep.name, keep=keep.parent).notes == ()
 
 
+def test_a_record_that_survived_counts_before_that_of_the_kept_original(tmp_path: Path) -> None:
+    original = latents(recipe={"prompt": "a red house", "steps": 20})
+    keep = _kept(tmp_path, original)
+    edited = replace(original, header=replace(original.header, recipe={"prompt": "a red house", "steps": 40}))
+    tiffsd.write(tmp_path / "edited.tiff", edited)
+    path = saved_by_editor(tmp_path / "edited.tiff", tmp_path / "cat.tiff", keeping=(DESCRIPTION, PROFILE, RECORD))
+    found = _compared(tiffsd.read(path), path, name="cat.tiff", keep=keep.parent)
+    assert found.header.recipe["steps"] == 40
+    np.testing.assert_array_equal(found.tensors["prompt_embeds"], original.tensors["prompt_embeds"])
+
+
 def test_a_stem_that_fits_two_originals_is_no_guess_but_a_sentence(tmp_path: Path) -> None:
     first = latents()
     second = replace(first, header=replace(first.header, id=tiffsd.new_id()))

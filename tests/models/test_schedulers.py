@@ -32,6 +32,13 @@ def test_every_name_builds_a_scheduler_that_takes_the_models_configuration(name:
         assert taken == (RECIPES[name].spacing == spacing), spacing
 
 
+def test_the_spacing_of_the_models_configuration_does_not_come_through() -> None:
+    told = {**CONFIG, "use_karras_sigmas": True}
+    assert not build("euler", told, FAMILY).config.use_karras_sigmas
+    assert build("euler_exponential", told, FAMILY).config.use_exponential_sigmas
+    assert build("euler_karras", CONFIG, FAMILY).config.use_karras_sigmas
+
+
 def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
     for recipe in (RECIPES[name] for name in NOISE if RECIPES[name].spacing is None):
         parameters = inspect.signature(getattr(diffusers, recipe.class_name)).parameters

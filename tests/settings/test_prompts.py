@@ -71,6 +71,11 @@ def test_pairs_without_steps_are_words_of_the_prompt() -> None:
     assert parse(text) == {"prompt": text}
 
 
+def test_two_pairs_are_words_of_the_prompt() -> None:
+    text = "Steps: of a church, mood: calm"
+    assert parse(text) == {"prompt": text}
+
+
 def test_a_recipe_survives_being_written_and_read() -> None:
     recipe = {
         "prompt": "a cat, a wall: brick",

@@ -47,6 +47,11 @@ def test_the_later_layer_wins_and_none_says_nothing() -> None:
     assert layered({"steps": 20, "seed": 1}, {"steps": 30, "seed": None}) == {"steps": 30, "seed": 1}
 
 
+def test_stops_are_put_in_order_and_each_counts_once() -> None:
+    assert checked({"stop_at": [12, 6, 12]}, "cat.txt").stop_at == [6, 12]
+    assert checked({"stop_at": 12}, "cat.txt").stop_at == 12
+
+
 def test_the_names_of_a1111_are_understood() -> None:
     assert checked({"scheduler": "DPM++ 2M Karras"}, "cat.txt").scheduler == "dpmpp_2m_karras"
     assert checked({"scheduler": "Euler a"}, "cat.txt").scheduler == "euler_a"

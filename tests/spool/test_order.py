@@ -4,13 +4,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.spool.disk import OpenFile
-from tests.spool.stories import STORIES, TODAY, live
+import pytest
+
+from daemon.spool.spool import Spool
+from tests.spool.disk import ROOT, Disk, OpenFile
+from tests.spool.stories import FOLDERS, STORIES, TODAY, live
 
 CHANGES = ("mkdir", "rename", "fsync_folder", "rmdir", "unlink .trash", "unlink .work/J/entrusted")
 
 
-def _calls(name: str) -> list[str]:
+def _calls(name: str, way: str = "finish") -> list[str]:
     """What a life asks of the disk, each operation with its paths; J is the job."""
     disk = STORIES[name].world()
     calls: list[str] = []
@@ -20,7 +23,7 @@ def _calls(name: str) -> list[str]:
         calls.append(re.sub(r"\d{8}T\d{6}Z-\d{6}-[0-9a-f]{8}", "J", " ".join([operation, *paths])).replace("/spool/", ""))
 
     disk.before = note
-    live(STORIES[name], disk, way="finish")
+    live(STORIES[name], disk, way=way)
     return calls
 
 
@@ -76,3 +79,50 @@ def test_content_is_durable_before_its_name() -> None:
     assert len(named) == 5
     for number, (_operation, part, _name) in named:
         assert f"fsync {part}" in calls[:number]
+
+
+def test_what_goes_back_goes_after_its_companions_so_that_it_does_not_start_without_them() -> None:
+    calls = _calls("given back", way="give back")
+    inbox = "inbox/2-diffuse"
+    returned = [call.rsplit(f" {inbox}/", 1)[1] for call in calls if call.startswith("rename_noreplace") and f" {inbox}/" in call]
+    assert returned == ["cat.yaml", "cat_prompt.tiff", "cat_latent.tiff"]
+
+
+FAILED = ["fail.json: content", "fail.json: its place", "error.txt: content", "error.json: content", "fail: the reports"]
+CLEARED = ["wipe: out/", "discard: the job in .trash/", "discard: .work/ that it left"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ways", "synced"),
+    [
+        ("failing", ["fail"], [*FAILED, "fail: the members in failed/", *CLEARED]),
+        (
+            "given back",
+            ["give back"],
+            ["give back: the decision", "give back: the members in their inbox", "give back: back.N that they left", *CLEARED],
+        ),
+        ("failed and retried", ["fail", "retry"], ["retry: the members in their inbox"]),
+        ("hold", ["finish", "release"], ["hold: the file and its companions"]),
+    ],
+)
+def test_every_other_end_of_a_job_is_durable_step_by_step(name: str, ways: list[str], synced: list[str]) -> None:
+    disk = STORIES[name].world()
+    sites: list[str] = []
+    for way in ways:
+        sites = []
+        disk.before = lambda operation, args, sites=sites: sites.append(args[1]) if operation.startswith("fsync") else None
+        live(STORIES[name], disk, way=way)
+    first = 0 if len(ways) > 1 else sites.index("output: content" if "output: content" in sites else "attempt.json: its place") + 1
+    assert sites[first:][: len(synced)] == synced
+
+
+def test_what_is_released_goes_after_its_companions() -> None:
+    disk, moved = Disk(), list[str]()
+    spool = Spool(ROOT, FOLDERS, fs=disk)
+    spool.create()
+    for name in ("cat.tiff", "cat.yaml", "cat.txt"):
+        disk.put(f"hold/2-diffuse/{name}", b"content")
+    disk.before = lambda operation, args: moved.append(args[1].name) if operation == "rename_noreplace" else None
+    spool.release_hold(ROOT / "hold/2-diffuse/cat.tiff")
+    assert sorted(moved[:-1]) == ["cat.txt", "cat.yaml"]
+    assert moved[-1] == "cat.tiff"

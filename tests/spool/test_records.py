@@ -111,3 +111,15 @@ def test_trash_that_holds_files_is_kept(root: Path, spool: Spool, caplog: pytest
     spool.recover()
     assert (root / ".trash/J/out/latents.tiff").exists()
     assert "still holds files" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["../../cat.tiff", "/etc/passwd", "..", ""])
+def test_a_claim_that_names_files_outside_of_its_job_is_never_believed(name: str, root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    folder = root / ".work" / claim_one(spool).job
+    ops = Filesystem(root)
+    said = records.read(ops, folder, records.CLAIM)
+    assert said is not None
+    records.write(ops, folder, records.CLAIM, {**said, "names": {"principal": name}})
+    with pytest.raises(records.Unreadable, match="outside the job"):
+        records.read_claim(ops, folder)

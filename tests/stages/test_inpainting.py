@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from daemon.errors import InputError
+from daemon.models.masking import hardened
 from daemon.models.registry import Models
 from daemon.stages import decode, diffuse, encode
 from tests import tiny
@@ -145,6 +146,11 @@ def test_what_a_mask_leaves_out_stays_to_the_last_bit(models: Models, folders: d
     assert torch.equal(out["latents"][:, kept], tensors["latents"][:, kept])
     assert not torch.isclose(out["latents"][:, ~kept], tensors["latents"][:, ~kept], atol=1e-3).any(dim=0).all()
     assert facts["notes"] == ["under the mask 39% of the picture is made anew"]
+
+
+def test_half_gray_is_made_anew_by_an_inpainting_model() -> None:
+    for gray, white in ((0.49, 0), (0.5, 1), (0.51, 1)):
+        assert torch.equal(hardened(torch.full((16, 16), gray), (2, 2)), torch.full((2, 2), float(white))), gray
 
 
 def test_the_grayer_a_mask_the_less_is_made_anew(models: Models, folders: dict[str, Path]) -> None:

@@ -106,6 +106,21 @@ def test_every_dumped_step_goes_on_bit_equal(models: Models, folders: dict[str, 
         assert torch.equal(rest["latents"], whole["latents"])
 
 
+def test_the_finished_latents_are_no_dump(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="ddim", steps=4, dump_every=2)
+    out, facts = diffuse.run(models, start(models, chosen), chosen, quiet)
+    assert [dump["step"] for dump in facts["dumps"]] == [2]
+    assert not any(name.startswith("steps.4.") for name in out)
+
+
+def test_half_done_latents_go_on_in_as_many_steps_only(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpmpp_2m")
+    tensors = start(models, chosen)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": 4}, quiet)
+    with pytest.raises(InputError, match="made by dpmpp_2m in 7 steps and cannot go on with dpmpp_2m in 9; set"):
+        diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": 4, "steps": 9}, quiet)
+
+
 def test_half_done_latents_of_a_sigma_scaled_scheduler_say_their_sigma(models: Models, folders: dict[str, Path]) -> None:
     for name, scaled in (("euler", True), ("heun", True), ("lms_karras", True), ("dpmpp_2m", False), ("ddim", False)):
         chosen = settings(folders["sd1"], scheduler=name, stop_at=1)

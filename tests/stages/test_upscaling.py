@@ -38,6 +38,12 @@ def test_sides_are_enlarged_to_the_grid_of_the_denoiser() -> None:
     assert torch.allclose(flat, torch.full_like(flat, 0.25))
 
 
+def test_enlarged_latents_are_those_of_a_bilinear_upscaler() -> None:
+    slope = torch.arange(4.0).expand(1, 1, 4, 4)
+    expected = torch.tensor([0.0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]).expand(1, 1, 8, 8)
+    assert torch.equal(enlarged(slope, 2, patch=1), expected)
+
+
 @pytest.mark.parametrize("family", ["sd1", "flux"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_second_pass_is_image_to_image_on_enlarged_latents(tmp_path: Path, family: str, dtype: str) -> None:

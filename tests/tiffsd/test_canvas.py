@@ -89,6 +89,18 @@ def test_sixteen_bit_steps_leave_untouched_values_exact_also_beyond_black_and_wh
     assert any("16-bit steps" in note for note in reading.notes)
 
 
+@pytest.mark.parametrize("steps", [1, -1])
+def test_one_step_of_sixteen_bits_is_painting(steps: int) -> None:
+    head, levels = header((4, 8, 8)), np.random.default_rng(5).integers(20_000, 45_000, (1, 16, 16))
+    exact = read_canvas(Canvas((levels * INTEGER_STEP).astype(np.float32)), head, None, name="x").tensor
+    levels[0, 2, 3] += steps
+    reading = read_canvas(Canvas((levels * INTEGER_STEP).astype(np.float32), step=INTEGER_STEP), head, exact, name="x")
+    assert reading.painted == 1
+    changed = reading.tensor != exact
+    assert changed.sum() == 1
+    np.testing.assert_allclose(reading.tensor[changed] - exact[changed], steps * 8 * INTEGER_STEP, rtol=0.02)
+
+
 def test_half_floats_leave_untouched_values_exact() -> None:
     latents, head = noise(4, 16, 16), header((4, 16, 16))
     planes = paint(latents, head).astype(np.float16).astype(np.float32)
@@ -96,6 +108,26 @@ def test_half_floats_leave_untouched_values_exact() -> None:
     reading = read_canvas(Canvas(planes, half=True), head, latents, name="x")
     assert reading.painted == 1
     assert reading.tensor[0, 3, 3] == pytest.approx(3.2, abs=1e-3)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_ties_of_half_floats_are_no_painting(side: int) -> None:
+    # Of 0.5 and more a half float has steps of 2^-11, so these pixels lie in the middle between two.
+    latents = (np.arange(1, 257, 2, dtype=np.float32) * 2**-9).reshape(4, 4, 8)
+    planes = paint(latents, header((4, 4, 8))) + np.float32(side * 2**-12)
+    np.testing.assert_array_equal(planes, planes.astype(np.float16))
+    reading = read_canvas(Canvas(planes, half=True), header((4, 4, 8)), latents, name="x")
+    assert reading.painted == 0
+    np.testing.assert_array_equal(reading.tensor, latents)
+
+
+@pytest.mark.parametrize(("pixel", "value", "painted"), [(1.0, 3.6, 1), (0.0, -3.6, 1), (1.0, 4.5, 0), (0.0, -4.5, 0)])
+def test_painting_white_in_sixteen_bits_is_painting_where_it_was_not_white(pixel: float, value: float, painted: int) -> None:
+    latents, head = np.zeros((4, 8, 8), np.float32), header((4, 8, 8))
+    latents[0, 2, 2] = value
+    planes = paint(latents, head)
+    planes[0, 2, 2] = pixel
+    assert read_canvas(Canvas(planes, step=INTEGER_STEP), head, latents, name="x").painted == painted
 
 
 def test_floats_that_an_editor_clipped_are_refused() -> None:

@@ -193,7 +193,7 @@ def test_the_second_pass_can_be_held_stopped_and_left_out(daemon: RunningDaemon)
 
 
 def test_latents_are_inverted_to_noise_that_makes_them_again(daemon: RunningDaemon) -> None:
-    daemon.drop("inbox/1-text", "made.txt", prompt(steps=10, scheduler="ddim", guidance_scale=1.0, hold="decode"))
+    daemon.drop("inbox/1-text", "made.txt", prompt(steps=10, scheduler="euler", guidance_scale=1.0, hold="decode"))
     (final,) = daemon.found("hold/3-decode/made.*.tiff")
     latents = tiffsd.read(final).tensors["latents"]
     release(daemon, final, "invert")

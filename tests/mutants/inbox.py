@@ -1,0 +1,261 @@
+"""Faults in the inbox: files that are used too early, never, or with those of others."""
+
+from tests.mutants.mutant import Mutant
+
+GROUPING = "daemon/inbox/grouping.py"
+INBOX = "daemon/inbox/inbox.py"
+ARRIVALS = "daemon/inbox/arrivals.py"
+MASKS = "daemon/inbox/named_masks.py"
+RANKING = "daemon/inbox/ranking.py"
+LEASE = "daemon/lease.py"
+NAMES = "daemon/names.py"
+T = "tests/inbox/test_inbox.py"
+PRIORITY = "tests/inbox/test_priority.py"
+
+MUTANTS = (
+    Mutant(
+        "settings go to a file that only looks like theirs",
+        GROUPING,
+        "for owners in (exact, loose):",
+        "for owners in (loose, exact):",
+        f"{T}::test_settings_go_to_the_file_of_their_very_name_before_an_earlier_one_with_an_id",
+    ),
+    Mutant(
+        "a file named _neg.txt waits for ever",
+        GROUPING,
+        "if lower.endswith(ending) and len(name) > len(ending):",
+        "if lower.endswith(ending):",
+        f"{T}::test_a_name_that_is_only_an_ending_is_a_file_of_its_own",
+    ),
+    Mutant(
+        "a file named _latent.tiff is half of nothing",
+        GROUPING,
+        "if stem.endswith(ending) and len(stem) > len(ending):",
+        "if stem.endswith(ending):",
+        f"{T}::test_a_half_that_is_only_an_ending_is_a_file_of_its_own",
+    ),
+    Mutant(
+        "a companion is given twice",
+        GROUPING,
+        "if owner is not None and ending not in owner.roles:",
+        "if owner is not None:",
+        f"{T}::test_a_second_companion_of_one_kind_waits_and_takes_the_place_of_none",
+    ),
+    Mutant(
+        "one embedding serves two latents",
+        GROUPING,
+        "group = waiting[half].popleft()",
+        "group = waiting[half][0]",
+        f"{T}::test_two_latents_with_one_embedding_serve_the_first",
+    ),
+    Mutant(
+        "the embedding is the principal of a pair that it opened",
+        GROUPING,
+        "first, second = sorted(halves, key=list(stage.halves).index)",
+        "first, second = halves",
+        f"{T}::test_halves_come_in_any_order",
+    ),
+    Mutant(
+        "a lease is believed on FUSE",
+        LEASE,
+        "return None if _type_of(os.fstat(file).st_dev).startswith(_SHARED) else False",
+        "return None if _type_of(os.fstat(file).st_dev).startswith(_REMOTE) else False",
+        f"{T}::test_a_granted_lease_is_believed_only_where_nobody_writes_from_another_machine",
+    ),
+    Mutant(
+        "a refused lease is believed on NFS",
+        LEASE,
+        "return None if _type_of(os.fstat(file).st_dev).startswith(_REMOTE) else True",
+        "return True",
+        f"{T}::test_a_refused_lease_says_nothing_where_the_server_gives_leases_of_its_own",
+    ),
+    Mutant(
+        "a lease is taken where its signal ends the process",
+        LEASE,
+        "if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:",
+        "if False:",
+        f"{T}::test_lease_is_never_taken_where_sigio_would_end_the_process",
+    ),
+    Mutant(
+        "owners are believed on a filesystem that keeps none",
+        LEASE,
+        'startswith((*_SHARED, "vfat", "exfat", "msdos", "ntfs"))',
+        'startswith((*_REMOTE, "vfat", "exfat", "msdos", "ntfs"))',
+        f"{T}::test_owners_are_believed_only_where_the_filesystem_keeps_them",
+    ),
+    Mutant(
+        "an open writer is not waited for",
+        INBOX,
+        "        if written:",
+        "        if False:",
+        f"{T}::test_open_writer_keeps_a_file_waiting",
+    ),
+    Mutant(
+        "the settle time does not begin again while a writer holds the file",
+        INBOX,
+        "            known.since = now",
+        "            pass",
+        f"{T}::test_open_writer_keeps_a_file_waiting",
+    ),
+    Mutant(
+        "the longer settle time counts nowhere",
+        INBOX,
+        "max(settle_seconds, settle_unleased_seconds)",
+        "settle_seconds",
+        f"{T}::test_longer_settle_time_counts_where_the_system_cannot_say",
+    ),
+    Mutant(
+        "an empty file is refused at once",
+        INBOX,
+        "now - known[role].since < self._empty_grace_seconds:",
+        "False:",
+        f"{T}::test_empty_file_waits_and_is_then_refused",
+    ),
+    Mutant(
+        "an empty file is a drop",
+        INBOX,
+        'if known["principal"].empty:',
+        "if False:",
+        f"{T}::test_empty_file_waits_and_is_then_refused",
+    ),
+    Mutant(
+        "a half waits for ever",
+        INBOX,
+        ".arrived[0] < self._pair_patience_seconds:",
+        ".arrived[0] < math.inf:",
+        f"{T}::test_half_that_waited_too_long_is_refused_with_what_lies_beside_it",
+    ),
+    Mutant(
+        "a second name of a private file is used",
+        ARRIVALS,
+        "return self.links > 1 and stat.S_ISREG(self.mode) and not self.mode & stat.S_IROTH",
+        "return False",
+        f"{T}::test_a_second_name_of_a_file_that_not_everybody_may_read_is_refused",
+    ),
+    Mutant(
+        "a paused stage takes files",
+        INBOX,
+        "        if scan.paused:",
+        "        if False:",
+        f"{T}::test_pause_stops_the_stage_until_it_is_removed",
+    ),
+    Mutant(
+        "a change that leaves size and time is not seen",
+        ARRIVALS,
+        "        if known.mark == mark:",
+        "        if known.mark[:4] == mark[:4]:",
+        f"{T}::test_change_that_hides_behind_the_same_size_and_mtime_is_seen",
+    ),
+    Mutant(
+        "a rename is a new arrival",
+        ARRIVALS,
+        "seen.arrived = gone[seen.mark[:4]]",
+        "pass",
+        f"{T}::test_rename_is_not_a_new_arrival",
+    ),
+    Mutant(
+        "files come in the order of the listing",
+        ARRIVALS,
+        "return item[1].arrived, item[0]",
+        "return (0.0, 0), item[0]",
+        f"{T}::test_ready_files_come_in_order_of_arrival",
+    ),
+    Mutant(
+        "what an editor has not finished is a drop",
+        ARRIVALS,
+        "or lower.endswith(_TEMPORARY_ENDINGS)",
+        "or False",
+        f"{T}::test_temporary_names_are_never_drops",
+    ),
+    Mutant(
+        "one mask serves two pictures",
+        MASKS,
+        "            free.remove(named)",
+        "            pass",
+        "tests/inbox/test_named_masks.py::test_one_mask_serves_one_picture",
+    ),
+    Mutant(
+        "a picture does not wait for the mask that it names",
+        MASKS,
+        "missing=found.missing or named",
+        "missing=found.missing",
+        "tests/inbox/test_named_masks.py::test_a_mask_that_is_named_is_waited_for",
+    ),
+    Mutant(
+        "the lowest priority comes first",
+        RANKING,
+        "key=lambda name: -min(most,",
+        "key=lambda name: +min(most,",
+        f"{PRIORITY}::test_higher_priorities_come_first_and_arrival_decides_between_equals",
+    ),
+    Mutant(
+        "a prompt counts before its settings file",
+        RANKING,
+        'SAID_FIRST = (".yaml", ".yml", ".txt")',
+        "SAID_FIRST = ()",
+        f"{PRIORITY}::test_the_settings_file_beside_it_counts_before_the_prompt_itself",
+    ),
+    Mutant(
+        "what waits never moves up",
+        RANKING,
+        "int((now - known.arrived[0]) / AGING_SECONDS)",
+        "0",
+        f"{PRIORITY}::test_a_file_moves_up_while_it_waits_but_not_before_those_of_other_owners",
+    ),
+    Mutant(
+        "one look sees the files of one owner only",
+        RANKING,
+        "    if len(set(owners.values())) < 2:",
+        "    if True:",
+        f"{PRIORITY}::test_one_look_sees_files_of_every_owner_however_many_another_has",
+    ),
+    Mutant(
+        "a file is more urgent than the limit",
+        RANKING,
+        "return min(self._most(), next(",
+        "return max(-10**9, next(",
+        f"{PRIORITY}::test_no_file_is_more_urgent_than_the_limit",
+    ),
+    Mutant(
+        "a long name loses its id",
+        NAMES,
+        "        stem = stem[:-1]\n    return stem + rest",
+        "        stem, rest = stem[:-1], rest[:-1]\n    return stem + rest",
+        "tests/test_names.py::test_long_stems_give_way_to_the_id",
+    ),
+    Mutant(
+        "names are cut by characters and not by bytes",
+        NAMES,
+        "len(os.fsencode(stem + rest)) > LIMIT_BYTES",
+        "len(stem + rest) > LIMIT_BYTES",
+        "tests/test_names.py::test_long_stems_give_way_to_the_id",
+    ),
+    Mutant(
+        "the number goes behind the id",
+        NAMES,
+        "head = stem if stem and name.startswith(stem) else stem_of(name)",
+        "head = stem if stem and name.startswith(stem) else base_of(name)",
+        "tests/test_names.py::test_numbers_go_behind_the_stem",
+    ),
+    Mutant(
+        "a name leads to another folder",
+        NAMES,
+        "return bool(name) and PurePath(name).name == name and",
+        "return bool(name) and",
+        "tests/test_names.py::test_names_of_other_places_are_not_plain",
+    ),
+    Mutant(
+        "a name writes lines of its own into the log",
+        NAMES,
+        r"[\x00-\x1f\x7f-\x9f",
+        r"[\x00-\x09\x0b-\x1f\x7f-\x9f",
+        "tests/test_names.py::test_what_cannot_be_seen_is_shown_as_an_escape",
+    ),
+    Mutant(
+        "a mark that turns the reading order is shown as it is",
+        NAMES,
+        r"\u2028-\u202e",
+        r"\u2028-\u202d",
+        "tests/test_names.py::test_what_cannot_be_seen_is_shown_as_an_escape",
+    ),
+)

@@ -1,0 +1,204 @@
+"""Faults in the parts of diffusion: units, signs and orders that are a little wrong give pictures that look nearly right."""
+
+from tests.mutants.mutant import Mutant
+
+SCHEDULING = "daemon/models/scheduling.py"
+SCHEDULERS = "daemon/models/schedulers.py"
+INVERSION = "daemon/models/inversion.py"
+MASKING = "daemon/models/masking.py"
+VAE = "daemon/models/autoencoder.py"
+CONDITIONING = "daemon/models/conditioning.py"
+FAMILY = "daemon/models/families/family.py"
+ONE_PIECE = "tests/models/test_families.py::test_by_parts_is_bit_equal_to_one_piece"
+FROM_A_PICTURE = "tests/models/test_families.py::test_image_to_image_is_bit_equal_to_the_pipeline"
+T = "tests/models/test_schedulers.py"
+RESUMED = "tests/stages/test_resume.py"
+STOPPED = f"{RESUMED}::test_stopped_and_resumed_is_bit_equal_for_every_scheduler"
+ENCODED = "tests/models/test_conditioning.py"
+MASKED = "tests/stages/test_inpainting.py"
+INVERTED = "tests/stages/test_inversion.py"
+
+MUTANTS = (
+    Mutant(
+        "noise is not scaled by the sigma that a schedule begins with",
+        SCHEDULING,
+        'factor: Any = getattr(self._inner, "init_noise_sigma", 1.0)',
+        "factor: Any = 1.0",
+        f"{ONE_PIECE}[sd1-euler]",
+    ),
+    Mutant(
+        "noise that starts in the middle has the variance of the beginning",
+        SCHEDULING,
+        "(self._first), 1) if self.sigma_scaled else 1.0",
+        "(0), 1) if self.sigma_scaled else 1.0",
+        f"{T}::test_noise_that_starts_in_the_middle_has_the_variance_of_latents_there",
+    ),
+    Mutant(
+        "the velocity has the other sign",
+        SCHEDULING,
+        "return alpha * x - s * model_output if",
+        "return alpha * x + s * model_output if",
+        f"{RESUMED}::test_end_at_takes_ddims_own_estimate",
+    ),
+    Mutant(
+        "the noise is added to the estimate and not taken from it",
+        SCHEDULING,
+        "return (x - s * model_output) / alpha",
+        "return (x + s * model_output) / alpha",
+        f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
+    ),
+    Mutant(
+        "the flow leads away from the estimate",
+        SCHEDULING,
+        "(index) * model_output\n",
+        "(index) * -model_output\n",
+        f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
+    ),
+    Mutant(
+        "the estimate forgets how its latents are scaled",
+        SCHEDULING,
+        "x = sample * alpha if self.sigma_scaled else sample",
+        "x = sample",
+        f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
+    ),
+    Mutant(
+        "LMS takes the order of a solver that it is not after a stop",
+        SCHEDULING,
+        "min(4, len(self._inner.derivatives) + 1)",
+        "4",
+        f"{STOPPED}[sd1-lms]",
+    ),
+    Mutant(
+        "a step of two evaluations is cut in the middle",
+        SCHEDULING,
+        "step * int(scheduler.order)",
+        "step * 1",
+        f"{STOPPED}[sd1-heun]",
+    ),
+    Mutant(
+        "a solver forgets its last steps at a stop",
+        SCHEDULING,
+        "vars(scheduler).update(memory(",
+        "dict(vars(scheduler)).update(memory(",
+        f"{STOPPED}[sd1-dpmpp_2m]",
+    ),
+    Mutant(
+        "schedules of the model's own spacing come through",
+        SCHEDULERS,
+        'own = {key: False for spacing in spacings for key in SPACINGS[spacing][1] if key.startswith("use_")} | options',
+        "own = {} | options",
+        f"{T}::test_the_spacing_of_the_models_configuration_does_not_come_through",
+    ),
+    Mutant(
+        "DPM++ is another name",
+        SCHEDULERS,
+        '.replace("++", "pp")',
+        '.replace("++", "p")',
+        f"{T}::test_usual_spellings_are_understood",
+    ),
+    Mutant(
+        "options of another schedule are taken where a class does not know them",
+        SCHEDULING,
+        "if key in expected}",
+        "if key in expected and key != 'prediction_type'}",
+        f"{ONE_PIECE}[sd2-euler]",
+    ),
+    Mutant(
+        "an inversion leads the wrong way",
+        INVERSION,
+        "(self._target - b * model_output.float()) / a",
+        "(self._target + b * model_output.float()) / a",
+        f"{INVERTED}::test_a_photo_becomes_noise_that_makes_it",
+    ),
+    Mutant(
+        "an inversion that failed says nothing of it",
+        INVERSION,
+        "self.residual = max(self.residual,",
+        "self.residual = min(self.residual,",
+        f"{INVERTED}::test_a_residual_that_can_be_seen_is_said",
+    ),
+    Mutant(
+        "the mask is upside down",
+        MASKING,
+        "(1 - self.mask) * noised(self.picture, self.noise) + self.mask * latents",
+        "self.mask * noised(self.picture, self.noise) + (1 - self.mask) * latents",
+        f"{MASKED}::test_what_a_mask_leaves_out_stays_to_the_last_bit",
+    ),
+    Mutant(
+        "half gray is black to an inpainting model",
+        MASKING,
+        ">= HALF).float()",
+        "> HALF).float()",
+        f"{MASKED}::test_half_gray_is_made_anew_by_an_inpainting_model",
+    ),
+    Mutant(
+        "a black mask makes everything anew",
+        MASKING,
+        "if not bool(small.any()):",
+        "if False:",
+        f"{MASKED}::test_white_everywhere_is_image_to_image_and_black_everywhere_is_refused",
+    ),
+    Mutant(
+        "a VAE is given latents of the denoiser's units",
+        VAE,
+        "scaled = latents / float(config.scaling_factor)",
+        "scaled = latents",
+        f"{ONE_PIECE}[sd1-None]",
+    ),
+    Mutant(
+        "latents of a VAE go into the loop in its units",
+        VAE,
+        "return shifted * float(config.scaling_factor)",
+        "return shifted",
+        FROM_A_PICTURE,
+    ),
+    Mutant(
+        "the shift of a VAE is forgotten",
+        VAE,
+        "scaled + float(config.shift_factor)",
+        "scaled",
+        f"{ONE_PIECE}[sd3-None]",
+    ),
+    Mutant(
+        "a VAE that overflows gives a black picture",
+        VAE,
+        "if weight(vae).dtype is torch.float16 and",
+        "if False and",
+        "tests/models/test_families.py::test_a_vae_that_overflows_in_float16_is_run_again_in_float32",
+    ),
+    Mutant(
+        "a chunk ends at the first comma that is near",
+        CONDITIONING,
+        "min(commas[-1] + 1, room)",
+        "min(commas[-1], room)",
+        f"{ENCODED}::test_a_chunk_ends_after_a_comma_that_is_near_and_in_the_middle_of_words_otherwise",
+    ),
+    Mutant(
+        "weights move the mean of a chunk",
+        CONDITIONING,
+        "else weighted * (mean / after)",
+        "else weighted",
+        f"{ENCODED}::test_a_weight_multiplies_its_tokens_and_the_mean_stays",
+    ),
+    Mutant(
+        "a BREAK at the end begins a chunk",
+        CONDITIONING,
+        "if len(chunks) > 1 and not chunks[-1] else chunks",
+        "if False else chunks",
+        f"{ENCODED}::test_break_begins_a_new_chunk",
+    ),
+    Mutant(
+        "image to image begins a step late",
+        FAMILY,
+        "return steps - min(int(steps * strength), steps)",
+        "return steps - min(round(steps * strength + 0.5), steps)",
+        FROM_A_PICTURE,
+    ),
+    Mutant(
+        "LoRAs are rounded one after the other in half precision",
+        "daemon/models/adapters/merging.py",
+        "exact = weight.float()",
+        "exact = weight.clone()",
+        "tests/models/test_loras.py::test_half_precision_is_rounded_once",
+    ),
+)

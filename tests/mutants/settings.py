@@ -1,0 +1,217 @@
+"""Faults in what people say: settings that mean something else, limits that hold nothing, configurations of anybody's."""
+
+from tests.mutants.mutant import Mutant
+
+VOCABULARY = "daemon/settings/vocabulary.py"
+VALUES = "daemon/settings/values.py"
+PROMPTS = "daemon/settings/prompts.py"
+YAML = "daemon/settings/plain_yaml.py"
+PERMISSIONS = "daemon/settings/permissions.py"
+GRAMMAR = "daemon/models/prompt_grammar.py"
+FITTING = "daemon/pictures/fitting.py"
+CODECS = "daemon/pictures/codecs.py"
+T = "tests/settings/test_prompts.py"
+WORDS = "tests/settings/test_vocabulary.py"
+PLAIN = "tests/settings/test_plain_yaml.py"
+WEIGHTS = "tests/models/test_prompt_grammar.py"
+PHOTOS = "tests/pictures/test_photos.py"
+TRUSTED = "tests/settings/test_permissions.py"
+
+MUTANTS = (
+    Mutant(
+        "the earlier layer of settings wins",
+        VOCABULARY,
+        "for layer in layers for key, value in layer.items()",
+        "for layer in reversed(layers) for key, value in layer.items()",
+        f"{WORDS}::test_the_later_layer_wins_and_none_says_nothing",
+    ),
+    Mutant(
+        "a setting that is not said takes the other away",
+        VOCABULARY,
+        "for key, value in layer.items() if value is not None}",
+        "for key, value in layer.items()}",
+        f"{WORDS}::test_the_later_layer_wins_and_none_says_nothing",
+    ),
+    Mutant(
+        "what does not count is passed over in silence",
+        VOCABULARY,
+        "tuple(ignored(key, door) for key in said if key not in kept)",
+        "()",
+        "tests/settings/test_reference.py::test_what_does_not_count_is_taken_out_and_named",
+    ),
+    Mutant(
+        "sides off the grid are taken",
+        VALUES,
+        "if isinstance(value, int) and value % PIXELS_PER_LATENT:",
+        "if False:",
+        f"{WORDS}::test_a_wrong_setting_is_refused_with_file_key_and_way_out",
+    ),
+    Mutant(
+        "a name may be a path",
+        VALUES,
+        r'NAME = re.compile(r"[\w][\w .+-]{0,99}")',
+        r'NAME = re.compile(r"[\w./][\w .+/-]{0,99}")',
+        ("tests/jobs/test_intake.py::test_what_exceeds_the_limits_or_names_what_is_not_there_is_refused",),
+    ),
+    Mutant(
+        "stops are taken in any order",
+        VALUES,
+        "return sorted(set(steps)) if isinstance(value, list) else value",
+        "return value",
+        f"{WORDS}::test_stops_are_put_in_order_and_each_counts_once",
+    ),
+    Mutant(
+        "two pairs are an infotext already",
+        PROMPTS,
+        "if len(pairs) < 3 or not any(",
+        "if len(pairs) < 2 or not any(",
+        f"{T}::test_two_pairs_are_words_of_the_prompt",
+    ),
+    Mutant(
+        "pairs without steps are an infotext",
+        PROMPTS,
+        'if len(pairs) < 3 or not any(key == "Steps" for key, _ in pairs):',
+        "if len(pairs) < 3:",
+        f"{T}::test_pairs_without_steps_are_words_of_the_prompt",
+    ),
+    Mutant(
+        "the infotext wins over the front matter",
+        PROMPTS,
+        "layered(written, spoken)",
+        "layered(spoken, written)",
+        f"{T}::test_front_matter_wins_over_an_infotext_below_it",
+    ),
+    Mutant(
+        "a prompt as long as it likes",
+        PROMPTS,
+        "    if len(text) > characters:",
+        "    if len(text) > characters * 10:",
+        f"{T}::test_a_prompt_beyond_the_limit_is_refused",
+    ),
+    Mutant(
+        "the schedule type of an infotext is forgotten",
+        PROMPTS,
+        "return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)",
+        "return canonical(sampler)",
+        f"{T}::test_an_infotext_is_read_as_its_own_program_reads_it",
+    ),
+    Mutant(
+        "the steps of hires fix count as those of the schedule",
+        PROMPTS,
+        "steps = math.ceil(run / strength)",
+        "steps = math.ceil(run)",
+        f"{T}::test_a1111s_hires_fix_is_a_second_pass_with_as_many_steps_as_it_runs",
+    ),
+    Mutant(
+        "noise of a GPU is said to be the same here",
+        PROMPTS,
+        'if pairs and pairs.get("RNG") != "CPU":',
+        "if False:",
+        f"{T}::test_a_seed_from_a_gpu_is_said_to_give_another_picture",
+    ),
+    Mutant(
+        "yes is a word",
+        YAML,
+        '"yes": True, ',
+        "",
+        f"{PLAIN}::test_yes_and_no_are_truths",
+    ),
+    Mutant(
+        "brackets of a weight count 1.2 times",
+        GRAMMAR,
+        "HEAVIER, LIGHTER = 1.1, 1 / 1.1",
+        "HEAVIER, LIGHTER = 1.2, 1 / 1.1",
+        f"{WEIGHTS}::test_weights_are_those_of_a1111",
+    ),
+    Mutant(
+        "square brackets are no lighter",
+        GRAMMAR,
+        'return HEAVIER if found["closing"] == ")" else LIGHTER',
+        "return HEAVIER",
+        f"{WEIGHTS}::test_weights_are_those_of_a1111",
+    ),
+    Mutant(
+        "a bracket that is never closed counts nothing",
+        GRAMMAR,
+        "        for start in opened[bracket]:",
+        "        for start in ():",
+        f"{WEIGHTS}::test_weights_are_those_of_a1111",
+    ),
+    Mutant(
+        "a backslash stays in the prompt",
+        GRAMMAR,
+        'pieces.append((found["escaped"], 1.0, section))',
+        "pieces.append((token, 1.0, section))",
+        f"{WEIGHTS}::test_any_text_can_be_said_with_backslashes",
+    ),
+    Mutant(
+        "a LoRA that is named twice counts once",
+        GRAMMAR,
+        "(before[0] + text, before[1] + denoiser)",
+        "(text, denoiser)",
+        f"{WEIGHTS}::test_loras_are_cut_out_of_the_words",
+    ),
+    Mutant(
+        "a schedule of words is encoded",
+        GRAMMAR,
+        "            if start in barred or (start in colons and",
+        "            if (start in colons and",
+        f"{WEIGHTS}::test_what_cannot_be_honoured_is_refused_and_not_read_as_words",
+    ),
+    Mutant(
+        "root obeys a configuration that everybody can write",
+        PERMISSIONS,
+        "if mode & stat.S_IWOTH and not",
+        "if False and not",
+        f"{TRUSTED}::test_root_and_services_obey_no_configuration_that_everybody_can_write",
+    ),
+    Mutant(
+        "a folder that everybody can write in is no danger where it is above another",
+        PERMISSIONS,
+        "for place in (real, *real.parents):",
+        "for place in (real, real.parent):",
+        f"{TRUSTED}::test_no_folder_above_a_configuration_may_be_everybodys",
+    ),
+    Mutant(
+        "root obeys a configuration that lies in the spool",
+        PERMISSIONS,
+        "if config.spool_folder in real.parents:",
+        "if False:",
+        f"{TRUSTED}::test_a_configuration_in_the_spool_is_not_obeyed",
+    ),
+    Mutant(
+        "an emptied configuration opens all gates",
+        PERMISSIONS,
+        "if not read_yaml(path):",
+        "if False:",
+        "tests/service/test_service.py::test_a_reload_while_an_editor_saves_changes_nothing",
+    ),
+    Mutant(
+        "a photo is trimmed at one side",
+        FITTING,
+        "left, top = (width - wanted[0]) // 2, (height - wanted[1]) // 2",
+        "left, top = 0, 0",
+        f"{PHOTOS}::test_a_photo_is_trimmed_to_the_grid_around_its_middle",
+    ),
+    Mutant(
+        "the other side does not keep its proportion",
+        FITTING,
+        "height * (asked[0] or 0) / width",
+        "height",
+        f"{PHOTOS}::test_one_side_that_is_asked_for_keeps_the_proportion",
+    ),
+    Mutant(
+        "transparent parts of a photo are black",
+        CODECS,
+        'Image.new("RGBA", layers.size, (255, 255, 255, 255))',
+        'Image.new("RGBA", layers.size, (0, 0, 0, 255))',
+        f"{PHOTOS}::test_transparency_is_laid_on_white",
+    ),
+    Mutant(
+        "a mask with transparent parts is a guess",
+        CODECS,
+        '.getchannel("A").getextrema() != (255, 255):',
+        '.getchannel("A").getextrema() == (1, 0):',
+        "tests/jobs/test_masks.py::test_transparent_parts_are_refused_because_they_mean_two_things",
+    ),
+)
