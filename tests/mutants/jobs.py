@@ -6,13 +6,13 @@ INTAKE = "daemon/jobs/intake/"
 RESULTS = "daemon/jobs/results.py"
 RECIPES = "daemon/jobs/recipes.py"
 REQUEST = "daemon/jobs/request.py"
-PATIENCE = "daemon/jobs/patience.py"
+PATIENCE = "daemon/jobs/retry_budget.py"
 HOOKS = "daemon/jobs/hooks.py"
 PROBE = "daemon/jobs/probe.py"
 BATCHING = "daemon/jobs/batching.py"
 T = "tests/jobs/test_intake.py"
 HOOKED = "tests/jobs/test_hooks.py"
-PATIENT = "tests/jobs/test_patience.py"
+PATIENT = "tests/jobs/test_retry_budget.py"
 PHOTOS = "tests/pictures/test_photos.py"
 
 MUTANTS = (
@@ -33,13 +33,13 @@ MUTANTS = (
     Mutant(
         "the record of an artifact wins over the settings file",
         INTAKE + "diffuse.py",
-        "layered(said_by_now(artifact), beside, size_of(artifact))",
-        "layered(beside, said_by_now(artifact), size_of(artifact))",
+        "layered(recipe_settings_for_next_loop(artifact), beside, size_of(artifact))",
+        "layered(beside, recipe_settings_for_next_loop(artifact), size_of(artifact))",
         f"{T}::test_the_settings_file_wins_over_the_artifacts_own_record",
     ),
     Mutant(
         "the defaults win over what was given",
-        INTAKE + "settled.py",
+        INTAKE + "resolving.py",
         'layered(config.defaults_for(given.get("model")), given)',
         'layered(given, config.defaults_for(given.get("model")))',
         f"{T}::test_the_settings_file_wins_over_the_prompt_and_the_prompt_over_the_configuration",
@@ -47,41 +47,41 @@ MUTANTS = (
     Mutant(
         "the settings of the command line count last",
         INTAKE + "files.py",
-        "{**spoken, **files.spoken}",
-        "{**files.spoken, **spoken}",
+        "{**spoken, **files.overrides}",
+        "{**files.overrides, **spoken}",
         f"{T}::test_what_is_said_on_the_command_line_wins_over_the_settings_file",
     ),
     Mutant(
         "more pixels than the limit are computed",
-        INTAKE + "settled.py",
+        INTAKE + "resolving.py",
         "if (settings.width or 0) * (settings.height or 0) > limits.pixels:",
         "if max(settings.width or 0, settings.height or 0) > limits.pixels:",
         f"{T}::test_what_exceeds_the_limits_or_names_what_is_not_there_is_refused",
     ),
     Mutant(
         "more steps than the limit are computed",
-        INTAKE + "settled.py",
+        INTAKE + "resolving.py",
         '("steps", limits.steps), ',
         "",
         f"{T}::test_what_exceeds_the_limits_or_names_what_is_not_there_is_refused",
     ),
     Mutant(
         "what does nothing is not recorded",
-        INTAKE + "settled.py",
+        INTAKE + "resolving.py",
         "REGISTRY[key].neutral if values[key] is None else values[key]",
         "values[key]",
         f"{T}::test_what_does_nothing_is_recorded_so_that_other_defaults_do_not_change_the_recipe",
     ),
     Mutant(
         "what a stage has used up travels on",
-        INTAKE + "settled.py",
+        INTAKE + "resolving.py",
         "if key not in REGISTRY or stage not in REGISTRY[key].used_up}",
         "if True}",
         f"{T}::test_what_the_text_stage_uses_up_does_not_travel_on_and_the_rest_does",
     ),
     Mutant(
         "each job without a seed has the same",
-        INTAKE + "settled.py",
+        INTAKE + "resolving.py",
         "secrets.randbelow(2**32)",
         "7",
         f"{T}::test_a_seed_is_drawn_and_recorded_where_none_is_given",
@@ -124,7 +124,7 @@ MUTANTS = (
     Mutant(
         "the gate of the configuration stays open",
         RESULTS,
-        "bench.gated(target) else INBOX",
+        "context.gated(target) else INBOX",
         "False else INBOX",
         "tests/jobs/test_results.py::test_a_gate_is_closed_by_the_configuration_or_by_the_prompt",
     ),

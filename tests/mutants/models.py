@@ -78,7 +78,7 @@ MUTANTS = (
     Mutant(
         "a solver forgets its last steps at a stop",
         SCHEDULING,
-        "vars(scheduler).update(memory(",
+        "vars(scheduler).update(copied(",
         "dict(vars(scheduler)).update(memory(",
         f"{STOPPED}[sd1-dpmpp_2m]",
     ),

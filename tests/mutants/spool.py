@@ -130,7 +130,7 @@ MUTANTS = (
         SPOOL,
         " == (attempts, boot):",
         " is not None:",
-        f"{CLAIMS}::test_a_note_that_a_worker_had_an_earlier_attempt_absolves_no_later_one",
+        f"{CLAIMS}::test_a_note_that_a_worker_had_an_earlier_attempt_uncounts_no_later_one",
     ),
     Mutant(
         "a damaged count of attempts leaves none",
@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "a folder that took the name is claimed",
         SPOOL,
-        "if stat.S_ISDIR(self._ops.lstat(taken).st_mode):",
+        "if stat.S_ISDIR(self._fs.lstat(taken).st_mode):",
         "if False:",
         f"{CLAIMS}::test_claim_leaves_a_folder_that_took_the_name",
     ),
@@ -212,7 +212,7 @@ MUTANTS = (
     Mutant(
         "the trash is emptied with files still in it",
         ENDS,
-        "any(self._ops.list(folder) for folder in folders)",
+        "any(self._fs.list(folder) for folder in folders)",
         "False",
         "tests/spool/test_records.py::test_trash_that_holds_files_is_kept",
     ),
@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "what is released starts before its companions are there",
         "daemon/spool/holds.py",
-        "[*_companions(ops, path, inboxes), path.name])",
-        "[path.name, *_companions(ops, path, inboxes)])",
+        "[*_companions(fs, path, inboxes), path.name])",
+        "[path.name, *_companions(fs, path, inboxes)])",
         "tests/spool/test_order.py::test_what_is_released_goes_after_its_companions",
     ),
     Mutant(
