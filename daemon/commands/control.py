@@ -75,7 +75,7 @@ def resume(stages: tuple[str, ...], config: Path | None) -> None:
 
     Example: tiffsd resume diffuse
     """
-    _sign_inboxes(stages, config, _take_sign, "goes on")
+    _sign_inboxes(stages, config, _take_sign, "resumed")
 
 
 @click.command()
@@ -91,7 +91,7 @@ def retry(folders: tuple[Path, ...], config: Path | None) -> None:
     spool = spool_at(spool_root(config))
     for path in folders:
         for moved in spool.retry(_located(path, spool.root / FAILED)):
-            say(f"tried again: {moved}")
+            say(f"back in its inbox: {moved}")
 
 
 @click.command()

@@ -21,8 +21,8 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.layout import PREVIEWS
 from daemon.names import new_id, output_name, shown, stem_of
+from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.whole import replace
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def preview_image(artifact: tiffsd.Artifact) -> Image.Image:
 def write_preview(root: Path, artifact: tiffsd.Artifact, *, stem: str) -> Path:
     """Write the preview of an artifact as STEM.ID.png, whole or not at all, and return where it is."""
     path = root / PREVIEWS / output_name(stem, artifact.header.id, ".png")
-    replace(Filesystem(root), path, _png(artifact))
+    atomic_replace(Filesystem(root), path, _png(artifact))
     return path
 
 
@@ -77,7 +77,7 @@ class LivePreview:
         )
         try:
             png = _png(tiffsd.Artifact(header, {"latents": latents, **self._beside}))
-            replace(self._fs, self._path, png)
+            atomic_replace(self._fs, self._path, png)
             self._shown = True
         except (OSError, ValueError) as error:
             log.warning("no preview of %s: %s", shown(self._path.stem), error)
@@ -96,7 +96,7 @@ def write_index(root: Path) -> None:
         found = sorted(((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in pictures), reverse=True)
     figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
     page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
-    replace(Filesystem(root), root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))
+    atomic_replace(Filesystem(root), root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))
 
 
 PAGE = """<!doctype html>

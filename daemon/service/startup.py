@@ -15,7 +15,7 @@ from daemon.layout import mode_for
 from daemon.names import shown
 from daemon.service.status import notify
 from daemon.service.wake import WakeEvent
-from daemon.spool.folders import naming
+from daemon.spool.folders import explaining_errors
 from daemon.spool.spool import Spool
 
 FIRST_WAIT_SECONDS = 1.0
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def acquire(spool: Spool) -> None:
     """Own a spool that has all its folders. Raises SpoolError, AnotherDaemon or MachineError, and owns nothing then."""
-    with naming(spool.root):
+    with explaining_errors(spool.root):
         spool.root.mkdir(mode_for(PurePath()), parents=True, exist_ok=True)
     spool.acquire()
     try:

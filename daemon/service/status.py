@@ -20,8 +20,8 @@ from daemon.beneath import Beneath
 from daemon.inbox.inbox import SIGNS
 from daemon.jobs.running import Running, read_running
 from daemon.names import shown
+from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.whole import replace
 from daemon.stages import STAGES
 
 FILE = "status.json"
@@ -116,7 +116,7 @@ def write_status(root: Path, status: Status) -> None:
     """Write status.json and status.txt, each whole or not at all."""
     texts = {FILE: json.dumps(asdict(status), indent=1) + "\n", "status.txt": f"{status.at}  {status.line()}\n"}
     for name, text in texts.items():
-        replace(Filesystem(root), root / name, text.encode("utf-8", "replace"))
+        atomic_replace(Filesystem(root), root / name, text.encode("utf-8", "replace"))
 
 
 def has_sign(root: Path, folder: str, sign: str) -> bool:

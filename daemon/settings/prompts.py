@@ -168,7 +168,7 @@ SILENT = frozenset(
 def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     settings: dict[str, Any] = {}
     notes = [
-        f"the recipe's '{key}: {value}' is not something tiffsd can honour"
+        f"'{key}: {value}' of the recipe ignored: tiffsd has no such setting"
         for key, value in pairs.items()
         if key not in {*NUMBERS, *SILENT}
     ]

@@ -20,15 +20,15 @@ def create(fs: Filesystem, root: Path, inboxes: Mapping[str, str]) -> None:
     MachineError where the machine is at fault.
     """
     for folder in layout.folders(inboxes.values()):
-        with naming(root / folder.path):
+        with explaining_errors(root / folder.path):
             _make(fs, root / folder.path)
     for private in layout.PRIVATE:
-        with naming(root / private):
+        with explaining_errors(root / private):
             fs.make_private(root / private)
 
 
 @contextmanager
-def naming(folder: Path) -> Iterator[None]:
+def explaining_errors(folder: Path) -> Iterator[None]:
     """Say of an error within the block, in a sentence, that this folder cannot be made or used: SpoolError or MachineError."""
     try:
         yield
@@ -69,7 +69,7 @@ def check(fs: Filesystem, root: Path, inboxes: Mapping[str, str]) -> None:
             raise SpoolError(f"{folder} is on another filesystem than {root}; all folders of a spool must be on one.")
         if seen and os.fsencode(root.resolve() / folder.relative_to(root)) in mounts:
             raise SpoolError(f"{folder} is a mount of its own, so nothing can be renamed into it; mount the whole spool instead.")
-        with naming(folder):
+        with explaining_errors(folder):
             if not fs.may_change(folder):
                 raise SpoolError(f"{folder} is not writable for the daemon; give its user or group write permission.")
         seen[st.st_dev, st.st_ino] = folder

@@ -45,7 +45,7 @@ def lock(fs: Filesystem, root: Path) -> int:
     raise AnotherDaemon(f"A daemon already runs on {root} ({who}); stop it first, or use another spool.")
 
 
-def show_life(fs: Filesystem, root: Path) -> int | None:
+def mark_alive(fs: Filesystem, root: Path) -> int | None:
     """Let others see that a daemon lives until the returned descriptor is unlocked; None where that cannot be."""
     try:
         return _patiently(lambda: fs.lock(root / layout.ALIVE, layout.ALIVE_MODE))

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from daemon.layout import OWNERS
+from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.whole import replace
 
 MOST_KNOWN = 50_000  # results that are remembered, the latest ones
 
@@ -67,7 +67,7 @@ class Owners:
             self._fs.append(self._path, line)
             self._lines += 1
         else:
-            replace(self._fs, self._path, b"".join(_line(*known) for known in self._known.items()))
+            atomic_replace(self._fs, self._path, b"".join(_line(*known) for known in self._known.items()))
             self._lines = len(self._known)
 
 

@@ -7,8 +7,8 @@
     fail.json      why the job failed, and what people are told   from here on only to failed/
 
 A record is written beside its place, synced, renamed, and the folder synced. So a record that is there but is not what was
-written, by its SHA-256, means a damaged disk, not a crash: `Unreadable`. Only entrusted.json is not synced: it need not outlive the
-machine, and counts for the run of the machine that it names.
+written, by its SHA-256, means a damaged disk, not a crash: `DamagedRecord`. Only entrusted.json is not synced: it need not outlive
+the machine, and counts for the run of the machine that it names.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from typing import Any
 
 from daemon import names
 from daemon.beneath import FolderMissing
+from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.whole import replace
 
 CLAIM = "claim.json"
 ATTEMPT = "attempt.json"
@@ -34,7 +34,7 @@ Record = dict[str, Any]
 Fingerprint = tuple[int, int, int]  # inode, size, mtime_ns: what a rename leaves as it was
 
 
-class Unreadable(Exception):
+class DamagedRecord(Exception):
     """A record is there, and is not what was written."""
 
 
@@ -82,11 +82,11 @@ def _digest(record: Record) -> str:
 
 def write_text(fs: Filesystem, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
     """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
-    replace(fs, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
+    atomic_replace(fs, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
 
 
 def read(fs: Filesystem, folder: Path, name: str) -> Record | None:
-    """The record, or None where there is none. Raises Unreadable."""
+    """The record, or None where there is none. Raises DamagedRecord."""
     try:
         record = json.loads(fs.read(folder / name))
     except FolderMissing:
@@ -94,11 +94,11 @@ def read(fs: Filesystem, folder: Path, name: str) -> Record | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise Unreadable(f"{name} is not JSON: {error}") from error
+        raise DamagedRecord(f"{name} is not JSON: {error}") from error
     if not isinstance(record, dict):
-        raise Unreadable(f"{name} holds {type(record).__name__} where a record was expected")
+        raise DamagedRecord(f"{name} holds {type(record).__name__} where a record was expected")
     if record.pop("sha256", None) != _digest(record):
-        raise Unreadable(f"{name} is not what was written")
+        raise DamagedRecord(f"{name} is not what was written")
     return record
 
 
@@ -108,7 +108,7 @@ def write_claim(fs: Filesystem, folder: Path, claim: ClaimRecord) -> None:
 
 
 def read_claim(fs: Filesystem, folder: Path) -> ClaimRecord | None:
-    """Who the job is, or None if it never came so far. Raises Unreadable."""
+    """Who the job is, or None if it never came so far. Raises DamagedRecord."""
     record = read(fs, folder, CLAIM)
     if record is None:
         return None
@@ -118,9 +118,9 @@ def read_claim(fs: Filesystem, folder: Path) -> ClaimRecord | None:
         owner = None if record.get("owner") is None else int(record["owner"])
         claim = ClaimRecord(str(record["stage"]), str(record["stem"]), str(record["id"]), members, prints, owner)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Unreadable(f"{CLAIM} is incomplete: {error!r}") from error
+        raise DamagedRecord(f"{CLAIM} is incomplete: {error!r}") from error
     if not members or not all(map(names.is_plain, [*members.values(), claim.stem])):
-        raise Unreadable(f"{CLAIM} names no files, or files outside the job")
+        raise DamagedRecord(f"{CLAIM} names no files, or files outside the job")
     return claim
 
 
@@ -134,7 +134,7 @@ def read_attempts(fs: Filesystem, folder: Path, *, if_unreadable: int) -> int:
     try:
         record = read(fs, folder, ATTEMPT)
         return 0 if record is None else int(record["attempts"])
-    except (Unreadable, KeyError, TypeError, ValueError):
+    except (DamagedRecord, KeyError, TypeError, ValueError):
         return if_unreadable
 
 
@@ -148,7 +148,7 @@ def read_dispatched(fs: Filesystem, folder: Path) -> tuple[int, str] | None:
     try:
         record = read(fs, folder, DISPATCHED)
         return None if record is None else (int(record["attempt"]), str(record["boot"]))
-    except (Unreadable, KeyError, TypeError, ValueError):
+    except (DamagedRecord, KeyError, TypeError, ValueError):
         return None
 
 
@@ -164,7 +164,7 @@ def write_commit(fs: Filesystem, folder: Path, publications: list[Publication], 
 
 
 def read_commit(fs: Filesystem, folder: Path) -> tuple[list[Publication], str] | None:
-    """The publications and the day of the archive, or None before the commit. Raises Unreadable."""
+    """The publications and the day of the archive, or None before the commit. Raises DamagedRecord."""
     record = read(fs, folder, COMMIT)
     if record is None:
         return None
@@ -172,9 +172,9 @@ def read_commit(fs: Filesystem, folder: Path) -> tuple[list[Publication], str] |
         publications = [Publication(**publication) for publication in record["publications"]]
         day = str(record["day"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Unreadable(f"{COMMIT} is incomplete: {error!r}") from error
+        raise DamagedRecord(f"{COMMIT} is incomplete: {error!r}") from error
     if not names.is_plain(day):
-        raise Unreadable(f"{COMMIT} names no day")
+        raise DamagedRecord(f"{COMMIT} names no day")
     return publications, day
 
 
@@ -196,15 +196,15 @@ def write_failure(fs: Filesystem, folder: Path, failure: Failure) -> None:
 
 
 def read_failure(fs: Filesystem, folder: Path) -> Failure | None:
-    """Why the job failed, or None if it did not. Raises Unreadable."""
+    """Why the job failed, or None if it did not. Raises DamagedRecord."""
     record = read(fs, folder, FAIL)
     if record is None:
         return None
     try:
         failure = Failure(**record)
     except TypeError as error:
-        raise Unreadable(f"{FAIL} is incomplete: {error}") from error
+        raise DamagedRecord(f"{FAIL} is incomplete: {error}") from error
     places = [*failure.folder.split("/"), failure.name, failure.sentence_name, failure.facts_name]
     if not all(isinstance(place, str) and names.is_plain(place) for place in places):
-        raise Unreadable(f"{FAIL} names no place for the files")
+        raise DamagedRecord(f"{FAIL} names no place for the files")
     return failure

@@ -32,11 +32,11 @@ from daemon import layout, names
 from daemon.inbox.grouping import Drop, Mark
 from daemon.names import stem_of
 from daemon.spool import failures, folders, holds, lock, records
+from daemon.spool.atomic import atomic_write
 from daemon.spool.claims import Claim, record_of, record_of_drop
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.records import ClaimRecord, Failure, Fingerprint, Publication, Unreadable
+from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication
 from daemon.spool.transitions import IN, OUT, Transitions, is_job
-from daemon.spool.whole import whole
 
 __all__ = ["Claim", "Filesystem", "Publication", "Recovery", "Spool", "stem_of"]
 
@@ -88,7 +88,7 @@ class Spool:
         """Become the one daemon of this spool until `release`. Raises AnotherDaemon when another is."""
         self._locks = [lock.lock(self._fs, self.root)]
         self._transitions.owners.read()
-        if (alive := lock.show_life(self._fs, self.root)) is not None:
+        if (alive := lock.mark_alive(self._fs, self.root)) is not None:
             self._locks.append(alive)
 
     def release(self) -> None:
@@ -229,7 +229,7 @@ class Spool:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
         if not names.is_plain(name) or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
-        with whole(self._fs, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
+        with atomic_write(self._fs, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
             yield file
 
     def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
@@ -337,7 +337,7 @@ class Spool:
                 self._recover_unclaimed(job)
                 return None
             return self._recover_claimed(job, record)
-        except Unreadable as error:
+        except DamagedRecord as error:
             self._quarantine(job, f"The daemon's notes on this job could not be read ({error})")
             return None
 
@@ -346,7 +346,7 @@ class Spool:
             raise NotADirectoryError(errno.ENOTDIR, "not the folder of a job", str(job))
         holder = self._transitions.holder(job)
         if holder is not None and self._fs.list(holder):
-            raise Unreadable(f"{records.CLAIM} is missing")
+            raise DamagedRecord(f"{records.CLAIM} is missing")
         self._transitions.discard(job)
 
     def _recover_claimed(self, job: Path, record: ClaimRecord) -> Claim | None:
@@ -356,7 +356,7 @@ class Spool:
             self._forget(job.name)
             return None
         if record.stage not in self._folders:
-            raise Unreadable(f"{records.CLAIM} names the stage {record.stage}, which is not configured")
+            raise DamagedRecord(f"{records.CLAIM} names the stage {record.stage}, which is not configured")
         if job.name in self._unreturned or not self._is_whole(job, record):
             self._abandon(job, record)
             self._forget(job.name)
@@ -387,7 +387,7 @@ class Spool:
         sentence = f"{why}, so it is not known whether it was done; look for its results before you try again."
         log.error("%s: %s", job.name, sentence)
         failure = failures.failure_of_unknown(job.name, sentence)
-        with suppress(Unreadable):
+        with suppress(DamagedRecord):
             record = records.read_claim(self._fs, job)
             if record is not None and record.stage in self._folders:
                 failure = failures.failure_of(record, self._folders[record.stage], sentence, {"kind": "damaged", "job": job.name})

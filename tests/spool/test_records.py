@@ -39,7 +39,7 @@ def test_a_record_that_is_not_what_was_written_is_never_believed(root: Path, spo
             assert (
                 records.read_claim(Filesystem(root), path.parent) == believed
             )  # a bit of the layout, such as a space, says nothing
-        except records.Unreadable:
+        except records.DamagedRecord:
             continue
 
 

@@ -14,7 +14,7 @@ from daemon.spool.filesystem import Filesystem
 
 
 @contextmanager
-def whole(fs: Filesystem, path: Path, durable: str | None, *, replaces: bool = True) -> Iterator[BinaryIO]:
+def atomic_write(fs: Filesystem, path: Path, durable: str | None, *, replaces: bool = True) -> Iterator[BinaryIO]:
     """A file to write into; it is at `path` when the block ends without an error, and nothing is there or left of it otherwise.
 
     `durable` says what it is, as for `Filesystem.fsync`: its content is on the disk before its name is there. With None it may be
@@ -37,9 +37,9 @@ def whole(fs: Filesystem, path: Path, durable: str | None, *, replaces: bool = T
         raise
 
 
-def replace(fs: Filesystem, path: Path, content: bytes, durable: str | None = None) -> None:
-    """Write a small file that takes the place of the one that was there; `durable` as for `whole`."""
-    with whole(fs, path, durable) as file:
+def atomic_replace(fs: Filesystem, path: Path, content: bytes, durable: str | None = None) -> None:
+    """Write a small file that takes the place of the one that was there; `durable` as for `atomic_write`."""
+    with atomic_write(fs, path, durable) as file:
         fs.write(file, content)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.spool.atomic import atomic_replace, atomic_write
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.whole import replace, whole
 from tests.spool.disk import ROOT, Disk
 
 
@@ -18,20 +18,20 @@ def content_of(folder: Path) -> dict[str, bytes]:
 def test_a_file_takes_the_place_of_another_and_of_what_a_crash_left(tmp_path: Path) -> None:
     (tmp_path / "cat").write_bytes(b"old")
     (tmp_path / ".cat.part").write_bytes(b"of a crash")
-    replace(Filesystem(tmp_path), tmp_path / "cat", b"new")
+    atomic_replace(Filesystem(tmp_path), tmp_path / "cat", b"new")
     assert content_of(tmp_path) == {"cat": b"new"}
 
 
 def test_a_name_that_must_be_free_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "cat").write_bytes(b"old")
-    with pytest.raises(FileExistsError), whole(Filesystem(tmp_path), tmp_path / "cat", "cat", replaces=False) as file:
+    with pytest.raises(FileExistsError), atomic_write(Filesystem(tmp_path), tmp_path / "cat", "cat", replaces=False) as file:
         file.write(b"new")
     assert content_of(tmp_path) == {"cat": b"old"}
 
 
 def test_whatever_ends_the_writing_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "cat").write_bytes(b"old")
-    with pytest.raises(TypeError), whole(Filesystem(tmp_path), tmp_path / "cat", None) as file:
+    with pytest.raises(TypeError), atomic_write(Filesystem(tmp_path), tmp_path / "cat", None) as file:
         file.writelines([b"new", "no bytes"])
     assert content_of(tmp_path) == {"cat": b"old"}
 
@@ -41,7 +41,7 @@ def test_only_what_must_outlive_the_machine_is_synced(durable: str | None, synce
     disk = Disk()
     asked: list[str] = []
     disk.before = lambda name, _: asked.append(name)
-    replace(disk, ROOT / "cat", b"new", durable)
+    atomic_replace(disk, ROOT / "cat", b"new", durable)
     assert asked == ["unlink", "create", "write", "write", *synced, "rename"]
 
 
