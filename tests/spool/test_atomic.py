@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_synced_by_its_filesystem_is_no_error(tmp_path: 
 def test_the_kernel_is_asked_to_sync_content_and_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
-    ops = Filesystem(tmp_path)
-    replace(ops, tmp_path / "cat", b"new", "cat: content")
-    ops.fsync_folder(tmp_path, "names")
+    fs = Filesystem(tmp_path)
+    atomic_replace(fs, tmp_path / "cat", b"new", "cat: content")
+    fs.fsync_folder(tmp_path, "names")
     assert synced == [(tmp_path / "cat").stat().st_ino, tmp_path.stat().st_ino]

@@ -14,9 +14,10 @@ HOSTILE = b"loud\x1b[2J\r\n<0>text cat.txt -> forged\x9b31m\xff\n  1%|#  |\r 50%
 begin = Service.start
 
 
-def begin_and_lose_a_thread(service: Service) -> None:
-    begin(service)
+def begin_and_lose_a_thread(service: Service, *, patient: bool = False) -> bool:
+    begun = begin(service, patient=patient)
     threading.Thread(target=die, name="doomed").start()
+    return begun
 
 
 def die() -> None:
