@@ -30,9 +30,11 @@ class Copy:
 
     def pytest(self, tests: Iterable[str]) -> tuple[int, str]:
         """How pytest ends on these tests, and what it says; one that hangs has failed."""
+        # Of its own: pytest clears away what sessions of before have left, and stumbles over one that does the same.
+        arguments = [*PYTEST, f"--basetemp={self._folder}.tmp", *tests]
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"arguments": [*PYTEST, *tests], "seconds": LONGEST_SECONDS}) + "\n")
+        self._process.stdin.write(json.dumps({"arguments": arguments, "seconds": LONGEST_SECONDS}) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         return FAILED if answer["code"] == HUNG else int(answer["code"]), str(answer["said"])
