@@ -124,6 +124,15 @@ def test_ready_files_come_in_order_of_arrival(tmp_path: Path, inbox_of: MakeInbo
     assert [found.stem for found in inbox.scan(110.0).ready] == ["c", "a", "b"]
 
 
+def test_files_that_one_look_finds_come_in_the_order_in_which_they_were_made(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "b.txt")
+    first = (tmp_path / "b.txt").stat().st_ctime_ns
+    drop(tmp_path, "a.txt")
+    while (tmp_path / "a.txt").stat().st_ctime_ns == first:  # the clock of the filesystem has steps
+        (tmp_path / "a.txt").touch()
+    assert [found.stem for found in settled(inbox_of("text")).ready] == ["b", "a"]
+
+
 def test_open_writer_keeps_a_file_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
     inbox = inbox_of("text")
     with (tmp_path / "cat.txt").open("wb") as writer:
@@ -441,6 +450,14 @@ def test_two_latents_with_one_embedding_serve_the_first() -> None:
     ]
 
 
+def test_two_pairs_of_one_name_are_two_drops() -> None:
+    names = ["cat_latent.tif", "cat_latent.tiff", "cat_prompt.tif", "cat_prompt.tiff"]
+    assert grouped("diffuse", *names) == (
+        [{PRINCIPAL: "cat_latent.tif", "_prompt": "cat_prompt.tif"}, {PRINCIPAL: "cat_latent.tiff", "_prompt": "cat_prompt.tiff"}],
+        [],
+    )
+
+
 def test_half_that_is_not_settled_keeps_the_other_waiting(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat_latent.tiff")
     inbox = inbox_of("diffuse")
@@ -569,8 +586,10 @@ def mounted_as(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {folder} rw - {kind} server:/spool rw\n")
     monkeypatch.setattr(lease, "MOUNTS", mounts)
     lease._type_of.cache_clear()
-    yield
-    lease._type_of.cache_clear()
+    try:
+        yield
+    finally:
+        lease._type_of.cache_clear()
 
 
 # -- many files -------------------------------------------------------------------------------------------------------------------

@@ -91,6 +91,15 @@ def test_one_mask_serves_one_picture(tmp_path: Path, inbox: Inbox) -> None:
     assert [one.reason for one in scan.waiting] == ["waits for dog_mask.png"]
 
 
+def test_a_mask_that_two_pictures_name_serves_the_first(tmp_path: Path, inbox: Inbox) -> None:
+    write(tmp_path, cat__png="picture", cat__yaml="mask: big_mask.png\n", big_mask__png="mask")
+    write(tmp_path, dog__png="picture", dog__yaml="mask: big_mask.png\n")
+    scan = settled(inbox, 100.0)
+    assert len(members(scan)) == 1
+    assert "big_mask.png" in members(scan)[0]
+    assert [one.reason for one in scan.waiting] == ["waits for big_mask.png"]
+
+
 def test_settings_that_change_their_mind_are_read_again(tmp_path: Path, inbox: Inbox) -> None:
     write(tmp_path, cat__png="picture", cat__yaml="mask: big_mask.png\n")
     settled(inbox, 100.0)

@@ -191,3 +191,9 @@ def test_what_was_taken_out_on_purpose_is_not_brought_back(tmp_path: Path) -> No
         found = _compared(tiffsd.read(tmp_path / "new.tiff"), tmp_path / "new.tiff", name="new.tiff", keep=keep.parent)
         assert "prompt_embeds" not in found.tensors
         assert found.header.recipe["prompt"] == made.header.recipe["prompt"]
+    split = edit.split(original)[0]
+    made = replace(split, header=replace(split.header, recipe={"seed": 1}))
+    tiffsd.write(tmp_path / "bare.tiff", made)
+    found = _compared(tiffsd.read(tmp_path / "bare.tiff"), tmp_path / "bare.tiff", name="bare.tiff", keep=keep.parent)
+    assert "prompt_embeds" not in found.tensors
+    assert found.header.recipe == {"seed": 1}

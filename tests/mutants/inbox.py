@@ -42,11 +42,11 @@ MUTANTS = (
         f"{T}::test_a_second_companion_of_one_kind_waits_and_takes_the_place_of_none",
     ),
     Mutant(
-        "one embedding serves two latents",
+        "two embeddings go to the same latents",
         GROUPING,
         "group = waiting[half].popleft()",
         "group = waiting[half][0]",
-        f"{T}::test_two_latents_with_one_embedding_serve_the_first",
+        f"{T}::test_two_pairs_of_one_name_are_two_drops",
     ),
     Mutant(
         "the embedding is the principal of a pair that it opened",
@@ -158,7 +158,7 @@ MUTANTS = (
         ARRIVALS,
         "return item[1].arrived, item[0]",
         "return (0.0, 0), item[0]",
-        f"{T}::test_ready_files_come_in_order_of_arrival",
+        f"{T}::test_files_that_one_look_finds_come_in_the_order_in_which_they_were_made",
     ),
     Mutant(
         "what an editor has not finished is a drop",
@@ -172,7 +172,7 @@ MUTANTS = (
         MASKS,
         "            free.remove(named)",
         "            pass",
-        "tests/inbox/test_named_masks.py::test_one_mask_serves_one_picture",
+        "tests/inbox/test_named_masks.py::test_a_mask_that_two_pictures_name_serves_the_first",
     ),
     Mutant(
         "a picture does not wait for the mask that it names",

@@ -31,7 +31,7 @@ def test_what_survives_or_shows_nothing_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_words_choose_mutants_by_what_is_wrong_and_by_file() -> None:
-    chosen = {words: [mutant for mutant in MUTANTS if runner._is_meant(mutant, words)] for words in ((), ("LEASE",), ("no such",))}
+    chosen = {words: [mutant for mutant in MUTANTS if runner.is_meant(mutant, words)] for words in ((), ("LEASE",), ("no such",))}
     assert chosen[()] == list(MUTANTS)
     assert 0 < len(chosen["LEASE",]) < len(MUTANTS)
     assert chosen["no such",] == []

@@ -65,3 +65,9 @@ def test_a_table_of_very_many_tensors_is_not_parsed() -> None:
     head = json.dumps(table).encode()
     text = base64.b64encode(len(head).to_bytes(8, "little") + head)
     assert "damaged" in str(exact.decode_tensors(text, artifact_id="3f9a1c2e"))
+
+
+def test_tensors_of_another_artifact_are_not_believed() -> None:
+    text = exact.encode_tensors({"latents": np.zeros((4, 2, 2), np.float32)}, artifact_id="0a0b0c0d")
+    assert isinstance(exact.decode_tensors(text, artifact_id="0a0b0c0d"), dict)
+    assert exact.decode_tensors(text, artifact_id="3f9a1c2e") == "they belong to artifact '0a0b0c0d'"

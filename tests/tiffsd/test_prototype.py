@@ -11,7 +11,7 @@ import tifffile
 import tiffsd
 from tests.house import REPOSITORY
 from tiffsd import Artifact, Kind, Layout, State
-from tiffsd.prototype import ending, kind_by_ending
+from tiffsd.prototype import embedding, ending, kind_by_ending
 
 REAL = REPOSITORY.parent / "shared" / "seed-artifacts"
 real_files = pytest.mark.skipif(not REAL.is_dir(), reason="the prototype's files are not there")
@@ -116,6 +116,13 @@ def test_a_real_file_that_was_painted_is_compared_with_its_original(tmp_path: Pa
 )
 def test_the_endings_of_the_prototype(name: str, kind: Kind | None) -> None:
     assert kind_by_ending(name) is kind
+
+
+def test_the_prototypes_embedding_has_its_negative_first() -> None:
+    pages = np.stack([np.zeros((77, 768), np.float32), np.ones((77, 768), np.float32)])
+    found = embedding(pages)
+    assert found["negative_prompt_embeds"].max() == 0
+    assert found["prompt_embeds"].min() == 1
 
 
 def test_textstate1_is_not_taken_for_state1() -> None:
