@@ -43,7 +43,7 @@ MUTANTS = (
     _unsynced(RECORDS, "{name}: its place", ORDER),
     Mutant(
         "not synced: the content of what is written whole",
-        "daemon/spool/whole.py",
+        "daemon/spool/atomic.py",
         "if durable is not None:",
         "if False:",
         "tests/spool/test_order.py::test_content_is_durable_before_its_name",
@@ -53,14 +53,14 @@ MUTANTS = (
         CALLS,
         "os.fsync(file.fileno())",
         "file.fileno()",
-        "tests/spool/test_whole.py::test_the_kernel_is_asked_to_sync_content_and_names",
+        "tests/spool/test_atomic.py::test_the_kernel_is_asked_to_sync_content_and_names",
     ),
     Mutant(
         "the kernel is not asked to sync a folder",
         CALLS,
         "        os.fsync(descriptor)",
         "        pass",
-        "tests/spool/test_whole.py::test_the_kernel_is_asked_to_sync_content_and_names",
+        "tests/spool/test_atomic.py::test_the_kernel_is_asked_to_sync_content_and_names",
     ),
     Mutant(
         "outputs can be claimed before all of them are durable",
