@@ -84,11 +84,11 @@ MUTANTS = (
         f"{CLAIMS}::test_give_back_keeps_a_newer_drop_of_the_same_name",
     ),
     Mutant(
-        "the archive replaces what lies there",
+        "results replace what lies there",
         CALLS,
         "_RENAME_NOREPLACE = 1",
         "_RENAME_NOREPLACE = 0",
-        "tests/spool/test_results.py::test_done_keeps_both_of_one_name",
+        "tests/spool/test_results.py::test_finish_never_overwrites",
     ),
     Mutant(
         "a filesystem without the flag loses what has the name",
@@ -122,7 +122,7 @@ MUTANTS = (
         "an attempt is excused on another run of the machine too",
         SPOOL,
         " == (attempts, boot):",
-        " in [(attempts, boot), (attempts, 'first boot')]:",
+        ' in [(attempts, boot), (attempts, "the boot before")]:',
         f"{CLAIMS}::test_an_attempt_counts_when_the_whole_machine_went_down_with_it",
     ),
     Mutant(
