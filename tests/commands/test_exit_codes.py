@@ -137,7 +137,7 @@ def test_a_start_waits_for_room_asks_systemd_for_time_and_says_so_once(disk: Sma
             disk.free()
             while systemd.recv(4096) != b"READY=1":
                 continue
-            assert daemon.is_watching()
+            wait_until(daemon.is_watching, what="the daemon is watching")
             assert (daemon.pid(), daemon.log().count("the system error is over, starting")) == (pid, 1)
             assert daemon.stop() == DONE
         finally:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from daemon.compute.calls import Facts
+from daemon.compute.protocol import Facts
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.intake.readers import read_request

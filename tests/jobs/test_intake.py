@@ -10,7 +10,7 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, InputSources, spoken_beside
+from daemon.jobs.intake.files import Files, InputSources, companion_settings
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import FINAL
@@ -66,7 +66,7 @@ def test_settings_beside_latents_win_over_the_prompt_beside_them(read: Read) -> 
 def test_what_is_said_on_the_command_line_wins_over_the_settings_file(tmp_path: Path) -> None:
     (tmp_path / "cat.yaml").write_text("steps: 30\nstrength: 0.5")
     with (tmp_path / "cat.yaml").open("rb") as file:
-        said, _ = spoken_beside(Files({".yaml": file}, {".yaml": "cat.yaml"}, {"steps": 40}), Config(), FINAL)
+        said, _ = companion_settings(Files({".yaml": file}, {".yaml": "cat.yaml"}, {"steps": 40}), Config(), FINAL)
     assert said == {"steps": 40, "strength": 0.5}
 
 

@@ -121,5 +121,5 @@ def test_a_claim_that_names_files_outside_of_its_job_is_never_believed(name: str
     said = records.read(ops, folder, records.CLAIM)
     assert said is not None
     records.write(ops, folder, records.CLAIM, {**said, "names": {"principal": name}})
-    with pytest.raises(records.Unreadable, match="outside the job"):
+    with pytest.raises(records.DamagedRecord, match="outside the job"):
         records.read_claim(ops, folder)

@@ -168,10 +168,18 @@ def _look_at_the_front_process(daemon: RunningDaemon) -> None:
     # Two ticks of status, then nothing is left to say.
     settled = time.monotonic() + 3
     wait_until(lambda: time.monotonic() > settled, what="the last status is written")
-    before, began = processor_seconds(pid), time.monotonic()
+    before, woken, began = processor_seconds(pid), wakings(pid), time.monotonic()
     wait_until(lambda: time.monotonic() > began + 10, what="ten idle seconds")
     used, elapsed = processor_seconds(pid) - before, time.monotonic() - began
-    assert used / elapsed < 0.001
+    # What a waking costs hangs on the machine, which may have taken the memory of who sleeps; how often it wakes does not.
+    assert wakings(pid) - woken < 60
+    assert used / elapsed < 0.02
+
+
+def wakings(pid: int) -> int:
+    """How often the threads of a process have gone to sleep."""
+    states = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(line.split()[1]) for state in states for line in state.splitlines() if line.startswith("voluntary_ctxt"))
 
 
 def test_a_second_daemon_on_the_same_spool_refuses_with_a_sentence(daemon: RunningDaemon) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import tiffsd
 from tests.conftest import wait_until
+from tests.house import REPOSITORY
 from tests.running_daemon import RunningDaemon
 from tests.test_readme import SECTIONS
 
@@ -138,6 +139,7 @@ def test_a_worker_that_was_idle_is_told_of(tmp_path: Path) -> None:
 
 def test_what_is_written_past_the_log_gets_into_it_as_lines_of_ours(daemon: RunningDaemon) -> None:
     daemon.words = ("-m", "tests.whole.loud", "run")
+    daemon.surroundings = {"PYTHONPATH": str(REPOSITORY)}
     make_a_picture(daemon)
     assert daemon.stop() == 0
     log = (daemon.folder / "log.txt").read_bytes().decode()
