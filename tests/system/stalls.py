@@ -12,8 +12,8 @@ NAMES_IT = "---\nembedding: e\nhold: diffuse\n---\na blue house"
 INNOCENT = "---\nhold: diffuse\n---\na green house"
 LONG = "---\nsteps: 1000\n---\na green house"
 NAMING = 60
-# Where the kernel keeps a thread that has opened a FIFO, and reads of it: until somebody comes who writes.
-FIFO_WAITS = ("wait_for_partner", "fifo_open", "pipe_read", "anon_pipe_read")
+# Where the kernel keeps a thread that opens a FIFO, and one that reads of it: until somebody comes who writes.
+FIFO_OPENS, FIFO_READS = ("wait_for_partner", "fifo_open"), ("pipe_read", "anon_pipe_read")
 JOB_THREADS = 3
 
 
@@ -38,13 +38,17 @@ def _innocent_is_done(aimed: Aimed) -> bool:
 
 def _waiting(aimed: Aimed) -> int:
     """How many threads of the daemon wait for somebody at the other end of a FIFO."""
-    tasks = aimed.box.path(f"/proc/{aimed.service.pid()}/task")
-    return sum(any(where in _channel(task) for where in FIFO_WAITS) for task in tasks.iterdir())
+    tasks = list(aimed.box.path(f"/proc/{aimed.service.pid()}/task").iterdir())
+    channels = [_read(task / "wchan") for task in tasks]
+    opening, reading = (sum(any(where in channel for where in waits) for channel in channels) for waits in (FIFO_OPENS, FIFO_READS))
+    # What a child writes to its stderr is heard by a thread of its own, at a pipe.
+    children = sum(len(_read(task / "children").split()) for task in tasks)
+    return opening + max(0, reading - children)
 
 
-def _channel(task: Path) -> str:
+def _read(path: Path) -> str:
     try:
-        return (task / "wchan").read_text()
+        return path.read_text()
     except OSError:
         return ""
 
