@@ -29,7 +29,7 @@ SHORT = (
     "tests/compute/test_same_bits.py",
     "tests/models/test_single_files.py",
     "tests/models/test_loras.py",
-    "tests/stages/test_batching.py",
+    "tests/jobs/test_batching.py",
 )
 PARTS = (*SHORT, "tests/models/test_families.py", "tests/models/test_textual_inversions.py", "tests/stages/test_stages.py")
 PARALLEL = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
