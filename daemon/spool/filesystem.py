@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import socket
+import stat
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,8 +118,14 @@ class Filesystem:
         file.flush()
 
     def append(self, path: Path, content: bytes) -> None:
-        """Add to one of the spool's own small files, made for the daemon alone if it is missing; nothing of it is durable."""
+        """Add to one of the spool's own small files, made for the daemon alone if it is missing; nothing of it is durable.
+
+        PermissionError where it has a second name: it may be anybody's, as in `lock`.
+        """
         with os.fdopen(self._beneath.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNERS_MODE), "ab") as file:
+            st = os.fstat(file.fileno())
+            if not stat.S_ISREG(st.st_mode) or st.st_nlink != 1:
+                raise PermissionError(errno.EPERM, "not a file of the daemon's own", os.fspath(path))
             file.write(content)
 
     def fsync(self, file: BinaryIO, _what: str) -> None:

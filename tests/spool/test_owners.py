@@ -76,6 +76,16 @@ def claimed(spool: Spool, stage: str) -> Claim:
     return claim
 
 
+def test_nothing_is_added_to_a_file_that_somebody_has_given_the_name(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("mine")
+    os.link(other, tmp_path / OWNERS)
+    owners = owners_of(tmp_path)
+    owners.record(7, ALICE)
+    assert other.read_text() == "mine"
+    assert owners.of(like(7)) == ALICE
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_a_result_belongs_to_whoever_dropped_the_first_file_also_after_a_restart(root: Path, spool: Spool) -> None:
     os.chown(drop(root, "cat.tiff"), ALICE, ALICE)
