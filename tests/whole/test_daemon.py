@@ -171,9 +171,9 @@ def _look_at_the_front_process(daemon: RunningDaemon) -> None:
     before, woken, began = processor_seconds(pid), wakings(pid), time.monotonic()
     wait_until(lambda: time.monotonic() > began + 10, what="ten idle seconds")
     used, elapsed = processor_seconds(pid) - before, time.monotonic() - began
-    # What a waking costs hangs on the machine, which may have taken the memory of who sleeps; how often it wakes does not.
-    assert wakings(pid) - woken < 60
-    assert used / elapsed < 0.02
+    # What a waking costs hangs on the machine, from 0.5 to 40 ms were seen of the same program; how often it wakes does not.
+    assert wakings(pid) - woken < 15
+    assert used / elapsed < 0.1
 
 
 def wakings(pid: int) -> int:
