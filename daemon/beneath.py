@@ -9,6 +9,7 @@ Files there are opened in one way: no link is followed, nothing is waited for, a
 `InUse` says that another program holds a lease on the file, smbd for example (an oplock): it is still being written.
 """
 
+import ctypes
 import errno
 import os
 import stat
@@ -22,6 +23,8 @@ from daemon.errors import InUse
 from daemon.layout import PRIVATE
 
 FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
+_RENAME_NOREPLACE = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class FolderMissing(FileNotFoundError):
@@ -35,10 +38,6 @@ class Beneath:
         self.root = root
         self._above = root.parts
 
-    def holds(self, path: Path) -> bool:
-        """Whether a path is the root, or below it."""
-        return path.parts[: len(self._above)] == self._above
-
     @contextmanager
     def folder(self, path: Path, flags: int = os.O_PATH) -> Iterator[int]:
         """A descriptor of a folder, opened with O_PATH, or with O_RDONLY to list and sync it.
@@ -47,16 +46,16 @@ class Beneath:
         else's, OSError of EXDEV where one is a mount.
         """
         # Not `relative_to`: with Python 3.12 it would be most of what an idle daemon costs.
-        parts = path.parts[len(self._above) :]
-        if not self.holds(path) or ".." in parts:
+        above, parts = path.parts[: len(self._above)], path.parts[len(self._above) :]
+        if above != self._above or ".." in parts:
             raise ValueError(f"{path} leads out of {self.root}")
         reached = _opened(self.root, os.O_PATH if parts else flags)
         try:
             root = os.fstat(reached)
             for depth, part in enumerate(parts):
                 last = depth == len(parts) - 1
-                above, reached = reached, _stepped(reached, part, flags if last else os.O_PATH, path)
-                os.close(above)
+                left, reached = reached, _stepped(reached, part, flags if last else os.O_PATH, path)
+                os.close(left)
                 _check(reached, root, path, private=depth == 0 and part in PRIVATE)
             yield reached
         finally:
@@ -133,10 +132,15 @@ class Beneath:
             return isinstance(error, FileNotFoundError) and not isinstance(error, FolderMissing)
         return False
 
+    def mkdir(self, path: Path, mode: int = 0o777) -> None:
+        """Make a folder, with what the umask leaves of the mode."""
+        with self.place(path) as (name, folder):
+            os.mkdir(name, mode, dir_fd=folder)
+
     def make_folder(self, path: Path) -> None:
         """Make a folder where there is none."""
-        with self.place(path) as (name, folder), suppress(FileExistsError):
-            os.mkdir(name, dir_fd=folder)
+        with suppress(FileExistsError):
+            self.mkdir(path)
 
     def make_private(self, path: Path) -> None:
         """Let nobody but ourselves into a folder of the daemon's own. PermissionError where it is somebody else's.
@@ -163,6 +167,44 @@ class Beneath:
         """Take one name away."""
         with self.place(path) as (name, folder):
             os.unlink(name, dir_fd=folder)
+
+    def rmdir(self, path: Path) -> None:
+        """Take an empty folder away."""
+        with self.place(path) as (name, folder):
+            os.rmdir(name, dir_fd=folder)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Move, replacing what is at the target."""
+        with self.place(source) as (old, away), self.place(target) as (new, into):
+            os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
+
+    def rename_noreplace(self, source: Path, target: Path) -> None:
+        """Move to a name that is free; FileExistsError when it is taken, and nothing has happened then."""
+        with self.place(source) as (old, away), self.place(target) as (new, into):
+            try:
+                _renameat2(old, away, new, into)
+            except OSError as error:
+                if error.errno not in {errno.ENOSYS, errno.EINVAL}:
+                    raise
+                _rename_if_free(old, away, new, into)
+
+    def fsync_folder(self, folder: Path) -> None:
+        """Make the names in a folder durable, where its filesystem can."""
+        with self.folder(folder, os.O_RDONLY) as descriptor:
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                # The answer of a filesystem that syncs no folders, of a network say: nothing can be done, and nothing was lost.
+                if error.errno != errno.EINVAL:
+                    raise
+
+    def may_change(self, folder: Path) -> bool:
+        """Whether this process may list, enter and change a folder; OSError of EROFS where nobody may change it now."""
+        with self.folder(folder) as descriptor:
+            may = os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
+            if not may and os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(folder))
+            return may
 
 
 def reopened(descriptor: int, flags: int) -> int:
@@ -205,3 +247,23 @@ def _check_device(found: os.stat_result, root: os.stat_result, path: Path) -> No
 def _check_owner(found: os.stat_result, root: os.stat_result, path: Path) -> None:
     if found.st_uid not in (os.geteuid(), root.st_uid):
         raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))
+
+
+def _renameat2(old: str, away: int, new: str, into: int) -> None:
+    call = getattr(_LIBC, "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if call(away, os.fsencode(old), into, os.fsencode(new), _RENAME_NOREPLACE) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), old, None, new)
+
+
+def _rename_if_free(old: str, away: int, new: str, into: int) -> None:
+    # Network filesystems without the flag: a moment between the look and the move remains, a link + unlink would be worse
+    # (after a crash between the two nobody can tell whether the result was published).
+    try:
+        os.stat(new, dir_fd=into, follow_symlinks=False)
+    except FileNotFoundError:
+        os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
+        return
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old, None, new)

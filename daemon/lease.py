@@ -35,6 +35,7 @@ def is_being_written(file: int) -> bool | None:
         return None
 
 
+@lru_cache(maxsize=64)
 def keeps_owners(device: int) -> bool:
     """Whether the filesystem on a device says who made a file: that of a network, FUSE and DOS say who mounted it."""
     return not _type_of(device).startswith((*_SHARED, "vfat", "exfat", "msdos", "ntfs"))

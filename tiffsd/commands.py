@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from tiffsd.shown import shown
-from tiffsd.spec import Layout, NotTiffsd, TiffsdError
+from tiffsd.spec import SUFFIXES, Layout, NotTiffsd, TiffsdError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -319,7 +319,7 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> Iterable[str]:
         artifact = _read(path)
     except NotTiffsd:
         # Prompts and photos are no artifacts, but a daemon takes them.
-        if knowledge is None or path.suffix.lower() in (".tif", ".tiff"):
+        if knowledge is None or path.suffix.lower() in SUFFIXES:
             raise
     else:
         yield f"valid: {headline(artifact)}"
@@ -354,7 +354,7 @@ def _read_mask(path: Path) -> "NDArray[np.float64]":
 
     from tiffsd.spec import Kind, TooLarge
 
-    if path.suffix.lower() in (".tif", ".tiff"):
+    if path.suffix.lower() in SUFFIXES:
         weights: NDArray[np.float64] = _read(path, Kind.PICTURE).tensors["picture"].mean(axis=2, dtype=np.float64).clip(0, 1)
         return weights
     try:

@@ -34,6 +34,11 @@ LARGEST_FACTOR = 100.0
 SMALLEST_SINE = 1e-6
 
 
+def embedding_of(tensors: Tensors) -> Tensors:
+    """Return those of the tensors that are an embedding, in the order of a file."""
+    return {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors}
+
+
 def crop(artifact: Artifact, region: Region) -> Artifact:
     """Keep a region of latents or of a picture; width and height of the recipe follow, and so does a mask.
 
@@ -118,7 +123,7 @@ def marry(latents: Artifact, embedding: Artifact) -> Artifact:
             f"artifact {latents.header.id} holds {_content(latents)} and {embedding.header.id} {_content(embedding)}; "
             f"married are latents and an embedding, in this order"
         )
-    brought = {name: embedding.tensors[name] for name in EMBEDDING_TENSORS if name in embedding.tensors}
+    brought = embedding_of(embedding.tensors)
     words = {key: embedding.header.recipe[key] for key in WORDS if key in embedding.header.recipe}
     header = replace(latents.header, recipe={**_wordless(latents.header.recipe), **words})
     notes = _oddities(embedding, latents, states=False)
@@ -139,7 +144,7 @@ def split(artifact: Artifact) -> tuple[Artifact, Artifact]:
     """Married latents -> the latents alone, and their embedding with its words. Raises WrongKind where there are not both."""
     if not artifact.married:
         raise WrongKind(f"artifact {artifact.header.id} holds {_content(artifact)}, and only married latents can be split")
-    brought = {name: artifact.tensors[name] for name in EMBEDDING_TENSORS if name in artifact.tensors}
+    brought = embedding_of(artifact.tensors)
     words = {key: artifact.header.recipe[key] for key in ENCODED_BY if key in artifact.header.recipe}
     size = size_of(brought, Kind.EMBEDDING)
     bare = replace(artifact.header, kind=Kind.EMBEDDING, layout=Layout.STRIP, size=size, recipe=words)

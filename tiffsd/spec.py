@@ -279,6 +279,7 @@ import re
 from enum import StrEnum
 
 VERSION = 1
+SUFFIXES = (".tif", ".tiff")
 
 DESCRIPTION_TAG = 270
 PAGE_NAME_TAG = 285

@@ -1,7 +1,7 @@
 """Calls to the compute side, and the queue they wait in: in the order of submission, those of one batch key together."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from daemon import errors
 from daemon.compute.protocol import Arrays, OnBegin, OnEstimate, OnProgress, Result
 from daemon.errors import DaemonError
+from daemon.models.stage_settings import StageSettings
 
 
 class StageError(Exception):
@@ -27,7 +28,7 @@ class Call:
         number: int,
         stage: str,
         arrays: Arrays,
-        settings: Mapping[str, Any],
+        settings: StageSettings,
         *,
         key: str | None,
         on_progress: OnProgress | None,
@@ -43,9 +44,10 @@ class Call:
         self.job: Hashable = None
         self._cancel = cancel
 
-    def on(self, device: str) -> dict[str, Any]:
+    def on(self, device: str) -> StageSettings:
         """The settings, with the device of the worker where they name none."""
-        return {**self.settings, "model": {**self.settings["model"], "device": self.settings["model"].get("device") or device}}
+        model = self.settings["model"]
+        return {**self.settings, "model": {**model, "device": model.get("device") or device}}
 
     def cancel(self, reason: Exception) -> None:
         """Fail the call with `reason`: at once if it waits, at its next step if it runs, not at all if it is done."""

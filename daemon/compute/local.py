@@ -10,7 +10,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
@@ -20,6 +20,7 @@ from daemon.compute.process import WorkerProcess
 from daemon.compute.protocol import GIB, Arrays, OnBegin, OnEstimate, OnProgress, Result
 from daemon.compute.worker_handle import WorkerHandle
 from daemon.errors import Stopped
+from daemon.models.stage_settings import StageSettings
 
 __all__ = ["LocalWorkers", "StageError"]
 
@@ -64,7 +65,7 @@ class LocalWorkers:
         self,
         stage: str,
         arrays: Arrays,
-        settings: Mapping[str, Any],
+        settings: StageSettings,
         *,
         key: str | None = None,
         on_begin: OnBegin | None = None,

@@ -1,5 +1,6 @@
 """What the daemon asks of whatever computes: the contract of an engine, and the words in it. The front side, without torch.
 
+from daemon.models.stage_settings import StageSettings
 An engine runs one stage at a time on arrays, in worker processes on this machine (`local.py`), on other machines, or wherever it
 likes. Jobs, the service and the commands know it by this contract alone; `engine.py` chooses one.
 """
@@ -12,11 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from daemon.models.stage_settings import StageFacts, StageSettings
+
 GIB = 1 << 30
 
 Arrays = Mapping[str, NDArray[Any]]
-Facts = Mapping[str, Any]
-Result = tuple[Arrays, Facts]
+Result = tuple[Arrays, StageFacts]
 OnBegin = Callable[[], None]
 OnProgress = Callable[[int, int], None]
 OnEstimate = Callable[[NDArray[np.float32]], None]
@@ -57,7 +59,7 @@ class Compute(Protocol):
         self,
         stage: str,
         arrays: Arrays,
-        settings: Mapping[str, Any],
+        settings: StageSettings,
         *,
         key: str | None = None,
         on_begin: OnBegin | None = None,
@@ -67,7 +69,7 @@ class Compute(Protocol):
     ) -> SubmittedCall:
         """Take one run of a stage (a name of `daemon.stages.STAGES`). Raises Stopped once closed, and nothing else; does not wait.
 
-        `settings` are plain JSON values; where settings["model"]["device"] is None, the engine says on which device it runs. Calls
+        `settings` are plain JSON values; where settings["model"]["device"] is empty, the engine says on which device it runs. Calls
         of an equal `key` may run together; without one a call runs alone. Calls of an equal `job` are tries of one and the same, so
         that what ends at each of them says nothing of the machine. These are called from another thread, and what they raise fails
         the call: `on_begin()` when the call begins to compute (again, where it has to), `on_progress(step, steps)` after steps, the

@@ -25,7 +25,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,13 +38,14 @@ from daemon.compute.pipe import ArrayPipe
 from daemon.compute.protocol import Arrays
 from daemon.compute.worker_log import Outgoing, log_to
 from daemon.errors import Cancelled, DaemonError, OutOfMemory
+from daemon.models.stage_settings import StageSettings
 
 if TYPE_CHECKING:
     import torch
 
     from daemon.models import Progress
 
-Job = tuple[int, Arrays, Mapping[str, Any]]
+Job = tuple[int, Arrays, StageSettings]
 JobSize = tuple[str, str, tuple[tuple[str, tuple[int, ...]], ...]]
 
 log = logging.getLogger("daemon.compute.worker")  # which is the main module here

@@ -5,21 +5,21 @@ together that ask for speed, `fast: true`. Half-done latents, masks and whatever
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
+from daemon.jobs.request import StageCall
 from daemon.settings.vocabulary import REGISTRY, Batch
 
 OF_A_PICTURE = frozenset({"seeds", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.OWN)})
 ALONE = ("preview_every", "enlarged", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.ALONE))
 
 
-def batch_key(stage: str, arrays: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
+def batch_key(call: StageCall) -> str | None:
     """The key of a call; None where it runs alone."""
-    if stage != "diffuse" or not settings.get("fast") or settings.get("state") != "noise":
+    settings = call.settings
+    if call.stage != "diffuse" or not settings.get("fast") or settings.get("state") != "noise":
         return None
-    if "mask" in arrays or any(settings.get(name) is not None for name in ALONE):
+    if "mask" in call.tensors or any(settings.get(name) is not None for name in ALONE):
         return None
-    shapes = {name: array.shape for name, array in sorted(arrays.items())}
+    shapes = {name: array.shape for name, array in sorted(call.tensors.items())}
     common = {name: value for name, value in sorted(settings.items()) if name not in OF_A_PICTURE}
-    return json.dumps([stage, shapes, common], default=str, sort_keys=True)
+    return json.dumps([call.stage, shapes, common], default=str, sort_keys=True)

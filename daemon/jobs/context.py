@@ -4,12 +4,11 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from daemon.compute.protocol import Compute, Facts, SubmittedCall
+from daemon.compute.protocol import Compute, SubmittedCall
 from daemon.errors import Cancelled, InputError, InUse, Stopped
 from daemon.inbox.arrivals import described_type
 from daemon.jobs.batching import batch_key
@@ -18,9 +17,11 @@ from daemon.jobs.hooks import Hooks
 from daemon.jobs.intake.files import InputSources
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.previews import LivePreview
+from daemon.jobs.request import StageCall
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import RunningFile
 from daemon.layout import EMBEDDINGS, KEEP
+from daemon.models.stage_settings import StageFacts
 from daemon.names import shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
@@ -54,10 +55,6 @@ class JobContext:
         """Where a job may look besides its own files."""
         return InputSources(self.config, self.spool.root / EMBEDDINGS, self.spool.root / KEEP)
 
-    def beat(self, doing: str, *, decided: bool = False) -> None:
-        """Tell that the job moves, and what it is doing now; see `Heartbeat.beat`."""
-        self.heartbeat.beat(doing, decided=decided)
-
     def check_not_stopped(self, running: RunningFile) -> None:
         """Raise Stopped where the daemon is about to end, Cancelled where a person has deleted the job's file in running/."""
         if self.stopping():
@@ -71,7 +68,7 @@ class JobContext:
         Raises InputError where a member is no file: it may have been replaced between the scan and the claim; InUse where the
         program does not come to an end.
         """
-        self.beat("waiting until nobody writes to its files")
+        self.heartbeat.beat("waiting until nobody writes to its files")
         for role, mode in self.spool.modes(claim).items():
             if not stat.S_ISREG(mode):
                 kind = f"{shown(claim.names[role])} is {described_type(mode)}, and only files can be used"
@@ -89,26 +86,33 @@ class JobContext:
                 return  # it stood still, though nobody can say whether it is open
             self.check_not_stopped(running)
             time.sleep(LOOK_SECONDS)
-            self.beat("waiting until nobody writes to its files")
+            self.heartbeat.beat("waiting until nobody writes to its files")
 
-    def call(
-        self, claim: Claim, running: RunningFile, job_log: JobLog, stage: str, tensors: Tensors, settings: Mapping[str, Any]
-    ) -> tuple[Tensors, Facts]:
+    def call(self, claim: Claim, running: RunningFile, job_log: JobLog, call: StageCall) -> tuple[Tensors, StageFacts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
-        live = LivePreview(self.spool.root, running.path.stem, tensors, model=settings["model"]["name"])
+        live = LivePreview(self.spool.root, running.path.stem, call.tensors, model=call.settings["model"]["name"])
+        since = job_log.seconds()
         try:
-            key, job = batch_key(stage, tensors, settings), frozenset(self.spool.fingerprints(claim).items())
-            begun = partial(job_log.started, stage, tensors, settings)
             submitted = self.compute.submit(
-                stage, tensors, settings, key=key, on_begin=begun, on_progress=running.update, on_estimate=live.show, job=job
+                call.stage,
+                call.tensors,
+                call.settings,
+                key=batch_key(call),
+                on_begin=partial(job_log.started, call),
+                on_progress=running.update,
+                on_estimate=live.show,
+                job=frozenset(self.spool.fingerprints(claim).items()),
             )
-            return self._served(running, submitted)
+            tensors, facts = self._served(running, submitted)
         finally:
             live.end()
+        job_log.called(since, facts)
+        return tensors, facts
 
-    def _served(self, running: RunningFile, call: SubmittedCall) -> tuple[Tensors, Facts]:
+    def _served(self, running: RunningFile, call: SubmittedCall) -> tuple[Tensors, StageFacts]:
         while True:
-            self.beat("waiting for the worker")  # time and again: a model may load and a step compute for as long as they need
+            # Time and again: a model may load and a step compute for as long as they need.
+            self.heartbeat.beat("waiting for the worker")
             try:
                 self.check_not_stopped(running)
             except (Stopped, Cancelled) as reason:

@@ -15,13 +15,11 @@ from daemon.jobs.named import opened
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
-from daemon.names import shown
+from daemon.names import TIFFS, shown
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
 from daemon.stages import STAGES, Stage
 from daemon.stages.loop import stops_after
-
-TIFF = (".tif", ".tiff")
 
 
 def explain(path: Path, config: Config) -> list[str]:
@@ -31,14 +29,14 @@ def explain(path: Path, config: Config) -> list[str]:
         return [f"inbox/{stage.folder}: {_explained(stage, path, config)}" for stage in stages]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
         return ["goes with the file of its name, into any inbox"]
-    if path.suffix.lower() in TIFF:
+    if path.suffix.lower() in TIFFS:
         return [f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}"]
     return ["no inbox takes such a file; prompts are .txt, pictures .png .jpg .webp .tiff, latents .tiff"]
 
 
 def _takers(path: Path) -> Iterator[str]:
     suffix = path.suffix.lower()
-    if suffix not in TIFF:
+    if suffix not in TIFFS:
         yield from (stage.name for stage in STAGES.values() if suffix in stage.extensions)
         return
     with opened({PRINCIPAL: path}) as members:

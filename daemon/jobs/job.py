@@ -9,7 +9,6 @@ Before the commit a crash rolls back, after it only forward (see `spool/spool.py
 import logging
 import traceback
 from datetime import datetime
-from functools import partial
 
 from daemon.errors import Cancelled, ComputeLost, InputError, ModelMissing, OutOfMemory, Stopped, TooLong, WorkerDied
 from daemon.jobs.context import JobContext
@@ -18,7 +17,7 @@ from daemon.jobs.intake.readers import read_request
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.previews import write_previews
-from daemon.jobs.request import computed
+from daemon.jobs.request import Computed, stage_calls
 from daemon.jobs.results import ResultContext, results
 from daemon.jobs.running import RunningFile
 from daemon.names import output_name, shown
@@ -37,7 +36,7 @@ def run(claim: Claim, context: JobContext) -> JobResult:
     running = RunningFile(context.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
-        context.beat("recording its start")
+        context.heartbeat.beat("recording its start")
         running.start()
         _run_until_decided(claim, context, running, label)
         return JobResult(Outcome.DONE)
@@ -75,30 +74,30 @@ def _run_until_decided(claim: Claim, context: JobContext, running: RunningFile, 
 def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str) -> None:
     context.await_stable(claim, running)
     job_log = JobLog(label)
-    context.beat("reading its files and those that it names")
+    context.heartbeat.beat("reading its files and those that it names")
     with context.spool.opened(claim) as members:
         request = read_request(claim.stage, Files(members, claim.names), context.sources)
     context.spool.mark_dispatched(claim)
-    tensors, facts = computed(request, context.config, job_log.timed(partial(context.call, claim, running, job_log)))
-    context.beat("making its results")
+    computed = Computed(request)
+    for call in stage_calls(request, context.config):
+        computed = computed.after(call, *context.call(claim, running, job_log, computed.given_to(call)))
+    context.heartbeat.beat("making its results")
     context.spool.clear_dispatched(claim)
     seconds = job_log.own_seconds()
     about = ResultContext(context.config, context.gated, datetime.now().astimezone(), seconds)
-    outputs = results(request, claim.stem, tensors, facts, about)
+    outputs = results(request, claim.stem, computed.tensors, computed.facts, about)
     for output in outputs:
-        context.beat(f"writing {shown(output.publication.name)}")
+        context.heartbeat.beat(f"writing {shown(output.publication.name)}")
         with context.spool.create_output(claim, output.publication.source) as file:
             output.write(file)
-    context.beat("publishing its results", decided=True)
+    context.heartbeat.beat("publishing its results", decided=True)
     context.spool.commit(claim, [output.publication for output in outputs])
     try:
         published = context.spool.finish(claim)
     except OSError as error:
         raise _Unfinished(error) from error
     context.hooks.published(claim.stage, claim.names["principal"], published)
-    job_log.finished(context.spool.root, published, seconds)
-    for note in (*request.notes, *facts.get("notes", [])):
-        log.info("%s: %s", label, note)
+    job_log.finished(context.spool.root, published, seconds, notes=(*request.notes, *computed.facts["notes"]))
     if context.config.previews.enabled:
         write_previews(context.spool.root, [(output.publication.name, output.artifact) for output in outputs if output.artifact])
 
@@ -106,7 +105,7 @@ def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str
 def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str) -> JobResult:
     if result.outcome in (Outcome.LATER, Outcome.KEPT):
         log.error("%s: system error; file returned to its inbox, will retry: %s", label, result.reason)
-    context.beat("returning to its inbox", decided=True)
+    context.heartbeat.beat("returning to its inbox", decided=True)
     context.spool.give_back(claim)
     return result
 
@@ -114,7 +113,7 @@ def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str)
 def _fail(claim: Claim, context: JobContext, sentence: str, label: str, *, trace: str | None = None) -> JobResult:
     log.error("%s: failed: %s", label, sentence)
     facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
-    context.beat("moving to failed/", decided=True)
+    context.heartbeat.beat("moving to failed/", decided=True)
     folder = context.spool.fail(claim, sentence, facts)
     context.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)
     return JobResult(Outcome.FAILED)

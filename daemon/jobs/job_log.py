@@ -6,15 +6,13 @@ Its own time is what it would take of a worker that is free and has its models: 
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from daemon.compute.protocol import Facts
-from daemon.jobs.request import RunStage
+from daemon.jobs.request import StageCall
 from daemon.layout import HOLD, INBOX, KEEP
+from daemon.models.stage_settings import StageFacts
 from daemon.names import shown
-from tiffsd.artifact import Tensors
 
 log = logging.getLogger(__name__)
 
@@ -31,49 +29,49 @@ class JobLog:
         self._waited = 0.0
         self._started = False
 
-    def timed(self, call: RunStage) -> RunStage:
-        """The same call; what it does not compute in counts as waiting."""
+    def seconds(self) -> float:
+        """How long ago it began."""
+        return self._clock() - self._since
 
-        def timed(stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
-            since = self._clock()
-            made, facts = call(stage, tensors, settings)
-            passed = self._clock() - since
-            computing = facts.get("seconds", passed) - facts.get("loading_seconds", 0.0)
-            self._waited += max(0.0, passed - computing)
-            return made, facts
-
-        return timed
+    def called(self, since: float, facts: StageFacts) -> None:
+        """A call that was made at `since` seconds is back: what it did not compute in counts as waiting."""
+        passed = self.seconds() - since
+        computing = facts.get("seconds", passed) - facts.get("loading_seconds", 0.0)
+        self._waited += max(0.0, passed - computing)
 
     def own_seconds(self) -> float:
         """What it took so far, without what it waited."""
-        return self._clock() - self._since - self._waited
+        return self.seconds() - self._waited
 
-    def started(self, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> None:
+    def started(self, call: StageCall) -> None:
         """Say that a worker computes, and what; at the first call of a job that needs several."""
         if not self._started:
             self._started = True
-            log.info("%s: started, %s", self._label, ", ".join(_what(stage, tensors, settings)))
+            log.info("%s: started, %s", self._label, ", ".join(_what(call)))
 
-    def finished(self, root: Path, published: Iterable[Path], seconds: float) -> None:
-        """Say what was published and how long it took, and of what is on hold how it goes on."""
+    def finished(self, root: Path, published: Iterable[Path], seconds: float, *, notes: Iterable[str] = ()) -> None:
+        """Say what was published and how long it took, of what is on hold how it goes on, and what is to be noted of it."""
         visible = [path.relative_to(root) for path in published if path.parent.name != KEEP]
         places = ", ".join(shown(str(path)) for path in visible)
         worth = self._waited >= max(WORTH_SECONDS, WORTH_OF_OWN * seconds)
         waited = f", waited {self._waited:.1f} s" if worth else ""
         log.info("%s -> %s %.1f s%s%s", self._label, places, seconds, waited, _way_on([p for p in visible if p.parts[0] == HOLD]))
+        for note in notes:
+            log.info("%s: %s", self._label, note)
 
 
-def _what(stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> list[str]:
+def _what(call: StageCall) -> list[str]:
     """The model, and of the size of the work what is known."""
+    tensors, settings = call.tensors, call.settings
     said = [settings["model"]["name"]]
     if "picture" in tensors:
         height, width = tensors["picture"].shape[:2]
         said.append(f"{width}x{height}")
     elif settings.get("width") and settings.get("height"):
         said.append(f"{settings['width']}x{settings['height']}")
-    if stage in LOOPS and settings.get("steps"):
+    if call.stage in LOOPS and settings.get("steps"):
         said.append(f"{settings['steps']} steps")
-    if len(settings["seeds"]) > 1 and stage == "text":
+    if len(settings["seeds"]) > 1 and call.stage == "text":
         said.append(f"{len(settings['seeds'])} pictures")
     return said
 

@@ -12,18 +12,17 @@ from typing import Any
 
 import tiffsd
 from daemon.compute.engine import new_engine
-from daemon.compute.protocol import EngineOptions, Facts, OnProgress
+from daemon.compute.protocol import EngineOptions, OnProgress
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.named import opened
-from daemon.jobs.request import Request, computed
+from daemon.jobs.request import Computed, Request, stage_calls
 from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import EMBEDDINGS
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import checked, layered
-from tiffsd.artifact import Tensors
 from tiffsd.atomic import replacing
 
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
@@ -52,11 +51,11 @@ def run(
     with _sentences():
         with opened(members) as found:
             request = read_request(stage, Files(found, names, overrides), InputSources(config, config.spool_folder / EMBEDDINGS))
-        tensors, facts = _computed(request, config, job_log, on_progress)
+        computed = _computed(request, config, job_log, on_progress)
         context = ResultContext(config, lambda _: False, datetime.now().astimezone(), job_log.own_seconds())
-        outputs = results(request, target.stem, tensors, facts, context)
+        outputs = results(request, target.stem, computed.tensors, computed.facts, context)
         _write(_wanted(outputs, target), target)
-    return [*request.notes, *facts.get("notes", [])]
+    return [*request.notes, *computed.facts["notes"]]
 
 
 def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Config, on_progress: OnProgress) -> list[str]:
@@ -105,12 +104,17 @@ def free_target(path: Path) -> Path:
     return path
 
 
-def _computed(request: Request, config: Config, job_log: JobLog, on_progress: OnProgress) -> tuple[Tensors, Facts]:
+def _computed(request: Request, config: Config, job_log: JobLog, on_progress: OnProgress) -> Computed:
     compute = new_engine(EngineOptions(device=config.compute.device, threads=config.compute.threads))
+    computed = Computed(request)
     try:
-        return computed(
-            request, config, job_log.timed(lambda *call: compute.submit(*call, on_progress=on_progress).future.result())
-        )
+        for call in stage_calls(request, config):
+            since, ready = job_log.seconds(), computed.given_to(call)
+            submitted = compute.submit(ready.stage, ready.tensors, ready.settings, on_progress=on_progress)
+            tensors, facts = submitted.future.result()
+            job_log.called(since, facts)
+            computed = computed.after(call, tensors, facts)
+        return computed
     finally:
         compute.close()
 

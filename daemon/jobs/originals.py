@@ -16,7 +16,7 @@ from daemon.beneath import Beneath
 from daemon.names import id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
 from tiffsd.canvas import canvas_tensor
-from tiffsd.edit import EMBEDDING_TENSORS, WORDS
+from tiffsd.edit import WORDS, embedding_of
 
 # As many namesakes are compared pixel by pixel; more of them tell that the stem names nothing.
 MOST_NAMESAKES = 64
@@ -97,7 +97,7 @@ def _completed_by_parent(artifact: tiffsd.Artifact, name: str, keep: Path) -> ti
 def _completed(artifact: tiffsd.Artifact, original: tiffsd.Artifact) -> tiffsd.Artifact:
     header, kept = artifact.header, original.header
     reworded = "prompt_embeds" in artifact.tensors or any(word in header.recipe for word in WORDS)
-    embedding = {} if reworded else {key: original.tensors[key] for key in EMBEDDING_TENSORS if key in original.tensors}
+    embedding = {} if reworded else embedding_of(original.tensors)
     tensors = {**embedding, **artifact.tensors}
     lost = ", ".join(["the record", *sorted(tensors.keys() - artifact.tensors.keys())])
     header = replace(header, recipe={**kept.recipe, **header.recipe}, history=(*kept.history, *header.history))

@@ -12,14 +12,13 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.names import shown
+from daemon.names import TIFFS, shown
 from daemon.pictures.decoding import PictureText, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
 from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt
 from daemon.settings.vocabulary import Settings, checked
 
-TIFF_SUFFIXES = (".tif", ".tiff")
 SAVED_AGAIN = (
     "this picture was edited, or saved again by another program, since it was made: the recipe makes the picture as it was"
 )
@@ -62,7 +61,7 @@ def recipe_in(words: PictureText, name: str, config: Config) -> Prompt:
 
 
 def _is_tiff(name: str) -> bool:
-    return Path(name).suffix.lower() in TIFF_SUFFIXES
+    return Path(name).suffix.lower() in TIFFS
 
 
 def _words(file: BinaryIO, name: str, config: Config) -> PictureText:

@@ -1,12 +1,12 @@
 """One job as the compute side sees it: tensors and settings, read and checked, with what its result has to carry on."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 import tiffsd
-from daemon.compute.protocol import Facts
 from daemon.models.prompt_grammar import named_textual_inversions
+from daemon.models.stage_settings import LoraSettings, ModelSettings, StageFacts, StageSettings
 from daemon.pictures.software import made_elsewhere, versions
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
@@ -15,7 +15,6 @@ from tiffsd.edit import EMBEDDING_TENSORS
 
 ADAPTED = ("text", "diffuse", "invert")
 """The stages that run a part of the model which LoRAs change."""
-RunStage = Callable[[str, Tensors, Mapping[str, Any]], tuple[Tensors, Facts]]
 
 
 @dataclass(frozen=True)
@@ -40,42 +39,64 @@ class Request:
     software: Mapping[str, Any] = field(default_factory=dict)
 
 
-def computed(request: Request, config: Config, call: RunStage) -> tuple[Tensors, Facts]:
-    """Send a request through `call`: the stage itself, and those before it where needed. Returns tensors and facts."""
+@dataclass(frozen=True)
+class StageCall:
+    """One run of a stage. `gives` are the tensors of its result that count; None is for all of them."""
+
+    stage: str
+    tensors: Tensors
+    settings: StageSettings
+    gives: tuple[str, ...] | None = None
+
+
+def stage_calls(request: Request, config: Config) -> list[StageCall]:
+    """The calls that a request needs: its own stage last, before it those that make what did not come with the files."""
     settings = stage_settings(request, config)
-    made: dict[str, Any] = {}
-    notes: list[str] = []
+    calls = []
     if request.encodes_text:
-        words, said = call("text", {}, {**settings, "seeds": [settings["seed"]], **_on("text", request, config)})
-        made |= {name: words[name] for name in EMBEDDING_TENSORS if name in words}
-        notes += said.get("notes", [])
-    if request.stage == "invert" and "picture" in request.tensors:
-        latents, said = call("encode", {"picture": request.tensors["picture"]}, {**settings, **_on("encode", request, config)})
-        made["latents"] = latents["latents"]
-        notes += said.get("notes", [])
-    given = {name: tensor for name, tensor in request.tensors.items() if name != "picture" or request.stage != "invert"}
-    tensors, facts = call(request.stage, {**given, **made}, settings)
-    notes += [*facts.get("notes", []), *_made_elsewhere(request, facts)]
-    return {**made, **tensors}, {**facts, "notes": notes}
+        words: StageSettings = {**settings, "seeds": [settings["seed"]], "model": model_settings(request.settings, config, "text")}
+        calls.append(StageCall("text", {}, words, gives=EMBEDDING_TENSORS))
+    given = dict(request.tensors)
+    if request.stage == "invert" and "picture" in given:
+        pictured: StageSettings = {**settings, "model": model_settings(request.settings, config, "encode")}
+        calls.append(StageCall("encode", {"picture": given.pop("picture")}, pictured, gives=("latents",)))
+    return [*calls, StageCall(request.stage, given, settings)]
 
 
-def _made_elsewhere(request: Request, facts: Facts) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class Computed:
+    """What the calls of a request have made so far: their tensors, and the facts of the last with the notes of all."""
+
+    request: Request
+    tensors: Tensors = field(default_factory=dict)
+    facts: StageFacts = field(default_factory=StageFacts)
+
+    def given_to(self, call: StageCall) -> StageCall:
+        """The call, with what those before it made."""
+        return replace(call, tensors={**call.tensors, **self.tensors})
+
+    def after(self, call: StageCall, tensors: Tensors, facts: StageFacts) -> "Computed":
+        """With the result of one more call."""
+        counting = tensors if call.gives is None else {name: tensors[name] for name in call.gives if name in tensors}
+        notes = [*self.facts.get("notes", ()), *facts.get("notes", ())]
+        if call.gives is None:
+            notes += _made_elsewhere(self.request, facts)
+        return replace(self, tensors={**self.tensors, **counting}, facts={**facts, "notes": notes})
+
+
+def _made_elsewhere(request: Request, facts: StageFacts) -> tuple[str, ...]:
     what = "the steps so far were" if request.source else "this picture was"
     return made_elsewhere(what, request.software, {**versions(), **facts.get("software", {})})
 
 
-def _on(stage: str, request: Request, config: Config) -> dict[str, Any]:
-    """The model of a request where another stage runs it."""
-    return {"model": model_settings(request.settings, config, stage)}
-
-
-def stage_settings(request: Request, config: Config) -> dict[str, Any]:
+def stage_settings(request: Request, config: Config) -> StageSettings:
     """The settings of a request as the compute side takes them: plain JSON values, the model by its path."""
     settings = request.settings
     seed = settings.seed or 0
     header = request.source.header if request.source else None
+    said = cast("StageSettings", settings.given())  # the registry has the same names, and more
     return {
-        **settings.given(),
+        **said,
         "seed": seed,
         "seeds": [seed + index for index in range(settings.count or 1)],
         "prompt": settings.prompt or "",
@@ -94,7 +115,7 @@ def stage_settings(request: Request, config: Config) -> dict[str, Any]:
     }
 
 
-def lora_settings(settings: Settings, config: Config) -> list[dict[str, Any]]:
+def lora_settings(settings: Settings, config: Config) -> list[LoraSettings]:
     """The LoRAs that are asked for, and where they lie. Raises InputError for a name that the configured folder does not have."""
     weights = {name: said if isinstance(said, list) else [said, said] for name, said in (settings.loras or {}).items()}
     return [
@@ -109,10 +130,10 @@ def textual_inversion_settings(settings: Settings, config: Config) -> dict[str, 
     return {name: config.textual_inversion(name) for name in (*unknown, *named)}
 
 
-def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, Any]:
+def model_settings(settings: Settings, config: Config, stage: str) -> ModelSettings:
     """Which model, and where: the configuration's names become paths here. Raises InputError for a name it does not have.
 
-    The device is None where the stage runs on that of the worker."""
+    The device is empty where the stage runs on that of the worker."""
     name, options = settings.model or "", config.options(stage)
     return {
         "name": name,
@@ -121,7 +142,7 @@ def model_settings(settings: Settings, config: Config, stage: str) -> dict[str, 
         "prediction_type": config.model(name).prediction_type,
         "parts": config.model_parts(name),
         "vae": config.vae(settings.vae) if settings.vae else None,
-        "device": options.device,
+        "device": options.device or "",
         "network": config.compute.network,
         # The embedding of a prompt is the same for all: it is cheap, and people keep it. An inversion is worth its exactness only.
         "fast": bool(settings.fast) and stage not in ("text", "invert"),

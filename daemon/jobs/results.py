@@ -18,6 +18,7 @@ import tiffsd
 from daemon.jobs.intake.second_pass import ENLARGED
 from daemon.jobs.request import Request
 from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, STEPS
+from daemon.models.stage_settings import StageFacts
 from daemon.names import output_name
 from daemon.pictures.files import picture_files
 from daemon.pictures.software import versions
@@ -26,7 +27,7 @@ from daemon.spool.records import Publication
 from daemon.stages import STAGES, Gives
 from daemon.stages.loop import ESTIMATE, stops_after
 from tiffsd.artifact import Tensors
-from tiffsd.edit import EMBEDDING_TENSORS
+from tiffsd.edit import EMBEDDING_TENSORS, embedding_of
 
 STEP_PREFIX = "steps."
 LAYOUTS = {
@@ -57,14 +58,14 @@ class ResultContext:
     seconds: float
 
 
-def results(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
+def results(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
     """The files that a finished computation publishes, in the order in which they must appear."""
     made = {Gives.PICTURE: _picture, Gives.NOISE: _text, Gives.LATENTS: _latents}[STAGES[request.stage].gives]
     return made(request, stem, tensors, facts, context)
 
 
-def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
-    embedding = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors} | dict(request.tensors)
+def _text(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
+    embedding = {**embedding_of(tensors), **request.tensors}
     outputs = _saved_embedding(request, embedding, facts, context)
     following, hold = _next(request, facts, married=True)
     place = _place(request, request.settings.then or following, context, hold=hold and request.settings.then is None)
@@ -83,18 +84,18 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any
     return outputs
 
 
-def _latents(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
-    carried = {name: request.tensors[name] for name in EMBEDDING_TENSORS if name in request.tensors}
+def _latents(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
+    carried = embedding_of(request.tensors)
     together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEP_PREFIX)}}
     following, hold = _next(request, facts, married="prompt_embeds" in together)
-    embedding = {name: together[name] for name in EMBEDDING_TENSORS if name in together}
+    embedding = embedding_of(together)
     saved = _saved_embedding(request, embedding, facts, context) if "prompt_embeds" in embedding else []
     dumps = _dumps(request, stem, {**carried, **tensors}, facts, context)
     place = _place(request, request.settings.then or following, context, hold=hold and request.settings.then is None)
     return [*saved, *dumps, *_artifact(request, stem, together, facts, context, recipe=_recipe(request, facts), place=place)]
 
 
-def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple[str, bool]:
+def _next(request: Request, facts: StageFacts, *, married: bool) -> tuple[str, bool]:
     """The stage that latents go to, and whether they wait there in any case."""
     stage = STAGES[request.stage]
     if facts.get("state") == "partial":
@@ -106,7 +107,7 @@ def _next(request: Request, facts: Mapping[str, Any], *, married: bool) -> tuple
     return stage.next or stage.name, stage.held
 
 
-def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:
+def _recipe(request: Request, facts: StageFacts) -> dict[str, Any]:
     """The recipe of latents, with what the rest of their way still needs, and with the scheduler that an inversion was made for."""
     ahead: dict[str, Any] = {}
     if facts.get("state") == "partial":
@@ -118,14 +119,14 @@ def _recipe(request: Request, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
 
 
-def _dumps(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
+def _dumps(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
     """The half-done latents of single steps, each of them whole enough to go on from."""
     outputs = []
     for dump in facts.get("dumps", []):
         prefix = f"{STEP_PREFIX}{dump['step']}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        carried = {name: tensors[name] for name in EMBEDDING_TENSORS if name in tensors}
-        said = {**facts, **dump, "state": "partial"}
+        carried = embedding_of(tensors)
+        said: StageFacts = {**facts, **dump, "state": "partial"}
         name = f"{stem}_step{dump['step']:0{len(str(facts['steps']))}}"
         outputs += _artifact(request, name, {**carried, **own}, said, context, recipe=request.recipe, place=STEPS)
     return outputs
@@ -141,7 +142,7 @@ def _artifact(
     request: Request,
     stem: str,
     tensors: Tensors,
-    facts: Mapping[str, Any],
+    facts: StageFacts,
     context: ResultContext,
     *,
     recipe: Mapping[str, Any],
@@ -168,7 +169,7 @@ def _shown(artifact: tiffsd.Artifact, estimate: NDArray[Any] | None) -> tiffsd.A
     return replace(artifact, header=header, tensors={**artifact.tensors, "latents": estimate})
 
 
-def _saved_embedding(request: Request, embedding: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
+def _saved_embedding(request: Request, embedding: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
     name = request.settings.save_embedding
     if name is None:
         return []
@@ -199,7 +200,7 @@ def _rendered(artifact: tiffsd.Artifact, layout: tiffsd.Layout | None = None) ->
     return lambda file: file.write(rendered())
 
 
-def _picture(request: Request, stem: str, tensors: Tensors, facts: Mapping[str, Any], context: ResultContext) -> list[Output]:
+def _picture(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
     picture = np.ascontiguousarray(tensors["picture"], dtype=np.float32)
     recipe = {key: value for key, value in request.recipe.items() if key != "hold"}
     header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, context)
@@ -216,7 +217,7 @@ def _header(
     kind: tiffsd.Kind,
     size: tuple[int, ...],
     recipe: Mapping[str, Any],
-    facts: Mapping[str, Any],
+    facts: StageFacts,
     context: ResultContext,
 ) -> tiffsd.Header:
     identity = tiffsd.new_id()
@@ -238,7 +239,7 @@ def _header(
     )
 
 
-def _entry(request: Request, identity: str, facts: Mapping[str, Any], context: ResultContext) -> dict[str, Any]:
+def _entry(request: Request, identity: str, facts: StageFacts, context: ResultContext) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "stage": request.stage,
         "id": identity,

@@ -5,12 +5,12 @@ GPU in float16. Channels last spares convolutions their copies; its results are 
 sums.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import torch
+
+from daemon.models.stage_settings import StageFacts, StageSettings
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def _multiplies_bfloat16() -> bool:
     return any(ask() for ask in asked if ask is not None)
 
 
-def facts_of(settings: Mapping[str, Any], batch: int) -> dict[str, Any]:
+def facts_of(settings: StageSettings, batch: int) -> StageFacts:
     """The fact that tells what a fast job was computed with; nothing for one that is bit-reproducible."""
     model = settings["model"]
     if not model.get("fast"):

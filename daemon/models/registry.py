@@ -29,6 +29,7 @@ from daemon.models.families import Family
 from daemon.models.folders import INDEX, is_tokenizer
 from daemon.models.remembered import Embeddings
 from daemon.models.sources import Parts, Source, StoredComponent, source_of
+from daemon.models.stage_settings import StageSettings
 from daemon.models.unreadable import UnreadableModel
 
 logger = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ class ModelSpec:
     compiled: bool = False
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
+    def of(cls, settings: StageSettings) -> Self:
         """Return the model that a job's settings name under "model"."""
-        return cls(**settings["model"])
+        said: dict[str, Any] = {**settings["model"]}
+        return cls(**said)
 
     @property
     def torch_dtype(self) -> torch.dtype:

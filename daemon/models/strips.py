@@ -8,7 +8,7 @@ an attention of its own, so that tones drift from tile to tile.
 
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from torch import nn
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.maps import FeatureMap, Memory, Scratch, Storage
+from daemon.models.stage_settings import RoomSettings, StageSettings
 
 # Values of one strip with all that a layer makes of it: measured, a seventh faster than four times as much, which no cache holds.
 STRIP_BYTES = 32 * 2**20
@@ -41,9 +42,10 @@ class Room:
     scratch: Path
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
+    def of(cls, settings: StageSettings) -> Self:
         """The room that a job's settings give under "room"; without one, all there is."""
-        room = settings.get("room", {"memory_bytes": sys.maxsize, "scratch": tempfile.gettempdir()})
+        everything: RoomSettings = {"memory_bytes": sys.maxsize, "scratch": tempfile.gettempdir()}
+        room = settings.get("room", everything)
         return cls(room["memory_bytes"], Path(room["scratch"]))
 
     def whole_bytes(self, device: torch.device) -> int:

@@ -44,6 +44,8 @@ def atomic_replace(fs: Filesystem, path: Path, content: bytes, durable: str | No
 
 
 def _begun(fs: Filesystem, part: Path) -> BinaryIO:
-    with suppress(FileNotFoundError):
+    try:
+        return fs.create(part)
+    except FileExistsError:
         fs.unlink(part)  # of a crash
-    return fs.create(part)
+        return fs.create(part)

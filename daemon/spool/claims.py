@@ -8,27 +8,17 @@ from daemon.inbox.grouping import Drop
 from daemon.spool.records import ClaimRecord
 
 
-@dataclass(frozen=True)
-class Claim:
-    """The files of one job, which are now this daemon's alone.
+@dataclass(frozen=True, kw_only=True)
+class Claim(ClaimRecord):
+    """The files of one job, which are now this daemon's alone: what claim.json says of it, and where they lie.
 
-    `job` is its folder in .work/ and sorts by age, `id` the 8 hex digits it is known by. `members` are the paths by role, to be
-    read only; `names` are the names they were dropped under. `attempts` is how often the job was started before this claim was
-    made.
+    `job` is its folder in .work/ and sorts by age. `members` are the paths by role, to be read only. `attempts` is how often the
+    job was started before this claim was made.
     """
 
     job: str
-    stage: str
-    stem: str
-    id: str
     members: Mapping[str, Path]
-    names: Mapping[str, str]
     attempts: int = 0
-
-
-def record_of(claim: Claim) -> ClaimRecord:
-    """What claim.json says of a claim, but for what its files were like."""
-    return ClaimRecord(claim.stage, claim.stem, claim.id, dict(claim.names), {})
 
 
 def record_of_drop(stage: str, drop: Drop, identity: str) -> ClaimRecord:

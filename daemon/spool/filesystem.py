@@ -4,7 +4,6 @@ One small object, so that a test can stop the world before any of these calls, o
 left. Nothing here decides anything. New folders get what the umask leaves of their mode in the layout.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -19,8 +18,6 @@ from daemon import names
 from daemon.beneath import Beneath
 from daemon.layout import OWNERS_MODE, mode_for
 
-_RENAME_NOREPLACE = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -31,7 +28,7 @@ class Filesystem:
     """
 
     def __init__(self, root: Path) -> None:
-        self._beneath = Beneath(root)
+        self._beneath, self._root = Beneath(root), root
 
     def now(self) -> datetime:
         """The time of day, aware, for names and records; never for deciding."""
@@ -50,14 +47,11 @@ class Filesystem:
 
     def list(self, folder: Path) -> list[str]:
         """The names in a folder, in no order."""
-        with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
-            return os.listdir(descriptor)
+        return self._beneath.names(folder)
 
     def lstat(self, path: Path) -> os.stat_result:
         """What is at the path itself; symlinks are not followed."""
-        if path == self._beneath.root or not self._beneath.holds(path):
-            return path.lstat()
-        return self._beneath.lstat(path)
+        return self._beneath.lstat(path) if self._is_inside(path) else path.lstat()
 
     def is_a_strangers(self, path: Path) -> bool:
         """Whether what is at a path is somebody else's than root's, the spool's owner's and ours; False where none can tell."""
@@ -69,11 +63,7 @@ class Filesystem:
 
     def may_change(self, folder: Path) -> bool:
         """Whether this process may list, enter and change a folder; OSError of EROFS where nobody may change it now."""
-        with self._beneath.folder(folder) as descriptor:
-            may = os.access(".", os.R_OK | os.W_OK | os.X_OK, dir_fd=descriptor)
-            if not may and os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS), os.fspath(folder))
-            return may
+        return self._beneath.may_change(folder)
 
     def is_being_written(self, path: Path) -> bool | None:
         """Whether a writer holds the file now, or another program a lease on it; None when the system cannot say."""
@@ -81,7 +71,7 @@ class Filesystem:
 
     def read(self, path: Path) -> bytes:
         """The whole content of one of the spool's own small files, or of the system's."""
-        if not self._beneath.holds(path):
+        if not self._is_inside(path):
             return path.read_bytes()
         with self._beneath.plain(path) as file:
             return file.read()
@@ -95,13 +85,10 @@ class Filesystem:
 
         One of the daemon's own is nobody else's from its first moment: where others may write, `Beneath` would refuse it.
         """
-        root = self._beneath.root
-        mode = mode_for(folder.relative_to(root)) if self._beneath.holds(folder) else 0o777
-        if folder == root or not self._beneath.holds(folder):
-            folder.mkdir(mode)
-            return
-        with self._beneath.place(folder) as (name, parent):
-            os.mkdir(name, mode, dir_fd=parent)
+        if self._is_inside(folder):
+            self._beneath.mkdir(folder, mode_for(folder.relative_to(self._root)))
+        else:  # the root, and the folders above it
+            folder.mkdir(mode_for(Path()) if folder == self._root else 0o777)
 
     def make_private(self, folder: Path) -> None:
         """Let nobody but the daemon's user into a folder."""
@@ -138,33 +125,23 @@ class Filesystem:
 
     def fsync_folder(self, folder: Path, _what: str) -> None:
         """Make the names in a folder durable; `_what` says which, as for `fsync`."""
-        with self._beneath.folder(folder, os.O_RDONLY) as descriptor:
-            _fsync_folder(descriptor)
+        self._beneath.fsync_folder(folder)
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is there: only for names inside the daemon's own folders."""
-        with self._beneath.place(source) as (old, away), self._beneath.place(target) as (new, into):
-            os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
+        self._beneath.rename(source, target)
 
     def rename_noreplace(self, source: Path, target: Path) -> None:
         """Move to a name that is free; FileExistsError when it is taken, and nothing has happened then."""
-        with self._beneath.place(source) as (old, away), self._beneath.place(target) as (new, into):
-            try:
-                _renameat2(old, away, new, into)
-            except OSError as error:
-                if error.errno not in {errno.ENOSYS, errno.EINVAL}:
-                    raise
-                _rename_if_free(old, away, new, into)
+        self._beneath.rename_noreplace(source, target)
 
     def unlink(self, path: Path) -> None:
         """Remove one name."""
-        with self._beneath.place(path) as (name, folder):
-            os.unlink(name, dir_fd=folder)
+        self._beneath.unlink(path)
 
     def rmdir(self, folder: Path) -> None:
         """Remove an empty folder."""
-        with self._beneath.place(folder) as (name, parent):
-            os.rmdir(name, dir_fd=parent)
+        self._beneath.rmdir(folder)
 
     def lock(self, path: Path, mode: int) -> int:
         """Own a file, made if it is missing, until `unlock`; BlockingIOError while another process owns it. It holds our pid.
@@ -188,6 +165,10 @@ class Filesystem:
         """Let another process own the file for which `lock` returned this descriptor."""
         os.close(fd)
 
+    def _is_inside(self, path: Path) -> bool:
+        above = self._root.parts
+        return len(path.parts) > len(above) and path.parts[: len(above)] == above
+
 
 def _kept_in_a_socket(fd: int) -> int:
     """Send an open file to ourselves and let it lie; a descriptor that keeps it, and its lock, until it is closed.
@@ -199,32 +180,3 @@ def _kept_in_a_socket(fd: int) -> int:
     with sender, keeper:
         socket.send_fds(sender, [b"\0"], [fd])
         return keeper.detach()
-
-
-def _fsync_folder(descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # The answer of a filesystem that syncs no folders, of a network say: there is nothing to be done, and nothing was lost.
-        if error.errno != errno.EINVAL:
-            raise
-
-
-def _renameat2(old: str, away: int, new: str, into: int) -> None:
-    call = getattr(_LIBC, "renameat2", None)
-    if call is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if call(away, os.fsencode(old), into, os.fsencode(new), _RENAME_NOREPLACE) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), old, None, new)
-
-
-def _rename_if_free(old: str, away: int, new: str, into: int) -> None:
-    # Network filesystems without the flag: a moment between the look and the move remains, a link + unlink would be worse
-    # (after a crash between the two nobody can tell whether the result was published).
-    try:
-        os.stat(new, dir_fd=into, follow_symlinks=False)
-    except FileNotFoundError:
-        os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
-        return
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), old, None, new)

@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from daemon import layout, names
+from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Drop, Mark
 from daemon.names import stem_of
 from daemon.spool import failures, folders, holds, lock, records
 from daemon.spool.atomic import atomic_write
-from daemon.spool.claims import Claim, record_of, record_of_drop
+from daemon.spool.claims import Claim, record_of_drop
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication
 from daemon.spool.transitions import IN, OUT, Transitions, is_job
@@ -67,6 +68,7 @@ class Spool:
         self._undelivered: dict[str, Failure] = {}
         self._unreturned: set[str] = set()
         self._begun: dict[str, int] = {}
+        self._committed: dict[str, tuple[list[Publication], str]] = {}
 
     def inbox(self, stage: str) -> Path:
         """Where files for a stage are dropped."""
@@ -146,7 +148,7 @@ class Spool:
         self._last_seen[job.name] = dict(record.fingerprints)
         attempts = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
         members = {role: job / IN / name for role, name in record.names.items()}
-        return Claim(job.name, record.stage, record.stem, record.id, members, dict(record.names), attempts)
+        return Claim(**vars(record), job=job.name, members=members, attempts=attempts)
 
     def is_own(self, mark: Mark) -> bool:
         """Whether a file, by what it is like, is a result of this daemon's as it was published, so that it is whole."""
@@ -206,9 +208,7 @@ class Spool:
         If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count. So the
         record must outlive the daemon, but not the machine.
         """
-        job = self._open(claim)
-        attempt = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
-        records.write_dispatched(self._fs, job, attempt, boot=self._fs.boot())
+        records.write_dispatched(self._fs, self._open(claim), self._begun[claim.job], boot=self._fs.boot())
 
     def clear_dispatched(self, claim: Claim) -> None:
         """Record that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
@@ -245,6 +245,7 @@ class Spool:
         self._fs.fsync_folder(job, "commit: out/ itself")
         day = self._fs.now().astimezone().date().isoformat()
         records.write_commit(self._fs, job, list(publications), day)
+        self._committed[claim.job] = (list(publications), day)
 
     def finish(self, claim: Claim) -> list[Path]:
         """Publish the outputs, archive the members in done/, clear the job away; the paths that this call published.
@@ -254,10 +255,9 @@ class Spool:
         job = self._work / claim.job
         if not self._is_in_work(job):
             return []
-        record, commit = records.read_claim(self._fs, job), records.read_commit(self._fs, job)
-        if record is None or commit is None:
+        if (commit := self._committed.get(claim.job)) is None:
             raise RuntimeError(f"{claim.job} was to be finished before it was committed.")
-        published = self._transitions.publish(job, record, commit)
+        published = self._transitions.publish(job, claim, commit)
         self._forget(claim.job)
         return published
 
@@ -267,9 +267,8 @@ class Spool:
         After an error, of a full disk say, the next `recover` of this spool goes on with it.
         """
         job = self._open(claim)
-        record = record_of(claim)
-        times = {"at": self._fs.now().isoformat(), "attempts": records.read_attempts(self._fs, job, if_unreadable=0)}
-        failure = failures.failure_of(record, self._folders[claim.stage], sentence, {**times, **facts})
+        times = {"at": self._fs.now().isoformat(), "attempts": self._begun.get(claim.job, claim.attempts)}
+        failure = failures.failure_of(claim, self._folders[claim.stage], sentence, {**times, **facts})
         self._undelivered[claim.job] = failure
         records.write_failure(self._fs, job, failure)
         failed = self._transitions.fail(job, failure)
@@ -283,15 +282,19 @@ class Spool:
         """
         self._unreturned.add(claim.job)
         job = self._open(claim)
-        self._transitions.give_back(job, record_of(claim), self.inbox(claim.stage))
+        self._transitions.give_back(job, claim, self.inbox(claim.stage))
         self._forget(claim.job)
 
     def _open(self, claim: Claim) -> Path:
         """The folder of a job that is not decided yet; a job that is has no way back."""
         job = self._work / claim.job
-        if not self._is_in_work(job):
-            raise RuntimeError(f"{claim.job} is over: its files have left .work/.")
-        if self._transitions.exists(job / records.COMMIT):
+        try:
+            committed = self._transitions.exists(job / records.COMMIT)
+        except FolderMissing:
+            if self._is_in_work(job):
+                raise
+            raise RuntimeError(f"{claim.job} is over: its files have left .work/.") from None
+        if committed:
             raise RuntimeError(f"{claim.job} is committed and can only be finished.")
         return job
 
@@ -304,6 +307,7 @@ class Spool:
         self._undelivered.pop(job, None)
         self._unreturned.discard(job)
         self._begun.pop(job, None)
+        self._committed.pop(job, None)
 
     def recover(self, *, in_flight: Collection[str] = ()) -> Recovery:
         """Bring every job in .work/ to where it belongs, but those `in_flight`.

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-LATENTS = (".tif", ".tiff")
+from daemon.names import TIFFS
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", *TIFFS)
 MASK_ENDING = "_mask.png"
 
 
@@ -60,7 +61,7 @@ TEXT = Stage(
 DIFFUSE = Stage(
     "diffuse",
     "2-diffuse",
-    extensions=LATENTS,
+    extensions=TIFFS,
     companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
     instead={".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
@@ -69,7 +70,7 @@ DIFFUSE = Stage(
 DECODE = Stage(
     "decode",
     "3-decode",
-    extensions=LATENTS,
+    extensions=TIFFS,
     instead={".txt": "text", ".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
     gives=Gives.PICTURE,
 )

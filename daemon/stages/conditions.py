@@ -4,17 +4,17 @@ C latent channels   h, w latent height and width   T tokens   D width of a token
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from daemon.errors import InputError
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.stage_settings import StageSettings
 
 PROMPT, NEGATIVE = ("prompt_embeds", "pooled_prompt_embeds"), ("negative_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
-def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> torch.Tensor:
+def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings) -> torch.Tensor:
     """Return the latents as (1, C, h, w) in the device and dtype of the denoiser. Raises InputError where they do not fit it."""
     latents, family, config = tensors["latents"], models.family(model), models.denoiser_config(model)
     channels, patch = family.channels(config), family.patch(config)
@@ -29,12 +29,12 @@ def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Te
             f"are multiples of {patch}; crop them to one"
         )
     # Half-done latents were multiplied when their loop began.
-    factor = 1.0 if settings["state"] == "partial" else _influence(settings, "latent_influence")
+    factor = 1.0 if settings["state"] == "partial" else _factor(settings.get("latent_influence"))
     return (latents.float() * factor)[None].to(model.device, model.torch_dtype)
 
 
 def embeddings_for(
-    models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]
+    models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings
 ) -> dict[str, torch.Tensor]:
     """Return the embeddings that the loop needs, (1, T, D) and pooled (1, P), in the device and dtype of the denoiser.
 
@@ -44,7 +44,7 @@ def embeddings_for(
     wanted = [*PROMPT, *NEGATIVE] if family.guided(settings["guidance_scale"]) else list(PROMPT)
     found = {name: _found(tensors, name) for name in wanted if pooled_width is not None or "pooled" not in name}
     _check_widths(found, {name: pooled_width if "pooled" in name else family.token_width(config) for name in found}, model)
-    found["prompt_embeds"] = found["prompt_embeds"] * _influence(settings, "prompt_influence")
+    found["prompt_embeds"] = found["prompt_embeds"] * _factor(settings.get("prompt_influence"))
     return {name: embedding[None].to(model.device, model.torch_dtype) for name, embedding in found.items()}
 
 
@@ -80,6 +80,5 @@ def _check_widths(found: Mapping[str, torch.Tensor], widths: Mapping[str, int | 
         )
 
 
-def _influence(settings: Mapping[str, Any], name: str) -> float:
-    factor = settings.get(name)
-    return 1.0 if factor is None else float(factor)
+def _factor(influence: float | None) -> float:
+    return 1.0 if influence is None else float(influence)

@@ -12,13 +12,14 @@ from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.autoencoder import precise, to_vae, weight
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
 
 
 @torch.no_grad()
 def run(
-    models: Models, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], progress: Progress
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    models: Models, tensors: Mapping[str, torch.Tensor], settings: StageSettings, progress: Progress
+) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Decode latents (C, h, w), scaled as the denoiser sees them, into a picture (H, W, 3), float32, 0..1, unclamped.
 
     Where half precision overflows, float32 is used instead, and a note says so. Raises InputError where the latents are not of this

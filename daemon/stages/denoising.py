@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from daemon.models.families import Family
+from daemon.models.stage_settings import StageSettings
 
 
 def denoised(
@@ -16,7 +17,7 @@ def denoised(
     family: Family,
     latents: torch.Tensor,
     embeddings: Mapping[str, torch.Tensor],
-    settings: Mapping[str, Any],
+    settings: StageSettings,
     *,
     generator: torch.Generator | list[torch.Generator] | None = None,
 ) -> torch.Tensor:

@@ -20,6 +20,7 @@ from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
 from daemon.models.scheduling import PartialSchedule, index_of, scheduled
 from daemon.models.solver_state import PREFIX, recorded, unpack
+from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
@@ -32,8 +33,8 @@ from daemon.stages.loop import Loop, loop_of
 
 @torch.no_grad()
 def run(
-    models: Models, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], progress: Progress
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    models: Models, tensors: Mapping[str, torch.Tensor], settings: StageSettings, progress: Progress
+) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Denoise latents (C, h, w) under prompt_embeds and negative_prompt_embeds (T, D), and pooled ones where the model takes them.
 
     `state` says what the latents are: "noise" (unit noise), "partial" (half-done, at `step` of `steps`) or "final" (image-to-image:
@@ -78,8 +79,8 @@ def run(
 
 @torch.no_grad()
 def run_together(
-    models: Models, tensors: Sequence[Mapping[str, torch.Tensor]], settings: Sequence[Mapping[str, Any]], progress: Progress
-) -> list[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
+    models: Models, tensors: Sequence[Mapping[str, torch.Tensor]], settings: Sequence[StageSettings], progress: Progress
+) -> list[tuple[dict[str, torch.Tensor], StageFacts]]:
     """Denoise the noise of several pictures as one batch, each with its own random numbers; the settings are of one batch key
     (`jobs/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
     first, model = settings[0], ModelSpec.of(settings[0])
@@ -94,14 +95,14 @@ def run_together(
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
     made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
-    facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes}
+    facts: StageFacts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes}
     return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
 
 def _begun(
     models: Models,
     tensors: Mapping[str, torch.Tensor],
-    settings: Mapping[str, Any],
+    settings: StageSettings,
     latents: torch.Tensor,
     schedule: PartialSchedule,
     generator: torch.Generator,
@@ -130,7 +131,7 @@ def _begun(
     return latents, inpainting
 
 
-def _name(settings: Mapping[str, Any]) -> str | None:
+def _name(settings: StageSettings) -> str | None:
     name = settings.get("scheduler")
     return None if name is None else canonical(name)
 
@@ -138,7 +139,7 @@ def _name(settings: Mapping[str, Any]) -> str | None:
 def _schedule(
     models: Models,
     tensors: Mapping[str, torch.Tensor],
-    settings: Mapping[str, Any],
+    settings: StageSettings,
     loop: Loop,
     size: tuple[int, int],
     notes: list[str],
@@ -176,7 +177,7 @@ def _schedule(
 
 
 def _solver_state(
-    tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], loop: Loop, notes: list[str]
+    tensors: Mapping[str, torch.Tensor], settings: StageSettings, loop: Loop, notes: list[str]
 ) -> dict[str, Any] | None:
     saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
     record, model, name = recorded(saved), ModelSpec.of(settings), _name(settings)
@@ -201,7 +202,7 @@ def _solver_state(
 
 
 def _generator(
-    tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], latents: torch.Tensor, notes: list[str]
+    tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]
 ) -> torch.Generator:
     generator, state = torch.Generator("cpu"), settings["state"]
     if "generator_state" in tensors:

@@ -18,13 +18,14 @@ from daemon.models import Progress
 from daemon.models.autoencoder import from_vae, precise, weight
 from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, encode
 
 
 @torch.no_grad()
 def run(
-    models: Models, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], progress: Progress
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    models: Models, tensors: Mapping[str, torch.Tensor], settings: StageSettings, progress: Progress
+) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Encode a picture (H, W, 3), 0..1, with the `seed` into latents (C, h, w), scaled as the denoiser sees them.
 
     Also gives generator_state (n,) uint8 as it is after the draw. A `mask` (H, W) or (h, w), 0..1 and 1 where the picture is made

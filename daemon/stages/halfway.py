@@ -1,7 +1,6 @@
 """Half-done latents as a file carries them, where the loop stops and at the steps that it dumps on its way."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -9,6 +8,7 @@ from daemon.models.masking import Inpainting
 from daemon.models.registry import ModelSpec
 from daemon.models.scheduling import PartialSchedule
 from daemon.models.solver_state import pack
+from daemon.models.stage_settings import Dump
 from daemon.stages.glimpses import Unpack, seen
 from daemon.stages.loop import ESTIMATE, Loop
 
@@ -42,7 +42,7 @@ class Dumps:
     def __init__(self, every: int | None, loop: Loop, halfway: Halfway) -> None:
         self._every, self._loop, self._halfway = every, loop, halfway
         self.tensors: dict[str, torch.Tensor] = {}
-        self.facts: list[dict[str, Any]] = []
+        self.facts: list[Dump] = []
 
     def take(self, step: int, latents: torch.Tensor) -> None:
         """Keep the latents of this step, as the loop takes them, if it is one of those asked for and not the last of all."""

@@ -1,16 +1,16 @@
 """Settings that somebody gave and a loop makes no use of, each in a sentence."""
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 from daemon.models.families import Family
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.stage_settings import StageSettings
 
 OF_LOOPS = ("guidance_rescale", "eta", "aesthetic_score")
 
 
-def ignored_by_loop(models: Models, model: ModelSpec, settings: Mapping[str, Any]) -> list[str]:
+def ignored_by_loop(models: Models, model: ModelSpec, settings: StageSettings) -> list[str]:
     """What the family of the model does not know, and what counts only with guidance where there is none."""
     family, index = models.family(model), models.index(model)
     notes = family.notes_on({name: settings.get(name) for name in OF_LOOPS}, index)
@@ -22,7 +22,7 @@ def ignored_by_loop(models: Models, model: ModelSpec, settings: Mapping[str, Any
     return notes + [f"{name} ignored: {off}" for name in contrasts if name not in unknown]
 
 
-def ignored_by_solver(family: Family, scheduler: Any, settings: Mapping[str, Any]) -> list[str]:
+def ignored_by_solver(family: Family, scheduler: Any, settings: StageSettings) -> list[str]:
     """What the step of a scheduler does not take."""
     if not settings.get("eta") or "eta" in family.unsupported or "eta" in inspect.signature(scheduler.step).parameters:
         return []

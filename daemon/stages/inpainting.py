@@ -4,16 +4,16 @@ C latent channels   h, w latent height and width
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from daemon.errors import InputError
 from daemon.models.masking import MASK, MASKED, NOISE, PICTURE, Inpainting, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.stage_settings import StageSettings
 
 
-def check_mask(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any]) -> bool:
+def check_mask(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings) -> bool:
     """Return whether there is a mask. Raises InputError where the model needs one, or where there is nothing to lay it on."""
     sees = sees_masks(models.family(model), models.denoiser_config(model))
     if MASK in tensors:

@@ -7,7 +7,6 @@ step instead of taking it, is the business of the Inversion around the scheduler
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -18,6 +17,7 @@ from daemon.models.inversion import Inversion
 from daemon.models.masking import sees_masks
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import scheduled
+from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
 from daemon.stages.ignored import ignored_by_loop
@@ -28,8 +28,8 @@ EXACT = 1e-3
 
 @torch.no_grad()
 def run(
-    models: Models, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], progress: Progress
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    models: Models, tensors: Mapping[str, torch.Tensor], settings: StageSettings, progress: Progress
+) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Find the noise (C, h, w) that becomes the finished latents (C, h, w) in `steps` of ddim, or of flow_euler in flow matching.
 
     Embeddings and guidance are those of the loop that is to give the latents back. Facts: state, scheduler, residual (the largest
@@ -40,7 +40,7 @@ def run(
     if sees_masks(family, models.denoiser_config(model)):
         raise InputError(f"{model.name!r} is an inpainting model, which sees a mask at each step; invert with the model without")
     notes = ignored_by_loop(models, model, {**settings, "eta": None})
-    chosen = {**settings, "state": "partial", "eta": 0.0}
+    chosen: StageSettings = {**settings, "state": "partial", "eta": 0.0}
     latents = latents_for(models, model, tensors, chosen)
     name = "flow_euler" if family.flow else "ddim"
     scheduler = scheduled(

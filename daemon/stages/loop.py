@@ -1,11 +1,11 @@
 """Which of the steps of a schedule run: where the loop starts and where it ends, from what the settings and the latents say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from daemon.errors import InputError
 from daemon.models.families import Family
+from daemon.models.stage_settings import StageSettings
 
 ESTIMATE = "estimate"
 """Beside half-done latents, the finished ones as the loop sees them there: to be shown, not kept."""
@@ -26,7 +26,7 @@ class Loop:
         return self.end < self.steps and not self.finish
 
 
-def loop_of(settings: Mapping[str, Any], family: Family, notes: list[str]) -> Loop:
+def loop_of(settings: StageSettings, family: Family, notes: list[str]) -> Loop:
     """Return the steps that `state`, `step`, `steps`, `strength`, `start_at`, `stop_at` and `end_at` ask for.
 
     Raises InputError where nothing is left to do, and where the latents do not say how far they are."""
@@ -50,11 +50,11 @@ def stops_after(step: int, stop_at: int | Sequence[int] | None) -> list[int]:
     return [int(stop) for stop in stops if stop > step]
 
 
-def _way_out(settings: Mapping[str, Any]) -> str:
+def _way_out(settings: StageSettings) -> str:
     return "raise strength or steps" if settings["state"] == "final" else "lower start_at or raise steps"
 
 
-def _start(settings: Mapping[str, Any], steps: int, family: Family) -> int:
+def _start(settings: StageSettings, steps: int, family: Family) -> int:
     state, start_at, strength = settings["state"], settings.get("start_at"), settings.get("strength")
     if state == "partial":
         step = start_at if settings.get("step") is None else settings["step"]

@@ -21,6 +21,7 @@ from daemon.models.families.family import T5 as T5_COMPONENT
 from daemon.models.prompt_grammar import Sections, parse_weights
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.remembered import Embedding
+from daemon.models.stage_settings import StageFacts, StageSettings
 
 Remembering = Callable[[Hashable, Callable[[], Embedding]], Embedding]
 ONE_LAYER = 1
@@ -29,8 +30,8 @@ ONE_LAYER = 1
 
 @torch.no_grad()
 def run(
-    models: Models, tensors: Mapping[str, torch.Tensor], settings: Mapping[str, Any], progress: Progress
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    models: Models, tensors: Mapping[str, torch.Tensor], settings: StageSettings, progress: Progress
+) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Encode `prompt` and `negative_prompt`, and draw the noise of each of `seeds` for `width` x `height` pixels.
 
     `loras` are merged into the text encoders, and `textual_inversions` (name to file) stand where the prompts name them.
@@ -52,11 +53,11 @@ def run(
     skips = (settings.get("clip_skip") or ONE_LAYER) > ONE_LAYER
     given = {"negative_prompt": settings.get("negative_prompt"), "clip_skip": skips}
     ignored = family.notes_on(given, models.index(model))
-    facts = {"width": width, "height": height, "notes": [*_unseen_words(encoders, family, settings), *ignored]}
+    facts: StageFacts = {"width": width, "height": height, "notes": [*_unseen_words(encoders, family, settings), *ignored]}
     return {"latents": latents, "generator_state": states, **embeddings}, facts
 
 
-def _size(models: Models, model: ModelSpec, settings: Mapping[str, Any]) -> tuple[int, int, tuple[int, int, int]]:
+def _size(models: Models, model: ModelSpec, settings: StageSettings) -> tuple[int, int, tuple[int, int, int]]:
     family, denoiser = models.family(model), models.denoiser_config(model)
     factor, grid = models.scale_factor(model), models.grid(model)
     native = denoiser.get("sample_size") or family.native
@@ -71,7 +72,7 @@ def _size(models: Models, model: ModelSpec, settings: Mapping[str, Any]) -> tupl
     return width, height, (family.channels(denoiser), height // factor, width // factor)
 
 
-def _encoders(models: Models, model: ModelSpec, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Encoders:
+def _encoders(models: Models, model: ModelSpec, parts: Mapping[str, Any], settings: StageSettings) -> Encoders:
     family = models.family(model)
     inversions = settings.get("textual_inversions") or {}
     names = [name for name in family.components if name.startswith("text_encoder")]
@@ -93,7 +94,7 @@ def _tokenizer_of(encoder: str) -> str:
     return encoder.replace("text_encoder", "tokenizer")
 
 
-def _remembering(models: Models, parts: Mapping[str, Any], settings: Mapping[str, Any]) -> Remembering:
+def _remembering(models: Models, parts: Mapping[str, Any], settings: StageSettings) -> Remembering:
     """What makes an embedding, or finds it where the same encoders made it a moment ago."""
     if settings.get("textual_inversions"):
         return lambda _key, make: make()  # their files may change
@@ -102,24 +103,29 @@ def _remembering(models: Models, parts: Mapping[str, Any], settings: Mapping[str
 
 
 def _embeddings(
-    encoders: Encoders, family: Family, index: Mapping[str, Any], settings: Mapping[str, Any], remembering: Remembering
+    encoders: Encoders, family: Family, index: Mapping[str, Any], settings: StageSettings, remembering: Remembering
 ) -> dict[str, torch.Tensor]:
     clip_skip = int(settings.get("clip_skip") or ONE_LAYER) if family.skippable else ONE_LAYER
     _check_clip_skip(encoders, family, clip_skip)
-    positive, negative = (parse_weights(settings.get(name) or "") for name in ("prompt", "negative_prompt"))
+    prompts = _prompts(settings)
+    positive, negative = (parse_weights(words) for words in prompts.values())
     if "negative_prompt" in family.unsupported:
-        return dict(remembering((settings["prompt"], clip_skip, 1), lambda: family.encode(encoders, positive, clip_skip, 1)))
+        return dict(remembering((prompts["prompt"], clip_skip, 1), lambda: family.encode(encoders, positive, clip_skip, 1)))
     # Both halves go through the loop side by side, so that the shorter one is filled up to the longer.
     chunks = encoders.count_chunks(positive, negative)
 
     def encode(name: str, words: Sections) -> Embedding:
-        key = (settings.get(name) or "", clip_skip, chunks)
+        key = (prompts[name], clip_skip, chunks)
         return remembering(key, lambda: family.encode(encoders, words, clip_skip, chunks))
 
     embeddings = encode("prompt", positive)
-    zeros = not settings.get("negative_prompt") and family.empty_negative(index)
+    zeros = not prompts["negative_prompt"] and family.empty_negative(index)
     encoded = {key: torch.zeros_like(half) for key, half in embeddings.items()} if zeros else encode("negative_prompt", negative)
     return {**embeddings, **{f"negative_{key}": half for key, half in encoded.items()}}
+
+
+def _prompts(settings: StageSettings) -> dict[str, str]:
+    return {"prompt": settings.get("prompt") or "", "negative_prompt": settings.get("negative_prompt") or ""}
 
 
 def _check_clip_skip(encoders: Encoders, family: Family, clip_skip: int) -> None:
@@ -128,11 +134,11 @@ def _check_clip_skip(encoders: Encoders, family: Family, clip_skip: int) -> None
         raise InputError(f"clip_skip {clip_skip} leaves nothing of the text encoder, which has {layers} layers; use a smaller one")
 
 
-def _unseen_words(encoders: Encoders, family: Family, settings: Mapping[str, Any]) -> list[str]:
+def _unseen_words(encoders: Encoders, family: Family, settings: StageSettings) -> list[str]:
     """What the T5 leaves out, in sentences; the CLIPs whose words count see all of it."""
     # Without such a CLIP there is nobody else.
     whom = "model's T5" if family.skippable else "model"
-    unseen = {name: encoders.t5.unseen(parse_weights(settings.get(name) or "")) for name in ("prompt", "negative_prompt")}
+    unseen = {name: encoders.t5.unseen(parse_weights(words)) for name, words in _prompts(settings).items()}
     return [
         f"the {name.replace('_', ' ')} is too long for the {whom}, which did not see the end of it: {words!r}"
         for name, words in unseen.items()

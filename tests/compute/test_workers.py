@@ -20,7 +20,7 @@ from tests import tiny
 from tests.compute.test_local import SECONDS, noise, settings
 from tests.conftest import wait_until
 
-FAST = {"prompt": "a cat", "seeds": [1], "width": 64, "height": 64, "model": {"name": "m", "device": None}}
+FAST = {"prompt": "a cat", "seeds": [1], "width": 64, "height": 64, "model": {"name": "m", "device": ""}}
 
 
 @pytest.fixture

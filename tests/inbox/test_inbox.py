@@ -586,10 +586,12 @@ def mounted_as(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     mounts.write_text(f"36 35 {os.major(device)}:{os.minor(device)} / {folder} rw - {kind} server:/spool rw\n")
     monkeypatch.setattr(lease, "MOUNTS", mounts)
     lease._type_of.cache_clear()
+    lease.keeps_owners.cache_clear()
     try:
         yield
     finally:
         lease._type_of.cache_clear()
+    lease.keeps_owners.cache_clear()
 
 
 # -- many files -------------------------------------------------------------------------------------------------------------------

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from daemon.compute.protocol import Facts
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
-from daemon.jobs.request import computed
+from daemon.jobs.request import Computed, StageCall, stage_calls
 from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import HOLD, INBOX
 from daemon.models.registry import Models
+from daemon.models.stage_settings import StageFacts
 from daemon.settings.config import Config
 from daemon.stages import STAGES
 from tests.parts import quiet
@@ -64,15 +63,19 @@ class Chain:
         with opened(members) as files:
             names = {role: path.name for role, path in members.items()}
             request = read_request(stage, Files(files, names), InputSources(self.config, self.embeddings))
-        tensors, facts = computed(request, self.config, self._call)
+        computed = Computed(request)
+        for call in stage_calls(request, self.config):
+            computed = computed.after(call, *self._call(computed.given_to(call)))
+        tensors, facts = computed.tensors, computed.facts
         outputs = results(request, "cat", tensors, facts, ResultContext(self.config, lambda _: False, datetime.now(UTC), 0.0))
         values = {name: tensor.tobytes() for name, tensor in tensors.items() if name != "generator_state"}
         sizes = [len(_bytes(output)) for output in outputs if request.settings.layout]
         return outputs, [*request.notes, *facts.get("notes", [])], (values, sizes)
 
-    def _call(self, stage: str, tensors: Tensors, settings: Mapping[str, Any]) -> tuple[Tensors, Facts]:
-        module = importlib.import_module(f"daemon.stages.{stage}")
-        given = {name: torch.from_numpy(array.copy()) for name, array in tensors.items()}
+    def _call(self, call: StageCall) -> tuple[Tensors, StageFacts]:
+        settings = call.settings
+        module = importlib.import_module(f"daemon.stages.{call.stage}")
+        given = {name: torch.from_numpy(array.copy()) for name, array in call.tensors.items()}
         model = {**settings["model"], "device": settings["model"]["device"] or "cpu"}
         with torch.inference_mode():
             made, facts = module.run(self.models, given, {**settings, "model": model}, quiet)

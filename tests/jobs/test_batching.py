@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from daemon.jobs.batching import batch_key
+from daemon.jobs.request import StageCall
 from daemon.models.compute_format import fastest
 from daemon.models.registry import Models, ModelSpec
 from daemon.stages import diffuse, text
@@ -55,23 +56,23 @@ def test_each_picture_of_a_batch_is_what_it_is_alone(folder: Path, scheduler: st
 
 def test_those_that_differ_in_words_and_seed_go_together(folder: Path) -> None:
     arrays = {"latents": torch.zeros(4, 8, 8)}
-    key = batch_key("diffuse", arrays, settings(folder))
+    key = batch_key(StageCall("diffuse", arrays, settings(folder)))
     assert key is not None
-    assert key == batch_key("diffuse", arrays, settings(folder, prompt="a dog", seed=7, seeds=[7], priority=3))
-    assert key != batch_key("diffuse", arrays, settings(folder, steps=4))
-    assert key != batch_key("diffuse", {"latents": torch.zeros(4, 8, 16)}, settings(folder))
+    assert key == batch_key(StageCall("diffuse", arrays, settings(folder, prompt="a dog", seed=7, seeds=[7], priority=3)))
+    assert key != batch_key(StageCall("diffuse", arrays, settings(folder, steps=4)))
+    assert key != batch_key(StageCall("diffuse", {"latents": torch.zeros(4, 8, 16)}, settings(folder)))
 
 
 @pytest.mark.parametrize(
     "more", [{"fast": None}, {"state": "partial"}, {"stop_at": 2}, {"dump_every": 1}, {"mask": "x.png"}, {"preview_every": 5}]
 )
 def test_what_is_a_pictures_own_runs_alone(folder: Path, more: dict[str, Any]) -> None:
-    assert batch_key("diffuse", {"latents": torch.zeros(4, 8, 8)}, settings(folder, **more)) is None
-    assert batch_key("decode", {"latents": torch.zeros(4, 8, 8)}, settings(folder)) is None
+    assert batch_key(StageCall("diffuse", {"latents": torch.zeros(4, 8, 8)}, settings(folder, **more))) is None
+    assert batch_key(StageCall("decode", {"latents": torch.zeros(4, 8, 8)}, settings(folder))) is None
 
 
 def test_latents_under_a_mask_run_alone(folder: Path) -> None:
-    assert batch_key("diffuse", {"latents": torch.zeros(4, 8, 8), "mask": torch.ones(8, 8)}, settings(folder)) is None
+    assert batch_key(StageCall("diffuse", {"latents": torch.zeros(4, 8, 8), "mask": torch.ones(8, 8)}, settings(folder))) is None
 
 
 def test_a_fast_model_runs_in_the_fastest_compute_format(folder: Path) -> None:

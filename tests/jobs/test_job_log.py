@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from daemon.jobs.job_log import JobLog
+from daemon.jobs.request import StageCall
 
 ROOT = Path("/spool")
 SETTINGS: Mapping[str, Any] = {"model": {"name": "sd15"}, "seeds": [1], "width": 640, "height": 512, "steps": 30}
@@ -29,11 +30,9 @@ def told(caplog: pytest.LogCaptureFixture, *published: str, own: float = 2.0, wa
     clock = Clock()
     job_log = JobLog("text cat.txt", clock=clock)
 
-    def call(*_: Any) -> tuple[Any, Any]:
-        clock.now += own - 0.5 + waited
-        return {}, {"seconds": own - 0.5 + waited / 2, "loading_seconds": waited / 2}
-
-    job_log.timed(call)("text", {}, {})
+    since = job_log.seconds()
+    clock.now += own - 0.5 + waited
+    job_log.called(since, {"seconds": own - 0.5 + waited / 2, "loading_seconds": waited / 2})
     clock.now += 0.5
     assert job_log.own_seconds() == pytest.approx(own)
     job_log.finished(ROOT, [ROOT / path for path in published], job_log.own_seconds())
@@ -59,12 +58,8 @@ def test_waiting_is_told_apart_where_it_is_worth_a_word(
 def test_a_worker_that_does_not_tell_its_time_has_waited_for_nothing() -> None:
     clock = Clock()
     job_log = JobLog("text cat.txt", clock=clock)
-
-    def call(*_: Any) -> tuple[Any, Any]:
-        clock.now += 7.0
-        return {}, {}
-
-    job_log.timed(call)("text", {}, {})
+    clock.now += 7.0
+    job_log.called(0.0, {})
     assert job_log.own_seconds() == 7.0
 
 
@@ -94,5 +89,5 @@ def test_a_job_begins_with_its_model_and_its_size_once(
 ) -> None:
     job_log = JobLog(f"{stage} cat.txt")
     for _ in range(2):
-        job_log.started(stage, tensors, {**SETTINGS, **more})
+        job_log.started(StageCall(stage, tensors, {**SETTINGS, **more}))
     assert caplog.messages == [f"{stage} cat.txt: started, {words}"]

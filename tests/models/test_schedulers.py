@@ -56,6 +56,7 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("DPM++ 2M Karras", "dpmpp_2m_karras"),
         ("DPM++ 2M SDE Exponential", "dpmpp_2m_sde_exponential"),
         ("DPM++ 3M SDE", "dpmpp_3m_sde"),
+        ("DPM++ 3M Karras", "dpmpp_3m_karras"),
         ("DPM2 a Karras", "dpm2_a_karras"),
         ("dpmpp-2m-karras", "dpmpp_2m_karras"),
         ("PLMS", "pndm"),

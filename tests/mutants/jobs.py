@@ -250,7 +250,7 @@ MUTANTS = (
     Mutant(
         "latents under a mask run in a batch",
         BATCHING,
-        'if "mask" in arrays or',
+        'if "mask" in call.tensors or',
         "if",
         "tests/jobs/test_batching.py::test_latents_under_a_mask_run_alone",
     ),

@@ -12,6 +12,7 @@ FAMILY = "daemon/models/families/family.py"
 ONE_PIECE = "tests/models/test_families.py::test_by_parts_is_bit_equal_to_one_piece"
 FROM_A_PICTURE = "tests/models/test_families.py::test_image_to_image_is_bit_equal_to_the_pipeline"
 T = "tests/models/test_schedulers.py"
+ESTIMATES = "tests/stages/test_estimates.py"
 RESUMED = "tests/stages/test_resume.py"
 STOPPED = f"{RESUMED}::test_stopped_and_resumed_is_bit_equal_for_every_scheduler"
 ENCODED = "tests/models/test_conditioning.py"
@@ -38,42 +39,42 @@ MUTANTS = (
         SCHEDULING,
         "return alpha * x - s * model_output if",
         "return alpha * x + s * model_output if",
-        f"{RESUMED}::test_end_at_takes_ddims_own_estimate",
+        f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd2-ddim]",
     ),
     Mutant(
         "the noise is added to the estimate and not taken from it",
         SCHEDULING,
         "return (x - s * model_output) / alpha",
         "return (x + s * model_output) / alpha",
-        f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
+        f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd1-ddim]",
     ),
     Mutant(
         "the flow leads away from the estimate",
         SCHEDULING,
         "(index) * model_output\n",
         "(index) * -model_output\n",
-        f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
+        f"{ESTIMATES}::test_end_at_of_a_flow_goes_straight_to_its_end",
     ),
     Mutant(
         "the estimate forgets how its latents are scaled",
         SCHEDULING,
         "x = sample * alpha if self.sigma_scaled else sample",
         "x = sample",
-        f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
+        f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd1-euler]",
     ),
     Mutant(
         "LMS takes the order of a solver that it is not after a stop",
         SCHEDULING,
         "min(4, len(self._inner.derivatives) + 1)",
         "4",
-        f"{STOPPED}[sd1-lms]",
+        f"{ESTIMATES}::test_lms_begins_afresh_on_painted_latents_as_euler_does",
     ),
     Mutant(
         "a step of two evaluations is cut in the middle",
         SCHEDULING,
         "step * int(scheduler.order)",
         "step * 1",
-        f"{STOPPED}[sd1-heun]",
+        f"{ESTIMATES}::test_a_loop_is_left_after_whole_steps[heun]",
     ),
     Mutant(
         "a solver forgets its last steps at a stop",

@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "an empty negative prompt is never zeros",
         TEXT,
-        'zeros = not settings.get("negative_prompt") and',
+        'zeros = not prompts["negative_prompt"] and',
         "zeros = False and",
         "tests/models/test_families.py::test_an_empty_negative_prompt_is_what_the_model_was_trained_with",
     ),
@@ -84,8 +84,8 @@ MUTANTS = (
     Mutant(
         "the influence of the prompt is that of the latents",
         CONDITIONS,
-        '_influence(settings, "prompt_influence")',
-        '_influence(settings, "latent_influence")',
+        '_factor(settings.get("prompt_influence"))',
+        '_factor(settings.get("latent_influence"))',
         f"{T}::test_influence_multiplies_the_prompt_alone",
     ),
     Mutant(

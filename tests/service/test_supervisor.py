@@ -37,7 +37,7 @@ def active(clock: Clock, stem: str, doing: str = "") -> ActiveJob:
     heartbeat = Heartbeat(clock)
     if doing:
         heartbeat.beat(doing)
-    return ActiveJob(Claim(f"job-{stem}", "text", stem, "0a1b2c3d", {}, {"principal": f"{stem}.txt"}, 0), heartbeat)
+    return ActiveJob(Claim("text", stem, "0a1b2c3d", {"principal": f"{stem}.txt"}, {}, job=f"job-{stem}", members={}), heartbeat)
 
 
 def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_what_to_do(

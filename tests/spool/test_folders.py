@@ -129,7 +129,7 @@ def test_rename_without_replace_also_without_the_system_call(tmp_path: Path, mon
     def unsupported(*_: object) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    monkeypatch.setattr("daemon.spool.filesystem._renameat2", unsupported)
+    monkeypatch.setattr("daemon.beneath._renameat2", unsupported)
     _written(tmp_path / "a")
     Filesystem(tmp_path).rename_noreplace(tmp_path / "a", tmp_path / "b")
     _written(tmp_path / "a")

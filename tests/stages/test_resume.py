@@ -18,7 +18,7 @@ from daemon.models import schedulers
 from daemon.models.registry import Models
 from daemon.stages import diffuse
 from tests import tiny
-from tests.parts import NEGATIVE, PROMPT, SIZE, STEPS, embeddings, generator, one_piece, quiet, settings, start, through_numpy
+from tests.parts import STEPS, embeddings, quiet, settings, start, through_numpy
 
 CUTS = (1, 3, 4, STEPS - 1)
 MAKERS = {
@@ -162,25 +162,6 @@ def test_end_at_gives_the_estimate_of_the_finished_latents(models: Models, folde
         assert (facts["state"], facts["step"]) == ("final", 19)
         error = (early["latents"] - whole["latents"]).std() / whole["latents"].std()
         assert float(error) < 0.25, (family, name)
-
-
-def test_end_at_takes_ddims_own_estimate(models: Models, folders: dict[str, Path]) -> None:
-    chosen = settings(folders["sd2"], scheduler="ddim")
-    tensors = start(models, chosen)
-    early, _ = diffuse.run(models, tensors, {**chosen, "end_at": STEPS - 1}, quiet)
-    seen: list[torch.Tensor] = []
-    pipe = one_piece(folders["sd2"], "ddim")
-    step = pipe.scheduler.step
-
-    def watched(*args: Any, **kwargs: Any) -> Any:
-        seen.append(step(*args, **{**kwargs, "return_dict": True}).pred_original_sample)
-        return step(*args, **kwargs)
-
-    pipe.scheduler.step = watched
-    size = {"width": SIZE, "height": SIZE}
-    words = {"prompt": PROMPT, "negative_prompt": NEGATIVE}
-    pipe(**words, **size, num_inference_steps=STEPS, guidance_scale=5.0, generator=generator(), output_type="latent")
-    assert torch.allclose(early["latents"], seen[STEPS - 2][0], atol=1e-4)
 
 
 def test_half_done_latents_go_on_with_their_own_scheduler_only(models: Models, folders: dict[str, Path]) -> None:

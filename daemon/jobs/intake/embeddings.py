@@ -14,7 +14,7 @@ from daemon.names import shown, stem_of
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.sizes import largest_embedding, tensor_limits
 from tiffsd.artifact import Tensors
-from tiffsd.edit import EMBEDDING_TENSORS
+from tiffsd.edit import embedding_of
 
 # Nothing, a link, a folder, a FIFO or a device in its place: none of them is a saved embedding.
 NO_FILE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ENXIO)
@@ -57,7 +57,7 @@ def _embedding(file: BinaryIO, name: str, sources: InputSources) -> tuple[Tensor
     artifact = read_artifact(file, expect=tiffsd.Kind.EMBEDDING, name=name, largest=largest, tensors=bounds)
     if sources.keep is not None:
         artifact = compared(artifact, file, name=name, keep=sources.keep)
-    tensors = {tensor: artifact.tensors[tensor] for tensor in EMBEDDING_TENSORS if tensor in artifact.tensors}
+    tensors = embedding_of(artifact.tensors)
     return tensors, tuple(f"{shown(name)}: {note}" for note in artifact.notes)
 
 

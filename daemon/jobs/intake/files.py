@@ -10,7 +10,7 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in
-from daemon.names import shown
+from daemon.names import TIFFS, shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
@@ -18,7 +18,7 @@ from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings, checked, counting
-from daemon.stages import LATENTS, PICTURES
+from daemon.stages import PICTURES
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
@@ -104,7 +104,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     file, extension = files.members["principal"], Path(files.name).suffix.lower()
     if extension not in PICTURES:
         return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
-    if extension in LATENTS and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
+    if extension in TIFFS and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
         raise InputError(
             f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; "
             f"move it to {DESTINATIONS[kind]}"

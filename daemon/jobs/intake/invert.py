@@ -18,15 +18,14 @@ from daemon.jobs.intake.files import (
 )
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
-from daemon.names import shown, stem_of
+from daemon.names import TIFFS, shown, stem_of
 from daemon.settings.vocabulary import PAST, PAST_PHOTO, counting, layered
-from daemon.stages import LATENTS
 
 
 def read_invert(files: Files, sources: InputSources) -> Request:
     """Read finished latents with their prompt, or a picture with a prompt beside it or in it."""
     file = files.members["principal"]
-    if Path(files.name).suffix.lower() in LATENTS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
+    if Path(files.name).suffix.lower() in TIFFS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
         return _of_latents(files, sources)
     return _of_a_picture(files, sources)
 

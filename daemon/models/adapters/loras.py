@@ -14,6 +14,7 @@ from daemon.errors import InputError
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.families import Family
 from daemon.models.families.family import T5
+from daemon.models.stage_settings import StageSettings
 from daemon.models.unreadable import UnreadableModel
 
 DENOISER, T5_ENCODER = "denoiser", "t5"
@@ -60,7 +61,7 @@ class Lora:
     denoiser: float = 1.0
 
     @classmethod
-    def all_of(cls, settings: Mapping[str, Any]) -> tuple[Self, ...]:
+    def all_of(cls, settings: StageSettings) -> tuple[Self, ...]:
         """Return those that a job's settings name under "loras"."""
         return tuple(cls(**said) for said in settings.get("loras") or ())
 

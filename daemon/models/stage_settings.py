@@ -1,0 +1,107 @@
+"""What a stage is told, and what it tells of its result: plain JSON values, which travel to a worker and back beside the arrays.
+
+Made by `daemon/jobs/request.py` from what people said (`daemon/settings/vocabulary.py` says what each setting means), read by the
+stages and what they stand on. Nothing here imports torch: the front makes these.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+
+class ModelSettings(TypedDict):
+    """Which model, where it lies, and how it runs: the fields of `registry.ModelSpec`. An empty device is that of the worker."""
+
+    name: str
+    path: str
+    dtype: NotRequired[str]
+    vae: NotRequired[str | None]
+    device: NotRequired[str]
+    network: NotRequired[bool]
+    prediction_type: NotRequired[str | None]
+    parts: NotRequired[Any]
+    fast: NotRequired[bool]
+    compiled: NotRequired[bool]
+
+
+class LoraSettings(TypedDict):
+    """A LoRA and where it lies, with its weights in the text encoders and in what runs in the loop."""
+
+    name: str
+    path: str
+    text: float
+    denoiser: float
+
+
+class RoomSettings(TypedDict):
+    """What a picture may take: bytes of main memory, and the folder of the scratch files beyond it."""
+
+    memory_bytes: int
+    scratch: str
+
+
+class StageSettings(TypedDict, total=False):
+    """One call of a stage. `model` is always there; the rest is what the stage needs of it, or what somebody gave.
+
+    `seeds` are those of all pictures, `seed` the first. `state`, `step`, `painted` and `enlarged` tell of the latents that come
+    with the call: what they are, how far, how many values a person painted, and how much larger they are to become. `preview_every`
+    is after how many steps an estimate is shown.
+    """
+
+    model: ModelSettings
+    prompt: str
+    negative_prompt: str
+    textual_inversions: Mapping[str, str]
+    loras: Sequence[LoraSettings]
+    clip_skip: int | None
+    seed: int
+    seeds: Sequence[int]
+    count: int | None
+    width: int | None
+    height: int | None
+    steps: int
+    guidance_scale: float
+    guidance_rescale: float | None
+    scheduler: str | None
+    eta: float | None
+    aesthetic_score: float | None
+    strength: float | None
+    prompt_influence: float | None
+    latent_influence: float | None
+    start_at: int | None
+    stop_at: int | Sequence[int] | None
+    end_at: int | None
+    dump_every: int | None
+    state: str | None
+    step: int | None
+    painted: int
+    enlarged: float | None
+    preview_every: int | None
+    fast: bool | None
+    room: RoomSettings
+
+
+class Dump(TypedDict):
+    """Half-done latents of a single step: their tensors have the names `steps.STEP.NAME`."""
+
+    step: int
+    sigma: float | None
+
+
+class StageFacts(TypedDict, total=False):
+    """What is told of a result. `sigma`, `step` and `steps` are of half-done latents, `width` and `height` of noise, `residual`
+    and `scheduler` of an inversion; `numbers`, `software`, `seconds` and `loading_seconds` of what computed it."""
+
+    state: str
+    sigma: float | None
+    step: int
+    steps: int
+    width: int
+    height: int
+    dumps: Sequence[Dump]
+    scheduler: str
+    residual: float
+    notes: Sequence[str]
+    numbers: str
+    software: Mapping[str, str]
+    seconds: float
+    loading_seconds: float
