@@ -62,14 +62,14 @@ class Beneath:
             os.close(reached)
 
     @contextmanager
-    def place(self, path: Path) -> Iterator[tuple[str, int]]:
+    def parent(self, path: Path) -> Iterator[tuple[str, int]]:
         """The last name of a path, and a descriptor of the folder that it lies in."""
         with self.folder(path.parent) as descriptor:
             yield path.name, descriptor
 
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
         """A descriptor of a file, by flags such as O_WRONLY | O_CREAT | O_EXCL; a link at its place is not followed."""
-        with self.place(path) as (name, folder):
+        with self.parent(path) as (name, folder):
             try:
                 return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
             except BlockingIOError as error:
@@ -107,7 +107,7 @@ class Beneath:
 
     def lstat(self, path: Path) -> os.stat_result:
         """What is at a path itself, be it a link."""
-        with self.place(path) as (name, folder):
+        with self.parent(path) as (name, folder):
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def is_a_strangers(self, path: Path) -> bool:
@@ -134,7 +134,7 @@ class Beneath:
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
         """Make a folder, with what the umask leaves of the mode."""
-        with self.place(path) as (name, folder):
+        with self.parent(path) as (name, folder):
             os.mkdir(name, mode, dir_fd=folder)
 
     def make_folder(self, path: Path) -> None:
@@ -147,7 +147,7 @@ class Beneath:
 
         Not by `folder`, which refuses what is open to others: it could then never be closed.
         """
-        with self.place(path) as (name, folder):
+        with self.parent(path) as (name, folder):
             reached = _stepped(folder, name, os.O_RDONLY, path)
         try:
             root, found = self.root.stat(), os.fstat(reached)
@@ -165,22 +165,22 @@ class Beneath:
 
     def unlink(self, path: Path) -> None:
         """Take one name away."""
-        with self.place(path) as (name, folder):
+        with self.parent(path) as (name, folder):
             os.unlink(name, dir_fd=folder)
 
     def rmdir(self, path: Path) -> None:
         """Take an empty folder away."""
-        with self.place(path) as (name, folder):
+        with self.parent(path) as (name, folder):
             os.rmdir(name, dir_fd=folder)
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is at the target."""
-        with self.place(source) as (old, away), self.place(target) as (new, into):
+        with self.parent(source) as (old, away), self.parent(target) as (new, into):
             os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
 
     def rename_noreplace(self, source: Path, target: Path) -> None:
         """Move to a name that is free; FileExistsError when it is taken, and nothing has happened then."""
-        with self.place(source) as (old, away), self.place(target) as (new, into):
+        with self.parent(source) as (old, away), self.parent(target) as (new, into):
             try:
                 _renameat2(old, away, new, into)
             except OSError as error:

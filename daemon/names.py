@@ -11,7 +11,6 @@ import re
 from pathlib import PurePath
 
 LIMIT_BYTES = 255
-TIFFS = (".tif", ".tiff")
 _ID = re.compile(r"\.([0-9a-f]{8})\Z")
 # Controls, which begin lines and steer terminals; marks that turn the order of what follows, or that nobody sees; separators of
 # lines and paragraphs; halves of surrogate pairs, which UTF-8 cannot say. The joiners in emoji and Persian are none of these.

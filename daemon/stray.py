@@ -97,14 +97,14 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
 def _uncaught_in_thread(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_value is not None and not issubclass(ended.exc_type, SystemExit):
         name = ended.thread.name if ended.thread else "without a name"
-        words = "internal error in tiffsd, the thread %r ends: %s"
-        log.error(words, name, _named(ended.exc_value), exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback))
+        exc_info = (ended.exc_type, ended.exc_value, ended.exc_traceback)
+        log.error("internal error in tiffsd, the thread %r ends: %s", name, _named(ended.exc_value), exc_info=exc_info)
 
 
 def _unraisable(failed: "sys.UnraisableHookArgs") -> None:
     if failed.exc_value is not None:
-        words = "internal error in tiffsd, where nobody could be told: %s"
-        log.error(words, _named(failed.exc_value), exc_info=(failed.exc_type, failed.exc_value, failed.exc_traceback))
+        exc_info = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+        log.error("internal error in tiffsd, where nobody could be told: %s", _named(failed.exc_value), exc_info=exc_info)
 
 
 def _named(error: BaseException) -> str:

@@ -23,7 +23,7 @@ import tiffsd
 from daemon import names
 from daemon.beneath import Beneath
 from daemon.errors import InputError
-from daemon.inbox.grouping import group, related
+from daemon.inbox.grouping import group_into_drops, related
 from daemon.inbox.named_masks import with_named
 from daemon.jobs.probe import Probe
 from daemon.jobs.recipes import _record
@@ -260,7 +260,7 @@ TIFFS: dict[str, Shape] = {name: tiff_of(shape) for name, shape in JSONS.items()
 def grouped(listed: str) -> object:
     stage = STAGES["encode" if ".png" in listed else "diffuse"]
     found = listed.split("\n")
-    groups, _ = group(stage, related(stage, found, found))
+    groups, _ = group_into_drops(stage, related(stage, found, found))
     return with_named(stage, groups, found, lambda _: "x_mask.png")
 
 

@@ -30,7 +30,7 @@ def hold(names: tuple[str, ...], config: Path | None) -> None:
             _put_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
             say(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
         else:
-            say(f"on hold: {spool.put_on_hold(_located(Path(name), spool.root / INBOX))}")
+            say(f"on hold: {spool.move_to_hold(_located(Path(name), spool.root / INBOX))}")
 
 
 @click.command()

@@ -23,9 +23,10 @@ class StageCommand(click.Command):
 
 
 def _options(stage: str) -> list[click.Option]:
-    from daemon.settings.vocabulary import DOORS_OF, REGISTRY
+    from daemon.settings.vocabulary import INPUT_KINDS, INPUT_KINDS_OF, REGISTRY
 
-    wanted = [name for name in REGISTRY if name not in NOT_SAID_HERE and REGISTRY[name].counts.intersection(DOORS_OF[stage])]
+    kinds = INPUT_KINDS_OF.get(stage, INPUT_KINDS)
+    wanted = [name for name in REGISTRY if name not in NOT_SAID_HERE and REGISTRY[name].counts.intersection(kinds)]
     return [click.Option(_flags(name), **_kind(name), help=REGISTRY[name].help) for name in wanted]
 
 

@@ -18,11 +18,11 @@ class Blame:
         self._jobs: dict[str, set[Hashable]] = {}
         self._proven: set[str] = set()
 
-    def begun(self) -> None:
+    def worker_started(self) -> None:
         """A fresh worker was started."""
         self._proven.clear()
 
-    def done(self, stage: str) -> None:
+    def call_finished(self, stage: str) -> None:
         """The worker has finished a call of the stage: the machine is well."""
         self._proven.add(stage)
         self._jobs.pop(stage, None)

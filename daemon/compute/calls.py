@@ -44,7 +44,7 @@ class Call:
         self.job: Hashable = None
         self._cancel = cancel
 
-    def on(self, device: str) -> StageSettings:
+    def settings_on(self, device: str) -> StageSettings:
         """The settings, with the device of the worker where they name none."""
         model = self.settings["model"]
         return {**self.settings, "model": {**model, "device": model.get("device") or device}}

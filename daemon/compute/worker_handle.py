@@ -152,7 +152,7 @@ class WorkerHandle:
 
     def _send(self, batch: list[Call]) -> None:
         with _Ending(partial(self._note_unsent, batch)):
-            jobs = [(call.number, call.arrays, call.on(self.device)) for call in batch]
+            jobs = [(call.number, call.arrays, call.settings_on(self.device)) for call in batch]
             self._started().pipe.send(("run", batch[0].stage, jobs))
 
     def _note_unsent(self, batch: list[Call], error: BaseException | None) -> None:
@@ -178,7 +178,7 @@ class WorkerHandle:
             log.info("worker %d on %s: started", worker.pid, self.device)
             with self._pool.changed:
                 self.worker = worker
-            self._blame.begun()
+            self._blame.worker_started()
             self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
             self._listener.start()
         return self.worker
@@ -253,7 +253,7 @@ class WorkerHandle:
             call = next(call for call in batch if call.number == answer[1])
             batch.remove(call)
             if answer[0] == "done":
-                self._blame.done(call.stage)
+                self._blame.call_finished(call.stage)
             if not batch:
                 self.in_flight.remove(batch)
                 self.since = self._clock()

@@ -72,7 +72,7 @@ class Group:
 IncompleteGroups = dict[tuple[str, str], deque[Group]]  # (stem, ending) of a half that is missing -> the groups that wait for it
 
 
-def group(stage: Stage, names: Sequence[str]) -> tuple[list[Group], list[str]]:
+def group_into_drops(stage: Stage, names: Sequence[str]) -> tuple[list[Group], list[str]]:
     """Sort the names of an inbox, given in order of arrival, into drops; and the companions whose drop is not there."""
     groups: list[Group] = []
     companions: list[str] = []
@@ -83,7 +83,7 @@ def group(stage: Stage, names: Sequence[str]) -> tuple[list[Group], list[str]]:
         elif half := _half(stage, name):
             groups += _pair(stage, name, half, waiting)
         else:
-            groups.append(single(stage, name))
+            groups.append(group_of_one(stage, name))
     return groups, _attach(stage, companions, groups)
 
 
@@ -100,7 +100,7 @@ def related(stage: Stage, names: Iterable[str], tied: Iterable[str]) -> list[str
     return [name for name in names if name in tied or stem_of(name) in stems or _own_stem(stage, name) in stems] if tied else []
 
 
-def single(stage: Stage, name: str) -> Group:
+def group_of_one(stage: Stage, name: str) -> Group:
     """The group of a file that stands alone."""
     base = base_of(name)
     stem, own = without_id(base), _own_stem(stage, name)
@@ -110,7 +110,7 @@ def single(stage: Stage, name: str) -> Group:
 def companions(stage: Stage, name: str, beside: Iterable[str]) -> list[str]:
     """Those of the names beside a file that go with it, but for the half that it needs."""
     tied = [other for other in beside if other != name and is_tied(stage, other)]
-    mine = [found.roles for found in group(stage, [name, *tied])[0] if name in found.roles.values()]
+    mine = [found.roles for found in group_into_drops(stage, [name, *tied])[0] if name in found.roles.values()]
     return [other for roles in mine for role, other in roles.items() if role in stage.companions]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, OwnerOf, described_type, is_temporary
-from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group, is_tied, related, single
+from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group_into_drops, group_of_one, is_tied, related
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
 from daemon.names import base_of, shown
@@ -163,7 +163,7 @@ class Inbox:
         """The groups of files that belong together, and the companions of nobody; files that stand alone are not among them."""
         names = related(self.stage, look.files, look.tied)
         if names != self._grouped[0]:
-            self._grouped = (names, group(self.stage, names))
+            self._grouped = (names, group_into_drops(self.stage, names))
         return self._grouped[1]
 
     def _with_masks(self, look: Look, groups: list[Group], order: list[str]) -> tuple[list[Group], set[str]]:
@@ -186,7 +186,7 @@ class Inbox:
             elif name not in grouped:
                 due = look.files[name].since + self._settle_seconds
                 if now >= due or self._is_own(look.files[name].mark):
-                    yield single(self.stage, name)
+                    yield group_of_one(self.stage, name)
                 else:
                     scan.wait(name, f"{shown(name)} changed a moment ago", due)
 

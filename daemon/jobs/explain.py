@@ -7,7 +7,7 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError
 from daemon.inbox.arrivals import is_temporary
-from daemon.inbox.grouping import PRINCIPAL, Group, expected, group, is_tied, related, single
+from daemon.inbox.grouping import PRINCIPAL, Group, expected, group_into_drops, group_of_one, is_tied, related
 from daemon.inbox.named_masks import with_named
 from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
@@ -15,10 +15,10 @@ from daemon.jobs.named import opened
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
-from daemon.names import TIFFS, shown
+from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
-from daemon.stages import STAGES, Stage
+from daemon.stages import STAGES, TIFFS, Stage
 from daemon.stages.loop import stops_after
 
 
@@ -116,8 +116,8 @@ def _group_of(stage: Stage, path: Path, config: Config) -> Group | None:
     files = [entry for entry in path.parent.iterdir() if entry.is_file() and not is_temporary(entry.name)]
     names = [entry.name for entry in sorted(files, key=lambda entry: entry.stat().st_mtime_ns)]
     tied = [name for name in names if is_tied(stage, name)]
-    groups, _ = group(stage, related(stage, names, tied))
+    groups, _ = group_into_drops(stage, related(stage, names, tied))
     probe = Probe(Beneath(path.parent), lambda: config.limits.characters)
     groups, _ = with_named(stage, groups, names, lambda name: probe.read(path.with_name(name)).mask)
     ours = (found for found in groups if path.name in found.roles.values())
-    return next(ours, None if is_tied(stage, path.name) else single(stage, path.name))
+    return next(ours, None if is_tied(stage, path.name) else group_of_one(stage, path.name))

@@ -13,11 +13,11 @@ from daemon.jobs.request import StageCall
 from daemon.layout import HOLD, INBOX, KEEP
 from daemon.models.stage_settings import StageFacts
 from daemon.names import shown
+from daemon.stages import STAGES
 
 log = logging.getLogger(__name__)
 
 WORTH_SECONDS, WORTH_OF_OWN = 0.5, 0.05  # from where a wait is worth a word
-LOOPS = ("diffuse", "invert")
 
 
 class JobLog:
@@ -69,7 +69,7 @@ def _what(call: StageCall) -> list[str]:
         said.append(f"{width}x{height}")
     elif settings.get("width") and settings.get("height"):
         said.append(f"{settings['width']}x{settings['height']}")
-    if call.stage in LOOPS and settings.get("steps"):
+    if STAGES[call.stage].loops and settings.get("steps"):
         said.append(f"{settings['steps']} steps")
     if len(settings["seeds"]) > 1 and call.stage == "text":
         said.append(f"{len(settings['seeds'])} pictures")

@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import InputError, InUse
-from daemon.names import TIFFS, id_of, stem_of
+from daemon.names import id_of, stem_of
 from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.values import MOST_URGENT, NAME
-from daemon.stages import MASK_ENDING
+from daemon.stages import MASK_ENDING, TIFFS
 
 PROMPTS = (".txt",)
 SETTINGS = (".yaml", ".yml")

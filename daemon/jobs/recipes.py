@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.names import TIFFS, shown
-from daemon.pictures.decoding import PictureText, digest_of_tiff, read_words
+from daemon.names import shown
+from daemon.pictures.decoding import TextInPicture, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
 from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt
 from daemon.settings.vocabulary import Settings, checked
+from daemon.stages import TIFFS
 
 SAVED_AGAIN = (
     "this picture was edited, or saved again by another program, since it was made: the recipe makes the picture as it was"
@@ -47,7 +48,7 @@ def saved_again(file: BinaryIO, name: str, config: Config) -> tuple[str, ...]:
     return () if written is None or written == _digest_of_tiff(file, name, config) else (SAVED_AGAIN,)
 
 
-def recipe_in(words: PictureText, name: str, config: Config) -> Prompt:
+def recipe_in(words: TextInPicture, name: str, config: Config) -> Prompt:
     """The recipe in the words of a PNG, JPEG or WebP; empty where there is none. Raises InputError where it cannot be used."""
     if words.refused is not None:
         raise InputError(words.refused)
@@ -64,7 +65,7 @@ def _is_tiff(name: str) -> bool:
     return Path(name).suffix.lower() in TIFFS
 
 
-def _words(file: BinaryIO, name: str, config: Config) -> PictureText:
+def _words(file: BinaryIO, name: str, config: Config) -> TextInPicture:
     return read_words(file, name=name, characters=config.limits.characters)
 
 
@@ -73,7 +74,7 @@ def _recipe_of_tiff(file: BinaryIO, name: str) -> Prompt:
     return _recipe(vars(header), name) if header.recipe else Prompt({})
 
 
-def _other_pixels(words: PictureText, name: str) -> tuple[str, ...]:
+def _other_pixels(words: TextInPicture, name: str) -> tuple[str, ...]:
     written = None if words.exact is None else _record(words.exact, name).get(PIXELS)
     return () if written is None or written == words.pixels else (SAVED_AGAIN,)
 

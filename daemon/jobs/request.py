@@ -10,11 +10,9 @@ from daemon.models.stage_settings import LoraSettings, ModelSettings, StageFacts
 from daemon.pictures.software import made_elsewhere, versions
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
+from daemon.stages import STAGES
 from tiffsd.artifact import Tensors
 from tiffsd.edit import EMBEDDING_TENSORS
-
-ADAPTED = ("text", "diffuse", "invert")
-"""The stages that run a part of the model which LoRAs change."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def stage_settings(request: Request, config: Config) -> StageSettings:
         "painted": request.source.painted if request.source else 0,
         "enlarged": request.enlarged if header and header.state is tiffsd.State.FINAL else None,
         "model": model_settings(settings, config, request.stage),
-        "loras": lora_settings(settings, config) if request.encodes_text or request.stage in ADAPTED else [],
+        "loras": lora_settings(settings, config) if request.encodes_text or STAGES[request.stage].adapted else [],
         "textual_inversions": textual_inversion_settings(settings, config)
         if request.encodes_text or request.stage == "text"
         else {},
@@ -135,6 +133,7 @@ def model_settings(settings: Settings, config: Config, stage: str) -> ModelSetti
 
     The device is empty where the stage runs on that of the worker."""
     name, options = settings.model or "", config.options(stage)
+    fast = bool(settings.fast) and not STAGES[stage].exact
     return {
         "name": name,
         "path": config.model_path(name),
@@ -144,7 +143,6 @@ def model_settings(settings: Settings, config: Config, stage: str) -> ModelSetti
         "vae": config.vae(settings.vae) if settings.vae else None,
         "device": options.device or "",
         "network": config.compute.network,
-        # The embedding of a prompt is the same for all: it is cheap, and people keep it. An inversion is worth its exactness only.
-        "fast": bool(settings.fast) and stage not in ("text", "invert"),
-        "compiled": bool(settings.fast) and stage == "diffuse" and config.compute.compile,
+        "fast": fast,
+        "compiled": fast and STAGES[stage].loops and config.compute.compile,
     }

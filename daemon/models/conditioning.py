@@ -123,7 +123,7 @@ class T5:
         ids = torch.tensor([[token.id for token in filled]], device=self._encoder.device)
         return _weighted(self._encoder(ids)[0][0], filled)
 
-    def unseen(self, prompt: Sections) -> str:
+    def truncated_words(self, prompt: Sections) -> str:
         """Return the end of the prompt that is beyond the length."""
         return str(self._tokenizer.decode([token.id for token in self._tokens(prompt)[self._length - 1 :]]))
 
@@ -148,7 +148,7 @@ class NoT5:
         del prompt
         return torch.zeros(self._shape)
 
-    def unseen(self, prompt: Sections) -> str:
+    def truncated_words(self, prompt: Sections) -> str:
         """Return nothing: there is nobody who could have seen it."""
         del prompt
         return ""

@@ -81,7 +81,7 @@ class Inversion:
             self._iterates = []
         self._solved = self._change <= self._tolerance
         self._iterates = [*self._iterates[1 - MIXED :], (self._estimate, change)]
-        self._estimate = mixed(self._iterates)
+        self._estimate = next_iterate(self._iterates)
         self._report(self._done, len(self._inner.timesteps))
         return (self._estimate.to(sample.dtype),)
 
@@ -94,7 +94,7 @@ class Inversion:
         return float(stepped(zero, sample=one)[0]), float(stepped(one, sample=zero)[0])
 
 
-def mixed(iterates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
+def next_iterate(iterates: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
     """Return the next iterate of a fixed-point iteration from the last ones, each with how far the function moves it."""
     last, change = iterates[-1]
     if len(iterates) == 1:

@@ -45,7 +45,7 @@ Picture = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class PictureText:
+class TextInPicture:
     """What a picture says, as text that is still to be parsed, and bounded: the exact recipe in JSON, else the infotext.
 
     `pixels` is the digest of its coded pixels where it was asked for and there is an exact recipe. `notes` are the sentences on
@@ -66,7 +66,7 @@ class DecodedPhoto:
     pixels: Picture
     had: tuple[int, int]
     notes: tuple[str, ...]
-    words: PictureText | None
+    words: TextInPicture | None
 
 
 def read_artifact(
@@ -85,7 +85,7 @@ def read_artifact(
     return tiffsd.read(file, expect=expect, name=name, decode=decode, largest=largest, unpack=unpack)
 
 
-def read_words(file: BinaryIO, *, name: str, characters: int) -> PictureText:
+def read_words(file: BinaryIO, *, name: str, characters: int) -> TextInPicture:
     """What a PNG, JPEG or WebP says, and the digest of its coded pixels. Raises InputError where it is none."""
     stored = os.fstat(file.fileno()).st_size
     request = {"what": "words", "characters": characters, "memory_bytes": WORDS_BYTES, "stored": stored}
@@ -145,8 +145,8 @@ def _words_bytes(characters: int) -> int:
     return BYTES_PER_ESCAPED_CHARACTER * (characters + longest_record(characters))
 
 
-def _words(said: Mapping[str, Any]) -> PictureText:
-    return PictureText(said.get("infotext"), said.get("exact"), said.get("pixels"), tuple(said["notes"]), said["refused"])
+def _words(said: Mapping[str, Any]) -> TextInPicture:
+    return TextInPicture(said.get("infotext"), said.get("exact"), said.get("pixels"), tuple(said["notes"]), said["refused"])
 
 
 def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> list[NDArray[Any]]:

@@ -8,11 +8,11 @@ import numpy as np
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.names import TIFFS
-from daemon.pictures.decoding import PictureText, decode_mask, decode_photo
+from daemon.pictures.decoding import TextInPicture, decode_mask, decode_photo
 from daemon.pictures.fitting import AskedSize, Picture, fitted
 from daemon.pictures.sizes import check_size
 from daemon.settings.values import PIXELS_PER_LATENT
+from tiffsd.spec import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Photo:
     pixels: Picture
     had: tuple[int, int]
     notes: tuple[str, ...] = ()
-    words: PictureText | None = None
+    words: TextInPicture | None = None
 
 
 def read_photo(file: BinaryIO, name: str, *, size: AskedSize, limit: int, characters: int = 0) -> Photo:
@@ -33,7 +33,7 @@ def read_photo(file: BinaryIO, name: str, *, size: AskedSize, limit: int, charac
 
     Raises InputError where it is no picture or has more than `limit` pixels, and TiffsdError for a TIFF that cannot be read.
     """
-    is_tiff = Path(name).suffix.lower() in TIFFS
+    is_tiff = Path(name).suffix.lower() in SUFFIXES
     if is_tiff:
         header = tiffsd.inspect(file, name=name)
         if header.kind is tiffsd.Kind.PICTURE:

@@ -15,7 +15,7 @@ from daemon.pictures.sizes import longest_record
 
 
 def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Mapping[str, Any]:
-    """What a picture says, as `decoding.PictureText` has it; `digest` asks for that of its coded pixels too.
+    """What a picture says, as `decoding.TextInPicture` has it; `digest` asks for that of its coded pixels too.
 
     Raises InputError for no picture. Words that are longer than `characters` allows are left out for the sentence that says so.
     """

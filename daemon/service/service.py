@@ -204,7 +204,7 @@ class Service:
     def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
         done = False
         try:
-            with signals.taken(stop=self.request_stop, reload=self.request_reload, guarded=self._guarded):
+            with signals.handled(stop=self.request_stop, reload=self.request_reload, guarded=self._guarded):
                 if not self.start(patient=patient):
                     return False
                 try:
@@ -235,7 +235,7 @@ class Service:
         self._claim(now)
         self.compute.tick(now)
         self.retention.tick(now)
-        self._supervisor.check(self._jobs.values(), now)
+        self._supervisor.report_stalled(self._jobs.values(), now)
         if now >= self._status_due:
             self._write_status(now)
         if self._watcher.healthy() and not self._supervisor.all_stalled():
@@ -331,7 +331,7 @@ class Service:
         """Whether something stays in an inbox that nobody has paused; the log says what, and why."""
         left = [(name, waiting) for name, scan in self._scans.items() if not scan.paused for waiting in scan.waiting]
         for name, waiting in left:
-            log.warning("%s %s: stays in its inbox: %s", name, shown(waiting.name), waiting.reason)
+            log.warning("%s %s: not run, waits in its inbox: %s", name, shown(waiting.name), waiting.reason)
         return bool(left) or any(self._ready.values())
 
     def _scan(self, now: float) -> None:

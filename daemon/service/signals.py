@@ -21,7 +21,7 @@ STOPPING_LOOK_SECONDS = 1.0
 
 
 @contextmanager
-def taken(*, stop: Callable[[], None], reload: Callable[[], None], guarded: Callable[[], bool]) -> Iterator[None]:
+def handled(*, stop: Callable[[], None], reload: Callable[[], None], guarded: Callable[[], bool]) -> Iterator[None]:
     """Call `stop` on SIGTERM and SIGINT and `reload` on SIGHUP, and give the old handlers back at the end.
 
     All must be quick and may run in any line of the main thread; `stop` and `guarded` run in the guard's too. `guarded` is called

@@ -49,7 +49,7 @@ class Supervisor:
         self._slots, self._clock = slots, clock
         self._reported: dict[str, tuple[str, str]] = {}  # job -> label, sentence
 
-    def check(self, jobs: Collection[ActiveJob], now: float) -> None:
+    def report_stalled(self, jobs: Collection[ActiveJob], now: float) -> None:
         """Find the jobs that hang, and say in the log what is news; `now` is of the monotonic clock."""
         stalled = {job.claim.job: job for job in jobs if job.is_stalled(now)}
         for name in self._reported.keys() - stalled.keys():

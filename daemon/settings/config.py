@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.errors import ConfigError, InputError
-from daemon.models.adapters.shelf import chosen, shelved
+from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
@@ -273,7 +273,7 @@ class Config(_Section):
 
     def lora(self, name: str) -> str:
         """Where the LoRA of that name lies. Raises InputError where the configured folder has none."""
-        return str(chosen(name, self._folder_of(self.adapters.loras), "LoRA", "adapters.loras"))
+        return str(adapter_path(name, self._folder_of(self.adapters.loras), "LoRA", "adapters.loras"))
 
     def loras(self) -> dict[str, Path]:
         """The LoRAs of the configured folder, by name."""
@@ -282,7 +282,7 @@ class Config(_Section):
     def textual_inversion(self, name: str) -> str:
         """Where the textual inversion of that name lies. Raises InputError where the configured folder has none."""
         folder = self._folder_of(self.adapters.textual_inversions)
-        return str(chosen(name, folder, "textual inversion", "adapters.textual_inversions"))
+        return str(adapter_path(name, folder, "textual inversion", "adapters.textual_inversions"))
 
     def textual_inversions(self) -> dict[str, Path]:
         """The textual inversions of the configured folder, by name."""

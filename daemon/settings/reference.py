@@ -10,8 +10,8 @@ from typing import Any, get_args
 
 from daemon.settings.vocabulary import (
     DECODE,
-    DOORS,
     FINAL,
+    INPUT_KINDS,
     NOISE,
     PARTIAL,
     PAST,
@@ -43,7 +43,7 @@ Every setting by its name, as it may stand in the lines between `---` of a promp
 A setting counts for the stage that a file is dropped into, or for one that follows. *noise*, *half-done* and *finished* are latents
 dropped into `inbox/2-diffuse`.
 
-| setting | {doors} |
+| setting | {input_kinds} |
 |---|{lines}|
 {marks}
 """
@@ -51,7 +51,7 @@ dropped into `inbox/2-diffuse`.
 
 @dataclass(frozen=True)
 class Row:
-    """One setting; `least` and `most` are bounds as people read them, `counts` some of DOORS."""
+    """One setting; `least` and `most` are bounds as people read them, `counts` some of INPUT_KINDS."""
 
     name: str
     help: str
@@ -75,7 +75,7 @@ def rows() -> Iterator[Row]:
     """All settings, in the order of the registry."""
     for name, setting in REGISTRY.items():
         least, most = _range(name)
-        counts = tuple(door for door in DOORS if door in setting.counts)
+        counts = tuple(input_kind for input_kind in INPUT_KINDS if input_kind in setting.counts)
         kind = OTHER_KINDS.get(name) or KINDS[kind_of(name)]
         yield Row(name, setting.help, kind, least, most, setting.neutral, setting.infotext, setting.option, setting.aliases, counts)
 
@@ -87,14 +87,19 @@ def as_json() -> list[dict[str, Any]]:
 
 def page() -> str:
     """The whole of docs/settings.md."""
-    doors = {**COLUMNS, **INVERTED}
+    input_kinds = {**COLUMNS, **INVERTED}
     table = [
         f"| `{row.name}` | {row.help} | {row.value} | {_cell(row.neutral)} | {row.infotext or ''} | {_names(row.aliases)} |"
         for row in rows()
     ]
-    marks = [f"| `{row.name}` | {' | '.join('x' if door in row.counts else '' for door in doors)} |" for row in rows()]
+    marks = [
+        f"| `{row.name}` | {' | '.join('x' if input_kind in row.counts else '' for input_kind in input_kinds)} |" for row in rows()
+    ]
     return PAGE.format(
-        rows="\n".join(table), doors=" | ".join(doors.values()), lines="|".join("---" for _ in doors), marks="\n".join(marks)
+        rows="\n".join(table),
+        input_kinds=" | ".join(input_kinds.values()),
+        lines="|".join("---" for _ in input_kinds),
+        marks="\n".join(marks),
     )
 
 

@@ -36,19 +36,19 @@ UPSCALE_STRENGTH = 0.7
 TEXT, PHOTO, DECODE = "a prompt", "a picture to encode", "latents to decode"
 NOISE, PARTIAL, FINAL = "noise", "half-done latents", "finished latents"
 PAST, PAST_PHOTO = "latents to invert", "a picture to invert"
-DOORS = (TEXT, PHOTO, NOISE, PARTIAL, FINAL, DECODE, PAST, PAST_PHOTO)
+INPUT_KINDS = (TEXT, PHOTO, NOISE, PARTIAL, FINAL, DECODE, PAST, PAST_PHOTO)
 """What a person can give settings with: what is dropped into a stage, in the diffuse stage by how far it is done."""
 
-DOORS_OF = {
+INPUT_KINDS_OF = {
     "text": (TEXT,),
     "encode": (PHOTO,),
     "diffuse": (NOISE, PARTIAL, FINAL),
     "decode": (DECODE,),
     "invert": (PAST, PAST_PHOTO),
 }
-"""The doors of each stage."""
+"""What can be dropped into each stage."""
 
-_ALL = frozenset(DOORS)
+_ALL = frozenset(INPUT_KINDS)
 _LOOP = _ALL - {DECODE}  # a prompt may still be encoded, and a loop is to run
 _FORWARD = _LOOP - {PAST, PAST_PHOTO}
 _SIZED = frozenset({TEXT, PHOTO, PAST_PHOTO})
@@ -67,12 +67,12 @@ class Batch(Enum):
 class Setting:
     """What is known of a setting besides its type and range.
 
-    `help` is one sentence for people. It counts at the doors `counts`, for the stage or for one that follows; `elsewhere` says why
-    not at another. The recipes of the stages `recorded` name it though nobody gave it, because their results depend on it; those of
-    the stages `used_up` do not name it any more. `neutral` is the value at which it does nothing, `infotext` its key in A1111's
-    parameters, `option` its short option on the command line; `aliases` are other names for it. It does something only where the
-    setting that it `needs` is given. With `of_second_pass` it may be
-    another in a second pass, whose recipe is that of the first.
+    `help` is one sentence for people. It counts with the kinds of input `counts`, for the stage or for one that follows;
+    `elsewhere` says why not with another. The recipes of the stages `recorded` name it though nobody gave it, because their
+    results depend on it; those of the stages `used_up` do not name it any more. `neutral` is the value at which it does nothing,
+    `infotext` its key in A1111's parameters, `option` its short option on the command line; `aliases` are other names for it. It
+    does something only where the setting that it `needs` is given. With `of_second_pass` it may be another in a second pass, whose
+    recipe is that of the first.
     """
 
     help: str
@@ -452,16 +452,16 @@ def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return named
 
 
-def counting(door: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What of the settings that somebody gave counts with what was dropped, one of DOORS, and a note on each that does not."""
-    kept = {key: value for key, value in said.items() if key not in REGISTRY or door in REGISTRY[key].counts}
-    return kept, tuple(ignored(key, door) for key in said if key not in kept)
+def counting(input_kind: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What of the settings that somebody gave counts with this one of INPUT_KINDS, and a note on each that does not."""
+    kept = {key: value for key, value in said.items() if key not in REGISTRY or input_kind in REGISTRY[key].counts}
+    return kept, tuple(ignored(key, input_kind) for key in said if key not in kept)
 
 
-def ignored(key: str, door: str) -> str:
+def ignored(key: str, input_kind: str) -> str:
     """The sentence on a setting that does not count there."""
     reason = REGISTRY[key].elsewhere
-    return f"{key} ignored: it does not count for {door}" + (f" ({reason})" if reason else "")
+    return f"{key} ignored: it does not count for {input_kind}" + (f" ({reason})" if reason else "")
 
 
 def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ def release(transitions: Transitions, fs: Filesystem, path: Path, inboxes: Mappi
     return _moved(transitions, fs, path, transitions.root / INBOX, [*_companions(fs, path, inboxes), path.name])
 
 
-def put_on_hold(transitions: Transitions, fs: Filesystem, path: Path, inboxes: Mapping[str, str]) -> Path:
+def move_to_hold(transitions: Transitions, fs: Filesystem, path: Path, inboxes: Mapping[str, str]) -> Path:
     """Move a file that waits in an inbox to hold/; the new path. Raises NotThere."""
     if path.parent.parent != transitions.root / INBOX or path.parent.name not in inboxes.values():
         raise NotThere(f"{path} is not in an inbox of this spool; name a file such as inbox/2-diffuse/cat.tiff.")

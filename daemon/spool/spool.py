@@ -319,7 +319,7 @@ class Spool:
             try:
                 claim = self._recover_job(self._work / name)
             except OSError as error:
-                log.error("%s could not be recovered and stays where it is: %s", self._work / names.shown(name), error)
+                log.error("%s could not be recovered and stays where it is, will retry: %s", self._work / names.shown(name), error)
                 if not _is_of_a_stray(error, self._work / name):
                     recovery.stuck[name] = error
             else:
@@ -389,7 +389,7 @@ class Spool:
     def _quarantine(self, job: Path, why: str) -> None:
         """Fail a job whose records are damaged, with all that is there: nobody knows whether results were published."""
         sentence = f"{why}, so it is not known whether it was done; look for its results before you try again."
-        log.error("%s: %s", job.name, sentence)
+        log.error("%s: moved to failed/: %s", job.name, sentence)
         failure = failures.failure_of_unknown(job.name, sentence)
         with suppress(DamagedRecord):
             record = records.read_claim(self._fs, job)
@@ -417,9 +417,9 @@ class Spool:
         """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises NotThere."""
         return holds.release(self._transitions, self._fs, path, self._folders)
 
-    def put_on_hold(self, path: Path) -> Path:
+    def move_to_hold(self, path: Path) -> Path:
         """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises NotThere."""
-        return holds.put_on_hold(self._transitions, self._fs, path, self._folders)
+        return holds.move_to_hold(self._transitions, self._fs, path, self._folders)
 
 
 def _is_of_a_stray(error: OSError, job: Path) -> bool:

@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from daemon.names import TIFFS
-
+TIFFS = (".tif", ".tiff")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", *TIFFS)
 MASK_ENDING = "_mask.png"
 
@@ -37,6 +36,8 @@ class Stage:
     `halves` maps the ending of a file that is half of a job to the ending of the half it waits for. `companions` are endings that
     never start a job; they must be there when the principal is ready. `instead` names the stage that takes an extension this one
     refuses. `gives` is what its result is, `next` the stage that takes it, and where it is `held`, it waits there for a person.
+    `adapted` stages run a part of the model that LoRAs change, one that `loops` takes steps, and an `exact` one is so also where
+    somebody asks for speed.
     """
 
     name: str
@@ -48,6 +49,9 @@ class Stage:
     gives: Gives = Gives.LATENTS
     next: str | None = None
     held: bool = False
+    adapted: bool = False
+    loops: bool = False
+    exact: bool = False
 
 
 TEXT = Stage(
@@ -57,6 +61,8 @@ TEXT = Stage(
     companions=(".yaml", ".yml", "_neg.txt"),
     gives=Gives.NOISE,
     next="diffuse",
+    adapted=True,
+    exact=True,  # the embedding of a prompt is the same for all: it is cheap, and people keep it
 )
 DIFFUSE = Stage(
     "diffuse",
@@ -66,6 +72,8 @@ DIFFUSE = Stage(
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
     instead={".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
     next="decode",
+    adapted=True,
+    loops=True,
 )
 DECODE = Stage(
     "decode",
@@ -89,6 +97,9 @@ INVERT = Stage(
     companions=(".yaml", ".yml", ".txt", "_neg.txt"),
     next="diffuse",
     held=True,
+    adapted=True,
+    loops=True,
+    exact=True,  # an inversion is worth its exactness only
 )
 
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (TEXT, DIFFUSE, DECODE, ENCODE, INVERT)}

@@ -21,9 +21,9 @@ class Glimpses:
         """Tell it of this step, if it is one of those asked for; after the last one there is the result itself."""
         del latents
         if self._every and step % self._every == 0 and step < self._steps:
-            self._progress(step, self._steps, seen(self._schedule, self._unpacked))
+            self._progress(step, self._steps, estimate(self._schedule, self._unpacked))
 
 
-def seen(schedule: PartialSchedule, unpacked: Unpack) -> torch.Tensor:
+def estimate(schedule: PartialSchedule, unpacked: Unpack) -> torch.Tensor:
     """Return how the last step of a schedule sees the finished latents: (C, h, w), float32, on the CPU."""
     return unpacked(schedule.estimate())[0].float().cpu()

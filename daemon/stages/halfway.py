@@ -9,7 +9,7 @@ from daemon.models.registry import ModelSpec
 from daemon.models.scheduling import PartialSchedule
 from daemon.models.solver_state import pack
 from daemon.models.stage_settings import Dump
-from daemon.stages.glimpses import Unpack, seen
+from daemon.stages.glimpses import Unpack, estimate
 from daemon.stages.loop import ESTIMATE, Loop
 
 
@@ -31,7 +31,7 @@ class Halfway:
         Also an "estimate" (C, h, w) of the finished latents, to show what they are going to be."""
         state = pack(self.schedule.solver_state(), scheduler=self.scheduler, steps=self.steps, model=self.model.name)
         kept = {} if self.inpainting is None else self.inpainting.tensors()
-        beside = {**state, **kept, "generator_state": self.generator.get_state(), ESTIMATE: seen(self.schedule, self.unpacked)}
+        beside = {**state, **kept, "generator_state": self.generator.get_state(), ESTIMATE: estimate(self.schedule, self.unpacked)}
         found = {"latents": self.model.finite(latents[0].float().cpu()), **beside}
         return {name: tensor.clone() for name, tensor in found.items()}
 

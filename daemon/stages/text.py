@@ -138,7 +138,7 @@ def _unseen_words(encoders: Encoders, family: Family, settings: StageSettings) -
     """What the T5 leaves out, in sentences; the CLIPs whose words count see all of it."""
     # Without such a CLIP there is nobody else.
     whom = "model's T5" if family.skippable else "model"
-    unseen = {name: encoders.t5.unseen(parse_weights(words)) for name, words in _prompts(settings).items()}
+    unseen = {name: encoders.t5.truncated_words(parse_weights(words)) for name, words in _prompts(settings).items()}
     return [
         f"the {name.replace('_', ' ')} is too long for the {whom}, which did not see the end of it: {words!r}"
         for name, words in unseen.items()

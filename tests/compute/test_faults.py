@@ -110,13 +110,13 @@ def test_one_job_that_ends_each_fresh_worker_is_at_fault_itself_and_two_in_a_row
 def test_what_is_done_in_between_shows_that_the_machine_is_well() -> None:
     blame, died = Blame(), WorkerDied("it died")
     blame.judged("diffuse", "poison", died)
-    blame.begun()
-    blame.done("text")
+    blame.worker_started()
+    blame.call_finished("text")
     assert isinstance(blame.judged("diffuse", "another", died), WorkersDie), "another stage says nothing of this one"
-    blame.begun()
-    blame.done("diffuse")
+    blame.worker_started()
+    blame.call_finished("diffuse")
     assert blame.judged("diffuse", "another", died) is died, "the worker was not fresh any more"
-    blame.begun()
+    blame.worker_started()
     assert blame.judged("diffuse", "a third", died) is died
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from daemon import lease
 from daemon.beneath import Beneath
-from daemon.inbox.grouping import PRINCIPAL, Mark, group
+from daemon.inbox.grouping import PRINCIPAL, Mark, group_into_drops
 from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
 from tests.leases import leased
@@ -404,7 +404,7 @@ def test_pause_stops_the_stage_until_it_is_removed(sign: str, tmp_path: Path, in
 
 
 def grouped(stage: str, *names: str) -> tuple[list[dict[str, str]], list[str]]:
-    groups, alone = group(STAGES[stage], names)
+    groups, alone = group_into_drops(STAGES[stage], names)
     return [found.roles for found in groups], alone
 
 
@@ -438,12 +438,12 @@ def test_halves_come_in_any_order(order: int) -> None:
 
 
 def test_embedding_half_alone_waits_for_its_latents() -> None:
-    (found,), _alone = group(STAGES["diffuse"], ["cat_prompt.tiff"])
+    (found,), _alone = group_into_drops(STAGES["diffuse"], ["cat_prompt.tiff"])
     assert found.missing == "cat_latent.tiff"
 
 
 def test_two_latents_with_one_embedding_serve_the_first() -> None:
-    groups, _alone = group(STAGES["diffuse"], ["cat_latent.tif", "cat_latent.tiff", "cat_prompt.tiff"])
+    groups, _alone = group_into_drops(STAGES["diffuse"], ["cat_latent.tif", "cat_latent.tiff", "cat_prompt.tiff"])
     assert [(found.principal, found.missing) for found in groups] == [
         ("cat_latent.tif", None),
         ("cat_latent.tiff", "cat_prompt.tiff"),
@@ -522,7 +522,7 @@ def test_companion_alone_waits_visibly_and_never_starts_a_job(tmp_path: Path, in
 
 
 def test_prompt_pair_of_the_text_stage() -> None:
-    (found,), alone = group(STAGES["text"], ["cat_prompt.txt", "cat_neg.txt", "cat.yaml"])
+    (found,), alone = group_into_drops(STAGES["text"], ["cat_prompt.txt", "cat_neg.txt", "cat.yaml"])
     assert found.stem == "cat"
     assert found.roles == {PRINCIPAL: "cat_prompt.txt", "_neg.txt": "cat_neg.txt", ".yaml": "cat.yaml"}
     assert alone == []

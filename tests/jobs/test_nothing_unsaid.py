@@ -18,8 +18,8 @@ from daemon.models.registry import Models
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import (
     DECODE,
-    DOORS,
     FINAL,
+    INPUT_KINDS,
     NOISE,
     PARTIAL,
     PAST,
@@ -76,7 +76,7 @@ OTHERS: Mapping[str, Any] = {
     "layout": "pages",
 }
 STAGE_OF = {TEXT: "text", PHOTO: "encode", DECODE: "decode", PAST: "invert", PAST_PHOTO: "invert"}
-# What the file of a door needs so that its stage does anything with it.
+# What a file of this kind needs so that its stage does anything with it.
 INVERTED = {"steps": 2, "guidance_scale": 1.0}  # an inversion solves each step again and again
 NEEDED: Mapping[str, Mapping[str, Any]] = {
     FINAL: {"strength": 0.6},
@@ -105,7 +105,7 @@ SCHEDULERS = {"sd3": ("flow_euler", "flow_heun"), "flux": ("flow_euler", "flow_h
 
 
 class World:
-    """One family with two models of it, a VAE, a LoRA and a saved embedding; and a file for each door."""
+    """One family with two models of it, a VAE, a LoRA and a saved embedding; and a file of each kind of input."""
 
     def __init__(self, family: str, folder: Path) -> None:
         self.family, self.folder = family, folder
@@ -125,21 +125,21 @@ class World:
         self.models = Models(budget_bytes=1 << 30)
         self.files = self._files()
 
-    def said(self, name: str, door: str) -> dict[str, Any]:
+    def said(self, name: str, input_kind: str) -> dict[str, Any]:
         """A setting with a value that it does not have otherwise."""
-        then = "decode" if door in (TEXT, PHOTO) else "diffuse"  # where the result does not go anyway
+        then = "decode" if input_kind in (TEXT, PHOTO) else "diffuse"  # where the result does not go anyway
         return {name: {"scheduler": self.other_scheduler, "then": then}.get(name, OTHERS[name])}
 
-    def run(self, door: str, said: Mapping[str, Any], place: Path) -> tuple[list[object], str]:
-        """What comes of the file of a door with settings beside it."""
-        members = {"principal": self.files[door]}
+    def run(self, input_kind: str, said: Mapping[str, Any], place: Path) -> tuple[list[object], str]:
+        """What comes of a file of this kind with settings beside it."""
+        members = {"principal": self.files[input_kind]}
         if said:
             members[".yaml"] = place / "said.yaml"
             members[".yaml"].write_text(yaml.safe_dump(dict(said)), encoding="utf-8")
         if "mask" in said:
             members[MASK_ENDING] = place / said["mask"]
             Image.fromarray(MASK).save(members[MASK_ENDING])
-        return self._chain(place).run(STAGE_OF.get(door, "diffuse"), members)
+        return self._chain(place).run(STAGE_OF.get(input_kind, "diffuse"), members)
 
     def _chain(self, place: Path) -> Chain:
         return Chain(self.config, self.models, place, self.folder / "embeddings")
@@ -171,28 +171,28 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return World(request.param, tmp_path_factory.mktemp(request.param))
 
 
-def silent_settings(world: World, door: str, folder: Path) -> list[str]:
+def silent_settings(world: World, input_kind: str, folder: Path) -> list[str]:
     """The settings that change nothing of what comes of a file, and are named in no note and no refusal."""
     silent = []
-    needed = NEEDED.get(door, {})
+    needed = NEEDED.get(input_kind, {})
     (folder / "usual").mkdir()
-    usual, _ = world.run(door, needed, folder / "usual")
+    usual, _ = world.run(input_kind, needed, folder / "usual")
     for name in sorted(REGISTRY.keys() - OF_THE_QUEUE):
         (folder / name).mkdir()
         try:
-            made, said = world.run(door, {**needed, **world.said(name, door)}, folder / name)
+            made, said = world.run(input_kind, {**needed, **world.said(name, input_kind)}, folder / name)
         except (InputError, tiffsd.TiffsdError) as error:
             made, said = usual, str(error)
-        draws = (door, name) != (PAST, "seed")  # an inversion finds its noise, and ddim, for which it is, draws none
+        draws = (input_kind, name) != (PAST, "seed")  # an inversion finds its noise, and ddim, for which it is, draws none
         if made == usual and name not in said and draws:
             silent.append(name)
     return silent
 
 
 @pytest.mark.parametrize("world", ["sd1"], indirect=True)
-@pytest.mark.parametrize("door", DOORS)
-def test_with_whatever_is_dropped_a_setting_counts_or_is_named_in_a_note(world: World, door: str, tmp_path: Path) -> None:
-    assert ", ".join(silent_settings(world, door, tmp_path)) == ""
+@pytest.mark.parametrize("input_kind", INPUT_KINDS)
+def test_with_whatever_is_dropped_a_setting_counts_or_is_named_in_a_note(world: World, input_kind: str, tmp_path: Path) -> None:
+    assert ", ".join(silent_settings(world, input_kind, tmp_path)) == ""
 
 
 @pytest.mark.parametrize("world", FAMILIES[1:], indirect=True)

@@ -35,7 +35,7 @@ MUTANTS = (
     Mutant(
         "what does not count is passed over in silence",
         VOCABULARY,
-        "tuple(ignored(key, door) for key in said if key not in kept)",
+        "tuple(ignored(key, input_kind) for key in said if key not in kept)",
         "()",
         "tests/settings/test_reference.py::test_what_does_not_count_is_taken_out_and_named",
     ),

@@ -18,7 +18,7 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.pictures import decoding
 from daemon.pictures.child_limits import SECONDS_PER_MEGAPIXEL, SECONDS_TO_BEGIN
-from daemon.pictures.decoding import PictureText, decode_photo, read_artifact, read_words
+from daemon.pictures.decoding import TextInPicture, decode_photo, read_artifact, read_words
 from daemon.pictures.photos import read_photo
 from daemon.pictures.sizes import TensorLimits
 from tests.artifacts import file_of, latents
@@ -238,7 +238,7 @@ def test_a_picture_and_its_words_come_from_one_child(tmp_path: Path, monkeypatch
     photo = opening(read_photo, path, "cat.png", size=(None, None), limit=1000, characters=100)
 
     assert len(started) == 1
-    assert photo.words == PictureText(infotext="a cat")
+    assert photo.words == TextInPicture(infotext="a cat")
 
 
 def test_a_child_that_reads_words_loads_no_library_of_pixels() -> None:
@@ -255,7 +255,7 @@ def test_words_that_are_too_long_are_refused_in_the_child(tmp_path: Path) -> Non
     words = opening(read_words, path, name="cat.png", characters=100)
 
     refused = "cat.png: the prompt has 101 characters, the limit is 100 (limits.characters in config.yaml)"
-    assert words == PictureText(refused=refused)
+    assert words == TextInPicture(refused=refused)
 
 
 def test_the_time_of_a_child_is_bounded_by_the_pixels_of_the_picture(tmp_path: Path) -> None:

@@ -47,17 +47,17 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
     supervisor = Supervisor(3, clock=lambda: NOON)
     cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
     clock.now += STALL_SECONDS - 1
-    supervisor.check([cat, dog], clock.now)
+    supervisor.report_stalled([cat, dog], clock.now)
     assert supervisor.complaints() == ()
     dog.heartbeat.beat("reading its files")
     clock.now += 1
     for _ in range(3):
-        supervisor.check([cat, dog], clock.now)
+        supervisor.report_stalled([cat, dog], clock.now)
     (sentence,) = supervisor.complaints()
     assert sentence.startswith("text cat.txt: stalled since 11:58:00 while reading its files; check whether")
     assert caplog.messages == [sentence]
     cat.heartbeat.beat("writing cat.tiff")
-    supervisor.check([cat, dog], clock.now)
+    supervisor.report_stalled([cat, dog], clock.now)
     assert supervisor.complaints() == ()
 
 
@@ -66,7 +66,7 @@ def test_a_job_that_waits_for_its_turn_does_not_stand_still() -> None:
     supervisor = Supervisor(1)
     waiting = active(clock, "cat")
     clock.now += 10 * STALL_SECONDS
-    supervisor.check([waiting], clock.now)
+    supervisor.report_stalled([waiting], clock.now)
     assert supervisor.complaints() == ()
     assert not supervisor.all_stalled()
 
@@ -77,12 +77,12 @@ def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
     clock.now += STALL_SECONDS
     dog.heartbeat.beat("waiting for the worker")
-    supervisor.check([cat, dog], clock.now)
+    supervisor.report_stalled([cat, dog], clock.now)
     assert not supervisor.all_stalled()
     clock.now += STALL_SECONDS
-    supervisor.check([cat, dog], clock.now)
+    supervisor.report_stalled([cat, dog], clock.now)
     assert supervisor.all_stalled()
-    supervisor.check([dog], clock.now)
+    supervisor.report_stalled([dog], clock.now)
     assert not supervisor.all_stalled()
 
 

@@ -14,7 +14,7 @@ from daemon.commands.models import list_models
 from daemon.errors import InputError
 from daemon.jobs.intake.files import InputSources
 from daemon.jobs.request import Request, stage_settings
-from daemon.models.adapters.shelf import chosen, shelved
+from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.settings.config import Config, read_config
 from daemon.settings.prompts import parse_prompt, render_infotext
 from tests.adapters import kohya, written
@@ -82,7 +82,7 @@ def test_a_name_that_is_not_there_is_refused_with_the_way_out(tmp_path: Path) ->
         (tmp_path, "../fur", "there is no LoRA named"),
     ):
         with pytest.raises(InputError, match=words):
-            chosen(name, folder, "LoRA", "adapters.loras")
+            adapter_path(name, folder, "LoRA", "adapters.loras")
 
 
 def test_loras_of_a_prompt_go_to_the_stage_by_path_and_into_the_recipe_by_name(read: Read, config: Config, tmp_path: Path) -> None:

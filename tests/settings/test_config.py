@@ -135,7 +135,7 @@ def test_a_stage_has_a_device_and_a_precision_of_its_own(tmp_path: Path) -> None
     config = read_config(written(tmp_path, lines))
     text, diffuse = (model_settings(Settings(model="m"), config, stage) for stage in ("text", "diffuse"))
     assert (text["device"], text["dtype"]) == ("cpu", "float32")
-    assert (diffuse["device"], diffuse["dtype"]) == (None, "float16")
+    assert (diffuse["device"], diffuse["dtype"]) == ("", "float16")
 
 
 @pytest.mark.parametrize("spool", ["~nosuchuser/x", '"a\\0b"'])

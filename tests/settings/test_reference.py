@@ -10,7 +10,7 @@ from daemon.cli import app
 from daemon.errors import InputError
 from daemon.settings.prompts import parse_prompt
 from daemon.settings.reference import page, rows
-from daemon.settings.vocabulary import ALIASES, DOORS, DOORS_OF, REGISTRY, Settings, checked, counting, kind_of
+from daemon.settings.vocabulary import ALIASES, INPUT_KINDS, INPUT_KINDS_OF, REGISTRY, Settings, checked, counting, kind_of
 from daemon.stages import STAGES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/settings.md"
@@ -29,8 +29,8 @@ def test_every_setting_has_an_entry_with_a_sentence_and_somewhere_to_count() -> 
 
 
 def test_every_stage_has_doors_and_every_door_a_stage() -> None:
-    assert DOORS_OF.keys() == STAGES.keys()
-    assert sorted(door for doors in DOORS_OF.values() for door in doors) == sorted(DOORS)
+    assert INPUT_KINDS_OF.keys() == STAGES.keys()
+    assert sorted(input_kind for input_kinds in INPUT_KINDS_OF.values() for input_kind in input_kinds) == sorted(INPUT_KINDS)
 
 
 def test_no_name_of_a_setting_means_another() -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.inbox.grouping import Drop, Member, group
+from daemon.inbox.grouping import Drop, Member, group_into_drops
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Publication, Spool
 from daemon.stages import STAGES
@@ -111,7 +111,7 @@ STORIES = {
 
 def drops_in(fs: Filesystem, inbox: Path, stage: str) -> Iterator[Drop]:
     """What lies in an inbox, by the inbox's own rules for what belongs together and what is a file that the stage takes."""
-    groups, _alone = group(STAGES[stage], sorted(fs.list(inbox)))
+    groups, _alone = group_into_drops(STAGES[stage], sorted(fs.list(inbox)))
     for found in groups:
         if not found.missing and found.principal.endswith(STAGES[stage].extensions):
             looks = [(role, fs.lstat(inbox / name), inbox / name) for role, name in found.roles.items()]

@@ -28,15 +28,15 @@ class Kernel(Filesystem):
     """The real system, with what members do there besides."""
 
     def symlink(self, path: Path, target: str) -> None:
-        with self._beneath.place(path) as (name, folder):
+        with self._beneath.parent(path) as (name, folder):
             os.symlink(target, name, dir_fd=folder)
 
     def mkfifo(self, path: Path) -> None:
-        with self._beneath.place(path) as (name, folder):
+        with self._beneath.parent(path) as (name, folder):
             os.mkfifo(name, dir_fd=folder)
 
     def exchange(self, one: Path, other: Path) -> None:
-        with self._beneath.place(one) as (first, here), self._beneath.place(other) as (second, there):
+        with self._beneath.parent(one) as (first, here), self._beneath.parent(other) as (second, there):
             if LIBC.renameat2(here, os.fsencode(first), there, os.fsencode(second), EXCHANGE) != 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
@@ -48,7 +48,7 @@ class Kernel(Filesystem):
 
     def _change(self, folder: Path, change: Callable[[str, int, os.stat_result], None]) -> None:
         st = self.lstat(folder)
-        with self._beneath.place(folder) as (name, above):
+        with self._beneath.parent(folder) as (name, above):
             if stat.S_ISDIR(st.st_mode):
                 change(name, above, st)
 

@@ -93,7 +93,7 @@ def test_all_companions_go_with_the_file_and_nothing_else(root: Path, spool: Spo
     others = {"fox2.txt", "dog.tiff", "dog_neg.txt", "fox.12345678.tiff"}
     for name in mine | others:
         (source / name).write_text(name)
-    move = spool.release_hold if source.parent.name == "hold" else spool.put_on_hold
+    move = spool.release_hold if source.parent.name == "hold" else spool.move_to_hold
     assert move(source / "fox.3f9a1c2e.tiff") == target / "fox.3f9a1c2e.tiff"
     assert {path.name for path in target.iterdir()} == mine
     assert {path.name for path in source.iterdir()} == others

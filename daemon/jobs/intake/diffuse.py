@@ -48,7 +48,7 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
     request = Request("diffuse", settings, recipe, tensors, artifact, artifact.header.history, notes, encodes_text)
     if artifact.header.state is tiffsd.State.PARTIAL:
         request = replace(request, software=artifact.header.software)
-    if enlarges or second_pass.goes_on(artifact):
+    if enlarges or second_pass.is_half_done(artifact):
         return _of_the_second_pass(request, beside, files.name, sources)
     size = second_pass.first_size(artifact)
     return replace(request, recipe={**recipe, **size}, enlarges_next=settings.upscale is not None and not size)
@@ -90,9 +90,9 @@ def recipe_settings_for_next_loop(artifact: tiffsd.Artifact) -> dict[str, Any]:
 def _companion_settings(artifact: tiffsd.Artifact, files: Files, sources: InputSources) -> tuple[dict[str, Any], Notes]:
     """What lies beside the latents says, as far as it counts for them, and notes on the rest."""
     state = artifact.header.state
-    door = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL}.get(state, NOISE) if state else NOISE
-    spoken, ignored = companion_settings(files, sources.config, door)
+    input_kind = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL}.get(state, NOISE) if state else NOISE
+    spoken, ignored = companion_settings(files, sources.config, input_kind)
     if "seed" in spoken and GENERATOR_STATE in artifact.tensors:
         del spoken["seed"]
-        ignored += (f"seed ignored: {door} go on with the random numbers whose state is in their file",)
+        ignored += (f"seed ignored: {input_kind} go on with the random numbers whose state is in their file",)
     return spoken, ignored

@@ -10,7 +10,7 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in
-from daemon.names import TIFFS, shown
+from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
@@ -18,7 +18,7 @@ from daemon.settings.config import Config
 from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings, checked, counting
-from daemon.stages import PICTURES
+from daemon.stages import PICTURES, TIFFS
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
@@ -117,9 +117,9 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     return replace(recipe, settings={"count": 1, **recipe.settings})
 
 
-def companion_settings(files: Files, config: Config, door: str) -> tuple[dict[str, Any], Notes]:
+def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
     """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what was dropped, one
-    of DOORS. And a note on what does not."""
+    of INPUT_KINDS. And a note on what does not."""
     limit = 4 * config.limits.characters
     spoken: dict[str, Any] = {}
     notes: Notes = ()
@@ -134,7 +134,7 @@ def companion_settings(files: Files, config: Config, door: str) -> tuple[dict[st
         if role in files.members:
             name = files.names[role]
             spoken |= checked(settings_file(files.data(role, limit), name), name).given()
-    kept, ignored = counting(door, {**spoken, **files.overrides})
+    kept, ignored = counting(input_kind, {**spoken, **files.overrides})
     return kept, notes + ignored
 
 

@@ -35,7 +35,7 @@ def begins(artifact: tiffsd.Artifact, settings: Settings, beside: Mapping[str, A
     return "upscale" in beside or "strength" not in beside
 
 
-def goes_on(artifact: tiffsd.Artifact) -> bool:
+def is_half_done(artifact: tiffsd.Artifact) -> bool:
     """Whether half-done latents are of a second pass."""
     loops = [entry for entry in artifact.header.history if entry.get("stage") == "diffuse"]
     return artifact.header.state is tiffsd.State.PARTIAL and bool(loops) and ENLARGED in loops[-1]

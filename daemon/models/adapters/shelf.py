@@ -21,7 +21,7 @@ def shelved(folder: Path | None) -> dict[str, Path]:
     return {path.stem: path for path in reversed(ranked) if not path.name.startswith(".")}
 
 
-def chosen(name: str, folder: Path | None, what: str, key: str) -> Path:
+def adapter_path(name: str, folder: Path | None, what: str, key: str) -> Path:
     """Return the adapter of this name; `what` it is, and the `key` of config.yaml for its folder, are for the sentence.
 
     Raises InputError where there is none."""
