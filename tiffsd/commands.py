@@ -372,10 +372,17 @@ def _gains_by_writing(artifact: "Artifact") -> bool:
     return bool(artifact.notes or artifact.painted or not known)
 
 
+def _of_artifact(output: Path) -> Path:
+    """The name that a person gave to an artifact, with an ending."""
+    if output.suffix and output.suffix.lower() not in SUFFIXES:
+        raise click.UsageError(f"{output} ends in {output.suffix}, and what is written is a TIFF file; let it end in .tiff")
+    return output if output.suffix or output.is_dir() else output.with_name(f"{output.name}.tiff")
+
+
 def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
     from tiffsd.file import write
 
-    path = output or _unused(origin.with_name(f"{_stem(origin)}.{artifact.header.id}.tiff"))
+    path = _of_artifact(output) if output else _unused(origin.with_name(f"{_stem(origin)}.{artifact.header.id}.tiff"))
     write(path, artifact)
     _say(f"wrote {path}")
 

@@ -77,7 +77,9 @@ def check_outlines(outlines: Sequence[Outline], kind: Kind, label: str, *, lengt
         _check_size(outline, label)
     total = sum(outline.height * outline.width * outline.samples for outline in outlines)
     if total > MOST_SAMPLES[kind]:
-        raise TooLarge(f"{label} has {total:,} samples, and {kind} of at most {MOST_SAMPLES[kind]:,} are read; make it smaller")
+        raise TooLarge(
+            f"{label} has {total:,} samples, and {kind.plural} of at most {MOST_SAMPLES[kind]:,} are read; make it smaller"
+        )
     pixels = sum(outline.height * outline.width for outline in outlines)
     if largest is not None and max(pixels, total // MOST_OF_COLOUR) > largest:
         raise TooLarge(
@@ -108,13 +110,13 @@ def _check_coding(outline: Outline, kind: Kind, label: str) -> None:
     picture = kind is Kind.PICTURE
     if outline.compression not in (PICTURE_CODECS if picture else EXACT_CODECS):
         raise BadValues(
-            f"{label} is compressed with {outline.names[0]}, and {kind} are read uncompressed, "
+            f"{label} is compressed with {outline.names[0]}, and {kind.plural} are read uncompressed, "
             f"or with Deflate, LZW, ZSTD, LZMA or PackBits; save the original again without lossy compression"
         )
     jpeg = picture and outline.photometric == YCBCR and outline.compression == JPEG
     if outline.photometric not in (GRAY, RGB) and not jpeg:
         raise BadShape(
-            f"{label} has colours of type {outline.names[1]}, and {kind} are gray (black is 0) "
+            f"{label} has colours of type {outline.names[1]}, and {kind.plural} are gray (black is 0) "
             f"or RGB; convert it, or go back to the original"
         )
     if outline.dtype is None or outline.dtype.kind not in "uif":

@@ -34,10 +34,12 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
     """
     _check_precision(pages[0].pixels.dtype, kind, name=name, raw=raw)
     if any(page.orientation != 1 for page in pages):
-        raise BadShape(f"{name} is marked as rotated, and {kind} cannot be; rotate it back, or go back to the original")
+        raise BadShape(f"{name} is marked as rotated, and {kind.plural} cannot be; rotate it back, or go back to the original")
     planes = [plane for page in pages for plane in _planes(page, kind, name=name, keep_four=raw)]
     if len({(plane.shape, plane.dtype) for plane in planes}) > 1:
-        raise BadShape(f"{name} has pages of different sizes or types; save all pages of {kind} alike, without merging layers")
+        raise BadShape(
+            f"{name} has pages of different sizes or types; save all pages of {kind.plural} alike, without merging layers"
+        )
     stack = planes[0][np.newaxis] if len(planes) == 1 else np.stack(_in_order(planes, [page.title for page in pages]))
     pixels = _to_float(stack)
     step = INTEGER_STEP if stack.dtype.kind == "u" or (not raw and _on_grid(pixels)) else 0.0
@@ -90,11 +92,11 @@ def _check_precision(dtype: np.dtype[Any], kind: Kind, *, name: str, raw: bool) 
     bits = f"{8 * dtype.itemsize}-bit whole numbers"
     if raw and dtype.kind in "ui":
         raise BadValues(
-            f"{name} has {bits}, and {kind} in the raw layout of four channels must be floats: their values do not fit into whole "
-            f"numbers; save it as 32-bit float, from the original"
+            f"{name} has {bits}, and {kind.plural} in the raw layout of four channels must be floats: their values do not fit into "
+            f"whole numbers; save it as 32-bit float, from the original"
         )
     raise BadValues(
-        f"{name} has {bits}, and {kind} need 32-bit floats (or, on a gray canvas, unsigned 16 bits); "
+        f"{name} has {bits}, and {kind.plural} need 32-bit floats (or, on a gray canvas, unsigned 16 bits); "
         f"save the original again as 32-bit float; if this is a picture, encode it first"
     )
 
@@ -104,10 +106,12 @@ def _planes(page: Page, kind: Kind, *, name: str, keep_four: bool) -> list[NDArr
     if opaque_gray(page) and not (keep_four and samples == 4):
         return [page.pixels[..., 0]]
     if samples == 2:
-        raise BadValues(f"{name} is transparent in places, and {kind} have no alpha; fill the transparency, or save without alpha")
+        raise BadValues(
+            f"{name} is transparent in places, and {kind.plural} have no alpha; fill the transparency, or save without alpha"
+        )
     if samples != 4:
         raise BadShape(
-            f"{name} has {samples} different channels, and {kind} have one gray channel per page, or four; "
+            f"{name} has {samples} different channels, and {kind.plural} have one gray channel per page, or four; "
             f"an editor dropped or recoloured them: go back to the original and save without colour conversion"
         )
     if page.premultiplied and not _opaque(page.pixels[..., 3]):

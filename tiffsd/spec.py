@@ -322,6 +322,11 @@ class Kind(StrEnum):
     EMBEDDING = "embedding"
     PICTURE = "picture"
 
+    @property
+    def plural(self) -> str:
+        """What many of them are called in a sentence."""
+        return self.value if self is Kind.LATENTS else f"{self.value}s"
+
 
 class Layout(StrEnum):
     """How the canvas tensor lies on the page or pages."""

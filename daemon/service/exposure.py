@@ -5,6 +5,7 @@ two walls are better than one. Folders that members write in are not looked at: 
 """
 
 import grp
+import logging
 import os
 import pwd
 import shlex
@@ -17,6 +18,11 @@ from pathlib import Path
 from daemon import layout
 from daemon.lease import keeps_owners
 from daemon.names import shown
+from daemon.spool.filesystem import Filesystem
+from daemon.spool.hardlinks import unprotected_links
+from daemon.stages import Stage
+
+log = logging.getLogger(__name__)
 
 SHOWN_NAMES = 3
 # In a container these stand for all whom it does not know: of a file of theirs nobody can say whose it is.
@@ -51,6 +57,20 @@ def members_beside(group: int, trusted: Collection[int]) -> list[str]:
         with suppress(KeyError):
             users[name] = pwd.getpwnam(name).pw_uid
     return sorted(name for name, user in users.items() if user not in trusted)
+
+
+def warn(root: Path, stages: Iterable[Stage]) -> tuple[str, ...]:
+    """Say in the log what others could do to a spool, with the commands that keep them from it; the same sentences."""
+    folders = [stage.folder for stage in stages]
+    links = unprotected_links(Filesystem(root), [root / layout.INBOX / folder for folder in folders])
+    try:
+        exposed = complaints(root, folders)
+    except OSError as error:
+        exposed = [f"whether others could replace folders of the daemon's cannot be told: {error}"]
+    sentences = (*exposed, links) if links else tuple(exposed)
+    for sentence in sentences:
+        log.warning("%s", sentence)
+    return sentences
 
 
 def complaints(root: Path, stages: Iterable[str], *, members: Members = members_beside) -> list[str]:

@@ -46,7 +46,6 @@ from daemon.service.wake import WakeEvent
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted_again
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.hardlinks import unprotected_links
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES, downstream_first
 
@@ -171,7 +170,7 @@ class Service:
             startup.acquire(self.spool)
         elif not startup.acquire_when_possible(self.spool, self._wake, lambda: self._stopping):
             return False
-        self._warn_of_others()
+        self._warnings = exposure.warn(self.spool.root, STAGES.values())
         clear_running(self.spool.root)
         self._recover(time.monotonic(), after="restart")
         self._watcher.start()
@@ -179,18 +178,6 @@ class Service:
         notify("READY=1")
         log.info("watching %s", self.spool.root)
         return True
-
-    def _warn_of_others(self) -> None:
-        """Say what others could do to the spool, with the command that keeps them from it."""
-        root, inboxes = self.spool.root, [inbox.folder for inbox in self.inboxes.values()]
-        links = unprotected_links(Filesystem(root), inboxes)
-        try:
-            exposed = exposure.complaints(root, [stage.folder for stage in STAGES.values()])
-        except OSError as error:
-            exposed = [f"whether others could replace folders of the daemon's cannot be told: {error}"]
-        self._warnings = (*exposed, links) if links else tuple(exposed)
-        for sentence in self._warnings:
-            log.warning("%s", sentence)
 
     def run(self) -> None:
         """Start when the machine lets it, tick until a signal asks for the end, stop."""

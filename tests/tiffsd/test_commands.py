@@ -284,6 +284,13 @@ def test_set_checks_the_vocabulary_where_the_daemon_is_there() -> None:
 
 
 @pytest.mark.usefixtures("desk")
+def test_what_is_written_has_the_ending_of_a_tiff_file() -> None:
+    assert said("crop", "cat.tiff", "64x64", "-o", "small") == "wrote small.tiff\n"
+    assert tiffsd.read("small.tiff").header.kind is Kind.LATENTS
+    assert "let it end in .tiff" in said("crop", "cat.tiff", "64x64", "-o", "small.png", code=2)
+
+
+@pytest.mark.usefixtures("desk")
 def test_latents_go_to_the_prototypes_files_and_back() -> None:
     text = said("convert", "cat.tiff", "--prototype", "-o", "old")
     assert text == "wrote old_latent.tiff\nwrote old_prompt.tiff\n"
