@@ -12,6 +12,7 @@ from daemon.stages import MASK_ENDING, STAGES
 
 PIXELS_PER_LATENT = 8
 MOST_URGENT = 100
+LONGEST_ADAPTER_NAME = 250
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
 
@@ -32,6 +33,13 @@ def _whole_characters(value: Any) -> Any:
 def _plain_name(value: Any) -> Any:
     if isinstance(value, str) and not NAME.fullmatch(value):
         raise ValueError("is not a plain name: use letters, digits, spaces, dots and dashes, never a path")
+    return value
+
+
+def _adapter_name(value: Any) -> Any:
+    # It is looked up among the names of a folder's files, and never made part of a path.
+    if isinstance(value, str) and not (1 <= len(value) <= LONGEST_ADAPTER_NAME and value.isprintable()):
+        raise ValueError(f"is not the name of a file: use up to {LONGEST_ADAPTER_NAME} characters that can be seen")
     return value
 
 
@@ -73,9 +81,10 @@ def _known_stage(value: Any) -> Any:
 Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
 Text = Annotated[str, BeforeValidator(_whole_characters)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
+AdapterName = Annotated[str, BeforeValidator(_adapter_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
 MaskName = Annotated[str, BeforeValidator(_mask_name)]
 StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]
-Loras = dict[PlainName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]
+Loras = dict[AdapterName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]
 Influence = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]

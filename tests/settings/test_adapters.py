@@ -1,5 +1,6 @@
 """Adapters as the front process knows them: folders, names, settings, recipes; no model, no torch."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,9 +122,34 @@ def test_a_missing_adapter_fails_before_anything_is_computed(read: Read, config:
 
 
 @pytest.mark.parametrize("prompt", ["a cat <lora:../fur:1>", "a cat <lora:/etc/passwd:1>", "---\nloras: {../fur: 1}\n---\na cat"])
-def test_a_path_is_no_name(read: Read, prompt: str) -> None:
-    with pytest.raises(InputError, match="is not a plain name"):
-        read("text", "cat.txt", prompt)
+def test_a_path_out_of_the_folder_names_nothing(read: Read, config: Config, prompt: str) -> None:
+    with pytest.raises(InputError, match="there is no LoRA named"):
+        stage_settings(read("text", "cat.txt", prompt), config)
+
+
+def test_a_name_that_nobody_can_see_is_refused(read: Read) -> None:
+    with pytest.raises(InputError, match="is not the name of a file: use up to 250 characters that can be seen"):
+        read("text", "cat.txt", '---\nloras: {"fur\\e[1m": 1}\n---\na cat')
+
+
+@pytest.mark.parametrize(
+    "name", ["ink (v2)", "it's [fur], really", "cats & dogs @home", "毛", "sub/ink", "sub\\ink.pt", "fur.safetensors"]
+)
+def test_every_lora_that_is_listed_can_be_called(read: Read, config: Config, tmp_path: Path, name: str) -> None:
+    if "ink" not in name or "(" in name:
+        (tmp_path / "loras" / f"{name.removesuffix('.safetensors')}.safetensors").touch()
+    (lora,) = stage_settings(read("text", "cat.txt", f"a cat <lora:{name}:0.5>"), config)["loras"]
+    assert Path(lora["path"]).is_file()
+    assert Path(lora["path"]).stem == name.replace("\\", "/").removeprefix("sub/").removesuffix(".pt").removesuffix(".safetensors")
+
+
+@pytest.mark.parametrize("name", ["bad (hand)", "it's [bad], really", "cats & dogs @home"])
+def test_every_textual_inversion_that_is_listed_can_be_called(read: Read, config: Config, tmp_path: Path, name: str) -> None:
+    path = tmp_path / "words" / f"{name}.safetensors"
+    path.touch()
+    said = re.sub(r"([()\[\]])", r"\\\1", name)  # brackets that are no weights, as everywhere in a prompt
+    settings = stage_settings(read("text", "cat.txt", f"a cat, {said}, at noon"), config)
+    assert settings["textual_inversions"] == {name: str(path)}
 
 
 @pytest.mark.parametrize("weight", ["strong", "[1, 2, 3]", "1000", "[1, 1e9]", ".nan", "true"])

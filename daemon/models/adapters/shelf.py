@@ -1,4 +1,5 @@
-"""Which adapters a folder holds. One is called by the name of its file without the ending, and never by a path."""
+"""Which adapters a folder holds. One is called by the name of its file without the ending, whatever that is made of; or as ComfyUI
+does it, with subfolders before it and the ending behind. It is looked up among those that are there, and is never a path."""
 
 import difflib
 from pathlib import Path
@@ -16,9 +17,24 @@ def shelved(folder: Path | None) -> dict[str, Path]:
     """Return the adapters of a folder and its subfolders, by name; none where there is no folder."""
     if folder is None:
         return {}
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
-    ranked = sorted(files, key=lambda path: (path.stem, len(path.parts), SUFFIXES.index(path.suffix.lower()), path))
-    return {path.stem: path for path in reversed(ranked) if not path.name.startswith(".")}
+    return {path.stem: path for path in reversed(_files(folder))}
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files of adapters, of those with one name first the one that counts."""
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    visible = [path for path in found if not path.name.startswith(".")]
+    return sorted(visible, key=lambda path: (path.stem, len(path.parts), SUFFIXES.index(path.suffix.lower()), path))
+
+
+def _by_its_place(name: str, folder: Path) -> Path | None:
+    """The adapter that ComfyUI calls so: by subfolders, of any system, and ending."""
+    wanted = name.replace("\\", "/")
+    for path in _files(folder):
+        place = path.relative_to(folder)
+        if wanted in (place.name, place.as_posix(), place.with_suffix("").as_posix()):
+            return path
+    return None
 
 
 def adapter_path(name: str, folder: Path | None, what: str, key: str) -> Path:
@@ -28,8 +44,8 @@ def adapter_path(name: str, folder: Path | None, what: str, key: str) -> Path:
     if folder is None:
         raise InputError(f"the {what} {name!r} is asked for, and config.yaml names no folder of them; set {key}")
     known = shelved(folder)
-    if name in known:
-        return known[name]
+    if (found := known.get(name) or _by_its_place(name, folder)) is not None:
+        return found
     if not folder.is_dir():
         raise InputError(f"the {what} {name!r} is asked for, and there is no folder {folder}; correct {key} in config.yaml")
     near = difflib.get_close_matches(name, known, n=1)
