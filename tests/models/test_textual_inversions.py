@@ -99,6 +99,17 @@ def test_both_encoders_of_sdxl_take_their_own_vectors(models: Models, folders: d
     assert torch.equal(ours["pooled_prompt_embeds"], pooled[0])
 
 
+def test_the_names_that_trainers_of_diffusers_give_the_encoders_are_known(
+    models: Models, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    some = {key: vectors(2, width, seed) for seed, (key, width) in enumerate(WIDTHS.items())}
+    theirs = {"text_encoders_0": some["clip_l"], "text_encoders_1": some["clip_g"]}
+    paths = [written(tmp_path / f"{seed}.safetensors", tensors) for seed, tensors in enumerate((some, theirs))]
+    one, other = (encoded(models, folders["sdxl"], "a red toy cat", toy=path) for path in paths)
+    assert torch.equal(one["prompt_embeds"], other["prompt_embeds"])
+    assert torch.equal(one["pooled_prompt_embeds"], other["pooled_prompt_embeds"])
+
+
 def test_a_textual_inversion_has_a_weight_and_stays_whole_at_the_end_of_a_chunk(
     models: Models, folders: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -143,7 +154,8 @@ def test_negative_prompts_take_them_too(models: Models, folders: dict[str, Path]
         ("sd1", {"toy": vectors(1, 24)}, [r"\(1, 24\)", "text_encoder takes some of 16 numbers"]),
         ("sd1", {"clip_g": vectors(1, 32)}, ["for clip_g alone", "takes those of clip_l"]),
         ("sdxl", {"toy": vectors(1, 16)}, [r"\(1, 16\)", "text_encoder_2 takes some of 32"]),
-        ("sd1", {"toy": vectors(1), "cat": vectors(1)}, ["holds cat, toy"]),
+        ("sd1", {"toy": vectors(1), "cat": vectors(1)}, ["holds cat, toy", "write each into a file of its own"]),
+        ("sd1", {"text_encoders_1": vectors(1, 32)}, ["for text_encoders_1 alone", "takes those of clip_l"]),
         ("sd1", {"toy": vectors(1).fill_(torch.nan)}, ["not finite"]),
         ("sd1", {"toy": torch.zeros(2, 2, 16)}, [r"\(2, 2, 16\)"]),
     ],

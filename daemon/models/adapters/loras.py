@@ -156,6 +156,8 @@ def _read(key: str, name: str) -> tuple[str, str, str]:
     prefix = next((prefix for prefix in _PARTS if place.startswith(prefix)), None)
     if prefix is None or (matrix is None and not key.endswith(_ALPHA)):
         kind = next((what for pattern, what in _OTHER_KINDS if pattern.search(key)), None)
+        if matrix and not kind:
+            raise InputError(f"the LoRA {name!r} changes {place!r}, which is in no model that can be run here; use another one")
         wrong = f"is {kind}, which cannot be used" if kind else f"holds {key!r}, which is no matrix of a LoRA"
         raise InputError(f"the LoRA {name!r} {wrong}; use one of up and down matrices")
     said = (matrix["kohya"] or matrix["old"] or _ROLES[matrix["peft"]]) if matrix else "alpha"

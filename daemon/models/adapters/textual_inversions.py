@@ -1,7 +1,7 @@
 """Textual inversions: vectors that were learned for a name, and stand in a prompt where the embeddings of words would.
 
 Source: Gal et al. 2022. Read are the files of A1111 (`string_to_param` in a .pt, `emb_params` in a .safetensors), of diffusers (the
-vectors under their name), and of Stable Diffusion XL and 3 (`clip_l` and `clip_g`)."""
+vectors under their name), and of Stable Diffusion XL and 3 (`clip_l` and `clip_g`, or `text_encoders_0` and `text_encoders_1`)."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +13,11 @@ from daemon.errors import InputError
 from daemon.models.checkpoints.reading import read_tensors
 from daemon.models.unreadable import UnreadableModel
 
-# The encoders of Stable Diffusion XL and 3, as files call them.
-_KEYS: Mapping[str, str] = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}
+# The encoders of Stable Diffusion XL and 3, as files call them: those of A1111 and ComfyUI, and those of diffusers' trainers.
+_KEYS: Mapping[str, tuple[str, str]] = {
+    "text_encoder": ("clip_l", "text_encoders_0"),
+    "text_encoder_2": ("clip_g", "text_encoders_1"),
+}
 
 
 def read_textual_inversions(paths: Mapping[str, str], component: str, encoder: Any) -> dict[str, torch.Tensor]:
@@ -30,12 +33,13 @@ def _vectors(name: str, path: Path, component: str, width: int) -> torch.Tensor:
         tensors = read_tensors(path)
     except (UnreadableModel, OSError) as error:
         raise InputError(f"the textual inversion {name!r} cannot be used: {error}") from error
-    by_encoder = set(_KEYS.values()) & tensors.keys()
-    found = tensors.get(_KEYS[component]) if by_encoder else _only(name, tensors)
+    by_encoder = {key for keys in _KEYS.values() for key in keys} & tensors.keys()
+    own = next((tensors[key] for key in _KEYS[component] if key in tensors), None)
+    found = own if by_encoder else _only(name, tensors)
     if found is None:
         raise InputError(
             f"the textual inversion {name!r} has vectors for {' and '.join(sorted(by_encoder))} alone, and the model's {component} "
-            f"takes those of {_KEYS[component]}; use one that was made for this kind of model"
+            f"takes those of {_KEYS[component][0]}; use one that was made for this kind of model"
         )
     vectors = found.float().reshape(-1, found.shape[-1]) if found.ndim in (1, 2) else found
     if vectors.ndim != 2 or vectors.shape[1] != width or not len(vectors):
@@ -51,7 +55,6 @@ def _vectors(name: str, path: Path, component: str, width: int) -> torch.Tensor:
 def _only(name: str, tensors: Mapping[str, torch.Tensor]) -> torch.Tensor:
     if len(tensors) != 1:
         held = ", ".join(sorted(tensors)[:3]) or "nothing"
-        raise InputError(
-            f"the file of the textual inversion {name!r} holds {held}, and should hold the vectors of one; fetch it again"
-        )
+        way_out = "write each into a file of its own" if tensors else "fetch it again"
+        raise InputError(f"the file of the textual inversion {name!r} holds {held}, and should hold the vectors of one; {way_out}")
     return next(iter(tensors.values()))
