@@ -254,6 +254,5 @@ def _entry(request: Request, identity: str, facts: Mapping[str, Any], context: R
         entry["painted"] = request.source.painted
     if request.enlarged is not None:
         entry[ENLARGED] = request.enlarged
-    if "residual" in facts:
-        entry["residual"] = facts["residual"]
+    entry |= {key: facts[key] for key in ("residual", "timestep_spacing") if key in facts}
     return entry

@@ -23,6 +23,7 @@ from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
+from daemon.stages.earlier import ends_half_a_step_earlier, notes_on
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.ignored import ignored_by_loop, ignored_by_solver
@@ -42,8 +43,9 @@ def run(
     leaves half-done latents, with the solver's memory and the generator's state beside them, and so do the steps that `dump_every`
     counts, as tensors "steps.K.NAME"; `end_at` finishes early. `painted` above 0 says that the memory no longer fits the latents.
 
-    Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), dumps (step and sigma of each, where there are
-    any), notes. Raises InputError where model, latents, embedding and settings do not belong together."""
+    Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), timestep_spacing (of schedulers that have the
+    choice), dumps (step and sigma of each, where there are any), notes. Raises InputError where model, latents, embedding and
+    settings do not belong together."""
     model = ModelSpec.of(settings)
     family = models.family(model)
     notes = ignored_by_loop(models, model, settings)
@@ -72,6 +74,7 @@ def run(
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
+        **_spacing(schedule),
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
 
@@ -94,7 +97,7 @@ def run_together(
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
     made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
-    facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes}
+    facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes, **_spacing(schedule)}
     return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
 
@@ -146,17 +149,18 @@ def _schedule(
 ) -> PartialSchedule:
     model = ModelSpec.of(settings)
     family = models.family(model)
+    config = models.config(model, "scheduler", as_of=settings.get("as_of"))
     scheduler = scheduled(
         _name(settings),
-        models.config(model, "scheduler"),
+        config,
         loop.steps,
         family=family,
         denoiser=models.denoiser_config(model),
         size=size,
         device=model.device,
     )
-    notes += ignored_by_solver(family, scheduler, settings)
-    if models.config(model, "scheduler").get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
+    notes += ignored_by_solver(family, scheduler, settings) + notes_on(models, model, _name(settings), scheduler, loop, settings)
+    if config.get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
         notes.append(f"the model was trained down to pure noise, which {_name(settings)} cannot start from; ddim and euler can")
     resumed = settings["state"] == "partial" and loop.start > 0
     solver_state = _solver_state(tensors, settings, loop, notes) if resumed else None
@@ -166,13 +170,17 @@ def _schedule(
         loop.steps,
         flow=family.flow,
         first=index_of(loop.start, loop.steps, scheduler),
-        # The estimate of the finished latents is made at the first of the two timesteps of an order-2 step.
-        last=index_of(loop.end - 1, loop.steps, scheduler) + 1 if loop.finish else last,
+        last=last - ends_half_a_step_earlier(scheduler, loop, settings.get("as_of")),
         solver_state=solver_state,
         warm_up=resumed and solver_state is None,
         finish=loop.finish,
         report=progress,
     )
+
+
+def _spacing(schedule: PartialSchedule) -> dict[str, str]:
+    said = schedule.config.get("timestep_spacing")
+    return {} if said is None else {"timestep_spacing": said}
 
 
 def _solver_state(
