@@ -15,6 +15,7 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
+from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
@@ -74,7 +75,7 @@ def run(
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
-        **_spacing(schedule),
+        **_spacing(schedule, family),
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
 
@@ -97,7 +98,7 @@ def run_together(
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
     made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
-    facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes, **_spacing(schedule)}
+    facts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes, **_spacing(schedule, family)}
     return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
 
@@ -178,9 +179,9 @@ def _schedule(
     )
 
 
-def _spacing(schedule: PartialSchedule) -> dict[str, str]:
+def _spacing(schedule: PartialSchedule, family: Family) -> dict[str, str]:
     said = schedule.config.get("timestep_spacing")
-    return {} if said is None else {"timestep_spacing": said}
+    return {} if said is None or family.flow else {"timestep_spacing": said}
 
 
 def _solver_state(
