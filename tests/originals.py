@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from tests import tiny
+from tests import released, tiny
 from tests.parts import loaded
-from tests.tiny import END, EXCLAMATION, SCHEDULE
+from tests.tiny import END, EXCLAMATION
 
 Weights = dict[str, torch.Tensor]
 CONFIGURATIONS = ("*.json", "*.txt", "*.model")
@@ -262,6 +262,11 @@ KINDS: dict[str, Callable[[Any], Weights]] = {
     ),
 }
 KINDS |= {"sd2-v": KINDS["sd2"], "sd3.5": KINDS["sd3"], "sd3-without-t5": KINDS["sd3"], "schnell": KINDS["flux"]}
+SHIPPED = {
+    **{"sd1": "stable-diffusion-1", "sd2": "stable-diffusion-2-epsilon", "sd2-v": "stable-diffusion-2-v"},
+    **{"sdxl": "stable-diffusion-xl", "refiner": "stable-diffusion-xl-refiner"},
+}
+"""The folder of the package with the configurations of a kind."""
 
 
 def folder(path: Path, kind: str) -> Path:
@@ -274,6 +279,7 @@ def folder(path: Path, kind: str) -> Path:
         torch.manual_seed(len(kind))
         if kind in makers:
             makers[kind](path, kind)
+            released.configured(path, SHIPPED[kind])
         elif kind == "sd3.5":
             _stable_diffusion_3_5(path)
         elif kind.startswith("sd3"):
@@ -356,9 +362,7 @@ def _stable_diffusion(path: Path, kind: str) -> None:
         tokenizer=words,
         unet=unet,
         vae=_vae(),
-        scheduler=diffusers.DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False, prediction_type="v_prediction")
-        if kind == "sd2-v"
-        else diffusers.PNDMScheduler(**SCHEDULE, skip_prk_steps=True),
+        scheduler=released.scheduler(SHIPPED[kind]),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -376,7 +380,7 @@ def _stable_diffusion_xl(path: Path, kind: str) -> None:
         "tokenizer_2": words_2,
         "unet": unet,
         "vae": _vae(scaling_factor=0.13025, force_upcast=True),
-        "scheduler": diffusers.EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="leading"),
+        "scheduler": released.scheduler(SHIPPED[kind]),
         "add_watermarker": False,
     }
     if refiner:

@@ -1,7 +1,7 @@
 """Tiny random models of each family in diffusers layout, with tokenizers of their own: for tests, without network.
 
-They have the real classes and the real structure. Stable Diffusion 1 predicts the noise and comes with PNDM, version 2 predicts v
-and comes with DDIM, as the real ones do; version 3 and Flux come with the schedules and VAE shifts of the real ones.
+They have the real classes and the real structure, and the schedulers of the released ones (`tests/released.py`): Stable Diffusion 1
+predicts the noise and comes with PNDM, version 2 predicts v and comes with DDIM. Version 3 and Flux have the real shifts of a VAE.
 """
 
 from collections.abc import Iterator
@@ -20,6 +20,8 @@ from transformers import (
     T5EncoderModel,
     T5TokenizerFast,
 )
+
+from tests import released
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.!'-"
 MERGES = [("c", "a"), ("ca", "t</w>"), ("r", "e"), ("re", "d</w>")]
@@ -102,16 +104,12 @@ def stable_diffusion(
     words = tokenizer(pad_token=END if version == 1 else EXCLAMATION)
     with _seeded(seed):
         parts = {"text_encoder": text_encoder(words, width), "unet": unet(width, inpainting=inpainting), "vae": vae()}
-    v_prediction = {**SCHEDULE, "clip_sample": False, "set_alpha_to_one": False, "prediction_type": "v_prediction"}
     zero = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if zero_snr else {}
-    scheduler = (
-        diffusers.PNDMScheduler(**SCHEDULE, skip_prk_steps=True)
-        if version == 1
-        else diffusers.DDIMScheduler(**v_prediction, **zero)
-    )
+    kind = "stable-diffusion-1" if version == 1 else "stable-diffusion-2-v"
+    scheduler = released.scheduler(kind, **zero)
     none = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
     diffusers.StableDiffusionPipeline(**parts, tokenizer=words, scheduler=scheduler, **none).save_pretrained(path)
-    return path
+    return released.configured(path, kind, **zero)
 
 
 def stable_diffusion_xl(path: Path, *, refiner: bool = False, seed: int = 0, inpainting: bool = False) -> Path:
@@ -126,20 +124,21 @@ def stable_diffusion_xl(path: Path, *, refiner: bool = False, seed: int = 0, inp
             "vae": vae(scaling_factor=0.13025, force_upcast=True),
         }
     both = {"text_encoder": None, "tokenizer": None} if refiner else {"text_encoder": first, "tokenizer": words}
-    scheduler = diffusers.EulerDiscreteScheduler(**SCHEDULE, timestep_spacing="leading")
-    common = {**parts, **both, "text_encoder_2": second, "tokenizer_2": words_2, "scheduler": scheduler, "add_watermarker": False}
+    beside = {"scheduler": released.scheduler("stable-diffusion-xl"), "add_watermarker": False}
+    common = {**parts, **both, "text_encoder_2": second, "tokenizer_2": words_2, **beside}
     pipe = (
         diffusers.StableDiffusionXLImg2ImgPipeline(**common, requires_aesthetics_score=True, force_zeros_for_empty_prompt=False)
         if refiner
         else diffusers.StableDiffusionXLPipeline(**common)
     )
     pipe.save_pretrained(path)
-    return path
+    return released.configured(path, "stable-diffusion-xl")
 
 
 def stable_diffusion_3(path: Path, *, with_t5: bool = True, dynamic: bool = False, seed: int = 0) -> Path:
     """Write a tiny model of Stable Diffusion 3 into `path`; `dynamic` lets the shift of its schedule follow the size."""
     words, words_2, words_3 = tokenizer(), tokenizer(pad_token=EXCLAMATION), t5_tokenizer()
+    by_size = {"use_dynamic_shifting": True} if dynamic else {}
     with _seeded(seed):
         parts = {
             "text_encoder": text_encoder(words, 16, CLIPTextModelWithProjection, projection=8),
@@ -165,9 +164,9 @@ def stable_diffusion_3(path: Path, *, with_t5: bool = True, dynamic: bool = Fals
         tokenizer=words,
         tokenizer_2=words_2,
         tokenizer_3=words_3 if with_t5 else None,
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=dynamic),
+        scheduler=released.scheduler("stable-diffusion-3-medium", **by_size),
     ).save_pretrained(path)
-    return path
+    return released.configured(path, "stable-diffusion-3-medium", **by_size)
 
 
 def flux(path: Path, *, schnell: bool = False, seed: int = 0) -> Path:
@@ -190,10 +189,10 @@ def flux(path: Path, *, schnell: bool = False, seed: int = 0) -> Path:
             ),
             "vae": vae(16, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
         }
-    shift = {"shift": 1.0} if schnell else {"shift": 3.0, "use_dynamic_shifting": True}
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(**shift)
+    kind = "flux-schnell" if schnell else "flux-dev"
+    scheduler = released.scheduler(kind)
     diffusers.FluxPipeline(**parts, tokenizer=words, tokenizer_2=words_2, scheduler=scheduler).save_pretrained(path)
-    return path
+    return released.configured(path, kind)
 
 
 @contextmanager

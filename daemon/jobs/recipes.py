@@ -16,8 +16,8 @@ from daemon.names import shown
 from daemon.pictures.decoding import TextInPicture, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
 from daemon.settings.config import Config
-from daemon.settings.prompts import Prompt, parse_prompt
-from daemon.settings.vocabulary import Settings, checked
+from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt
+from daemon.settings.vocabulary import Settings, as_made_by, checked
 from daemon.stages import TIFFS
 
 SAVED_AGAIN = (
@@ -91,7 +91,7 @@ def _record(text: str, name: str) -> Mapping[str, Any]:
     """The exact record: recipe, history and software. Raises InputError where it is damaged."""
     try:
         record = json.loads(text)
-        record = {"software": {}, **record}  # pictures of 0.1.0 do not say it
+        record = {"software": {SOFTWARE: "0.1.0"}, **record}  # its first pictures do not say it
         well_formed = isinstance(record["recipe"], dict) and isinstance(record["software"], dict)
         if well_formed and all(isinstance(entry, dict) for entry in record["history"]):
             return record
@@ -106,6 +106,7 @@ def _recipe(record: Mapping[str, Any], name: str) -> Prompt:
     unknown = sorted(key for key in said if key not in Settings.model_fields)
     settings = checked({key: value for key, value in said.items() if key not in unknown}, name).given()
     notes = [f"{shown(key)[:40]} ignored: a setting of the recipe that this version does not know" for key in unknown]
+    settings = {**as_made_by(record["software"].get(SOFTWARE)), **settings}
     return Prompt(settings, (*notes, *unrepeatable(recipe, history)), record["software"])
 
 

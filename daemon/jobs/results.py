@@ -255,6 +255,5 @@ def _entry(request: Request, identity: str, facts: StageFacts, context: ResultCo
         entry["painted"] = request.source.painted
     if request.enlarged is not None:
         entry[ENLARGED] = request.enlarged
-    if "residual" in facts:
-        entry["residual"] = facts["residual"]
+    entry |= {key: facts[key] for key in ("residual", "timestep_spacing") if key in facts}
     return entry

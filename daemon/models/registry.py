@@ -208,10 +208,12 @@ class Models:
         with _Reading(model, INDEX):
             return model.source().index()
 
-    def config(self, model: ModelSpec, name: str) -> Mapping[str, Any]:
-        """Return the configuration of a component, or of the "scheduler", without loading any weights."""
+    def config(self, model: ModelSpec, name: str, *, as_of: str | None = None) -> Mapping[str, Any]:
+        """Return the configuration of a component, or of the "scheduler", without loading any weights.
+
+        `as_of` asks for that which an earlier version of this program took."""
         with _Reading(model, name):
-            config = model.source().part(name).config()
+            config = model.source().part(name).as_of(as_of).config()
         said = model.prediction_type if name == "scheduler" else None
         return config if said is None else {**config, "prediction_type": said}
 

@@ -32,6 +32,22 @@ def build(name: str | None, config: Mapping[str, Any], family: Family, *, mu: fl
 
     `mu` is that of `Family.mu`. Raises InputError for an unknown name, and for a scheduler of flow matching on a model of noise
     prediction or the reverse."""
+    cls, options = _class_and_options(name, config, family, mu)
+    # What from_config does beside this is to ask all the other classes what they would take.
+    return cls(**options)
+
+
+def alike(name: str | None, one: Mapping[str, Any], other: Mapping[str, Any], family: Family) -> bool:
+    """Return whether two scheduler configurations build the same scheduler by our name, what they leave out included."""
+    return _all_options(name, one, family) == _all_options(name, other, family)
+
+
+def _all_options(name: str | None, config: Mapping[str, Any], family: Family) -> tuple[type, dict[str, Any]]:
+    cls, options = _class_and_options(name, config, family, None)
+    return cls, {**{key: parameter.default for key, parameter in inspect.signature(cls).parameters.items()}, **options}
+
+
+def _class_and_options(name: str | None, config: Mapping[str, Any], family: Family, mu: float | None) -> tuple[Any, dict[str, Any]]:
     class_name, options = str(config["_class_name"]), dict[str, Any]()
     if name is not None:
         recipe = RECIPES[canonical(name)]
@@ -49,8 +65,7 @@ def build(name: str | None, config: Mapping[str, Any], family: Family, *, mu: fl
     elif "shift" in expected and "use_dynamic_shifting" not in expected and mu is not None:
         options["shift"] = math.exp(mu)
     known = {key: value for key, value in {**config, **family.forced}.items() if key in expected}
-    # What from_config does beside this is to ask all the other classes what they would take.
-    return cls(**{**known, **options})
+    return cls, {**known, **options}
 
 
 @functools.cache
@@ -242,7 +257,7 @@ class PartialSchedule:
             estimate: torch.Tensor = sample - self._sigma(index) * model_output
             return estimate
         if hasattr(self._inner, "sigmas"):
-            sigma = self._sigma(index)
+            sigma = self._sigma_seen(index)
             alpha = 1 / math.sqrt(sigma**2 + 1)
         else:
             alpha = math.sqrt(float(self._inner.alphas_cumprod[int(timestep)]))
@@ -252,6 +267,13 @@ class PartialSchedule:
         if prediction == "epsilon":
             return (x - s * model_output) / alpha
         return alpha * x - s * model_output if prediction == "v_prediction" else model_output
+
+    def _sigma_seen(self, index: int) -> float:
+        """The noise level of what the denoiser saw: in the second half of a step of DPM2 it lies between two of the schedule."""
+        if not hasattr(self._inner, "sigmas_interpol") or index % 2 == 0:
+            return self._sigma(index)
+        # The ancestral one counts them from the first half on.
+        return float(self._inner.sigmas_interpol[index - hasattr(self._inner, "sigmas_up")])
 
     def _sigma(self, index: int) -> float:
         return float(self._inner.sigmas[index])

@@ -70,6 +70,7 @@ class StageSettings(TypedDict, total=False):
     start_at: int | None
     stop_at: int | Sequence[int] | None
     end_at: int | None
+    as_of: str | None
     dump_every: int | None
     state: str | None
     step: int | None
@@ -100,6 +101,7 @@ class StageFacts(TypedDict, total=False):
     dumps: Sequence[Dump]
     scheduler: str
     residual: float
+    timestep_spacing: str
     notes: Sequence[str]
     numbers: str
     software: Mapping[str, str]

@@ -15,7 +15,15 @@ from daemon.errors import InputError
 from daemon.models.prompt_grammar import check_syntax, render_loras
 from daemon.models.schedulers import canonical, display
 from daemon.settings.plain_yaml import parse_yaml
-from daemon.settings.vocabulary import REGISTRY, UPSCALE_STRENGTH, by_their_names, kind_of, layered, with_loras_cut_out
+from daemon.settings.vocabulary import (
+    REGISTRY,
+    UPSCALE_STRENGTH,
+    as_made_by,
+    by_their_names,
+    kind_of,
+    layered,
+    with_loras_cut_out,
+)
 
 # A1111's expression in two, each of which goes over its characters once: a run of those that a key is made of, and the value
 # behind it.
@@ -160,7 +168,7 @@ NUMBERS: Mapping[str, tuple[str, type]] = {
 SILENT = frozenset(
     {
         *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
-        *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize"),
+        *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize", "As of"),
     }
 )
 
@@ -189,6 +197,7 @@ def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ..
     for key, name in (("Model", "model"), ("VAE", "vae")):
         if key in pairs:
             settings[name] = pairs[key]
+    settings |= {"as_of": pairs["As of"]} if "As of" in pairs else as_made_by(pairs.get("Version", "").removeprefix(f"{SOFTWARE} "))
     if pairs and pairs.get("RNG") != "CPU":
         notes.append("this recipe's noise was drawn by another program, perhaps on a GPU: the same seed gives another picture here")
     return settings, tuple(notes)
@@ -268,6 +277,7 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
         "CFG Rescale": recipe.get("guidance_rescale") or None,
         "Eta": recipe.get("eta") or None,
+        "As of": recipe.get("as_of"),
         "RNG": "CPU",
         "Version": f"{SOFTWARE} {version}",
     }

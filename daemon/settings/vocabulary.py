@@ -6,6 +6,7 @@ its result. Which of two values counts is decided by `layered`: the later layer 
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -29,6 +30,8 @@ from daemon.settings.values import (
 )
 from daemon.stages import STAGES
 
+# Versions that computed some pictures otherwise than this one.
+EARLIER = ("0.1.0",)
 LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
 # That of A1111's hires fix.
 UPSCALE_STRENGTH = 0.7
@@ -393,6 +396,18 @@ class Settings(BaseModel):
             of_second_pass=True,
         ),
     ] = Field(default=None, ge=-MOST_URGENT, le=MOST_URGENT)
+    as_of: Annotated[
+        str | None,
+        Setting(
+            "The version of tiffsd whose picture is to come out the same, where later ones compute another: 0.1.0, whose recipes "
+            "need not say it.",
+            _FORWARD - {PARTIAL},
+            "it counts where a loop begins",
+            recorded=("diffuse", "decode"),
+            used_up=("invert",),
+            infotext="As of",
+        ),
+    ] = Field(default=None, pattern=f"^({'|'.join(map(re.escape, EARLIER))})$")
     fast: Annotated[
         bool | None,
         Setting(
@@ -481,6 +496,11 @@ def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, An
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Lay settings over each other: a later layer wins, and None says nothing."""
     return {key: value for layer in layers for key, value in layer.items() if value is not None}
+
+
+def as_made_by(version: object) -> dict[str, Any]:
+    """The setting without which this version makes something else of a recipe of that one; nothing where there is no difference."""
+    return {"as_of": version} if version in EARLIER else {}
 
 
 def sentence_of(error: ValidationError) -> str:

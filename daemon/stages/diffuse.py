@@ -15,6 +15,7 @@ import torch
 from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
+from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
@@ -24,6 +25,7 @@ from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
+from daemon.stages.earlier import ends_half_a_step_earlier, notes_on
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.ignored import ignored_by_loop, ignored_by_solver
@@ -43,8 +45,9 @@ def run(
     leaves half-done latents, with the solver's memory and the generator's state beside them, and so do the steps that `dump_every`
     counts, as tensors "steps.K.NAME"; `end_at` finishes early. `painted` above 0 says that the memory no longer fits the latents.
 
-    Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), dumps (step and sigma of each, where there are
-    any), notes. Raises InputError where model, latents, embedding and settings do not belong together."""
+    Facts: state, step, steps, sigma (half-done latents of a sigma-scaled scheduler), timestep_spacing (of schedulers that have the
+    choice), dumps (step and sigma of each, where there are any), notes. Raises InputError where model, latents, embedding and
+    settings do not belong together."""
     model = ModelSpec.of(settings)
     family = models.family(model)
     notes = ignored_by_loop(models, model, settings)
@@ -73,6 +76,7 @@ def run(
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
+        **_spacing(schedule, family),
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
 
@@ -95,7 +99,14 @@ def run_together(
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
     made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
-    facts: StageFacts = {"state": "final", "sigma": None, "step": loop.end, "steps": loop.steps, "notes": notes}
+    facts: StageFacts = {
+        "state": "final",
+        "sigma": None,
+        "step": loop.end,
+        "steps": loop.steps,
+        "notes": notes,
+        **_spacing(schedule, family),
+    }
     return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
 
@@ -147,17 +158,18 @@ def _schedule(
 ) -> PartialSchedule:
     model = ModelSpec.of(settings)
     family = models.family(model)
+    config = models.config(model, "scheduler", as_of=settings.get("as_of"))
     scheduler = scheduled(
         _name(settings),
-        models.config(model, "scheduler"),
+        config,
         loop.steps,
         family=family,
         denoiser=models.denoiser_config(model),
         size=size,
         device=model.device,
     )
-    notes += ignored_by_solver(family, scheduler, settings)
-    if models.config(model, "scheduler").get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
+    notes += ignored_by_solver(family, scheduler, settings) + notes_on(models, model, _name(settings), scheduler, loop, settings)
+    if config.get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
         notes.append(f"the model was trained down to pure noise, which {_name(settings)} cannot start from; ddim and euler can")
     resumed = settings["state"] == "partial" and loop.start > 0
     solver_state = _solver_state(tensors, settings, loop, notes) if resumed else None
@@ -167,13 +179,17 @@ def _schedule(
         loop.steps,
         flow=family.flow,
         first=index_of(loop.start, loop.steps, scheduler),
-        # The estimate of the finished latents is made at the first of the two timesteps of an order-2 step.
-        last=index_of(loop.end - 1, loop.steps, scheduler) + 1 if loop.finish else last,
+        last=last - ends_half_a_step_earlier(scheduler, loop, settings.get("as_of")),
         solver_state=solver_state,
         warm_up=resumed and solver_state is None,
         finish=loop.finish,
         report=progress,
     )
+
+
+def _spacing(schedule: PartialSchedule, family: Family) -> StageFacts:
+    said = schedule.config.get("timestep_spacing")
+    return {} if said is None or family.flow else {"timestep_spacing": said}
 
 
 def _solver_state(

@@ -72,6 +72,7 @@ OTHERS: Mapping[str, Any] = {
     "hold": "decode",
     "then": "decode",
     "priority": 5,
+    "as_of": "0.1.0",
     "fast": True,
     "layout": "pages",
 }

@@ -16,7 +16,7 @@ from daemon.models.checkpoints.tensors import index_of
 from daemon.models.checkpoints.vocabulary import clip_tokenizer
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.sources import source_of
-from tests import originals
+from tests import originals, released
 from tests.full_size import parts_of, write_holes
 
 KINDS = {
@@ -57,6 +57,25 @@ def test_a_file_of_the_real_size_is_recognized_and_whole(configs: str, tmp_path:
         assert pieces_of(name, shapes, config, index).keys() == shapes.keys()
         assert config.items() >= json.loads((CONFIGS / configs / name / "config.json").read_text()).items()
     Models(1 << 30).grid(ModelSpec("real", str(file)))
+
+
+@pytest.mark.parametrize("configs", KINDS)
+def test_the_scheduler_is_configured_as_the_release_has_it(configs: str) -> None:
+    assert json.loads((CONFIGS / configs / "scheduler/scheduler_config.json").read_text()) == released.SCHEDULERS[configs]
+
+
+def test_what_0_1_0_shipped_is_there_for_its_pictures() -> None:
+    kept = {path.parent.parent.name: json.loads(path.read_text()) for path in CONFIGS.glob("*/scheduler/*-0.1.0.json")}
+    assert kept.keys() == {
+        configs for configs in KINDS if configs.startswith(("stable-diffusion-1", "stable-diffusion-2", "stable-diffusion-x"))
+    }
+    assert {config["timestep_spacing"] for config in kept.values()} == {"leading"}
+
+
+def test_the_documentation_names_every_configuration() -> None:
+    page = (CONFIGS / "README.md").read_text(encoding="utf-8")
+    assert [name for name in KINDS if f"`{name}`" not in page] == []
+    assert [path for path in CONFIGS.glob("*/*/*.json") if f"`{path.parent.name}/{path.name}`" not in page] == []
 
 
 def test_diffusers_finds_every_weight_of_flux_under_our_names() -> None:

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from daemon.errors import InputError, ModelMissing
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.schedulers import RECIPES
+from daemon.models.scheduling import scheduled
 from daemon.stages import decode, diffuse
 from tests import originals, tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, embeddings, generator, loaded, quiet, settings, start
@@ -39,9 +41,8 @@ class Specimens:
         self.expected = functools.cache(lambda kind: self.given(self.folder(kind)))
 
     def configurations(self, kind: str) -> Path:
-        # The shipped schedulers are those that the folders were made with; so what the file says of itself counts.
-        without = "scheduler" if kind.startswith("sd2") else ""
-        return originals.configurations(self.folder(kind), self.root / f"{kind}-configurations", without)
+        # The folders have the schedulers of the releases, and of the file counts what is shipped.
+        return originals.configurations(self.folder(kind), self.root / f"{kind}-configurations", "scheduler")
 
     def file(self, kind: str, form: str) -> Path:
         path = self.root / f"{kind}-{form}.{'safetensors' if form == 'safetensors' else 'ckpt'}"
@@ -71,6 +72,39 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 def test_a_single_file_gives_what_the_folder_gives(specimens: Specimens, kind: str, form: str) -> None:
     found = specimens.given(specimens.file(kind, form), parts=str(specimens.configurations(kind)))
     assert_same(found, specimens.expected(kind))
+
+
+def schedule(specimens: Specimens, model: ModelSpec, name: str) -> tuple[dict[str, Any], list[torch.Tensor]]:
+    """All that a scheduler goes by."""
+    models, steps = specimens.models, 5
+    told = {"family": models.family(model), "denoiser": models.denoiser_config(model), "size": (8, 8), "device": "cpu"}
+    scheduler = scheduled(name, models.config(model, "scheduler"), steps, **told)
+    tables = [value for value in vars(scheduler).values() if isinstance(value, torch.Tensor)]
+    return {key: value for key, value in scheduler.config.items() if not key.startswith("_")}, tables
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_every_sampler_has_the_schedule_of_the_folder(specimens: Specimens, kind: str) -> None:
+    folder = ModelSpec("folder", str(specimens.folder(kind)))
+    file = ModelSpec("file", str(specimens.file(kind, "safetensors")), parts=str(specimens.configurations(kind)))
+    for name, recipe in RECIPES.items():
+        if recipe.flow != specimens.models.family(file).flow or ("KDPM2" in recipe.class_name and recipe.spacing):
+            continue  # these take a second each to build, and have the configuration of the plain ones
+        (options, tables), (expected, theirs) = (schedule(specimens, model, name) for model in (file, folder))
+        assert options == expected, name
+        assert len(tables) == len(theirs) > 0
+        torch.testing.assert_close(tables, theirs, rtol=0, atol=0, equal_nan=True, msg=name)  # DPM2 has one that it does not use
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in RECIPES.items() if recipe.spacing is None and not recipe.flow])
+def test_every_sampler_gives_the_latents_of_the_folder(specimens: Specimens, name: str) -> None:
+    file, folder = specimens.file("sd1", "safetensors"), specimens.folder("sd1")
+    made = []
+    for path, more in ((file, {"parts": str(specimens.configurations("sd1"))}), (folder, {})):
+        chosen = settings(path, scheduler=name, steps=3)
+        chosen["model"] |= more
+        made.append(diffuse.run(specimens.models, start(specimens.models, chosen), chosen, quiet)[0]["latents"])
+    assert torch.equal(*made)
 
 
 def component(specimens: Specimens, model: ModelSpec, name: str) -> dict[str, torch.Tensor]:
@@ -175,11 +209,9 @@ def flux_in_parts(specimens: Specimens, root: Path) -> dict[str, str]:
 
 def test_a_model_is_put_together_from_files_of_one_component_each(specimens: Specimens, tmp_path: Path) -> None:
     parts = flux_in_parts(specimens, tmp_path)
-    path, behind = parts.pop("transformer"), specimens.configurations("flux")
-    vae = parts.pop("vae")
+    path, vae = parts.pop("transformer"), parts.pop("vae")
     # A mapping tells no configurations, so that the tiny model is to be told in another way: as a folder behind a folder.
-    bare = tmp_path / "bare"
-    shutil.copytree(behind, bare)
+    bare = originals.configurations(specimens.folder("flux"), tmp_path / "bare")
     found = specimens.given(bare, parts={**parts, "transformer": path}, vae=vae)
     assert_same(found, specimens.expected("flux"))
 

@@ -24,6 +24,20 @@ MUTANTS = (
         "tests/jobs/test_inverted_noise.py",
     ),
     Mutant(
+        "a picture of an earlier version is made again as this one makes it",
+        RECIPES,
+        'settings = {**as_made_by(record["software"].get(SOFTWARE)), **settings}',
+        "settings = {**settings}",
+        "tests/jobs/test_kept_pictures.py::test_a_picture_of_an_earlier_version_is_made_again_to_the_bit_and_says_how[sd1]",
+    ),
+    Mutant(
+        "latents of an earlier version go on as this one would have begun them",
+        INTAKE + "files.py",
+        "as_made = as_made_by(header.software.get(SOFTWARE)) if looped else {}",
+        "as_made: dict[str, Any] = {}",
+        "tests/jobs/test_kept_pictures.py::test_half_done_and_finished_latents_of_an_earlier_version_go_on_as_they_began",
+    ),
+    Mutant(
         "the prompt wins over the settings file beside it",
         INTAKE + "files.py",
         "spoken |= checked(settings_file(files.data(role, limit), name), name).given()",

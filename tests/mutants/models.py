@@ -63,6 +63,27 @@ MUTANTS = (
         f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd1-euler]",
     ),
     Mutant(
+        "the estimate of an ancestral DPM2 is made at another noise level than the denoiser saw",
+        SCHEDULING,
+        'index - hasattr(self._inner, "sigmas_up")',
+        "index",
+        "tests/stages/test_end_at.py::test_the_estimate_is_the_solvers_own[v-dpm2_a]",
+    ),
+    Mutant(
+        "a model in one file is spaced as no release says",
+        "daemon/models/configs/stable-diffusion-1/scheduler/scheduler_config.json",
+        '"skip_prk_steps": true,',
+        '"skip_prk_steps": true, "timestep_spacing": "leading",',
+        "tests/models/test_single_files.py::test_every_sampler_has_the_schedule_of_the_folder[sd1]",
+    ),
+    Mutant(
+        "what an earlier version shipped is forgotten",
+        "daemon/models/sources/single_file.py",
+        "return earlier if self.version and",
+        "return earlier if not self.version and",
+        "tests/jobs/test_kept_pictures.py::test_a_picture_of_an_earlier_version_is_made_again_to_the_bit_and_says_how[sd1]",
+    ),
+    Mutant(
         "LMS takes the order of a solver that it is not after a stop",
         SCHEDULING,
         "min(4, len(self._inner.derivatives) + 1)",

@@ -110,6 +110,13 @@ MUTANTS = (
         f"{RESUMED}::test_end_at_gives_the_estimate_of_the_finished_latents",
     ),
     Mutant(
+        "end_at looks at the finished latents from the middle of a step",
+        "daemon/stages/diffuse.py",
+        'last=last - ends_half_a_step_earlier(scheduler, loop, settings.get("as_of"))',
+        "last=last - (loop.finish and scheduler.order > 1)",
+        "tests/stages/test_end_at.py::test_a_picture_of_end_at_is_no_worse_than_the_loops_own_estimate_there[dpm2_a]",
+    ),
+    Mutant(
         "photos go into the VAE as 0..1",
         "daemon/stages/encode.py",
         "[None].float() * 2 - 1",

@@ -82,7 +82,7 @@ def test_every_filter_of_a_png_comes_back(tmp_path: Path, bits: int, kind: str) 
     pixels = {"smooth": smooth, "noise": noise, "flat": np.full((9, 13, 3), 0.3, np.float32), "one pixel": noise[:1, :1]}[kind]
     path = tmp_path / "cat.png"
     with path.open("wb") as file:
-        write_png(file, pixels, Story(RECIPE, (), {"tiffsd": "0.1.0"}), bits=bits)
+        write_png(file, pixels, Story(RECIPE, (), {"tiffsd": "0.2.0"}), bits=bits)
     levels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:, :, ::-1]
     np.testing.assert_array_equal(levels, levels8(pixels) if bits == 8 else levels16(pixels))
 
@@ -190,7 +190,7 @@ def test_a_jpeg_gives_up_the_infotext_before_the_exact_recipe_and_says_what_it_l
         recipe = {**RECIPE, "prompt": noise[:length]}
         path = tmp_path / f"{left}.jpg"
         with path.open("wb") as file:
-            write_jpeg(file, finished().tensors["picture"], Story(recipe, (), {"tiffsd": "0.1.0"}))
+            write_jpeg(file, finished().tensors["picture"], Story(recipe, (), {"tiffsd": "0.2.0"}))
         with Image.open(path) as image:
             assert (USER_COMMENT in image.getexif().get_ifd(EXIF_DIRECTORY)) == (left == "both")
         with caplog.at_level(logging.WARNING):
@@ -215,7 +215,7 @@ def test_the_infotexts_of_other_programs_are_read_in_either_order_of_bytes() -> 
     exact=st.none() | st.text(st.characters(max_codepoint=127)),
 )
 def test_what_is_written_into_exif_comes_back(infotext: str | None, exact: str | None) -> None:
-    found = parse_exif(render_exif(ExifText(infotext, exact), "tiffsd 0.1.0"))
+    found = parse_exif(render_exif(ExifText(infotext, exact), "tiffsd 0.2.0"))
     assert found.exact == exact
     assert found.infotext == infotext or "Steps:" in (infotext or "") or (infotext or "").startswith("\ufeff")
 

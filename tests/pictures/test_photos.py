@@ -34,7 +34,7 @@ def gradient(height: int = 8, width: int = 16) -> np.ndarray:
 
 def written(tmp_path: Path, picture: np.ndarray, history: tuple[dict[str, object], ...] = ()) -> Path:
     png = io.BytesIO()
-    write_png(png, picture, Story(RECIPE, history, {"tiffsd": "0.1.0"}))
+    write_png(png, picture, Story(RECIPE, history, {"tiffsd": "0.2.0"}))
     path = tmp_path / "cat.png"
     path.write_bytes(png.getvalue())
     return path

@@ -89,7 +89,7 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         "model": "demo",
         "clip_skip": 2,
     }
-    written = render_infotext(recipe, "0.1.0")
+    written = render_infotext(recipe, "0.2.0")
     assert parse(written) == recipe
     assert parse_prompt(written.encode(), "cat.png", characters=10_000).notes == ()
 

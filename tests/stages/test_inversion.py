@@ -10,7 +10,7 @@ from daemon.errors import InputError
 from daemon.models.registry import Models
 from daemon.settings.resources import resource
 from daemon.stages import decode, diffuse, encode, invert
-from tests import tiny
+from tests import released, tiny
 from tests.parts import embeddings, quiet, settings, start
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
@@ -88,7 +88,7 @@ def test_a_residual_that_can_be_seen_is_said(models: Models, folders: dict[str, 
 def test_models_that_do_not_invert_are_refused(models: Models, tmp_path: Path) -> None:
     inpainting, clipping = (
         tiny.stable_diffusion(tmp_path / "inpainting", inpainting=True),
-        tiny.stable_diffusion_xl(tmp_path / "xl"),
+        released.configured(tiny.stable_diffusion_xl(tmp_path / "xl"), "stable-diffusion-xl", clip_sample=True),
     )
     for folder, sentence in (
         (inpainting, "'tiny' is an inpainting model, which sees a mask at each step"),

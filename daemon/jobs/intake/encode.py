@@ -23,8 +23,8 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     size = requested_size(files, beside)
     photo = read_photo_and_words(files, config, size=size)
     own = embedded_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
-    # A picture that was upscaled has its size; only who says it anew wants it larger still.
-    said = {key: value for key, value in own.settings.items() if not key.startswith("upscale")}
+    # A picture that was upscaled has its size; only who says it anew wants it larger still. Nor is the loop that made it repeated.
+    said = {key: value for key, value in own.settings.items() if not key.startswith("upscale") and key != "as_of"}
     given, notes = layered(said, beside), own.notes + ignored
     if {"prompt", "embedding"} & given.keys() and given.get("strength") is None:
         given["strength"] = STRENGTH_UNDER_A_MASK if MASK_ENDING in files.members else STRENGTH_OF_A_PICTURE

@@ -15,9 +15,9 @@ from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
 from daemon.settings.config import Config
-from daemon.settings.prompts import Prompt, parse_prompt, plain_text, settings_file
+from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
-from daemon.settings.vocabulary import Settings, checked, counting
+from daemon.settings.vocabulary import Settings, as_made_by, checked, counting
 from daemon.stages import PICTURES, TIFFS
 from tiffsd.spec import NOUNS
 
@@ -156,4 +156,7 @@ def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
 
 def recipe_settings(artifact: tiffsd.Artifact) -> dict[str, Any]:
     """The settings in an artifact's record that this version knows; the others are carried on in its recipe."""
-    return {key: value for key, value in artifact.header.recipe.items() if key in Settings.model_fields}
+    header = artifact.header
+    looped = header.state is not tiffsd.State.NOISE and any(entry.get("stage") == "diffuse" for entry in header.history)
+    as_made = as_made_by(header.software.get(SOFTWARE)) if looped else {}
+    return {**as_made, **{key: value for key, value in header.recipe.items() if key in Settings.model_fields}}

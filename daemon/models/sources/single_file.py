@@ -3,14 +3,14 @@
 What such a file does not say, the configurations and the vocabulary of CLIP, is shipped with this package."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from daemon.models import lacking
-from daemon.models.checkpoints.kinds import Kind, kind_of, sizes_of
+from daemon.models.checkpoints.kinds import CONFIGS, Kind, kind_of, sizes_of
 from daemon.models.checkpoints.layouts import bytes_of
 from daemon.models.checkpoints.reading import read_component
 from daemon.models.checkpoints.tensors import index_of
@@ -79,6 +79,10 @@ class PartOfFile(StoredComponent):
 
     model: SingleFile
     name: str
+    version: str | None = None
+
+    def as_of(self, version: str | None) -> Self:
+        return replace(self, version=version)
 
     def config(self) -> Config:
         """What the weights say of their configuration counts before all."""
@@ -86,7 +90,13 @@ class PartOfFile(StoredComponent):
         said = kind.marks if self.name == SCHEDULER else kind.sizes.get(self.name, {})
         if told is not None and describes(told, self.name):
             return {**FolderPart(told / self.name, self.name, self.model).config(), **said}
-        return {**kind.read(f"{self.name}/{'scheduler_config' if self.name == SCHEDULER else 'config'}.json"), **said}
+        return {**kind.read(self._shipped()), **said}
+
+    def _shipped(self) -> str:
+        """The name of the configuration in this package: that of an earlier version, where it shipped another."""
+        stem = f"{self.name}/{'scheduler_config' if self.name == SCHEDULER else 'config'}"
+        earlier = f"{stem}-{self.version}.json"
+        return earlier if self.version and (CONFIGS / self.model.kind.configs / earlier).is_file() else f"{stem}.json"
 
     def load(self, dtype: torch.dtype) -> Any:
         if is_tokenizer(self.name):

@@ -3,7 +3,7 @@
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -26,6 +26,11 @@ class StoredComponent(ABC):
     @abstractmethod
     def load(self, dtype: torch.dtype) -> Any:
         """It with its weights in `dtype` on the CPU, ready to run."""
+
+    def as_of(self, version: str | None) -> Self:
+        """It with the configuration that an earlier version of tiffsd had for it, where that was another; None is this version."""
+        del version
+        return self
 
     @property
     @abstractmethod
