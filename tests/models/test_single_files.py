@@ -184,18 +184,15 @@ def test_a_model_is_put_together_from_files_of_one_component_each(specimens: Spe
     assert_same(found, specimens.expected("flux"))
 
 
-def test_a_part_that_is_quantized_is_refused_and_plain_eight_bits_are_read(specimens: Specimens, tmp_path: Path) -> None:
+def test_plain_eight_bits_are_read(specimens: Specimens, tmp_path: Path) -> None:
     folder, weights = (
         specimens.folder("flux"),
         originals.t5(loaded(specimens.folder("flux"), diffusers.DiffusionPipeline).text_encoder_2),
     )
     eight = {name: weight.to(torch.float8_e4m3fn) for name, weight in weights.items()}
     plain = originals.write(eight, tmp_path / "plain.safetensors")
-    scaled = originals.write({**eight, "scaled_fp8": torch.zeros(2)}, tmp_path / "scaled.safetensors")
     found = component(specimens, ModelSpec("tiny", str(folder), parts={"text_encoder_2": str(plain)}), "text_encoder_2")
     assert_same(found, {name: eight.get(name, eight["shared.weight"]).float() for name in found})
-    with pytest.raises(ModelMissing, match=r"scaled.safetensors is quantized with scales of its own, which is not supported"):
-        component(specimens, ModelSpec("tiny", str(folder), parts={"text_encoder_2": str(scaled)}), "text_encoder_2")
 
 
 def test_an_inpainting_model_is_told_by_its_channels(specimens: Specimens, tmp_path: Path) -> None:
@@ -293,7 +290,6 @@ def test_what_does_not_belong_to_the_model_of_a_file_is_refused(specimens: Speci
         ),
         ({"control_model.input_hint_block.0.weight": (4, 4)}, "is a ControlNet"),
         ({"emb_params": (2, 768)}, "is a textual inversion"),
-        ({"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9, 3), "x.scaled_fp8": (1,)}, "is quantized with scales"),
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 8, 3, 3)}, "8 channels .InstructPix2Pix"),
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3)}, "takes embeddings of width 0"),
         ({"conv_first.weight": (64, 3, 3, 3)}, "is no model that can be run; supported are Stable Diffusion 1"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.models.checkpoints import layouts
 from daemon.models.checkpoints.layouts import DENOISER
+from daemon.models.checkpoints.scales import scales_of
 from daemon.models.checkpoints.stored import Index, Stored
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.unreadable import UnreadableModel
@@ -45,6 +46,7 @@ _ALONE: Mapping[str, Sequence[str]] = {
     ),
     "a text encoder alone: name it under a model's `parts` in config.yaml": (
         *("text_model.embeddings.token_embedding.weight", "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"),
+        "enc.blk.0.attn_q.weight",
         *(prefix + "text_model.embeddings.token_embedding.weight" for prefix in (layouts.CLIP_1, layouts.CLIP_XL, layouts.CLIP_L)),
     ),
     "one component of a folder in diffusers layout: name the whole folder as the `path`": (
@@ -57,8 +59,6 @@ _DENOISERS = ("double_blocks.0.img_attn.qkv.weight", "joint_blocks.0.x_block.att
 _CHANNELS = {5: "depth", 7: "upscaling", 8: "InstructPix2Pix, which sees a picture beside the latents"}
 # The second text encoder of Flux is the third one of Stable Diffusion 3.
 _OF_FLUX = {"text_encoder": "text_encoder", "text_encoder_3": "text_encoder_2", "vae": "vae"}
-_QUANTIZED = ("scaled_fp8", ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".absmax", ".scale_weight")
-QUANTIZED = "quantized with scales of its own, which is not supported: get it in float16 or bfloat16"
 SUPPORTED = "Stable Diffusion 1, 2, XL (base and refiner), 3 and 3.5, and Flux (dev and schnell)"
 
 
@@ -91,6 +91,7 @@ def kind_of(path: Path) -> Kind:
 def _kind(path: Path, changed_ns: int) -> Kind:
     del changed_ns
     index = index_of(path)
+    scales_of(path)  # which refuses what cannot be dequantized
     if what := what_else(index):
         raise UnreadableModel(f"{path} is {what}; supported are {SUPPORTED}")
     prefix = DENOISER if any(name.startswith(DENOISER) for name in index) else ""
@@ -112,19 +113,12 @@ def _kind(path: Path, changed_ns: int) -> Kind:
 
 def what_else(index: Index) -> str | None:
     """What a file is, in a few words with what to do, where it is no model that can be run; None where it may be one."""
-    if is_quantized(index):
-        return QUANTIZED
     for what, tells in _OTHERS.items():
         if any(name.endswith(tuple(tells)) for name in index):
             return f"{what}, no model that can be run"
     if any(name.startswith(DENOISER) or name in _DENOISERS for name in index):
         return None
     return next((what for what, tells in _ALONE.items() if any(tell in index for tell in tells)), "no model that can be run")
-
-
-def is_quantized(index: Index) -> bool:
-    """Whether the numbers mean something only together with scales beside them."""
-    return any(name.endswith(_QUANTIZED) for name in index)
 
 
 def sizes_of(component: str, index: Index) -> dict[str, Any]:
@@ -186,7 +180,7 @@ def _deviation(path: Path, stored: Stored | None) -> float:
 
 def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> Kind:
     depth = _count(denoiser, "joint_blocks.")
-    positions = denoiser["pos_embed"].shape[1] if "pos_embed" in denoiser else 192**2
+    positions = denoiser["pos_embed"].shape[-2] if "pos_embed" in denoiser else 192**2
     twice = sorted({int(name.split(".")[1]) for name in denoiser if ".x_block.attn2." in name})
     normed = "joint_blocks.0.x_block.attn.ln_q.weight" in denoiser
     sizes = {

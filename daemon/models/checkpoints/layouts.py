@@ -7,7 +7,7 @@ from daemon.models.checkpoints.diffusion_transformers import flux, stable_diffus
 from daemon.models.checkpoints.latent_diffusion import old_vae, unet, vae
 from daemon.models.checkpoints.pieces import Config, Naming, Piece, same
 from daemon.models.checkpoints.stored import Index
-from daemon.models.checkpoints.text_encoders import clip, open_clip, t5
+from daemon.models.checkpoints.text_encoders import clip, open_clip, t5, t5_of_llama
 from daemon.models.unreadable import UnreadableModel
 
 DENOISER, WHOLE = "model.diffusion_model.", ""
@@ -41,8 +41,9 @@ LAYOUTS: Mapping[str, Sequence[Layout]] = {
         *(Layout(prefix, open_clip) for prefix in (OPEN_CLIP_XL, OPEN_CLIP_REFINER, WHOLE)),
         *(Layout(prefix, clip) for prefix in (CLIP_G, WHOLE)),
         *(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)),
+        Layout(WHOLE, t5_of_llama),
     ),
-    "text_encoder_3": tuple(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)),
+    "text_encoder_3": (*(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)), Layout(WHOLE, t5_of_llama)),
     "unet": (*(Layout(prefix, unet) for prefix in (DENOISER, WHOLE)), Layout(WHOLE, same)),
     "transformer": (
         *(Layout(prefix, naming) for naming in (stable_diffusion_3, flux) for prefix in (DENOISER, WHOLE)),
@@ -98,10 +99,13 @@ def _found(layout: Layout, weights: Iterable[str], config: Config, index: Index)
 
 
 def _fits(piece: Piece, shape: Sequence[int], index: Index) -> bool:
-    """Whether the numbers make this shape; a linear layer may stand there as a convolution of one pixel."""
+    """Whether the numbers make this shape; a linear layer may stand there as a convolution of one pixel, and GGUF keeps no
+    outermost sides of one."""
     if piece.key not in index:
         return piece.identity
     stored, wanted = index[piece.key].shape, tuple(shape)
+    while len(wanted) > len(stored) and wanted[0] == 1:
+        wanted = wanted[1:]
     while len(stored) > len(wanted) and stored[-1] == 1:
         stored = stored[:-1]
     if piece.transposed:

@@ -15,10 +15,11 @@ import torch
 from accelerate import init_empty_weights
 from numpy.typing import NDArray
 
-from daemon.models.checkpoints.kinds import QUANTIZED, is_quantized
+from daemon.models.checkpoints.dequantizing import scaled, unpacked
 from daemon.models.checkpoints.layouts import Incomplete, pieces_of
 from daemon.models.checkpoints.pieces import Piece
-from daemon.models.checkpoints.stored import Index, Stored
+from daemon.models.checkpoints.scales import scales_of
+from daemon.models.checkpoints.stored import BLOCKS, Index, Stored
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.unreadable import UnreadableModel
 
@@ -51,9 +52,7 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     """Return a component of this class and configuration with its weights out of a single file, on the CPU in `dtype`.
 
     Raises UnreadableModel where the file does not hold all of it, or cannot be read."""
-    index = index_of(path)
-    if is_quantized(index):
-        raise UnreadableModel(f"{path} is {QUANTIZED}")
+    index, scales = index_of(path), scales_of(path)
     # The weights only, not the tables that a model computes for itself.
     with init_empty_weights(include_buffers=False):
         part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
@@ -65,7 +64,7 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     kept = _kept_in_float32(part, dtype)
     dtypes = {name: torch.float32 if kept & set(name.split(".")) else dtype for name in wanted}
     with path.open("rb") as stream, ThreadPoolExecutor(READERS) as readers:
-        read = functools.partial(_weight, stream.fileno(), index)
+        read = functools.partial(_weight, stream.fileno(), index, scales)
         weights = readers.map(
             read, [pieces[name] for name in wanted], [tensor.shape for tensor in wanted.values()], dtypes.values()
         )
@@ -81,10 +80,18 @@ def _kept_in_float32(part: Any, dtype: torch.dtype) -> set[str]:
     return set(getattr(part, "_keep_in_fp32_modules", None) or ()) if dtype is torch.float16 else set()
 
 
-def _weight(file: int, index: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+def _weight(file: int, index: Index, scales: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
     if piece.key not in index:
         return torch.eye(*shape, dtype=dtype)
-    weight = _tensor(file, _rows(index[piece.key], piece, shape)).to(dtype)
+    whole = index[piece.key]
+    stored = _rows(whole, piece, shape)
+    if stored.dtype in BLOCKS:
+        weight = unpacked(_bytes(file, stored.offset, stored.end), stored.dtype, stored.shape, dtype)
+    elif piece.key in scales:
+        scale = _scale(file, scales[piece.key], whole.shape[0])[_first(whole, piece, shape) :][: stored.shape[0]]
+        weight = scaled(_tensor(file, stored), scale, dtype)
+    else:
+        weight = _tensor(file, stored).to(dtype)
     if piece.transposed:
         weight = weight.T.contiguous()
     if piece.swapped:
@@ -96,12 +103,22 @@ def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
     """Of several matrices below each other only the one that is meant, so that the others are not even read."""
     if piece.nth is None:
         return stored
-    if stored.strides is not None:
+    if stored.strides is not None or (stored.dtype in BLOCKS and stored.numbers // stored.shape[0] % BLOCKS[stored.dtype][0]):
         raise Incomplete(f"its {piece.key} is not stored row by row")
-    rows = shape[0]
-    first = stored.shape[0] - rows if piece.nth < 0 else piece.nth * rows
     row_bytes = stored.size_bytes // stored.shape[0]
-    return Stored(stored.dtype, (rows, *stored.shape[1:]), stored.offset + first * row_bytes)
+    return Stored(stored.dtype, (shape[0], *stored.shape[1:]), stored.offset + _first(stored, piece, shape) * row_bytes)
+
+
+def _first(stored: Stored, piece: Piece, shape: torch.Size) -> int:
+    """The row at which a piece begins."""
+    if piece.nth is None:
+        return 0
+    return stored.shape[0] - shape[0] if piece.nth < 0 else piece.nth * shape[0]
+
+
+def _scale(file: int, scale: Stored, rows: int) -> torch.Tensor:
+    """The scale of each row, (rows, n)."""
+    return _tensor(file, scale).repeat_interleave(rows // scale.shape[0], dim=0)
 
 
 def _tensor(file: int, stored: Stored) -> torch.Tensor:
