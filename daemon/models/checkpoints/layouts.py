@@ -68,6 +68,19 @@ def pieces_of(component: str, weights: Mapping[str, Sequence[int]], config: Conf
     """Return where a file has each of the weights (name to shape) of a component of this configuration.
 
     Raises Incomplete where it lacks some, has them in other shapes, or has more than the component takes."""
+    layout, pieces = placed(component, weights, config, index)
+    if more := strangers(component, layout, weights, config, index):
+        raise Incomplete(
+            f"its {component} has {len(more)} weights that are not known of such a model ({_some(more)}): it is of a variant that "
+            "is not supported"
+        )
+    return pieces
+
+
+def placed(component: str, weights: Mapping[str, Sequence[int]], config: Config, index: Index) -> tuple[Layout, dict[str, Piece]]:
+    """Return under which layout a file has the weights of a component, and where each is, whatever else it has.
+
+    Raises Incomplete where it lacks some, or has them in other shapes."""
     layout, pieces, lacking = _best(component, weights, config, index)
     if len(lacking) == len(weights):
         raise Incomplete(f"it holds no {component}")
@@ -80,12 +93,7 @@ def pieces_of(component: str, weights: Mapping[str, Sequence[int]], config: Conf
     ]
     if other:
         raise Incomplete(f"its {component} is of another size than its configuration: {other[0]}")
-    if more := strangers(component, layout, weights, config, index):
-        raise Incomplete(
-            f"its {component} has {len(more)} weights that are not known of such a model ({_some(more)}): it is of a variant that "
-            "is not supported"
-        )
-    return pieces
+    return layout, pieces
 
 
 def strangers(component: str, layout: Layout, weights: Iterable[str], config: Config, index: Index) -> list[str]:

@@ -16,11 +16,12 @@ from accelerate import init_empty_weights
 from numpy.typing import NDArray
 
 from daemon.models.checkpoints.dequantizing import scaled, unpacked
-from daemon.models.checkpoints.layouts import Incomplete, pieces_of
+from daemon.models.checkpoints.layouts import Incomplete, pieces_of, placed
 from daemon.models.checkpoints.pieces import Piece
 from daemon.models.checkpoints.scales import scales_of
 from daemon.models.checkpoints.stored import BLOCKS, Index, Stored
 from daemon.models.checkpoints.tensors import index_of
+from daemon.models.folders import WEIGHTS
 from daemon.models.unreadable import UnreadableModel
 
 TYPES: Mapping[str, torch.dtype] = {
@@ -53,14 +54,8 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
 
     Raises UnreadableModel where the file does not hold all of it, or cannot be read."""
     index, scales = index_of(path), scales_of(path)
-    # The weights only, not the tables that a model computes for itself.
-    with init_empty_weights(include_buffers=False):
-        part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
-    wanted = part.state_dict()
-    try:
-        pieces = pieces_of(component, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, config, index)
-    except Incomplete as incomplete:
-        raise UnreadableModel(f"{path}: {incomplete}") from None
+    part = _empty(cls, config)
+    wanted, pieces = part.state_dict(), _pieces(path, component, part, config)
     kept = _kept_in_float32(part, dtype)
     dtypes = {name: torch.float32 if kept & set(name.split(".")) else dtype for name in wanted}
     with path.open("rb") as stream, ThreadPoolExecutor(READERS) as readers:
@@ -73,6 +68,39 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
         # Weights that are one in the model must be one again, so that they are there once.
         part.tie_weights()
     return part.eval()
+
+
+def check_component(path: Path, component: str, cls: Any, config: Mapping[str, Any]) -> None:
+    """Raise UnreadableModel where a single file does not hold the weights of a component of this class and configuration."""
+    scales_of(path)
+    _pieces(path, component, _empty(cls, config), config)
+
+
+def check_folder(folder: Path, component: str, cls: Any, config: Mapping[str, Any]) -> None:
+    """Raise UnreadableModel where the files of weights in a folder do not hold those of a component."""
+    files = [path for pattern in WEIGHTS for path in sorted(folder.glob(pattern))]
+    index = {name: stored for path in reversed(files) for name, stored in index_of(path).items()}
+    try:
+        placed(component, _shapes(_empty(cls, config)), config, index)
+    except Incomplete as incomplete:
+        raise UnreadableModel(f"{folder}: {incomplete}") from None
+
+
+def _empty(cls: Any, config: Mapping[str, Any]) -> Any:
+    """A component without memory for its weights, but with the tables that a model computes for itself."""
+    with init_empty_weights(include_buffers=False):
+        return cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
+
+
+def _shapes(part: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in part.state_dict().items()}
+
+
+def _pieces(path: Path, component: str, part: Any, config: Mapping[str, Any]) -> dict[str, Piece]:
+    try:
+        return pieces_of(component, _shapes(part), config, index_of(path))
+    except Incomplete as incomplete:
+        raise UnreadableModel(f"{path}: {incomplete}") from None
 
 
 def _kept_in_float32(part: Any, dtype: torch.dtype) -> set[str]:

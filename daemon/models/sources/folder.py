@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from daemon.models.checkpoints.reading import check_folder
 from daemon.models.folders import INDEX, check_not_quantized, is_tokenizer, left_out, read_json, variant_of, weights_bytes
 from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
 from daemon.models.unreadable import UnreadableModel
@@ -32,6 +33,9 @@ class FolderPart(StoredComponent):
         check_not_quantized(self.folder, self.config())
         kind = {"dtype" if cls.__module__.startswith("transformers") else "torch_dtype": dtype}
         return cls.from_pretrained(self.folder, local_files_only=True, variant=variant_of(self.folder), **kind).eval()
+
+    def check(self) -> None:
+        check_folder(self.folder, self.name, self.model.component_class(self.name), self.config())
 
     @property
     def identity(self) -> Hashable:

@@ -27,6 +27,10 @@ class StoredComponent(ABC):
     def load(self, dtype: torch.dtype) -> Any:
         """It with its weights in `dtype` on the CPU, ready to run."""
 
+    @abstractmethod
+    def check(self) -> None:
+        """Raise UnreadableModel where its weights do not fit its configuration, without reading one of them."""
+
     @property
     @abstractmethod
     def identity(self) -> Hashable:
