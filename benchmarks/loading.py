@@ -50,7 +50,7 @@ def _of_one_model(root: Path, configs: str, kind: str, called: str) -> Iterator[
     for name in (name for name, part in vars(parts_of(configs)).items() if part is not None):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as elsewhere:
             sizes[name] = elsewhere.submit(_write_component, name, kind, configs, file, offsets, folder).result()
-        told[name] = {way: [_loaded(path, name) for _ in range(ROUNDS)] for way, path in (("file", file), ("folder", folder))}
+        told[name] = {way: [loaded(path, name) for _ in range(ROUNDS)] for way, path in (("file", file), ("folder", folder))}
         shutil.rmtree(folder / name)
         seconds, beside = _fastest(told[name]["file"]), _fastest(told[name]["folder"])
         yield Figure(
@@ -90,7 +90,7 @@ def _write_component(name: str, kind: str, configs: str, file: Path, offsets: Ma
     return sum(weight.nbytes for weight in part.state_dict().values())
 
 
-def _loaded(path: Path, name: str) -> Any:
+def loaded(path: Path, name: str) -> Any:
     """What it takes to load a component in a process of its own, until each of its weights was read once."""
     # A fork has the libraries already; it may compute, because this process itself never does.
     here, there = FORK.Pipe()

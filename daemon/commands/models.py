@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +82,20 @@ def list_models(config: "Config") -> list[Listed]:
         _listed(name, "textual inversion", str(path), None, examined_textual_inversion, network=False)
         for name, path in config.textual_inversions().items()
     ]
-    return [*models, *vaes, *loras, *inversions, *_missing_folders(config)]
+    return [*_compared(models, config), *vaes, *loras, *inversions, *_missing_folders(config)]
+
+
+def _compared(models: "list[Listed]", config: "Config") -> "list[Listed]":
+    """The models with what the headers alone do not tell: whether the weights are those of the configuration."""
+    from daemon.models.comparison import Model, misfits
+
+    whole = [entry for entry in models if entry.on_disk and not entry.faults]
+    asked = []
+    for entry in whole:
+        vae = config.defaults_for(entry.name).get("vae")
+        asked.append(Model(entry.path, config.model_parts(entry.name), config.vae(vae) if vae in config.vaes else None))
+    faults = {entry.name: tuple(found) for entry, found in zip(whole, misfits(asked), strict=True)}
+    return [replace(entry, faults=faults.get(entry.name, entry.faults)) for entry in models]
 
 
 def _missing_folders(config: "Config") -> list[Listed]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daemon.models.checkpoints.scales import WAY_OUT
 from daemon.models.families import Family
 from daemon.models.unreadable import UnreadableModel
 
@@ -54,6 +55,15 @@ def weights_bytes(folder: Path) -> int:
     for file in (file for pattern in WEIGHTS for file in folder.glob(pattern)):
         sizes[_PART.sub("", file.name)] += file.stat().st_size
     return max(sizes.values(), default=0)
+
+
+def check_not_quantized(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raise UnreadableModel where the weights of a folder with this configuration are quantized: both libraries would need another
+    library to read them, a GPU, and layers of its own."""
+    said = config.get("quantization_config")
+    if said:
+        method = said.get("quant_method", "an unknown form") if isinstance(said, Mapping) else "an unknown form"
+        raise UnreadableModel(f"{folder} is quantized as {method}, which cannot be run; {WAY_OUT}")
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 import re
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+_FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def is_hub_id(path: str) -> bool:

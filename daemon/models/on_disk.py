@@ -10,10 +10,21 @@ from typing import Any
 from daemon.models import lacking
 from daemon.models.checkpoints.kinds import kind_of
 from daemon.models.checkpoints.layouts import bytes_of
+from daemon.models.checkpoints.scales import scales_of
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.families import FAMILIES, Family
 from daemon.models.families.family import T5, T5_TOKENIZER
-from daemon.models.folders import INDEX, WEIGHTS, encoder_of, holds, is_tokenizer, left_out, read_json, weights_bytes
+from daemon.models.folders import (
+    INDEX,
+    WEIGHTS,
+    check_not_quantized,
+    encoder_of,
+    holds,
+    is_tokenizer,
+    left_out,
+    read_json,
+    weights_bytes,
+)
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.unreadable import UnreadableModel
 
@@ -96,7 +107,7 @@ def _faults_of_parts(parts: Parts) -> Iterator[str]:
             yield f"{name}: there is no folder or file {place}"
         elif Path(place).is_file():
             try:
-                index_of(Path(place))
+                scales_of(Path(place))
             except UnreadableModel as fault:
                 yield f"{name}: {fault}"
 
@@ -104,6 +115,7 @@ def _faults_of_parts(parts: Parts) -> Iterator[str]:
 def _examined_vae_file(path: Path) -> OnDisk:
     try:
         index = index_of(path)
+        scales_of(path)
     except UnreadableModel as fault:
         return OnDisk(None, path.stat().st_size, (), (str(fault),))
     faults = () if any(name.endswith("decoder.conv_in.weight") for name in index) else (f"{path} holds no vae",)
@@ -147,7 +159,7 @@ def _component(folder: Path, *, weights: bool) -> OnDisk:
 def _faults_of(folder: Path) -> Iterator[str]:
     """What is wrong with the configuration of a component, and which parts of its weights are missing."""
     try:
-        read_json(folder / "config.json")
+        check_not_quantized(folder, read_json(folder / "config.json"))
         parts = {part for index in folder.glob("*.safetensors.index.json") for part in read_json(index)["weight_map"].values()}
     except (ValueError, KeyError, AttributeError) as error:
         yield str(error)

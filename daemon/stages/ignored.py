@@ -14,11 +14,14 @@ def ignored_by_loop(models: Models, model: ModelSpec, settings: StageSettings) -
     """What the family of the model does not know, and what counts only with guidance where there is none."""
     family, index = models.family(model), models.index(model)
     notes = family.notes_on({name: settings.get(name) for name in OF_LOOPS}, index)
-    if family.guided(settings["guidance_scale"]):
+    distilled = models.denoiser_config(model).get("time_cond_proj_dim")
+    if family.guided(settings["guidance_scale"]) and not distilled:
         return notes
     contrasts = [name for name in ("negative_prompt", "guidance_rescale") if settings.get(name)]
     unknown = family.unsupported_by(index)
     off = f"a guidance_scale of {settings['guidance_scale']:g} switches it off"
+    if distilled:
+        off = "the model was distilled to follow the guidance_scale by itself"
     return notes + [f"{name} ignored: {off}" for name in contrasts if name not in unknown]
 
 

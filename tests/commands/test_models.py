@@ -1,6 +1,7 @@
 """What `tiffsd models` says of the models: family, size, precision, and each thing that can be wrong with one."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,10 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from daemon.models import comparison
+from daemon.models.comparison import Model, misfits
 from daemon.models.families import FAMILIES
 from daemon.models.on_disk import examined, examined_vae
 from tests import originals, tiny
+from tests.full_size import parts_of, write_holes
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "Stable Diffusion 1 or 2": tiny.stable_diffusion,
@@ -160,12 +165,14 @@ def test_every_pipeline_of_the_table_exists() -> None:
         assert hasattr(diffusers, family.pipeline)
 
 
+@pytest.mark.timeout(300)
 def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Path], tmp_path: Path) -> None:
     tiny.flux(tmp_path / "flux")
     shutil.copy(files["transformer"], tmp_path)
     (tmp_path / "config.yaml").write_text(
         "models:\n  demo: {path: builtin}\n  flux: {path: flux, dtype: bfloat16}\n  gone: {path: nowhere}\n"
-        "  single: {path: transformer.safetensors, parts: {text_encoder: flux, text_encoder_2: flux, tokenizer_2: flux},"
+        "  single: {path: transformer.safetensors, parts: flux, defaults: {vae: mine}}\n"
+        "  small: {path: transformer.safetensors, parts: {text_encoder: flux, text_encoder_2: flux, tokenizer_2: flux},"
         " defaults: {vae: mine}}\nvaes: {mine: flux}\n"
     )
     code = "import sys; from daemon.cli import app; app(standalone_mode=False); sys.exit('torch' in sys.modules)"
@@ -175,9 +182,55 @@ def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Pat
     assert listed["demo"]["family"] == "Stable Diffusion 1 or 2"
     assert (listed["flux"]["family"], listed["flux"]["runs_in"], listed["flux"]["faults"]) == ("Flux", "bfloat16", [])
     assert (listed["single"]["family"], listed["single"]["on_disk"], listed["single"]["faults"]) == ("Flux", True, [])
+    sizes = [fault.partition(": its ")[2] for fault in listed["small"]["faults"]]
+    assert [size.split(" is of another size")[0] for size in sizes] == ["transformer"]
     assert listed["gone"]["on_disk"] is False
     assert "there is no folder" in listed["gone"]["faults"][0]
     assert (listed["mine"]["kind"], listed["mine"]["faults"]) == ("vae", [])
+
+
+@pytest.mark.timeout(300)
+def test_a_file_of_the_real_size_is_compared_with_its_configuration(tmp_path: Path) -> None:
+    weights = originals.KINDS["sdxl"](parts_of("stable-diffusion-xl"))
+    # As in distilled models, which have fewer layers and no other sign.
+    fewer = {name: weight for name, weight in weights.items() if not re.search(r"transformer_blocks\.[4-9]\.", name)}
+    write_holes(weights, tmp_path / "whole.safetensors")
+    write_holes(fewer, tmp_path / "fewer.safetensors")
+    write_holes(
+        {**weights, f"{originals.UNET}.more.weight": weights[f"{originals.UNET}.out.0.bias"]}, tmp_path / "more.safetensors"
+    )
+    files = [tmp_path / f"{name}.safetensors" for name in ("whole", "fewer", "more")]
+    assert [examined(file).faults for file in files] == [()] * 3, "or their headers tell it already"
+    whole, lacking, more = misfits([Model(str(file)) for file in files])
+    assert whole == []
+    assert len(lacking) == len(more) == 1
+    assert re.match(
+        rf".*fewer.safetensors: its unet lacks {len(weights) - len(fewer)} of 1680 weights \({originals.UNET}", lacking[0]
+    )
+    assert re.match(r".*more.safetensors: its unet has 1 weights that are not known of such a model \(.*more.weight\)", more[0])
+
+
+@pytest.mark.timeout(300)
+def test_a_folder_is_compared_with_its_configuration(tmp_path: Path) -> None:
+    folders = {name: tiny.stable_diffusion_3(tmp_path / name) for name in ("whole", "lacking", "other")}
+    file = folders["lacking"] / "text_encoder_3" / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: weight for name, weight in weights.items() if ".wo." not in name}, file, {"format": "pt"})
+    config = folders["other"] / "transformer" / "config.json"
+    config.write_text(config.read_text().replace('"attention_head_dim": 8', '"attention_head_dim": 16'))
+    whole, lacking, other = misfits([Model(str(folder)) for folder in folders.values()])
+    assert whole == []
+    assert [re.search(r"its text_encoder_3 lacks 2 of \d+ weights", fault) is not None for fault in lacking] == [True]
+    assert [re.search(r"its transformer is of another size than", fault) is not None for fault in other] == [True]
+
+
+def test_a_comparison_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tiny.stable_diffusion(tmp_path / "model")
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch today')\n")
+    monkeypatch.setattr(comparison, "_environment", lambda: {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"})
+    assert misfits([Model(str(folder))]) == [
+        ["its weights could not be compared with its configuration (ImportError: no torch today)"]
+    ]
 
 
 def test_a_hub_id_is_no_fault_where_the_network_is_allowed(tmp_path: Path) -> None:

@@ -293,7 +293,7 @@ def without_pickle(file: Path) -> None:
         (without_pickle, r"is damaged, or no file of weights \(there is no data\.pkl in it\)"),
         (lambda file: file.write_bytes(b""), "is damaged, or no file of weights"),
         (lambda file: file.write_text("<!DOCTYPE html><title>Log in</title>"), "is damaged, or no file of weights"),
-        (lambda file: file.write_bytes(b"GGUF\x03"), "is a GGUF file, which is not supported"),
+        (lambda file: file.write_bytes(b"GGUF\x03"), "is damaged, or no file of weights"),
         (lambda file: file.unlink(), r"cannot be read \(No such file"),
     ],
 )

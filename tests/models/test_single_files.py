@@ -216,18 +216,15 @@ def test_a_model_is_put_together_from_files_of_one_component_each(specimens: Spe
     assert_same(found, specimens.expected("flux"))
 
 
-def test_a_part_that_is_quantized_is_refused_and_plain_eight_bits_are_read(specimens: Specimens, tmp_path: Path) -> None:
+def test_plain_eight_bits_are_read(specimens: Specimens, tmp_path: Path) -> None:
     folder, weights = (
         specimens.folder("flux"),
         originals.t5(loaded(specimens.folder("flux"), diffusers.DiffusionPipeline).text_encoder_2),
     )
     eight = {name: weight.to(torch.float8_e4m3fn) for name, weight in weights.items()}
     plain = originals.write(eight, tmp_path / "plain.safetensors")
-    scaled = originals.write({**eight, "scaled_fp8": torch.zeros(2)}, tmp_path / "scaled.safetensors")
     found = component(specimens, ModelSpec("tiny", str(folder), parts={"text_encoder_2": str(plain)}), "text_encoder_2")
     assert_same(found, {name: eight.get(name, eight["shared.weight"]).float() for name in found})
-    with pytest.raises(ModelMissing, match=r"scaled.safetensors is quantized with scales of its own, which is not supported"):
-        component(specimens, ModelSpec("tiny", str(folder), parts={"text_encoder_2": str(scaled)}), "text_encoder_2")
 
 
 def test_an_inpainting_model_is_told_by_its_channels(specimens: Specimens, tmp_path: Path) -> None:
@@ -286,6 +283,123 @@ def test_what_was_predicted_is_detected_and_can_be_overridden(specimens: Specime
     assert scheduler("sdxl", file, prediction_type="epsilon")["prediction_type"] == "epsilon"
 
 
+MARKED = {
+    "CosXL": ("sdxl", {"edm_vpred.sigma_max": (), "edm_vpred.sigma_min": ()}, "is a CosXL model .*, which is not supported"),
+    "Playground": ("sdxl", {"edm_mean": (1, 4, 1, 1), "edm_std": (1, 4, 1, 1)}, "is a Playground model"),
+    "unCLIP": ("sd2", {"model.diffusion_model.label_emb.0.0.weight": (64, 32)}, "also takes the embedding of a picture .*unCLIP"),
+    "Kolors": ("sdxl", {"model.diffusion_model.encoder_hid_proj.weight": (8, 8)}, "takes the embeddings of ChatGLM .Kolors"),
+    "HunyuanImage": ("flux", {"model.diffusion_model.byt5_in.fc1.weight": (8, 8)}, "Flux's names and other inputs .HunyuanImage"),
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_variants_that_cannot_run_are_refused_by_name(specimens: Specimens, name: str, tmp_path: Path) -> None:
+    kind, marks, sentence = MARKED[name]
+    weights = {**specimens.weights(kind), **{key: torch.ones(shape) for key, shape in marks.items()}}
+    file = originals.write(weights, tmp_path / "m.safetensors")
+    with pytest.raises(ModelMissing, match=f"m.safetensors .*{sentence}"):
+        specimens.models.index(ModelSpec("tiny", str(file), parts=str(specimens.configurations(kind))))
+
+
+STRANGERS = {
+    "unet": ("sd1", "model.diffusion_model.time_embed.other.weight"),
+    "text_encoder": ("sd1", "cond_stage_model.transformer.text_model.embeddings.other.weight"),
+    "text_encoder_2": ("sdxl", "conditioner.embedders.1.model.adapter.weight"),
+    "vae": ("sdxl", "first_stage_model.decoder.time_stack.weight"),
+    "transformer": ("flux", "model.diffusion_model.double_blocks.0.img_attn.gate.weight"),
+    "text_encoder_3": (
+        "sd3",
+        "text_encoders.t5xxl.transformer.encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_weight_that_the_component_does_not_take_is_named(specimens: Specimens, name: str, tmp_path: Path) -> None:
+    kind, stranger = STRANGERS[name]
+    file = originals.write({**specimens.weights(kind), stranger: torch.ones(4, 4)}, tmp_path / "m.safetensors")
+    model = ModelSpec("tiny", str(file), parts=str(specimens.configurations(kind)))
+    sentence = f"its {name} has 1 weights that are not known of such a model .{stranger}.: it is of a variant that is not supported"
+    with pytest.raises(ModelMissing, match=sentence):
+        specimens.models.component(model, name)
+
+
+# What real files were seen to hold beside the weights: Stable Diffusion's own, merges, those that ComfyUI saved.
+BESIDE = {
+    "sd1": [
+        *("alphas_cumprod", "betas", "sqrt_alphas_cumprod", "logvar", "model_ema.diffusion_modelinput_blocks00weight"),
+        *("cond_stage_model.transformer.text_model.embeddings.position_ids", "cond_stage_model.logit_scale"),
+        *("cond_stage_model.transformer.text_projection.weight", "cond_stage_model.transformer.vision_model.pre_layrnorm.weight"),
+        *(
+            "first_stage_model.loss.logvar",
+            "first_stage_model.loss.discriminator.main.0.weight",
+            "first_stage_model.model_ema.decay",
+        ),
+    ],
+    "sd2": ["cond_stage_model.model.logit_scale", "cond_stage_model.model.attn_mask", "cond_stage_model.model.visual.proj"],
+    "sdxl": [
+        *("denoiser.sigmas", "v_pred", "ztsnr", "conditioner.embedders.0.transformer.text_model.embeddings.position_ids"),
+        *("conditioner.embedders.1.model.logit_scale", "conditioner.embedders.0.logit_scale"),
+    ],
+    "flux": [
+        "text_encoders.t5xxl.transformer.spiece_model",
+        "text_encoders.clip_l.logit_scale",
+        "model.diffusion_model.scaled_fp8",
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", BESIDE)
+def test_what_real_files_hold_besides_is_passed_over(specimens: Specimens, kind: str, tmp_path: Path) -> None:
+    weights = {**specimens.weights(kind), **{name: torch.ones(3) for name in BESIDE[kind]}}
+    model = ModelSpec("tiny", str(originals.write(weights, tmp_path / "m.safetensors")), parts=str(specimens.configurations(kind)))
+    for name in model.source().family().components:
+        if not name.startswith("tokenizer"):
+            specimens.models.component(model, name)
+
+
+def test_a_component_alone_may_stand_beside_others(specimens: Specimens, tmp_path: Path) -> None:
+    weights, prefix = specimens.weights("sd1"), "model.diffusion_model."
+    bare = {name.removeprefix(prefix): weight for name, weight in weights.items()}
+    bare |= {"alphas_cumprod": torch.ones(9), "vae.decoder.conv_in.bias": torch.ones(2)}
+    file = originals.write(bare, tmp_path / "bare.safetensors")
+    model = ModelSpec("tiny", str(file), parts=str(specimens.configurations("sd1")))
+    assert_same(component(specimens, model, "unet"), component(specimens, ModelSpec("tiny", str(specimens.folder("sd1"))), "unet"))
+
+
+def test_a_consistency_model_takes_the_guidance_as_in_diffusers(specimens: Specimens, tmp_path: Path) -> None:
+    folder = originals.folder(tmp_path / "lcm", "sd1")
+    config = folder / "unet" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "time_cond_proj_dim": 16}))
+    unet = diffusers.UNet2DConditionModel.from_config(json.loads(config.read_text()))
+    unet.load_state_dict(load_file(folder / "unet" / "diffusion_pytorch_model.safetensors"), strict=False)
+    torch.nn.init.normal_(unet.time_embedding.cond_proj.weight)
+    unet.save_pretrained(folder / "unet")
+    diffusers.LCMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", steps_offset=1).save_pretrained(
+        folder / "scheduler"
+    )
+    weights = originals.weights(folder, "sd1")
+    assert "model.diffusion_model.time_embed.cond_proj.weight" in weights
+    file = originals.write(weights, tmp_path / "lcm.safetensors")
+
+    # What the folder says of the model that was not distilled does not count before the file.
+    parts = str(specimens.configurations("sd1"))
+    found = specimens.given(file, parts=parts)
+
+    assert specimens.models.config(ModelSpec("tiny", str(file)), "scheduler")["_class_name"] == "LCMScheduler"
+    assert_same(found, specimens.given(folder))
+    scheduler = diffusers.LCMScheduler.from_pretrained(folder / "scheduler")
+    pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, scheduler=scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    words = {"prompt": PROMPT, "num_inference_steps": 2, "guidance_scale": 5.0}
+    theirs = pipe(**words, width=SIZE, height=SIZE, generator=generator(), output_type="latent").images
+    assert torch.equal(theirs[0], found["denoised"])
+    assert not torch.equal(specimens.expected("sd1")["denoised"], found["denoised"])
+    chosen = settings(folder, scheduler=None, steps=1)
+    _, facts = diffuse.run(specimens.models, start(specimens.models, chosen), chosen, quiet)
+    assert facts["notes"] == ["negative_prompt ignored: the model was distilled to follow the guidance_scale by itself"]
+
+
 def test_the_folder_of_the_base_model_does_not_make_a_refiner_a_base_model(specimens: Specimens) -> None:
     model = ModelSpec("tiny", str(specimens.file("refiner", "safetensors")), parts=str(specimens.folder("sdxl")))
     assert specimens.models.index(model)["requires_aesthetics_score"]
@@ -325,7 +439,6 @@ def test_what_does_not_belong_to_the_model_of_a_file_is_refused(specimens: Speci
         ),
         ({"control_model.input_hint_block.0.weight": (4, 4)}, "is a ControlNet"),
         ({"emb_params": (2, 768)}, "is a textual inversion"),
-        ({"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9, 3), "x.scaled_fp8": (1,)}, "is quantized with scales"),
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 8, 3, 3)}, "8 channels .InstructPix2Pix"),
         ({"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3)}, "takes embeddings of width 0"),
         ({"conv_first.weight": (64, 3, 3, 3)}, "is no model that can be run; supported are Stable Diffusion 1"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.models.checkpoints import layouts
 from daemon.models.checkpoints.layouts import DENOISER
+from daemon.models.checkpoints.scales import scales_of
 from daemon.models.checkpoints.stored import Index, Stored
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.unreadable import UnreadableModel
@@ -35,6 +36,7 @@ _OTHERS: Mapping[str, Sequence[str]] = {
     "a LoRA": (".lora_down.weight", ".lora_up.weight", ".lora_A.weight", ".lora_B.weight"),
     "a ControlNet": ("input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight"),
     "a Playground model (EDM), which is not supported": ("edm_mean",),
+    "a CosXL model (v-prediction over noise levels of EDM), which is not supported": ("edm_vpred.sigma_max", "edm_vpred.sigma_min"),
     "a Chroma model, which is not supported": ("distilled_guidance_layer.in_proj.bias",),
     "a Flux 2 model, which is not supported": ("single_stream_modulation.lin.weight",),
 }
@@ -45,6 +47,7 @@ _ALONE: Mapping[str, Sequence[str]] = {
     ),
     "a text encoder alone: name it under a model's `parts` in config.yaml": (
         *("text_model.embeddings.token_embedding.weight", "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"),
+        "enc.blk.0.attn_q.weight",
         *(prefix + "text_model.embeddings.token_embedding.weight" for prefix in (layouts.CLIP_1, layouts.CLIP_XL, layouts.CLIP_L)),
     ),
     "one component of a folder in diffusers layout: name the whole folder as the `path`": (
@@ -55,10 +58,17 @@ _ALONE: Mapping[str, Sequence[str]] = {
 }
 _DENOISERS = ("double_blocks.0.img_attn.qkv.weight", "joint_blocks.0.x_block.attn.qkv.weight", "input_blocks.0.0.weight")
 _CHANNELS = {5: "depth", 7: "upscaling", 8: "InstructPix2Pix, which sees a picture beside the latents"}
+# Variants of what is known, and a weight that tells each.
+_VARIANTS: Mapping[str, str] = {
+    "encoder_hid_proj.weight": "its UNet takes the embeddings of ChatGLM (Kolors)",
+    "byt5_in.fc1.weight": "its transformer has Flux's names and other inputs (HunyuanImage)",
+    "txt_in.individual_token_refiner.blocks.0.norm1.weight": "its transformer has Flux's names and other inputs (HunyuanVideo)",
+}
+_GUIDED = "time_embed.cond_proj.weight"
+"""The weight by which a UNet that was distilled as a latent consistency model takes the guidance (Luo et al. 2023)."""
+_LCM = {"original_inference_steps": 50, "set_alpha_to_one": True}
 # The second text encoder of Flux is the third one of Stable Diffusion 3.
 _OF_FLUX = {"text_encoder": "text_encoder", "text_encoder_3": "text_encoder_2", "vae": "vae"}
-_QUANTIZED = ("scaled_fp8", ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".absmax", ".scale_weight")
-QUANTIZED = "quantized with scales of its own, which is not supported: get it in float16 or bfloat16"
 SUPPORTED = "Stable Diffusion 1, 2, XL (base and refiner), 3 and 3.5, and Flux (dev and schnell)"
 
 
@@ -91,6 +101,7 @@ def kind_of(path: Path) -> Kind:
 def _kind(path: Path, changed_ns: int) -> Kind:
     del changed_ns
     index = index_of(path)
+    scales_of(path)  # which refuses what cannot be dequantized
     if what := what_else(index):
         raise UnreadableModel(f"{path} is {what}; supported are {SUPPORTED}")
     prefix = DENOISER if any(name.startswith(DENOISER) for name in index) else ""
@@ -112,19 +123,12 @@ def _kind(path: Path, changed_ns: int) -> Kind:
 
 def what_else(index: Index) -> str | None:
     """What a file is, in a few words with what to do, where it is no model that can be run; None where it may be one."""
-    if is_quantized(index):
-        return QUANTIZED
     for what, tells in _OTHERS.items():
         if any(name.endswith(tuple(tells)) for name in index):
             return f"{what}, no model that can be run"
     if any(name.startswith(DENOISER) or name in _DENOISERS for name in index):
         return None
     return next((what for what, tells in _ALONE.items() if any(tell in index for tell in tells)), "no model that can be run")
-
-
-def is_quantized(index: Index) -> bool:
-    """Whether the numbers mean something only together with scales beside them."""
-    return any(name.endswith(_QUANTIZED) for name in index)
 
 
 def sizes_of(component: str, index: Index) -> dict[str, Any]:
@@ -144,10 +148,11 @@ def sizes_of(component: str, index: Index) -> dict[str, Any]:
 
 
 def _marks(index: Index) -> dict[str, Any]:
-    """The marks that trainers put into files of Stable Diffusion XL, and ComfyUI reads."""
+    """The marks that trainers put into files of Stable Diffusion XL, and ComfyUI reads; and the weight of a consistency model."""
+    guided = {"_class_name": "LCMScheduler", **_LCM} if any(name.endswith(_GUIDED) for name in index) else {}
     v_prediction = {"prediction_type": "v_prediction"} if "v_pred" in index else {}
     zero_snr = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"} if "ztsnr" in index else {}
-    return v_prediction | zero_snr
+    return guided | v_prediction | zero_snr
 
 
 def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
@@ -156,7 +161,11 @@ def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
     channels = denoiser["input_blocks.0.0.weight"].shape[1]
     if channels not in (4, INPAINTING_CHANNELS):
         raise _Unsupported(f"its UNet takes {channels} channels ({_CHANNELS.get(channels, 'of what, is not known')})")
+    if what := next((what for name, what in _VARIANTS.items() if name in denoiser), None):
+        raise _Unsupported(what)
     sizes: dict[str, Any] = {"unet": {"in_channels": channels}}
+    if _GUIDED in denoiser:
+        sizes["unet"]["time_cond_proj_dim"] = denoiser[_GUIDED].shape[1]
     widths = [tensor.shape[1] for name, tensor in denoiser.items() if name.endswith("attn2.to_k.weight")]
     width = widths[0] if widths else 0
     configs = {
@@ -167,6 +176,8 @@ def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
     }
     if width not in configs:
         raise _Unsupported(f"its UNet takes embeddings of width {width}")
+    if width == 1024 and "label_emb.0.0.weight" in denoiser:
+        raise _Unsupported("its UNet also takes the embedding of a picture (Stable Diffusion 2.1 unCLIP)")
     if width == 1024 and channels == 4 and _deviation(path, denoiser.get(_V_BIAS)) > V_PREDICTION_DEVIATION:
         return Kind("stable-diffusion-2-v", sizes, frozenset({"unet"}))
     return Kind(configs[width], sizes, frozenset({"unet"}))
@@ -186,7 +197,7 @@ def _deviation(path: Path, stored: Stored | None) -> float:
 
 def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> Kind:
     depth = _count(denoiser, "joint_blocks.")
-    positions = denoiser["pos_embed"].shape[1] if "pos_embed" in denoiser else 192**2
+    positions = denoiser["pos_embed"].shape[-2] if "pos_embed" in denoiser else 192**2
     twice = sorted({int(name.split(".")[1]) for name in denoiser if ".x_block.attn2." in name})
     normed = "joint_blocks.0.x_block.attn.ln_q.weight" in denoiser
     sizes = {
@@ -202,6 +213,8 @@ def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> Kind:
 def _flux(denoiser: Mapping[str, Stored]) -> Kind:
     guided = any(name.startswith("guidance_in.") for name in denoiser)
     channels = denoiser["img_in.weight"].shape[1] if "img_in.weight" in denoiser else 64
+    if what := next((what for name, what in _VARIANTS.items() if name in denoiser), None):
+        raise _Unsupported(what)
     if channels != 64:
         raise _Unsupported(f"it is a Flux model of {channels} channels (Fill, Depth or Canny)")
     sizes = {

@@ -11,6 +11,7 @@ from daemon.models.checkpoints.pieces import Config, Piece, Rule, renamed
 _UNET: Sequence[Rule] = (
     (r"^time_embedding\.linear_1\.", "time_embed.0."),
     (r"^time_embedding\.linear_2\.", "time_embed.2."),
+    (r"^time_embedding\.cond_proj\.", "time_embed.cond_proj."),
     (r"^add_embedding\.linear_1\.", "label_emb.0.0."),
     (r"^add_embedding\.linear_2\.", "label_emb.0.2."),
     (r"^conv_in\.", "input_blocks.0.0."),

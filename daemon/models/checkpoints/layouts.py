@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from daemon.models.checkpoints.diffusion_transformers import flux, stable_diffusion_3
 from daemon.models.checkpoints.latent_diffusion import old_vae, unet, vae
+from daemon.models.checkpoints.passed_over import is_passed_over
 from daemon.models.checkpoints.pieces import Config, Naming, Piece, same
 from daemon.models.checkpoints.stored import Index
-from daemon.models.checkpoints.text_encoders import clip, open_clip, t5
+from daemon.models.checkpoints.text_encoders import clip, open_clip, t5, t5_of_llama
 from daemon.models.unreadable import UnreadableModel
 
 DENOISER, WHOLE = "model.diffusion_model.", ""
@@ -41,8 +42,9 @@ LAYOUTS: Mapping[str, Sequence[Layout]] = {
         *(Layout(prefix, open_clip) for prefix in (OPEN_CLIP_XL, OPEN_CLIP_REFINER, WHOLE)),
         *(Layout(prefix, clip) for prefix in (CLIP_G, WHOLE)),
         *(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)),
+        Layout(WHOLE, t5_of_llama),
     ),
-    "text_encoder_3": tuple(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)),
+    "text_encoder_3": (*(Layout(prefix, t5) for prefix in (T5XXL, WHOLE)), Layout(WHOLE, t5_of_llama)),
     "unet": (*(Layout(prefix, unet) for prefix in (DENOISER, WHOLE)), Layout(WHOLE, same)),
     "transformer": (
         *(Layout(prefix, naming) for naming in (stable_diffusion_3, flux) for prefix in (DENOISER, WHOLE)),
@@ -51,17 +53,35 @@ LAYOUTS: Mapping[str, Sequence[Layout]] = {
     "vae": tuple(Layout(prefix, naming) for prefix in (*VAES, WHOLE) for naming in (vae, same, old_vae)),
 }
 
+# What stands in front of weights of another component, or of the trainer's averages of them.
+PREFIXES = (
+    *dict.fromkeys(layout.prefix for layouts in LAYOUTS.values() for layout in layouts if layout.prefix),
+    *("cond_stage_model.", "conditioner.", "text_encoders.", "model_ema."),
+)
+
 
 class Incomplete(UnreadableModel):
-    """A file lacks weights of a component, or has them in other shapes; the text is a sentence."""
+    """A file lacks weights of a component, has them in other shapes, or has more of them; the text is a sentence."""
 
 
 def pieces_of(component: str, weights: Mapping[str, Sequence[int]], config: Config, index: Index) -> dict[str, Piece]:
     """Return where a file has each of the weights (name to shape) of a component of this configuration.
 
+    Raises Incomplete where it lacks some, has them in other shapes, or has more than the component takes."""
+    layout, pieces = placed(component, weights, config, index)
+    if more := strangers(component, layout, weights, config, index):
+        raise Incomplete(
+            f"its {component} has {len(more)} weights that are not known of such a model ({_some(more)}): it is of a variant that "
+            "is not supported"
+        )
+    return pieces
+
+
+def placed(component: str, weights: Mapping[str, Sequence[int]], config: Config, index: Index) -> tuple[Layout, dict[str, Piece]]:
+    """Return under which layout a file has the weights of a component, and where each is, whatever else it has.
+
     Raises Incomplete where it lacks some, or has them in other shapes."""
-    found = [_found(layout, weights, config, index) for layout in LAYOUTS[component]]
-    pieces, lacking = min(found, key=lambda answer: len(answer[1]))
+    layout, pieces, lacking = _best(component, weights, config, index)
     if len(lacking) == len(weights):
         raise Incomplete(f"it holds no {component}")
     if lacking:
@@ -73,7 +93,26 @@ def pieces_of(component: str, weights: Mapping[str, Sequence[int]], config: Conf
     ]
     if other:
         raise Incomplete(f"its {component} is of another size than its configuration: {other[0]}")
-    return pieces
+    return layout, pieces
+
+
+def strangers(component: str, layout: Layout, weights: Iterable[str], config: Config, index: Index) -> list[str]:
+    """The names behind the prefix of a layout that are no weight of the component, and nothing that is known to stand there."""
+    taken = {layout.prefix + piece.key for name in weights for piece in layout.naming(name, config)}
+    others = tuple(prefix for prefix in PREFIXES if not layout.prefix.startswith(prefix))
+    within = [name for name in index if name.startswith(layout.prefix) and not name.startswith(others)]
+    spared = _spared(component, layout, config)
+    return [
+        name
+        for name in within
+        if name not in taken and not name.startswith(spared) and not is_passed_over(component, name.removeprefix(layout.prefix))
+    ]
+
+
+def _spared(component: str, layout: Layout, config: Config) -> tuple[str, ...]:
+    """Stable Diffusion 2 leaves the last layer of its OpenCLIP unused, which is in the file all the same."""
+    unused = layout.naming is open_clip and component == "text_encoder"
+    return (f"{layout.prefix}transformer.resblocks.{config['num_hidden_layers']}.",) if unused else ()
 
 
 def bytes_of(component: str, index: Index) -> int:
@@ -81,6 +120,12 @@ def bytes_of(component: str, index: Index) -> int:
     prefixes = [layout.prefix for layout in LAYOUTS[component]]
     prefix = next((prefix for prefix in prefixes if prefix and any(name.startswith(prefix) for name in index)), WHOLE)
     return sum(tensor.size_bytes for name, tensor in index.items() if name.startswith(prefix))
+
+
+def _best(component: str, weights: Iterable[str], config: Config, index: Index) -> tuple[Layout, dict[str, Piece], list[str]]:
+    """The layout under which the fewest weights are missing, with what `_found` finds under it."""
+    found = [(layout, *_found(layout, weights, config, index)) for layout in LAYOUTS[component]]
+    return min(found, key=lambda answer: len(answer[2]))
 
 
 def _found(layout: Layout, weights: Iterable[str], config: Config, index: Index) -> tuple[dict[str, Piece], list[str]]:
@@ -98,10 +143,13 @@ def _found(layout: Layout, weights: Iterable[str], config: Config, index: Index)
 
 
 def _fits(piece: Piece, shape: Sequence[int], index: Index) -> bool:
-    """Whether the numbers make this shape; a linear layer may stand there as a convolution of one pixel."""
+    """Whether the numbers make this shape; a linear layer may stand there as a convolution of one pixel, and GGUF keeps no
+    outermost sides of one."""
     if piece.key not in index:
         return piece.identity
     stored, wanted = index[piece.key].shape, tuple(shape)
+    while len(wanted) > len(stored) and wanted[0] == 1:
+        wanted = wanted[1:]
     while len(stored) > len(wanted) and stored[-1] == 1:
         stored = stored[:-1]
     if piece.transposed:

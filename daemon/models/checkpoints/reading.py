@@ -15,11 +15,13 @@ import torch
 from accelerate import init_empty_weights
 from numpy.typing import NDArray
 
-from daemon.models.checkpoints.kinds import QUANTIZED, is_quantized
-from daemon.models.checkpoints.layouts import Incomplete, pieces_of
+from daemon.models.checkpoints.dequantizing import scaled, unpacked
+from daemon.models.checkpoints.layouts import Incomplete, pieces_of, placed
 from daemon.models.checkpoints.pieces import Piece
-from daemon.models.checkpoints.stored import Index, Stored
+from daemon.models.checkpoints.scales import scales_of
+from daemon.models.checkpoints.stored import BLOCKS, Index, Stored
 from daemon.models.checkpoints.tensors import index_of
+from daemon.models.folders import WEIGHTS
 from daemon.models.unreadable import UnreadableModel
 
 TYPES: Mapping[str, torch.dtype] = {
@@ -51,21 +53,13 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     """Return a component of this class and configuration with its weights out of a single file, on the CPU in `dtype`.
 
     Raises UnreadableModel where the file does not hold all of it, or cannot be read."""
-    index = index_of(path)
-    if is_quantized(index):
-        raise UnreadableModel(f"{path} is {QUANTIZED}")
-    # The weights only, not the tables that a model computes for itself.
-    with init_empty_weights(include_buffers=False):
-        part = cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
-    wanted = part.state_dict()
-    try:
-        pieces = pieces_of(component, {name: tuple(tensor.shape) for name, tensor in wanted.items()}, config, index)
-    except Incomplete as incomplete:
-        raise UnreadableModel(f"{path}: {incomplete}") from None
+    index, scales = index_of(path), scales_of(path)
+    part = _empty(cls, config)
+    wanted, pieces = part.state_dict(), _pieces(path, component, part, config)
     kept = _kept_in_float32(part, dtype)
     dtypes = {name: torch.float32 if kept & set(name.split(".")) else dtype for name in wanted}
     with path.open("rb") as stream, ThreadPoolExecutor(READERS) as readers:
-        read = functools.partial(_weight, stream.fileno(), index)
+        read = functools.partial(_weight, stream.fileno(), index, scales)
         weights = readers.map(
             read, [pieces[name] for name in wanted], [tensor.shape for tensor in wanted.values()], dtypes.values()
         )
@@ -76,15 +70,56 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     return part.eval()
 
 
+def check_component(path: Path, component: str, cls: Any, config: Mapping[str, Any]) -> None:
+    """Raise UnreadableModel where a single file does not hold the weights of a component of this class and configuration."""
+    scales_of(path)
+    _pieces(path, component, _empty(cls, config), config)
+
+
+def check_folder(folder: Path, component: str, cls: Any, config: Mapping[str, Any]) -> None:
+    """Raise UnreadableModel where the files of weights in a folder do not hold those of a component."""
+    files = [path for pattern in WEIGHTS for path in sorted(folder.glob(pattern))]
+    index = {name: stored for path in reversed(files) for name, stored in index_of(path).items()}
+    try:
+        placed(component, _shapes(_empty(cls, config)), config, index)
+    except Incomplete as incomplete:
+        raise UnreadableModel(f"{folder}: {incomplete}") from None
+
+
+def _empty(cls: Any, config: Mapping[str, Any]) -> Any:
+    """A component without memory for its weights, but with the tables that a model computes for itself."""
+    with init_empty_weights(include_buffers=False):
+        return cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
+
+
+def _shapes(part: Any) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in part.state_dict().items()}
+
+
+def _pieces(path: Path, component: str, part: Any, config: Mapping[str, Any]) -> dict[str, Piece]:
+    try:
+        return pieces_of(component, _shapes(part), config, index_of(path))
+    except Incomplete as incomplete:
+        raise UnreadableModel(f"{path}: {incomplete}") from None
+
+
 def _kept_in_float32(part: Any, dtype: torch.dtype) -> set[str]:
     """The layers that overflow in float16, as both libraries keep them apart when they read a folder."""
     return set(getattr(part, "_keep_in_fp32_modules", None) or ()) if dtype is torch.float16 else set()
 
 
-def _weight(file: int, index: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+def _weight(file: int, index: Index, scales: Index, piece: Piece, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
     if piece.key not in index:
         return torch.eye(*shape, dtype=dtype)
-    weight = _tensor(file, _rows(index[piece.key], piece, shape)).to(dtype)
+    whole = index[piece.key]
+    stored = _rows(whole, piece, shape)
+    if stored.dtype in BLOCKS:
+        weight = unpacked(_bytes(file, stored.offset, stored.end), stored.dtype, stored.shape, dtype)
+    elif piece.key in scales:
+        scale = _scale(file, scales[piece.key], whole.shape[0])[_first(whole, piece, shape) :][: stored.shape[0]]
+        weight = scaled(_tensor(file, stored), scale, dtype)
+    else:
+        weight = _tensor(file, stored).to(dtype)
     if piece.transposed:
         weight = weight.T.contiguous()
     if piece.swapped:
@@ -96,12 +131,22 @@ def _rows(stored: Stored, piece: Piece, shape: torch.Size) -> Stored:
     """Of several matrices below each other only the one that is meant, so that the others are not even read."""
     if piece.nth is None:
         return stored
-    if stored.strides is not None:
+    if stored.strides is not None or (stored.dtype in BLOCKS and stored.numbers // stored.shape[0] % BLOCKS[stored.dtype][0]):
         raise Incomplete(f"its {piece.key} is not stored row by row")
-    rows = shape[0]
-    first = stored.shape[0] - rows if piece.nth < 0 else piece.nth * rows
     row_bytes = stored.size_bytes // stored.shape[0]
-    return Stored(stored.dtype, (rows, *stored.shape[1:]), stored.offset + first * row_bytes)
+    return Stored(stored.dtype, (shape[0], *stored.shape[1:]), stored.offset + _first(stored, piece, shape) * row_bytes)
+
+
+def _first(stored: Stored, piece: Piece, shape: torch.Size) -> int:
+    """The row at which a piece begins."""
+    if piece.nth is None:
+        return 0
+    return stored.shape[0] - shape[0] if piece.nth < 0 else piece.nth * shape[0]
+
+
+def _scale(file: int, scale: Stored, rows: int) -> torch.Tensor:
+    """The scale of each row, (rows, n)."""
+    return _tensor(file, scale).repeat_interleave(rows // scale.shape[0], dim=0)
 
 
 def _tensor(file: int, stored: Stored) -> torch.Tensor:

@@ -1,5 +1,6 @@
-"""The names of text encoders in original releases: CLIP and T5 keep those of transformers, OpenCLIP has its own."""
+"""The names of text encoders in single files: CLIP and T5 keep those of transformers, OpenCLIP and llama.cpp have their own."""
 
+import re
 from collections.abc import Sequence
 
 from daemon.models.checkpoints.pieces import Config, Piece, Rule, renamed
@@ -15,6 +16,16 @@ _OPEN_CLIP: Sequence[Rule] = (
     (r"\.mlp\.fc2\.", ".mlp.c_proj."),
     (r"\.self_attn\.out_proj\.", ".attn.out_proj."),
     (r"\.self_attn\.[qkv]_proj\.", ".attn.in_proj_"),
+)
+_T5_OF_LLAMA: Sequence[Rule] = (
+    (r"^(shared|encoder\.embed_tokens)\.", "token_embd."),
+    (r"^encoder\.final_layer_norm\.", "enc.output_norm."),
+    (r"^encoder\.block\.(\d+)\.layer\.\d\.", r"enc.blk.\1."),
+    (r"\.SelfAttention\.relative_attention_bias\.", ".attn_rel_b."),
+    (r"\.SelfAttention\.([qkvo])\.", r".attn_\1."),
+    (r"\.DenseReluDense\.wi_0\.", ".ffn_gate."),
+    (r"\.DenseReluDense\.wi(_1)?\.", ".ffn_up."),
+    (r"\.DenseReluDense\.wo\.", ".ffn_down."),
 )
 
 
@@ -43,3 +54,11 @@ def t5(name: str, config: Config) -> Sequence[Piece]:
     del config
     words = ("shared.weight", "encoder.embed_tokens.weight")
     return tuple(Piece(word) for word in words) if name in words else (Piece(name),)
+
+
+def t5_of_llama(name: str, config: Config) -> Sequence[Piece]:
+    """T5 as llama.cpp writes it into a GGUF file."""
+    del config
+    key = renamed(name, _T5_OF_LLAMA)
+    norm = ".attn_norm." if ".layer.0." in name else ".ffn_norm."
+    return (Piece(re.sub(r"(blk\.\d+)\.layer_norm\.", rf"\1{norm}", key)),)

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from daemon.models.folders import INDEX, is_tokenizer, left_out, read_json, variant_of, weights_bytes
+from daemon.models.checkpoints.reading import check_folder
+from daemon.models.folders import INDEX, check_not_quantized, is_tokenizer, left_out, read_json, variant_of, weights_bytes
 from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
 from daemon.models.unreadable import UnreadableModel
 
@@ -29,8 +30,12 @@ class FolderPart(StoredComponent):
         cls = self.model.component_class(self.name)
         if is_tokenizer(self.name):
             return cls.from_pretrained(self.folder, local_files_only=True)
+        check_not_quantized(self.folder, self.config())
         kind = {"dtype" if cls.__module__.startswith("transformers") else "torch_dtype": dtype}
         return cls.from_pretrained(self.folder, local_files_only=True, variant=variant_of(self.folder), **kind).eval()
+
+    def check(self) -> None:
+        check_folder(self.folder, self.name, self.model.component_class(self.name), self.config())
 
     @property
     def identity(self) -> Hashable:

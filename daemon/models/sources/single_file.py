@@ -12,7 +12,7 @@ import torch
 from daemon.models import lacking
 from daemon.models.checkpoints.kinds import CONFIGS, Kind, kind_of, sizes_of
 from daemon.models.checkpoints.layouts import bytes_of
-from daemon.models.checkpoints.reading import read_component
+from daemon.models.checkpoints.reading import check_component, read_component
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.checkpoints.vocabulary import clip_tokenizer
 from daemon.models.families import FAMILIES
@@ -105,6 +105,10 @@ class PartOfFile(StoredComponent):
             raise UnreadableModel(lacking.component(self.model.path, self.name, self.model.family()))
         return read_component(self.model.path, self.name, self.model.component_class(self.name), self.config(), dtype)
 
+    def check(self) -> None:
+        if self.model.holds(self.name):
+            check_component(self.model.path, self.name, self.model.component_class(self.name), self.config())
+
     @property
     def identity(self) -> Hashable:
         return self.name, str(self.model.path), None if self.model.configs is None else str(self.model.configs)
@@ -143,6 +147,9 @@ class FilePart(StoredComponent):
                 f"{self.path} is a file, and the {self.name} is to be a folder, with a tokenizer.json or spiece.model"
             )
         return read_component(self.path, self.name, self.model.component_class(self.name), self.config(), dtype)
+
+    def check(self) -> None:
+        check_component(self.path, self.name, self.model.component_class(self.name), self.config())
 
     @property
     def identity(self) -> Hashable:

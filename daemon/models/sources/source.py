@@ -32,6 +32,10 @@ class StoredComponent(ABC):
         del version
         return self
 
+    @abstractmethod
+    def check(self) -> None:
+        """Raise UnreadableModel where its weights do not fit its configuration, without reading one of them."""
+
     @property
     @abstractmethod
     def identity(self) -> Hashable:

@@ -1,0 +1,49 @@
+"""Whether the weights of models fit their configurations: found out by a process of its own (`comparer`), which needs torch."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+SECONDS = 300.0
+"""How long comparing may take; building the largest model without its weights takes some seconds."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Where a model lies that is to be compared, as `sources.source_of` takes it."""
+
+    path: str
+    parts: str | Mapping[str, str | None] | None = None
+    vae: str | None = None
+
+
+def misfits(models: Sequence[Model]) -> list[list[str]]:
+    """Return of each model, in a sentence for each component, which weights its files lack or have in other shapes.
+
+    No weight is read. Where the comparison itself fails, that is the sentence of each."""
+    if not models:
+        return []
+    with tempfile.TemporaryDirectory(prefix="tiffsd-compared-") as folder:
+        asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
+        asked.write_text(json.dumps([asdict(model) for model in models]), encoding="utf-8")
+        command = [sys.executable, "-P", "-m", "daemon.models.comparer", str(asked), str(answer)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=SECONDS, check=False)
+            fault = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1] if done.returncode else None
+        except subprocess.TimeoutExpired:
+            fault = f"it took more than {SECONDS:.0f} s"
+        if fault is not None:
+            return [[f"its weights could not be compared with its configuration ({fault})"] for _ in models]
+        found: list[list[str]] = json.loads(answer.read_text(encoding="utf-8"))
+        return found
+
+
+def _environment() -> dict[str, str]:
+    ours = str(Path(__file__).resolve().parents[2])
+    paths = [ours, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
