@@ -33,9 +33,9 @@ from daemon.pictures.chunks import Form, pixels_digest
 from daemon.pictures.exif_text import exif_text, parse_exif
 from daemon.pictures.png_text import PNG_BEGINNING, png_text
 from daemon.settings import plain_yaml
+from daemon.settings.checking import checked
 from daemon.settings.plain_yaml import parse_yaml
 from daemon.settings.prompts import front_matter, parse_prompt
-from daemon.settings.vocabulary import checked
 from daemon.stages import STAGES
 from tiffsd import exact, header, profile, prototype
 from tiffsd.region import parse_region

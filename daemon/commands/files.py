@@ -14,7 +14,7 @@ class Knowledge:
 
     def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
         """Settings as the vocabulary has them. Raises InputError."""
-        from daemon.settings.vocabulary import checked
+        from daemon.settings.checking import checked
 
         return checked(settings, where).given()
 

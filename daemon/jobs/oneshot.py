@@ -21,8 +21,8 @@ from daemon.jobs.named import opened
 from daemon.jobs.request import Computed, Request, stage_calls
 from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import EMBEDDINGS
+from daemon.settings.checking import checked, layered
 from daemon.settings.config import Config
-from daemon.settings.vocabulary import checked, layered
 from tiffsd.atomic import replacing
 
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))

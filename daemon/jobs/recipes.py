@@ -15,9 +15,10 @@ from daemon.errors import InputError
 from daemon.names import shown
 from daemon.pictures.decoding import TextInPicture, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
+from daemon.settings.checking import as_made_by, checked
 from daemon.settings.config import Config
 from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt
-from daemon.settings.vocabulary import Settings, as_made_by, checked
+from daemon.settings.vocabulary import Settings
 from daemon.stages import TIFFS
 
 SAVED_AGAIN = (

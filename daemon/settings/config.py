@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from daemon.errors import ConfigError, InputError
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
+from daemon.settings.checking import checked, sentence_of
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
 from daemon.settings.values import MOST_URGENT, PlainName, StageName
-from daemon.settings.vocabulary import checked, sentence_of
 from daemon.stages import STAGES
 
 BUILTIN = "builtin"

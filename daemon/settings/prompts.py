@@ -14,16 +14,9 @@ from typing import Any
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import check_syntax, render_loras
 from daemon.models.schedulers import canonical, display
+from daemon.settings.checking import as_made_by, by_their_names, layered, with_loras_cut_out
 from daemon.settings.plain_yaml import parse_yaml
-from daemon.settings.vocabulary import (
-    REGISTRY,
-    UPSCALE_STRENGTH,
-    as_made_by,
-    by_their_names,
-    kind_of,
-    layered,
-    with_loras_cut_out,
-)
+from daemon.settings.vocabulary import REGISTRY, UPSCALE_STRENGTH, kind_of
 
 # A1111's expression in two, each of which goes over its characters once: a run of those that a key is made of, and the value
 # behind it.

@@ -16,19 +16,7 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.models.registry import Models
 from daemon.settings.config import Config
-from daemon.settings.vocabulary import (
-    DECODE,
-    FINAL,
-    INPUT_KINDS,
-    NOISE,
-    PARTIAL,
-    PAST,
-    PAST_PHOTO,
-    PHOTO,
-    REGISTRY,
-    TEXT,
-    Settings,
-)
+from daemon.settings.vocabulary import DECODE, FINAL, INPUT_KINDS, NOISE, PARTIAL, PAST, PAST_PHOTO, PHOTO, REGISTRY, TEXT, Settings
 from daemon.stages import MASK_ENDING
 from tests import tiny
 from tests.adapters import ATTENTION, matrices, peft, written

@@ -12,8 +12,8 @@ import tiffsd
 from daemon.jobs.request import Request
 from daemon.jobs.results import Output, results
 from daemon.layout import KEEP
+from daemon.settings.checking import checked
 from daemon.settings.config import Config
-from daemon.settings.vocabulary import checked
 from tests.artifacts import latents
 
 RECIPE = {"prompt": "a red house", "model": "demo", "seed": 7}

@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
-VOCABULARY = "daemon/settings/vocabulary.py"
+CHECKING = "daemon/settings/checking.py"
 VALUES = "daemon/settings/values.py"
 PROMPTS = "daemon/settings/prompts.py"
 YAML = "daemon/settings/plain_yaml.py"
@@ -20,21 +20,21 @@ TRUSTED = "tests/settings/test_permissions.py"
 MUTANTS = (
     Mutant(
         "the earlier layer of settings wins",
-        VOCABULARY,
+        CHECKING,
         "for layer in layers for key, value in layer.items()",
         "for layer in reversed(layers) for key, value in layer.items()",
         f"{WORDS}::test_the_later_layer_wins_and_none_says_nothing",
     ),
     Mutant(
         "a setting that is not said takes the other away",
-        VOCABULARY,
+        CHECKING,
         "for key, value in layer.items() if value is not None}",
         "for key, value in layer.items()}",
         f"{WORDS}::test_the_later_layer_wins_and_none_says_nothing",
     ),
     Mutant(
         "what does not count is passed over in silence",
-        VOCABULARY,
+        CHECKING,
         "tuple(ignored(key, input_kind) for key in said if key not in kept)",
         "()",
         "tests/settings/test_reference.py::test_what_does_not_count_is_taken_out_and_named",

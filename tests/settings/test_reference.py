@@ -8,9 +8,10 @@ from click.testing import CliRunner
 
 from daemon.cli import app
 from daemon.errors import InputError
+from daemon.settings.checking import checked, counting
 from daemon.settings.prompts import parse_prompt
 from daemon.settings.reference import page, rows
-from daemon.settings.vocabulary import ALIASES, INPUT_KINDS, INPUT_KINDS_OF, REGISTRY, Settings, checked, counting, kind_of
+from daemon.settings.vocabulary import ALIASES, INPUT_KINDS, INPUT_KINDS_OF, REGISTRY, Settings, kind_of
 from daemon.stages import STAGES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/settings.md"

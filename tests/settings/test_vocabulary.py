@@ -3,7 +3,8 @@
 import pytest
 
 from daemon.errors import InputError
-from daemon.settings.vocabulary import Settings, checked, layered
+from daemon.settings.checking import checked, layered
+from daemon.settings.vocabulary import Settings
 
 
 def test_settings_that_are_right_come_back_as_given() -> None:

@@ -5,7 +5,8 @@ from daemon.jobs.intake.files import Files, InputSources, companion_settings, re
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings
 from daemon.jobs.intake.second_pass import first_size
 from daemon.jobs.request import Request
-from daemon.settings.vocabulary import DECODE, layered
+from daemon.settings.checking import layered
+from daemon.settings.vocabulary import DECODE
 
 
 def read_decode(files: Files, sources: InputSources) -> Request:

@@ -12,7 +12,8 @@ from daemon.jobs.intake.masks import check_named, mask_of_latents
 from daemon.jobs.intake.resolving import DEPENDS_ON, recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
-from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings, layered
+from daemon.settings.checking import layered
+from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
 
 GENERATOR_STATE = "generator_state"
 

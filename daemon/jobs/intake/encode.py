@@ -7,7 +7,8 @@ from daemon.jobs.intake.masks import check_named, mask_of_photo
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
 from daemon.jobs.request import Request
-from daemon.settings.vocabulary import PHOTO, layered
+from daemon.settings.checking import layered
+from daemon.settings.vocabulary import PHOTO
 from daemon.stages import MASK_ENDING
 
 # Image-to-image needs a strength; a picture dropped with a prompt and no strength gets this one, and the recipe says so.

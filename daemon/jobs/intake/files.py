@@ -14,10 +14,11 @@ from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
+from daemon.settings.checking import as_made_by, checked, counting
 from daemon.settings.config import Config
 from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
-from daemon.settings.vocabulary import Settings, as_made_by, checked, counting
+from daemon.settings.vocabulary import Settings
 from daemon.stages import PICTURES, TIFFS
 from tiffsd.spec import NOUNS
 

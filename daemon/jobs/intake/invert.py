@@ -19,7 +19,8 @@ from daemon.jobs.intake.files import (
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
-from daemon.settings.vocabulary import PAST, PAST_PHOTO, counting, layered
+from daemon.settings.checking import counting, layered
+from daemon.settings.vocabulary import PAST, PAST_PHOTO
 from daemon.stages import TIFFS
 
 

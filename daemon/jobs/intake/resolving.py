@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from daemon.errors import InputError
+from daemon.settings.checking import checked, layered
 from daemon.settings.config import Config
 from daemon.settings.prompts import refuse_unsupported
-from daemon.settings.vocabulary import REGISTRY, Settings, checked, layered
+from daemon.settings.vocabulary import REGISTRY, Settings
 from daemon.stages import STAGES
 
 # What a stage's result depends on: recorded also where it came from the defaults, which may be others tomorrow.

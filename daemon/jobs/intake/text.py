@@ -5,7 +5,8 @@ from daemon.jobs.intake.files import Files, InputSources, companion_settings, pr
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
 from daemon.jobs.request import Request
-from daemon.settings.vocabulary import TEXT, counting, layered
+from daemon.settings.checking import counting, layered
+from daemon.settings.vocabulary import TEXT
 
 
 def read_text(files: Files, sources: InputSources) -> Request:

@@ -1,0 +1,92 @@
+"""Checking what people said: names, ranges and sentences; what counts with what was dropped; and which of several layers wins."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from daemon.errors import InputError
+from daemon.models.prompt_grammar import cut_loras
+from daemon.settings.vocabulary import ALIASES, EARLIER, REGISTRY, Settings
+
+LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
+
+
+def checked(values: Mapping[str, Any], where: str) -> Settings:
+    """Validate settings, under any of their names; `where` names the file they stand in.
+
+    Raises InputError with one sentence about the first fault."""
+    values = with_loras_cut_out(by_their_names(values, where), where)
+    for key in values:
+        if key not in REGISTRY:
+            said = str(key)[:LONGEST_KEY]
+            raise InputError(f"{where}: '{said}' is no setting{_nearest(said)}; known are {', '.join(REGISTRY)}")
+    try:
+        return Settings.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError(f"{where}: {sentence_of(error)}") from error
+
+
+def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The settings without aliases. Raises InputError where one is said twice, under two names."""
+    named: dict[str, Any] = {}
+    for key, value in values.items():
+        name = ALIASES.get(key, key)
+        if name in named:
+            raise InputError(f"{where}: '{key}' is another name of '{name}', and both are given; keep one of them")
+        named[name] = value
+    return named
+
+
+def counting(input_kind: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What of the settings that somebody gave counts with this one of INPUT_KINDS, and a note on each that does not."""
+    kept = {key: value for key, value in said.items() if key not in REGISTRY or input_kind in REGISTRY[key].counts}
+    return kept, tuple(ignored(key, input_kind) for key in said if key not in kept)
+
+
+def ignored(key: str, input_kind: str) -> str:
+    """The sentence on a setting that does not count there."""
+    reason = REGISTRY[key].elsewhere
+    return f"{key} ignored: it does not count for {input_kind}" + (f" ({reason})" if reason else "")
+
+
+def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The settings with those LoRAs under `loras` that the prompt names, and the prompt without them; they win over those said.
+
+    Raises InputError, naming the file `where`, for one that is not named as A1111 does."""
+    prompt, said = values.get("prompt"), values.get("loras") or {}
+    if not isinstance(prompt, str) or not isinstance(said, Mapping):
+        return values
+    try:
+        words, named = cut_loras(prompt)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    return {**values, "prompt": words, "loras": {**said, **named}} if named else values
+
+
+def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay settings over each other: a later layer wins, and None says nothing."""
+    return {key: value for layer in layers for key, value in layer.items() if value is not None}
+
+
+def as_made_by(version: object) -> dict[str, Any]:
+    """The setting without which this version makes something else of a recipe of that one; nothing where there is no difference."""
+    return {"as_of": version} if version in EARLIER else {}
+
+
+def sentence_of(error: ValidationError) -> str:
+    """The first fault pydantic found, as a sentence with key, rule and value."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"] if part not in ("float", "[key]"))
+    reason = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else _lower(fault["msg"])
+    return f"'{key}' {reason} (found {fault['input']!r:.80})"
+
+
+def _lower(message: str) -> str:
+    return message.replace("Input should", "should", 1)
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, [*REGISTRY, *ALIASES], n=1)
+    return f" (did you mean '{ALIASES.get(near[0], near[0])}'?)" if near else ""
