@@ -88,8 +88,10 @@ def list_models(config: "Config") -> list[Listed]:
 def _compared(models: "list[Listed]", config: "Config") -> "list[Listed]":
     """The models with what the headers alone do not tell: whether the weights are those of the configuration."""
     from daemon.models.comparison import Model, misfits
+    from daemon.settings.config import BUILTIN
 
-    whole = [entry for entry in models if entry.on_disk and not entry.faults]
+    # The embedded one is as it was shipped, and where it is alone nobody has to wait for the libraries.
+    whole = [entry for entry in models if entry.on_disk and not entry.faults and config.model(entry.name).path != BUILTIN]
     asked = []
     for entry in whole:
         vae = config.defaults_for(entry.name).get("vae")

@@ -13,10 +13,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from daemon.commands.models import list_models
 from daemon.models import comparison
 from daemon.models.comparison import Model, misfits
 from daemon.models.families import FAMILIES
 from daemon.models.on_disk import examined, examined_vae
+from daemon.settings.config import read_config
+from daemon.settings.resources import resource
 from tests import originals, tiny
 from tests.full_size import parts_of, write_holes
 
@@ -187,6 +190,15 @@ def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Pat
     assert listed["gone"]["on_disk"] is False
     assert "there is no folder" in listed["gone"]["faults"][0]
     assert (listed["mine"]["kind"], listed["mine"]["faults"]) == ("vae", [])
+
+
+def test_for_the_embedded_model_nobody_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("models:\n  demo: {path: builtin}\n")
+    monkeypatch.setattr(comparison, "SECONDS", 0.0)
+    assert [entry.faults for entry in list_models(read_config(tmp_path / "config.yaml"))] == [()]
+    (tmp_path / "config.yaml").write_text(f"models:\n  demo: {{path: {resource('models/demo')}}}\n")
+    (entry,) = list_models(read_config(tmp_path / "config.yaml"))
+    assert entry.faults == ("its weights could not be compared with its configuration (it took more than 0 s)",)
 
 
 @pytest.mark.timeout(300)
