@@ -21,7 +21,7 @@ def is_tokenizer(name: str) -> bool:
     return name.startswith("tokenizer")
 
 
-def encoder_of(name: str) -> str:
+def encoder_of_tokenizer(name: str) -> str:
     """The text encoder that belongs to a tokenizer; any other component belongs to itself."""
     return name.replace("tokenizer", "text_encoder")
 

@@ -18,7 +18,7 @@ from daemon.models.folders import (
     INDEX,
     WEIGHTS,
     check_not_quantized,
-    encoder_of,
+    encoder_of_tokenizer,
     holds,
     is_tokenizer,
     left_out,
@@ -80,7 +80,7 @@ def _examined_file(path: Path, parts: Parts, *, has_vae: bool) -> OnDisk:
     spared = isinstance(parts, Mapping) and None in parts.values()
     faults = []
     for name in (name for name in family.components if pipeline.get(name, [None])[0] is not None):
-        has_encoder = encoder_of(name) in kind.components | given and not spared
+        has_encoder = encoder_of_tokenizer(name) in kind.components | given and not spared
         if is_tokenizer(name):
             lacks = family.components[name] == T5_TOKENIZER and name not in given and has_encoder
             faults += [lacking.vocabulary(path, name, family)] if lacks else []

@@ -117,8 +117,8 @@ class _Key(NamedTuple):
     compiled: bool
     loras: tuple[Change, ...] = ()
 
-    def said(self) -> str:
-        """In words."""
+    def in_words(self) -> str:
+        """What it is, for the log."""
         return f"the {self.name} ({self.identity}) on {self.device}"
 
 
@@ -167,7 +167,7 @@ class Models:
                         merge(loaded, name, changed, model.name)
                 self._warm[key] = (loaded, _loaded_bytes(loaded))
                 self.on_loading(False)
-                logger.debug("the %s of %s: %s, from %s", name, model.name, _described(*self._warm[key]), part.place)
+                logger.debug("the %s of %s: %s, from %s", name, model.name, _described(*self._warm[key]), part.location)
                 self._make_room(0, keep=key)
             else:
                 logger.debug("the %s of %s is loaded already", name, model.name)
@@ -262,7 +262,7 @@ class Models:
         """Let go of the same component with other LoRAs."""
         others = [warm for warm in self._warm if warm._replace(loras=key.loras) == key]
         for warm in others:
-            logger.debug("letting go of %s, which has other LoRAs", warm.said())
+            logger.debug("letting go of %s, which has other LoRAs", warm.in_words())
             del self._warm[warm]
         if others:
             _free_memory()
@@ -271,7 +271,7 @@ class Models:
         dropped = False
         while self._warm and self._used_bytes() + needed_bytes > self._budget_bytes and next(iter(self._warm)) != keep:
             gone, (_, size) = self._warm.popitem(last=False)
-            logger.debug("letting go of %s, %.2f GB, to make room", gone.said(), size / GB)
+            logger.debug("letting go of %s, %.2f GB, to make room", gone.in_words(), size / GB)
             dropped = True
         if dropped:
             _free_memory()

@@ -73,7 +73,7 @@ def _parameters(cls: type) -> frozenset[str]:
     return frozenset(inspect.signature(cls).parameters)
 
 
-def scheduled(
+def scheduler_with_timesteps(
     name: str | None,
     config: Mapping[str, Any],
     steps: int,

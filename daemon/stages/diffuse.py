@@ -19,7 +19,7 @@ from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
-from daemon.models.scheduling import PartialSchedule, index_of, scheduled
+from daemon.models.scheduling import PartialSchedule, index_of, scheduler_with_timesteps
 from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.upscaling import enlarged
@@ -30,7 +30,7 @@ from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.ignored import ignored_by_loop, ignored_by_solver
 from daemon.stages.inpainting import check_mask, inpainting_for
-from daemon.stages.loop import Loop, loop_of
+from daemon.stages.loop import StepRange, step_range_of
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def run(
     patch = family.patch(models.denoiser_config(model))
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     size = (latents.shape[2], latents.shape[3])
-    loop = loop_of(settings, family, notes)
+    loop = step_range_of(settings, family, notes)
     schedule = _schedule(models, tensors, settings, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
     latents, inpainting = _begun(models, tensors, settings, latents, schedule, generator, notes)
@@ -89,7 +89,7 @@ def run_together(
     (`jobs/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
     first, model = settings[0], ModelSpec.of(settings[0])
     family, notes = models.family(model), ignored_by_loop(models, model, first)
-    loop = loop_of(first, family, notes)
+    loop = step_range_of(first, family, notes)
     found = [embeddings_for(models, model, own, first) for own in tensors]
     embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
     noises = [latents_for(models, model, own, first) for own in tensors]
@@ -151,7 +151,7 @@ def _schedule(
     models: Models,
     tensors: Mapping[str, torch.Tensor],
     settings: StageSettings,
-    loop: Loop,
+    loop: StepRange,
     size: tuple[int, int],
     notes: list[str],
     progress: Progress,
@@ -159,7 +159,7 @@ def _schedule(
     model = ModelSpec.of(settings)
     family = models.family(model)
     config = models.config(model, "scheduler", as_of=settings.get("as_of"))
-    scheduler = scheduled(
+    scheduler = scheduler_with_timesteps(
         _name(settings),
         config,
         loop.steps,
@@ -193,7 +193,7 @@ def _spacing(schedule: PartialSchedule, family: Family) -> StageFacts:
 
 
 def _solver_state(
-    tensors: Mapping[str, torch.Tensor], settings: StageSettings, loop: Loop, notes: list[str]
+    tensors: Mapping[str, torch.Tensor], settings: StageSettings, loop: StepRange, notes: list[str]
 ) -> dict[str, Any] | None:
     saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
     record, model, name = recorded(saved), ModelSpec.of(settings), _name(settings)

@@ -9,15 +9,17 @@ from typing import Any
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import alike
 from daemon.models.stage_settings import StageSettings
-from daemon.stages.loop import Loop
+from daemon.stages.loop import StepRange
 
 
-def ends_half_a_step_earlier(scheduler: Any, loop: Loop, as_of: str | None) -> bool:
+def ends_half_a_step_earlier(scheduler: Any, loop: StepRange, as_of: str | None) -> bool:
     """Whether `end_at` ended before the second prediction of its step."""
     return as_of is not None and loop.finish and scheduler.order > 1
 
 
-def notes_on(models: Models, model: ModelSpec, name: str | None, scheduler: Any, loop: Loop, settings: StageSettings) -> list[str]:
+def notes_on(
+    models: Models, model: ModelSpec, name: str | None, scheduler: Any, loop: StepRange, settings: StageSettings
+) -> list[str]:
     """Sentences on what `as_of` changes, or that it changes nothing; none where it was not given."""
     version = settings.get("as_of")
     if version is None:

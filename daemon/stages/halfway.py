@@ -10,7 +10,7 @@ from daemon.models.scheduling import PartialSchedule
 from daemon.models.solver_state import pack
 from daemon.models.stage_settings import Dump
 from daemon.stages.glimpses import Unpack, estimate
-from daemon.stages.loop import ESTIMATE, Loop
+from daemon.stages.loop import ESTIMATE, StepRange
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Halfway:
 class Dumps:
     """The half-done latents of every so many steps: `tensors` by "steps.K.NAME", `facts` with step and sigma of each."""
 
-    def __init__(self, every: int | None, loop: Loop, halfway: Halfway) -> None:
+    def __init__(self, every: int | None, loop: StepRange, halfway: Halfway) -> None:
         self._every, self._loop, self._halfway = every, loop, halfway
         self.tensors: dict[str, torch.Tensor] = {}
         self.facts: list[Dump] = []

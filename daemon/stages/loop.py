@@ -12,7 +12,7 @@ ESTIMATE = "estimate"
 
 
 @dataclass(frozen=True)
-class Loop:
+class StepRange:
     """Of the `steps` of a schedule run `start` up to `end`; `finish` takes the last one all the way."""
 
     start: int
@@ -26,7 +26,7 @@ class Loop:
         return self.end < self.steps and not self.finish
 
 
-def loop_of(settings: StageSettings, family: Family, notes: list[str]) -> Loop:
+def step_range_of(settings: StageSettings, family: Family, notes: list[str]) -> StepRange:
     """Return the steps that `state`, `step`, `steps`, `strength`, `start_at`, `stop_at` and `end_at` ask for.
 
     Raises InputError where nothing is left to do, and where the latents do not say how far they are."""
@@ -41,7 +41,7 @@ def loop_of(settings: StageSettings, family: Family, notes: list[str]) -> Loop:
         notes.append(f"end_at {end_at} ignored: it is not ahead of step {start}, where the loop starts")
     finish_at = steps if end_at is None or end_at <= start else int(end_at)
     end = min([steps, finish_at, *stops_after(start, settings.get("stop_at"))])
-    return Loop(start, end, steps, finish=end < steps and end == finish_at)
+    return StepRange(start, end, steps, finish=end < steps and end == finish_at)
 
 
 def stops_after(step: int, stop_at: int | Sequence[int] | None) -> list[int]:

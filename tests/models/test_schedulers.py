@@ -12,7 +12,7 @@ import torch
 from daemon.errors import InputError
 from daemon.models.families import FAMILIES
 from daemon.models.schedulers import NAMES, RECIPES, SPACINGS, canonical, display
-from daemon.models.scheduling import PartialSchedule, build, scheduled
+from daemon.models.scheduling import PartialSchedule, build, scheduler_with_timesteps
 from tests import tiny
 
 FAMILY, FLOW_FAMILY = FAMILIES["StableDiffusionPipeline"], FAMILIES["FluxPipeline"]
@@ -85,7 +85,7 @@ def test_noise_that_starts_in_the_middle_has_the_variance_of_latents_there(name:
     flow = RECIPES[name].flow
     config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0} if flow else CONFIG
     family = FLOW_FAMILY if flow else FAMILY
-    scheduler = scheduled(name, config, 8, family=family, denoiser={"in_channels": 64}, size=(8, 8), device="cpu")
+    scheduler = scheduler_with_timesteps(name, config, 8, family=family, denoiser={"in_channels": 64}, size=(8, 8), device="cpu")
     schedule = PartialSchedule(scheduler, 8, flow=flow, first=4)
     latents, noise = torch.randn((2, 1, 4, 200, 200), generator=torch.Generator().manual_seed(0))
     assert float(schedule.scaled(noise).std()) == pytest.approx(float(schedule.noised(latents, noise).std()), rel=0.01)
@@ -95,7 +95,7 @@ def test_the_lean_of_a_flow_schedule_is_the_same_for_every_scheduler() -> None:
     config = {"_class_name": "FlowMatchEulerDiscreteScheduler", "use_dynamic_shifting": True, "shift": 3.0}
     size, denoiser = (64, 96), {"in_channels": 64}
     built = {
-        name: scheduled(name, config, 8, family=FLOW_FAMILY, denoiser=denoiser, size=size, device="cpu")
+        name: scheduler_with_timesteps(name, config, 8, family=FLOW_FAMILY, denoiser=denoiser, size=size, device="cpu")
         for name in ("flow_euler", "flow_heun", "flow_dpmpp_2m", "flow_unipc")
     }
     mu = FLOW_FAMILY.mu(config, denoiser, size)

@@ -77,7 +77,7 @@ class _Unsupported(Exception):
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """`configs` is a folder in CONFIGS, `sizes` what the weights say of a component's configuration, `components` those that are in
     the file, and `marks` the options of the scheduler that marks in the file ask for."""
 
@@ -92,13 +92,13 @@ class Kind:
         return shipped
 
 
-def kind_of(path: Path) -> Kind:
+def kind_of(path: Path) -> FileKind:
     """Return what model a file is. Raises UnreadableModel where it is none that can run, or cannot be read."""
     return _kind(path, path.stat().st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=32)
-def _kind(path: Path, changed_ns: int) -> Kind:
+def _kind(path: Path, changed_ns: int) -> FileKind:
     del changed_ns
     index = index_of(path)
     scales_of(path)  # which refuses what cannot be dequantized
@@ -117,8 +117,8 @@ def _kind(path: Path, changed_ns: int) -> Kind:
             kind = _unet(path, denoiser)
     except _Unsupported as unsupported:
         raise UnreadableModel(f"{path} is not supported: {unsupported}; supported are {SUPPORTED}") from None
-    sizes = {name: sizes_of(name, index) for name in present}
-    return Kind(kind.configs, {**kind.sizes, **sizes}, kind.components | present, _marks(index))
+    sizes = {name: config_from_weights(name, index) for name in present}
+    return FileKind(kind.configs, {**kind.sizes, **sizes}, kind.components | present, _marks(index))
 
 
 def what_else(index: Index) -> str | None:
@@ -131,7 +131,7 @@ def what_else(index: Index) -> str | None:
     return next((what for what, tells in _ALONE.items() if any(tell in index for tell in tells)), "no model that can be run")
 
 
-def sizes_of(component: str, index: Index) -> dict[str, Any]:
+def config_from_weights(component: str, index: Index) -> dict[str, Any]:
     """What the weights of a component say of its configuration, also where it is alone in a file."""
     if component == "vae":
         convolutions = ("quant_conv", "post_quant_conv")
@@ -155,7 +155,7 @@ def _marks(index: Index) -> dict[str, Any]:
     return guided | v_prediction | zero_snr
 
 
-def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
+def _unet(path: Path, denoiser: Mapping[str, Stored]) -> FileKind:
     if "input_blocks.0.0.weight" not in denoiser:
         raise _Unsupported("its denoiser is none that is known")
     channels = denoiser["input_blocks.0.0.weight"].shape[1]
@@ -179,8 +179,8 @@ def _unet(path: Path, denoiser: Mapping[str, Stored]) -> Kind:
     if width == 1024 and "label_emb.0.0.weight" in denoiser:
         raise _Unsupported("its UNet also takes the embedding of a picture (Stable Diffusion 2.1 unCLIP)")
     if width == 1024 and channels == 4 and _deviation(path, denoiser.get(_V_BIAS)) > V_PREDICTION_DEVIATION:
-        return Kind("stable-diffusion-2-v", sizes, frozenset({"unet"}))
-    return Kind(configs[width], sizes, frozenset({"unet"}))
+        return FileKind("stable-diffusion-2-v", sizes, frozenset({"unet"}))
+    return FileKind(configs[width], sizes, frozenset({"unet"}))
 
 
 def _deviation(path: Path, stored: Stored | None) -> float:
@@ -195,7 +195,7 @@ def _deviation(path: Path, stored: Stored | None) -> float:
     return float(np.frombuffer(data, "<f2" if stored.dtype == "F16" else "<f4").astype("<f8").std())
 
 
-def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> Kind:
+def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> FileKind:
     depth = _count(denoiser, "joint_blocks.")
     positions = denoiser["pos_embed"].shape[-2] if "pos_embed" in denoiser else 192**2
     twice = sorted({int(name.split(".")[1]) for name in denoiser if ".x_block.attn2." in name})
@@ -207,10 +207,10 @@ def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> Kind:
         "qk_norm": "rms_norm" if normed else None,
     }
     configs = "stable-diffusion-3.5-medium" if twice else "stable-diffusion-3.5-large" if normed else "stable-diffusion-3-medium"
-    return Kind(configs, {"transformer": sizes}, frozenset({"transformer"}))
+    return FileKind(configs, {"transformer": sizes}, frozenset({"transformer"}))
 
 
-def _flux(denoiser: Mapping[str, Stored]) -> Kind:
+def _flux(denoiser: Mapping[str, Stored]) -> FileKind:
     guided = any(name.startswith("guidance_in.") for name in denoiser)
     channels = denoiser["img_in.weight"].shape[1] if "img_in.weight" in denoiser else 64
     if what := next((what for name, what in _VARIANTS.items() if name in denoiser), None):
@@ -222,7 +222,7 @@ def _flux(denoiser: Mapping[str, Stored]) -> Kind:
         "num_single_layers": _count(denoiser, "single_blocks."),
         "guidance_embeds": guided,
     }
-    return Kind("flux-dev" if guided else "flux-schnell", {"transformer": sizes}, frozenset({"transformer"}))
+    return FileKind("flux-dev" if guided else "flux-schnell", {"transformer": sizes}, frozenset({"transformer"}))
 
 
 def _count(tensors: Mapping[str, Stored], prefix: str) -> int:

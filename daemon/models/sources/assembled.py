@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.models.folders import encoder_of, holds
+from daemon.models.folders import encoder_of_tokenizer, holds
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.sources.folder import Folder, FolderPart, part_within
 from daemon.models.sources.hub import Hub, HubPart, nothing_at, repository
@@ -60,14 +60,14 @@ class Assembled(Source):
     behind: Path | None = None
 
     @property
-    def place(self) -> str:
-        return self.main.place
+    def location(self) -> str:
+        return self.main.location
 
     def index(self) -> Config:
         return self.main.index()
 
     def has(self, name: str) -> bool:
-        encoder = encoder_of(name)
+        encoder = encoder_of_tokenizer(name)
         if encoder in self.instead:
             return self.instead[encoder] is not None
         return self.main.has(name) or self._part_behind(encoder) is not None

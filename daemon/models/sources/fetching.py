@@ -49,7 +49,7 @@ class Fetched:
 
 
 @contextmanager
-def told(what: str, most_bytes: int, files: int) -> Iterator[Fetched]:
+def logging_progress(what: str, most_bytes: int, files: int) -> Iterator[Fetched]:
     """Say of a download how far it is, and when it has ended what came; of what was here already nothing."""
     fetched, ended, began = Fetched(), threading.Event(), time.monotonic()
 

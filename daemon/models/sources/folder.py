@@ -42,7 +42,7 @@ class FolderPart(StoredComponent):
         return str(self.folder)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return str(self.folder)
 
     @property
@@ -57,7 +57,7 @@ class Folder(Source):
     path: Path
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return str(self.path)
 
     def index(self) -> Config:

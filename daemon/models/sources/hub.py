@@ -15,7 +15,7 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
 from daemon.models.folders import INDEX, is_tokenizer
-from daemon.models.sources.fetching import in_words, told
+from daemon.models.sources.fetching import in_words, logging_progress
 from daemon.models.sources.folder import Folder, part_within
 from daemon.models.sources.source import Config, Source, StoredComponent
 from daemon.models.unreadable import UnreadableModel
@@ -58,7 +58,7 @@ class Repository:
         whole, size = f"{what} of {self.id}", sum(sizes[name] for name in names)
         logger.debug("%s: %s in %d files on the hub, fetched unless here", whole, in_words(size), len(names))
         try:
-            with told(whole, size, len(names)) as fetched:
+            with logging_progress(whole, size, len(names)) as fetched:
                 self._folders[what] = Path(snapshot_download(self.id, allow_patterns=names, tqdm_class=fetched.bar))
         except HTTPError as error:
             raise UnreadableModel(f"the hub did not send {what} of {self.id} ({error}); try again later") from error
@@ -96,7 +96,7 @@ class Hub(Source):
     repository: Repository
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return self.repository.id
 
     def index(self) -> Config:
@@ -132,7 +132,7 @@ class HubPart(StoredComponent):
         return self.name, self.repository.id
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return self.repository.id
 
     def _wanted(self, files: Iterable[str]) -> list[str]:

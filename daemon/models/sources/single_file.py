@@ -10,14 +10,14 @@ from typing import Any, Self
 import torch
 
 from daemon.models import lacking
-from daemon.models.checkpoints.kinds import CONFIGS, Kind, kind_of, sizes_of
+from daemon.models.checkpoints.kinds import CONFIGS, FileKind, config_from_weights, kind_of
 from daemon.models.checkpoints.layouts import bytes_of
 from daemon.models.checkpoints.reading import check_component, read_component
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.checkpoints.vocabulary import clip_tokenizer
 from daemon.models.families import FAMILIES
 from daemon.models.families.family import T5, T5_TOKENIZER
-from daemon.models.folders import INDEX, describes, encoder_of, is_tokenizer, read_json
+from daemon.models.folders import INDEX, describes, encoder_of_tokenizer, is_tokenizer, read_json
 from daemon.models.sources.folder import Folder, FolderPart
 from daemon.models.sources.source import SCHEDULER, Config, Source, StoredComponent
 from daemon.models.unreadable import UnreadableModel
@@ -31,16 +31,16 @@ class SingleFile(Source):
     configs: Path | None = None
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FileKind:
         """What model the file is."""
         return kind_of(self.path)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return str(self.path)
 
     @property
-    def told(self) -> Path | None:
+    def config_folder(self) -> Path | None:
         """The folder of configurations, unless it is of another pipeline of the family, as the base model's is for a refiner.
 
         Raises UnreadableModel where it is of another family."""
@@ -53,15 +53,15 @@ class SingleFile(Source):
         return self.configs if theirs.index()["_class_name"] == shipped else None
 
     def index(self) -> Config:
-        told = self.told
-        return self.kind.read(INDEX) if told is None or not (told / INDEX).is_file() else read_json(told / INDEX)
+        folder = self.config_folder
+        return self.kind.read(INDEX) if folder is None or not (folder / INDEX).is_file() else read_json(folder / INDEX)
 
     def has(self, name: str) -> bool:
         if self.index().get(name, [None])[0] is None:
             return False
         # Stable Diffusion 3 can do without a T5; any other text encoder that is missing is missed.
         spared = name in self.family().optional and self.family().components[name] in (T5, T5_TOKENIZER)
-        return not spared or encoder_of(name) in self.kind.components
+        return not spared or encoder_of_tokenizer(name) in self.kind.components
 
     def part(self, name: str) -> StoredComponent:
         return PartOfFile(self, name)
@@ -86,10 +86,10 @@ class PartOfFile(StoredComponent):
 
     def config(self) -> Config:
         """What the weights say of their configuration counts before all."""
-        kind, told = self.model.kind, self.model.told
+        kind, folder = self.model.kind, self.model.config_folder
         said = kind.marks if self.name == SCHEDULER else kind.sizes.get(self.name, {})
-        if told is not None and describes(told, self.name):
-            return {**FolderPart(told / self.name, self.name, self.model).config(), **said}
+        if folder is not None and describes(folder, self.name):
+            return {**FolderPart(folder / self.name, self.name, self.model).config(), **said}
         return {**kind.read(self._shipped()), **said}
 
     def _shipped(self) -> str:
@@ -114,17 +114,17 @@ class PartOfFile(StoredComponent):
         return self.name, str(self.model.path), None if self.model.configs is None else str(self.model.configs)
 
     @property
-    def place(self) -> str:
-        return self.model.place
+    def location(self) -> str:
+        return self.model.location
 
     @property
     def weights_bytes(self) -> int:
         return 0 if is_tokenizer(self.name) else bytes_of(self.name, index_of(self.model.path))
 
     def _tokenizer(self, dtype: torch.dtype) -> Any:
-        told = self.model.told
-        if told is not None and describes(told, self.name):
-            return FolderPart(told / self.name, self.name, self.model).load(dtype)
+        folder = self.model.config_folder
+        if folder is not None and describes(folder, self.name):
+            return FolderPart(folder / self.name, self.name, self.model).load(dtype)
         if not self.model.holds(self.name):
             raise UnreadableModel(lacking.vocabulary(self.model.path, self.name, self.model.family()))
         return clip_tokenizer(self.model.kind.read(f"{self.name}/tokenizer_config.json"))
@@ -139,7 +139,7 @@ class FilePart(StoredComponent):
     model: Source
 
     def config(self) -> Config:
-        return {**self.model.part(self.name).config(), **sizes_of(self.name, index_of(self.path))}
+        return {**self.model.part(self.name).config(), **config_from_weights(self.name, index_of(self.path))}
 
     def load(self, dtype: torch.dtype) -> Any:
         if is_tokenizer(self.name):
@@ -156,7 +156,7 @@ class FilePart(StoredComponent):
         return self.name, str(self.path)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         return str(self.path)
 
     @property

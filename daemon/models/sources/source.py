@@ -43,7 +43,7 @@ class StoredComponent(ABC):
 
     @property
     @abstractmethod
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it lies, for a sentence."""
 
     @property
@@ -57,7 +57,7 @@ class Source(ABC):
 
     @property
     @abstractmethod
-    def place(self) -> str:
+    def location(self) -> str:
         """Where the model lies, for a sentence."""
 
     @abstractmethod
