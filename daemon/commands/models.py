@@ -11,6 +11,7 @@ import click
 
 from daemon.commands import as_json_option, config_option, config_path, say
 from daemon.names import shown
+from daemon.stages import STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,8 +40,9 @@ class Listed:
 @click.command()
 @config_option
 @as_json_option
-def models(config: Path | None, as_json: bool) -> None:
-    """List the models, VAEs, LoRAs and textual inversions of the configuration, what lies on disk of them, and what is wrong.
+def models(config: Path | None, as_json: bool) -> int:
+    """List the models, VAEs, LoRAs and textual inversions of the configuration, what lies on disk of them, and what is wrong; exit
+    with 1 where something is.
 
     Example: tiffsd models
     """
@@ -51,11 +53,12 @@ def models(config: Path | None, as_json: bool) -> None:
     listed = list_models(read_config(config_path(config)))
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in listed], indent=2))
-        return
-    Console(highlight=False).print(_table(listed))
-    for entry in listed:
-        for fault in entry.faults:
-            say(f"{entry.name}: {fault}")
+    else:
+        Console(highlight=False).print(_table(listed))
+        for entry in listed:
+            for fault in entry.faults:
+                say(f"{entry.name}: {fault}")
+    return int(any(entry.faults for entry in listed))
 
 
 def list_models(config: "Config") -> list[Listed]:
@@ -82,11 +85,15 @@ def list_models(config: "Config") -> list[Listed]:
         _listed(name, "textual inversion", str(path), None, examined_textual_inversion, network=False)
         for name, path in config.textual_inversions().items()
     ]
-    return [*_compared(models, config), *vaes, *loras, *inversions, *_missing_folders(config)]
+    devices = _devices(config)
+    compared, missing = _compared(models, config, sorted({*devices.values()} - {"cpu"}))
+    faults = [*_unknown_defaults(config), *_missing_folders(config), *_missing_devices(devices, missing)]
+    return [*compared, *vaes, *loras, *inversions, *faults]
 
 
-def _compared(models: "list[Listed]", config: "Config") -> "list[Listed]":
-    """The models with what the headers alone do not tell: whether the weights are those of the configuration."""
+def _compared(models: "list[Listed]", config: "Config", devices: list[str]) -> "tuple[list[Listed], list[str]]":
+    """The models with what the headers alone do not tell: whether the weights are those of the configuration. And the devices that
+    are not there."""
     from daemon.models.comparison import Model, misfits
     from daemon.settings.config import BUILTIN
 
@@ -96,19 +103,43 @@ def _compared(models: "list[Listed]", config: "Config") -> "list[Listed]":
     for entry in whole:
         vae = config.defaults_for(entry.name).get("vae")
         asked.append(Model(entry.path, config.model_parts(entry.name), config.vae(vae) if vae in config.vaes else None))
-    faults = {entry.name: tuple(found) for entry, found in zip(whole, misfits(asked), strict=True)}
-    return [replace(entry, faults=faults.get(entry.name, entry.faults)) for entry in models]
+    found = misfits(asked, devices)
+    faults = {entry.name: tuple(sentences) for entry, sentences in zip(whole, found.models, strict=True)}
+    return [replace(entry, faults=faults.get(entry.name, entry.faults)) for entry in models], found.devices
+
+
+def _devices(config: "Config") -> dict[str, str]:
+    """The devices of the configuration by the keys that name them."""
+    stages = {f"stages.{stage}.device": config.options(stage).device for stage in STAGES}
+    return {"compute.device": config.compute.device, **{key: device for key, device in stages.items() if device}}
+
+
+def _missing_devices(devices: dict[str, str], missing: list[str]) -> list[Listed]:
+    fault = "torch finds no such device; set it to one that is there (cpu always is), or install torch for yours"
+    return [_fault(key, "device", device, fault) for key, device in devices.items() if device in missing]
+
+
+def _unknown_defaults(config: "Config") -> list[Listed]:
+    """The model and the VAE that `defaults` name, where the configuration has none of that name."""
+    known = {"model": sorted(config.models), "vae": sorted(config.vaes)}
+    said = {kind: str(config.defaults.get(kind) or "") for kind in known}
+    return [
+        _fault(f"defaults.{kind}", kind, name, f"there is no {kind} named {name!r}; there are: {', '.join(known[kind]) or 'none'}")
+        for kind, name in said.items()
+        if name and name not in known[kind]
+    ]
 
 
 def _missing_folders(config: "Config") -> list[Listed]:
     """The folders of adapters that the configuration names, and that are not there."""
     folders = {"adapters.loras": config.adapters.loras, "adapters.textual_inversions": config.adapters.textual_inversions}
     paths = {name: config.folder / path.expanduser() for name, path in folders.items() if path}
-    return [
-        Listed(name, "folder", str(path), False, None, 0, (), None, (f"there is no folder {path}",))
-        for name, path in paths.items()
-        if not path.is_dir()
-    ]
+    return [_fault(name, "folder", str(path), f"there is no folder {path}") for name, path in paths.items() if not path.is_dir()]
+
+
+def _fault(key: str, kind: str, said: str, fault: str) -> Listed:
+    """What is wrong with a key of the configuration."""
+    return Listed(key, kind, said, False, None, 0, (), None, (fault,))
 
 
 def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callable[[Path], OnDisk]", *, network: bool) -> Listed:

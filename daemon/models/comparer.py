@@ -1,4 +1,4 @@
-"""The process that compares the weights of models with their configurations: `comparison` runs it.
+"""The process that compares the weights of models with their configurations, and looks for devices: `comparison` runs it.
 
 The classes of the libraries say which weights there are; they are built without memory for them, and of the files only the headers
 are read."""
@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from daemon.models.folders import is_tokenizer
+from daemon.models.registry import has_device
 from daemon.models.sources import Source, source_of
 from daemon.models.unreadable import UnreadableModel
 
 
 def main(asked: Path, answer: Path) -> None:
-    """Answer the list of models in one file with their misfits in another."""
-    models = json.loads(asked.read_text(encoding="utf-8"))
-    found = [_misfits(model) for model in models]
-    answer.write_text(json.dumps(found), encoding="utf-8")
+    """Answer the models and devices in one file with what is wrong with them in another."""
+    said = json.loads(asked.read_text(encoding="utf-8"))
+    misfits = [_misfits(model) for model in said["models"]]
+    missing = [device for device in said["devices"] if not has_device(device)]
+    answer.write_text(json.dumps({"models": misfits, "devices": missing}), encoding="utf-8")
 
 
 def _misfits(model: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,5 @@
-"""Whether the weights of models fit their configurations: found out by a process of its own (`comparer`), which needs torch."""
+"""Whether the weights of models fit their configurations, and devices are there: found out by a process of its own (`comparer`),
+which needs torch."""
 
 import json
 import os
@@ -22,15 +23,23 @@ class Model:
     vae: str | None = None
 
 
-def misfits(models: Sequence[Model]) -> list[list[str]]:
-    """Return of each model, in a sentence for each component, which weights its files lack or have in other shapes.
+@dataclass(frozen=True)
+class Misfits:
+    """What does not fit: of each model a sentence for each component, and the devices that torch does not find."""
 
-    No weight is read. Where the comparison itself fails, that is the sentence of each."""
-    if not models:
-        return []
+    models: list[list[str]]
+    devices: list[str]
+
+
+def misfits(models: Sequence[Model], devices: Sequence[str] = ()) -> Misfits:
+    """Find which weights the files of models lack, or have in other shapes, and which devices are missing.
+
+    No weight is read. Where the comparison itself fails, that is the sentence of each model."""
+    if not models and not devices:
+        return Misfits([], [])
     with tempfile.TemporaryDirectory(prefix="tiffsd-compared-") as folder:
         asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
-        asked.write_text(json.dumps([asdict(model) for model in models]), encoding="utf-8")
+        asked.write_text(json.dumps({"models": [asdict(model) for model in models], "devices": [*devices]}), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "daemon.models.comparer", str(asked), str(answer)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=SECONDS, check=False)
@@ -38,9 +47,8 @@ def misfits(models: Sequence[Model]) -> list[list[str]]:
         except subprocess.TimeoutExpired:
             fault = f"it took more than {SECONDS:.0f} s"
         if fault is not None:
-            return [[f"its weights could not be compared with its configuration ({fault})"] for _ in models]
-        found: list[list[str]] = json.loads(answer.read_text(encoding="utf-8"))
-        return found
+            return Misfits([[f"its weights could not be compared with its configuration ({fault})"] for _ in models], [])
+        return Misfits(**json.loads(answer.read_text(encoding="utf-8")))
 
 
 def _environment() -> dict[str, str]:

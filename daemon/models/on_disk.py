@@ -130,7 +130,7 @@ def _dtypes(path: Path) -> tuple[str, ...]:
 def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
     """The model's index and family. Raises ValueError with the fault as a sentence."""
     if not path.exists():
-        raise UnreadableModel(f"there is no folder {path}")
+        raise UnreadableModel(f"there is no folder or file {path}")
     index = read_json(path / INDEX)
     name = str(index.get("_class_name"))
     if name not in FAMILIES:
@@ -140,7 +140,7 @@ def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
 
 def _component(folder: Path, *, weights: bool) -> OnDisk:
     if not folder.is_dir():
-        return OnDisk(None, 0, (), (f"there is no folder {folder}",))
+        return OnDisk(None, 0, (), (f"there is no folder or file {folder}",))
     if not weights:
         return OnDisk(None, 0, (), () if any(folder.glob("*.json")) else (f"there is no tokenizer in {folder}",))
     faults = list(_faults_of(folder))

@@ -49,6 +49,13 @@ transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 
 
+def has_device(device: str) -> bool:
+    """Whether torch finds a device: "cpu", "cuda", "cuda:N" or "mps"."""
+    kind, _, number = device.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else int(kind == "cpu" or torch.backends.mps.is_available())
+    return int(number or 0) < count
+
+
 @dataclass(frozen=True)
 class ModelSpec:
     """One model of the configuration, and how it is to be run.
@@ -84,9 +91,7 @@ class ModelSpec:
 
     def check_device(self) -> None:
         """Raise ModelMissing where torch does not find the device."""
-        kind, _, number = self.device.partition(":")
-        count = torch.cuda.device_count() if kind == "cuda" else int(kind == "cpu" or torch.backends.mps.is_available())
-        if int(number or 0) >= count:
+        if not has_device(self.device):
             raise ModelMissing(
                 f"the model {self.name!r} is to run on {self.device!r}, and torch finds no such device; set `device` in "
                 "config.yaml to one that is there (cpu always is), or install torch for yours"

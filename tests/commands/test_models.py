@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
+from daemon import cli
 from daemon.commands.models import list_models
 from daemon.models import comparison
 from daemon.models.comparison import Model, misfits
@@ -178,7 +180,7 @@ def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Pat
         "  small: {path: transformer.safetensors, parts: {text_encoder: flux, text_encoder_2: flux, tokenizer_2: flux},"
         " defaults: {vae: mine}}\nvaes: {mine: flux}\n"
     )
-    code = "import sys; from daemon.cli import app; app(standalone_mode=False); sys.exit('torch' in sys.modules)"
+    code = "import sys; from daemon.cli import app; assert app(standalone_mode=False) == 1; sys.exit('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "models", "--json", "--config", str(tmp_path / "config.yaml")]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     listed = {entry["name"]: entry for entry in json.loads(ran.stdout)}
@@ -190,6 +192,27 @@ def test_the_command_lists_what_is_configured_without_torch(files: dict[str, Pat
     assert listed["gone"]["on_disk"] is False
     assert "there is no folder" in listed["gone"]["faults"][0]
     assert (listed["mine"]["kind"], listed["mine"]["faults"]) == ("vae", [])
+
+
+@pytest.mark.timeout(300)
+def test_what_the_configuration_names_and_is_not_there_is_a_fault_each(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        "models: {demo: {path: builtin}}\ndefaults: {model: sd15, vae: mine}\nadapters: {loras: nowhere}\n"
+        "compute: {device: 'cuda:63'}\nstages: {decode: {device: cpu}}\n"
+    )
+    ran = CliRunner().invoke(cli.app, ["models", "--config", str(tmp_path / "config.yaml")], standalone_mode=False)
+    assert ran.return_value == 1
+    for words in (
+        "defaults.model: there is no model named 'sd15'; there are: demo",
+        "defaults.vae: there is no vae named 'mine'; there are: none",
+        "adapters.loras: there is no folder",
+        "compute.device: torch finds no such device",
+    ):
+        assert words in ran.output
+    (tmp_path / "config.yaml").write_text("models: {demo: {path: builtin}}\n")
+    assert (
+        CliRunner().invoke(cli.app, ["models", "--config", str(tmp_path / "config.yaml")], standalone_mode=False).return_value == 0
+    )
 
 
 def test_for_the_embedded_model_nobody_waits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -213,7 +236,7 @@ def test_a_file_of_the_real_size_is_compared_with_its_configuration(tmp_path: Pa
     )
     files = [tmp_path / f"{name}.safetensors" for name in ("whole", "fewer", "more")]
     assert [examined(file).faults for file in files] == [()] * 3, "or their headers tell it already"
-    whole, lacking, more = misfits([Model(str(file)) for file in files])
+    whole, lacking, more = misfits([Model(str(file)) for file in files]).models
     assert whole == []
     assert len(lacking) == len(more) == 1
     assert re.match(
@@ -230,7 +253,7 @@ def test_a_folder_is_compared_with_its_configuration(tmp_path: Path) -> None:
     save_file({name: weight for name, weight in weights.items() if ".wo." not in name}, file, {"format": "pt"})
     config = folders["other"] / "transformer" / "config.json"
     config.write_text(config.read_text().replace('"attention_head_dim": 8', '"attention_head_dim": 16'))
-    whole, lacking, other = misfits([Model(str(folder)) for folder in folders.values()])
+    whole, lacking, other = misfits([Model(str(folder)) for folder in folders.values()]).models
     assert whole == []
     assert [re.search(r"its text_encoder_3 lacks 2 of \d+ weights", fault) is not None for fault in lacking] == [True]
     assert [re.search(r"its transformer is of another size than", fault) is not None for fault in other] == [True]
@@ -240,13 +263,13 @@ def test_a_comparison_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch, 
     folder = tiny.stable_diffusion(tmp_path / "model")
     (tmp_path / "torch.py").write_text("raise ImportError('no torch today')\n")
     monkeypatch.setattr(comparison, "_environment", lambda: {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"})
-    assert misfits([Model(str(folder))]) == [
+    assert misfits([Model(str(folder))]).models == [
         ["its weights could not be compared with its configuration (ImportError: no torch today)"]
     ]
 
 
 def test_a_hub_id_is_no_fault_where_the_network_is_allowed(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
-    config.write_text("compute: {network: true}\nmodels:\n  far: {path: somebody/something}\n")
+    config.write_text("compute: {network: true}\nmodels:\n  far: {path: somebody/something}\ndefaults: {model: far}\n")
     command = [sys.executable, "-m", "daemon", "models", "--config", str(config)]
     assert "fetched" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
