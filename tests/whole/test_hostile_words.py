@@ -137,7 +137,8 @@ def test_every_line_of_the_log_is_the_daemons_own(daemon: RunningDaemon) -> None
 
 @pytest.mark.parametrize("command", ["status", "models"])
 def test_a_terminal_is_given_text(daemon: RunningDaemon, command: str) -> None:
-    result = daemon.command(command)
+    result = daemon.command(command, check=False)  # a file that is no LoRA is a fault among the models
+    assert "Traceback" not in result.stderr
     assert is_text(result.stdout + result.stderr)
     assert is_text((daemon.spool / "status.txt").read_text(encoding="utf-8"))
 

@@ -71,7 +71,7 @@ def test_a_stage_is_three_files_a_row_of_the_table_its_maths_and_its_reader(prog
     program.replace(
         "daemon/stages/__init__.py",
         "(TEXT, DIFFUSE, DECODE, ENCODE, INVERT)",
-        '(TEXT, DIFFUSE, DECODE, ENCODE, INVERT, Stage("mirror", "mirror", LATENTS, next="decode"))',
+        '(TEXT, DIFFUSE, DECODE, ENCODE, INVERT, Stage("mirror", "mirror", TIFFS, next="decode"))',
     )
     program.write("daemon/stages/mirror.py", MIRROR_MATHS)
     program.replace(
