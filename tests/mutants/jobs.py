@@ -259,7 +259,7 @@ MUTANTS = (
         PROBE,
         "(extension, st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)",
         "(extension, st.st_dev, st.st_ino, 0, 0, 0)",
-        "tests/inbox/test_priority.py::test_a_file_that_is_saved_anew_has_its_new_priority",
+        "tests/jobs/test_probe.py::test_each_version_of_a_file_is_parsed_once",
     ),
     Mutant(
         "latents under a mask run in a batch",
