@@ -21,7 +21,7 @@ ON_A_REAL_DISK = ("two outputs", "failing")
 @pytest.mark.parametrize("name", IN_PAIRS)
 def test_every_crash_and_every_crash_in_the_recovery_ends_well(name: str) -> None:
     explored = crashes(STORIES[name])
-    assert len(explored.first_steps) > 75
+    assert len(explored.first_steps) > 90
     assert explored.pairs > 5000
 
 
@@ -29,7 +29,7 @@ def test_every_crash_and_every_crash_in_the_recovery_ends_well(name: str) -> Non
 def test_every_crash_ends_well(name: str) -> None:
     explored = Crashes(STORIES[name], most=1)
     explored.explore([STORIES[name].world().contents])
-    assert len(explored.first_steps) > 75
+    assert len(explored.first_steps) > 80
 
 
 def test_a_protocol_that_publishes_by_copying_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_a_stop_in_mid_job_gives_the_job_back(service: Installed) -> None:
 
 
 def test_a_hung_loop_is_ended_by_the_watchdog_and_its_job_goes_on(service: Installed) -> None:
-    with service.drop_in("[Service]\nWatchdogSec=8\n"):
+    with service.drop_in("[Service]\nWatchdogSec=4\n"):
         cursor = service.cursor()
         service.drop("inbox/1-text", "hung.txt", SHORT)
         service.running("hung")
