@@ -81,10 +81,15 @@ def test_nothing_is_left_to_complain_of(upgraded: Installed) -> None:
 
 
 def test_every_job_that_it_left_comes_to_an_end(upgraded: Installed) -> None:
-    wait_until(lambda: not list((upgraded.spool / ".work").iterdir()), seconds=120, what="every job has ended")
     stems = {Path(name).name.split(".")[0] for name in LEFT_BY_IT if name.startswith(("done/", "failed/", "hold/"))} - {"HOLD"}
-    there = {path.name.split(".")[0] for path in upgraded.spool.rglob("*") if path.is_file()}
-    assert stems <= there
+    ended = ("done", "failed", "hold")
+
+    def missing() -> set[str]:
+        there = {path.name.split(".")[0] for folder in ended for path in (upgraded.spool / folder).rglob("*")}
+        return stems - there
+
+    # A job between two stages is in no folder of `.work`, and a walk can miss what moves meanwhile: so both, and again.
+    wait_until(lambda: not list((upgraded.spool / ".work").iterdir()) and not missing(), seconds=120, what="every job has ended")
 
 
 @pytest.mark.parametrize("folder", [".work", "pictures", "done", "inbox/2-diffuse", "failed/1-text", LOCK])
