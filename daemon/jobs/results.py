@@ -115,7 +115,7 @@ def _recipe(request: Request, facts: StageFacts) -> dict[str, Any]:
         ahead = {"stop_at": stops, "dump_every": request.settings.dump_every}
     elif request.enlarges_next:
         ahead = {"dump_every": request.settings.dump_every}
-    chosen = {"scheduler": facts["scheduler"]} if "scheduler" in facts else {}
+    chosen = {key: value for key, value in facts.items() if key in ("scheduler", "schedule", "eta")}
     return {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
 
 

@@ -7,17 +7,22 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import diffusers
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from daemon.errors import InputError
-from daemon.models import Progress
+from daemon.models import Progress, solvers
 from daemon.models.families import Family
 from daemon.models.masking import Inpainting
-from daemon.models.schedulers import RECIPES, canonical
+from daemon.models.schedulers import RECIPES, canonical, fitting, paired
+from daemon.models.schedules import OWN, SCHEDULES, NoiseLevels, noise_levels, shifted
 from daemon.models.solver_state import changed, copied
+from daemon.models.stage_settings import StageSettings
 
 Watch = Callable[[int, torch.Tensor], None]
 """Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""
@@ -27,12 +32,43 @@ def _silent(step: int, steps: int, estimate: torch.Tensor | None = None, /) -> N
     del step, steps, estimate
 
 
-def build(name: str | None, config: Mapping[str, Any], family: Family, *, mu: float | None = None) -> Any:
+@dataclass(frozen=True)
+class Chosen:
+    """Which scheduler is to be built: our name, None for that of the model itself; a schedule of its own; an eta that was said."""
+
+    name: str | None
+    schedule: str | None = None
+    eta: float | None = None
+
+    @property
+    def imposed(self) -> str | None:
+        """The schedule that is laid upon the scheduler, if it is not its own."""
+        return None if self.schedule in (None, OWN) or self.name is None else self.schedule
+
+
+def chosen_for(family: Family, settings: StageSettings) -> Chosen:
+    """Return the scheduler that settings mean for a family of models.
+
+    Raises InputError for an unknown one, and for one of flow matching on a model of noise prediction or the reverse."""
+    said = settings.get("scheduler")
+    if said is None:
+        return Chosen(None, None, settings.get("eta"))
+    named = paired(said, settings.get("schedule"))
+    name = fitting(named.scheduler, flow=family.flow, family=family.name, default=family.default_scheduler)
+    if name is None or named.schedule in (None, OWN):
+        return Chosen(name, None, settings.get("eta"))
+    fitted = paired(name, named.schedule)
+    return Chosen(fitted.scheduler, fitted.schedule, settings.get("eta"))
+
+
+def build(
+    name: str | None, config: Mapping[str, Any], family: Family, *, mu: float | None = None, imposed: str | None = None
+) -> Any:
     """Build a scheduler by our name on the model's own scheduler configuration; None is the model's own scheduler.
 
-    `mu` is that of `Family.mu`. Raises InputError for an unknown name, and for a scheduler of flow matching on a model of noise
-    prediction or the reverse."""
-    cls, options = _class_and_options(name, config, family, mu)
+    `mu` is that of `Family.mu`; `imposed` is the schedule that is going to be laid upon it. Raises InputError for an unknown name,
+    and for a scheduler of flow matching on a model of noise prediction or the reverse."""
+    cls, options = _class_and_options(name, config, family, mu, imposed=imposed)
     # What from_config does beside this is to ask all the other classes what they would take.
     return cls(**options)
 
@@ -47,19 +83,26 @@ def _all_options(name: str | None, config: Mapping[str, Any], family: Family) ->
     return cls, {**{key: parameter.default for key, parameter in inspect.signature(cls).parameters.items()}, **options}
 
 
-def _class_and_options(name: str | None, config: Mapping[str, Any], family: Family, mu: float | None) -> tuple[Any, dict[str, Any]]:
+def _class_and_options(
+    name: str | None, config: Mapping[str, Any], family: Family, mu: float | None, *, imposed: str | None = None
+) -> tuple[Any, dict[str, Any]]:
     class_name, options = str(config["_class_name"]), dict[str, Any]()
     if name is not None:
         recipe = RECIPES[canonical(name)]
-        if recipe.flow != family.flow:
-            wanted = "those of flow matching: flow_euler, ..." if family.flow else "those of noise prediction: ddim, euler, ..."
-            raise InputError(
-                f"the scheduler {name!r} does not fit this model; {family.name} takes {wanted}: give another one in the file, or "
-                "under the model's `defaults` in config.yaml"
-            )
+        fitting(recipe.name, flow=family.flow, family=family.name, default=family.default_scheduler)
         class_name, options = recipe.class_name, dict(recipe.options)
-    cls = getattr(diffusers, class_name)
+        if imposed and recipe.scheduled not in (None, class_name):
+            class_name, options = str(recipe.scheduled), {}
+    cls = getattr(solvers, class_name, None) or getattr(diffusers, class_name)
     expected = _parameters(cls)
+    if imposed:
+        # With "linspace" latents begin as noise times the highest level, and with "leading" with the variance of the model.
+        spacing = "leading" if SCHEDULES[imposed].by_timesteps else "linspace"
+        laid = {"timestep_spacing": spacing, **dict.fromkeys(_SPACED, False)}
+        options |= {key: value for key, value in laid.items() if key in expected}
+        if class_name == "UniPCMultistepScheduler":
+            # The order that A1111 and ComfyUI give it.
+            options["solver_order"] = 3
     if family.flow and "flow_shift" in expected:
         options["flow_shift"] = config.get("shift", 1.0) if mu is None else math.exp(mu)
     elif "shift" in expected and "use_dynamic_shifting" not in expected and mu is not None:
@@ -68,13 +111,16 @@ def _class_and_options(name: str | None, config: Mapping[str, Any], family: Fami
     return cls, {**known, **options}
 
 
+_SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+
+
 @functools.cache
-def _parameters(cls: type) -> frozenset[str]:
-    return frozenset(inspect.signature(cls).parameters)
+def _parameters(called: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(called).parameters)
 
 
 def scheduler_with_timesteps(
-    name: str | None,
+    chosen: Chosen,
     config: Mapping[str, Any],
     steps: int,
     *,
@@ -87,18 +133,77 @@ def scheduler_with_timesteps(
 
     Raises InputError where it cannot run so many steps."""
     mu = family.mu(config, denoiser, size)
-    scheduler = build(name, config, family, mu=mu)
+    scheduler = build(chosen.name, config, family, mu=mu, imposed=chosen.imposed)
+    if chosen.eta is not None and takes_eta(scheduler):
+        scheduler.eta = chosen.eta
     options: dict[str, Any] = {}
-    if isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler):
+    if isinstance(scheduler, diffusers.FlowMatchEulerDiscreteScheduler | diffusers.FlowMatchLCMScheduler):
         options = {"mu": mu, "sigmas": family.sigmas(steps)}
     try:
         scheduler.set_timesteps(steps, device=device, **options)
+        if chosen.imposed is not None:
+            _impose(scheduler, _levels(chosen, config, steps, family, scheduler, mu), family, device)
+            _begin(scheduler, chosen.imposed, family)
     except ValueError as error:
-        raise InputError(f"the scheduler {name} cannot run {steps} steps: {error}") from error
+        raise InputError(f"the scheduler {chosen.name} cannot run {steps} steps: {error}") from error
     if not family.flow and scheduler.timesteps.max() > scheduler.config.num_train_timesteps - 1:
         # The offset of one step of Stable Diffusion's schedulers leaves the table when every timestep is wanted.
-        raise InputError(f"the scheduler {name} cannot run {steps} steps with this model; give fewer steps")
+        raise InputError(f"the scheduler {chosen.name} cannot run {steps} steps with this model; give fewer steps")
     return scheduler
+
+
+def takes_eta(scheduler: Any) -> bool:
+    """Return whether a scheduler is one of those whose eta is set when they are built, and not given with each step."""
+    return getattr(scheduler, "eta", None) is not None
+
+
+def _levels(
+    chosen: Chosen, config: Mapping[str, Any], steps: int, family: Family, scheduler: Any, mu: float | None
+) -> npt.NDArray[np.float64]:
+    """The noise levels of the schedule that was chosen, from the highest down."""
+    assert chosen.name is not None
+    assert chosen.imposed is not None
+    if family.flow:
+        shift = float(config.get("shift", 1.0)) if mu is None else math.exp(mu)
+        count = int(config.get("num_train_timesteps", 1000))
+        model = NoiseLevels(shifted(np.arange(1, count + 1) / count, shift), shift=shift)
+    else:
+        model = NoiseLevels(solvers.trained_levels(scheduler.alphas_cumprod), xl="XL" in family.pipeline)
+    return noise_levels(chosen.imposed, steps, model, discard=RECIPES[chosen.name].discards)
+
+
+# A solver that goes by the logarithm of the signal cannot begin where there is none.
+_ALMOST_NOISE = 0.9999
+# Nor can UniPC's first kind end where there is no noise; this is ComfyUI's end.
+_ALMOST_NOTHING = 0.001
+
+
+def _impose(scheduler: Any, levels: npt.NDArray[np.float64], family: Family, device: str) -> None:
+    """Lay the noise levels (n + 1,) upon a scheduler in place of its own."""
+    if isinstance(scheduler, solvers.SigmaSolver):
+        return scheduler.impose(levels, device)
+    if family.flow and "flow_shift" in scheduler.config:
+        levels = levels.clip(max=_ALMOST_NOISE)
+    model = NoiseLevels(levels, shift=1.0) if family.flow else NoiseLevels(solvers.trained_levels(scheduler.alphas_cumprod))
+    if isinstance(scheduler, diffusers.UniPCMultistepScheduler):
+        levels = levels.clip(min=_ALMOST_NOTHING)
+    elif levels[-1] > 0 and "final_sigmas_type" in scheduler.config:
+        # Otherwise the last step is of first order, as it must be towards no noise at all.
+        scheduler.register_to_config(final_sigmas_type="sigma_min", lower_order_final=False)
+    shown = levels[:-1]
+    if scheduler.order == 2:
+        shown = np.concatenate([shown[:1], np.repeat(shown[1:], 2)])
+    scheduler.sigmas = torch.tensor([*shown, levels[-1]], dtype=torch.float32)
+    scheduler.timesteps = torch.tensor(model.timesteps_of(shown), dtype=torch.float32, device=device)
+    scheduler.num_inference_steps = len(levels) - 1
+
+
+def _begin(scheduler: Any, imposed: str, family: Family) -> None:
+    """Let latents of unit variance begin as A1111's do, which are noise times the highest level but for what goes by timesteps."""
+    if family.flow or SCHEDULES[imposed].by_timesteps or float(scheduler.init_noise_sigma) != 1.0:
+        return
+    highest = float(scheduler.sigmas[0])
+    scheduler.init_noise_sigma = highest / math.hypot(highest, 1)
 
 
 class PartialSchedule:
@@ -108,7 +213,8 @@ class PartialSchedule:
     by flow matching. `solver_state` is what `solver_state()` gave where the part before ended; without it a multistep solver starts
     again at first order, and with `warm_up` PNDM also takes its first step twice, as it does at the head of a schedule. With
     `finish` the last timestep gives the estimate of the finished latents instead of one step. `report(step, steps)` is called after
-    each step, and each of the `watchers`, which are set before the pipeline runs, after each whole one."""
+    each step, and each of the `watchers`, which are set before the pipeline runs, after each whole one; `generator`, set likewise,
+    is that of the noise within the steps."""
 
     # The latents come scaled already.
     init_noise_sigma = 1.0
@@ -130,6 +236,7 @@ class PartialSchedule:
         self._first, self._last, self._done = first, last, 0
         self._finish, self._report = finish, report
         self.watchers: list[Watch] = []
+        self.generator: Any = None
         self._flow = flow
         self._warms_up = warm_up and first > 0 and hasattr(scheduler, "plms_timesteps")
         self._inpainting: Inpainting | None = None
@@ -157,9 +264,14 @@ class PartialSchedule:
         return torch.cat([rest[:2], rest[1:]])
 
     @property
+    def solver(self) -> Any:
+        """The scheduler itself."""
+        return self._inner
+
+    @property
     def sigma_scaled(self) -> bool:
         """Whether noisy latents have the variance sigma^2 + 1 instead of 1, as with Euler, Heun, LMS and their like."""
-        return float(getattr(self._inner, "init_noise_sigma", 1.0)) != 1.0
+        return float(getattr(self._inner, "init_noise_sigma", 1.0)) > 1.0
 
     def sigma(self) -> float | None:
         """Return the noise level where this part ended; None unless the scheduler is sigma-scaled."""
@@ -218,6 +330,9 @@ class PartialSchedule:
         if hasattr(self._inner, "derivatives"):
             # LMS takes its order from the step, not from the derivatives it has, which is wrong after a start in the middle.
             kwargs["order"] = min(4, len(self._inner.derivatives) + 1)
+        if self.generator is not None and "generator" in _parameters(type(self._inner).step):
+            # The pipelines of flow matching do not hand theirs on.
+            kwargs["generator"] = self.generator
         return self._advanced(self._inner.step(model_output, timestep, sample, **kwargs))
 
     def _advanced(self, stepped: Any) -> Any:

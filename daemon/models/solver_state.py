@@ -19,7 +19,8 @@ _RECORD = PREFIX + "record"
 
 @dataclass(frozen=True)
 class SolverRecord:
-    """Whose state it is: of this scheduler (None: the model's own) in so many steps with this model; and how to put it together.
+    """Whose state it is: of this scheduler (None: the model's own) over this schedule (None: its own) in so many steps with this
+    model; and how to put it together.
 
     `names` are those of all tensors, `bfloat16` of those that were of that type; `lengths` says which attributes are lists."""
 
@@ -30,6 +31,7 @@ class SolverRecord:
     bfloat16: tuple[str, ...]
     model: str | None = None
     names: tuple[str, ...] = ()
+    schedule: str | None = None
 
 
 def copied(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,13 +44,15 @@ def changed(now: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in now.items() if key not in fresh or not _same(value, fresh[key])}
 
 
-def pack(state: Mapping[str, Any], *, scheduler: str | None, steps: int, model: str) -> dict[str, torch.Tensor]:
-    """Return a solver's state as named tensors on the CPU, with a record of the scheduler, steps and model it belongs to."""
+def pack(
+    state: Mapping[str, Any], *, scheduler: str | None, steps: int, model: str, schedule: str | None = None
+) -> dict[str, torch.Tensor]:
+    """Return a solver's state as named tensors on the CPU, with a record of the scheduler, schedule, steps and model of it."""
     tensors: dict[str, torch.Tensor] = {}
     numbers: dict[str, Any] = {}
     lengths: dict[str, int] = {}
     for key, value in state.items():
-        if isinstance(value, list):
+        if isinstance(value, list) and all(item is None or isinstance(item, torch.Tensor) for item in value):
             lengths[key] = len(value)
             tensors |= {f"{key}.{i}": item for i, item in enumerate(value) if item is not None}
         elif isinstance(value, torch.Tensor):
@@ -57,7 +61,7 @@ def pack(state: Mapping[str, Any], *, scheduler: str | None, steps: int, model: 
             numbers[key] = value
     # numpy has no bfloat16, and float32 holds it exactly.
     half = tuple(key for key, tensor in tensors.items() if tensor.dtype is torch.bfloat16)
-    line = json.dumps(asdict(SolverRecord(scheduler, steps, numbers, lengths, half, model, tuple(tensors))))
+    line = json.dumps(asdict(SolverRecord(scheduler, steps, numbers, lengths, half, model, tuple(tensors), schedule)))
     stored = {key: tensor.float() if key in half else tensor for key, tensor in tensors.items()}
     written = {_RECORD: torch.tensor(list(line.encode()), dtype=torch.uint8)}
     return written | {PREFIX + key: tensor.detach().cpu().contiguous() for key, tensor in stored.items()}

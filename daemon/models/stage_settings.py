@@ -62,6 +62,7 @@ class StageSettings(TypedDict, total=False):
     guidance_scale: float
     guidance_rescale: float | None
     scheduler: str | None
+    schedule: str | None
     eta: float | None
     aesthetic_score: float | None
     strength: float | None
@@ -89,8 +90,9 @@ class Dump(TypedDict):
 
 
 class StageFacts(TypedDict, total=False):
-    """What is told of a result. `sigma`, `step` and `steps` are of half-done latents, `width` and `height` of noise, `residual`
-    and `scheduler` of an inversion; `numbers`, `software`, `seconds` and `loading_seconds` of what computed it."""
+    """What is told of a result. `sigma`, `step` and `steps` are of half-done latents, `width` and `height` of noise, `residual` of
+    an inversion; `scheduler`, `schedule` and `eta` are what was used where nobody said it, or said it otherwise; `numbers`,
+    `software`, `seconds` and `loading_seconds` of what computed it."""
 
     state: str
     sigma: float | None
@@ -100,6 +102,8 @@ class StageFacts(TypedDict, total=False):
     height: int
     dumps: Sequence[Dump]
     scheduler: str
+    schedule: str
+    eta: float
     residual: float
     timestep_spacing: str
     notes: Sequence[str]

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import cut_loras
+from daemon.models.schedulers import paired
 from daemon.settings.vocabulary import ALIASES, EARLIER, REGISTRY, Settings
 
 LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
@@ -17,7 +18,7 @@ def checked(values: Mapping[str, Any], where: str) -> Settings:
     """Validate settings, under any of their names; `where` names the file they stand in.
 
     Raises InputError with one sentence about the first fault."""
-    values = with_loras_cut_out(by_their_names(values, where), where)
+    values = with_schedule_named(with_loras_cut_out(by_their_names(values, where), where), where)
     for key in values:
         if key not in REGISTRY:
             said = str(key)[:LONGEST_KEY]
@@ -32,11 +33,37 @@ def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings without aliases. Raises InputError where one is said twice, under two names."""
     named: dict[str, Any] = {}
     for key, value in values.items():
-        name = ALIASES.get(key, key)
+        name = _NAMES.get(_plain(key), key) if isinstance(key, str) else key
         if name in named:
             raise InputError(f"{where}: '{key}' is another name of '{name}', and both are given; keep one of them")
         named[name] = value
     return named
+
+
+def _plain(key: str) -> str:
+    return key.lower().replace(" ", "_").replace("-", "_")
+
+
+# Also by the keys of A1111's parameters, but for those that hold two settings.
+_NAMES = {
+    **{_plain(setting.infotext): name for name, setting in REGISTRY.items() if setting.infotext not in (None, "Size")},
+    **ALIASES,
+    **{name: name for name in REGISTRY},
+}
+
+
+def with_schedule_named(values: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The settings with the schedule that the name of a scheduler means, as A1111's "DPM++ 2M Karras", where none is said.
+
+    Raises InputError, naming the file `where`, for a scheduler that takes no schedule."""
+    scheduler, schedule = values.get("scheduler"), values.get("schedule")
+    if not isinstance(scheduler, str) or not isinstance(schedule, str | None):
+        return values
+    try:
+        named = paired(scheduler, schedule)
+    except InputError as error:
+        raise InputError(f"{where}: 'scheduler': {error}") from error
+    return {**values, "scheduler": named.scheduler, **({"schedule": named.schedule} if named.schedule else {})}
 
 
 def counting(input_kind: str, said: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -66,8 +93,16 @@ def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, An
 
 
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay settings over each other: a later layer wins, and None says nothing."""
-    return {key: value for layer in layers for key, value in layer.items() if value is not None}
+    """Lay settings over each other: a later layer wins, and None says nothing.
+
+    A schedule goes with the scheduler that it was said for: where a later layer names another, it is gone."""
+    laid: dict[str, Any] = {}
+    for layer in layers:
+        said = {key: value for key, value in layer.items() if value is not None}
+        if "scheduler" in said:
+            laid.pop("schedule", None)
+        laid |= said
+    return laid
 
 
 def as_made_by(version: object) -> dict[str, Any]:
@@ -88,5 +123,5 @@ def _lower(message: str) -> str:
 
 
 def _nearest(key: str) -> str:
-    near = difflib.get_close_matches(key, [*REGISTRY, *ALIASES], n=1)
-    return f" (did you mean '{ALIASES.get(near[0], near[0])}'?)" if near else ""
+    near = difflib.get_close_matches(_plain(key), _NAMES, n=1, cutoff=0.7)
+    return f" (did you mean '{_NAMES[near[0]]}'?)" if near else ""

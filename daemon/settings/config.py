@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from daemon.errors import ConfigError, InputError
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
+from daemon.models.schedulers import AUTOMATIC
 from daemon.settings.checking import checked, sentence_of
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
@@ -199,7 +200,7 @@ def _default_settings() -> dict[str, Any]:
         "height": 128,
         "steps": 20,
         "guidance_scale": 4.0,
-        "scheduler": "dpmpp_2m_karras",
+        "scheduler": AUTOMATIC,
     }
 
 

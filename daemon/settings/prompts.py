@@ -13,7 +13,7 @@ from typing import Any
 
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import check_syntax, render_loras
-from daemon.models.schedulers import canonical, display
+from daemon.models.schedulers import Named, display, paired, read_name, usual_eta, written_before
 from daemon.settings.checking import as_made_by, by_their_names, layered, with_loras_cut_out
 from daemon.settings.plain_yaml import parse_yaml
 from daemon.settings.vocabulary import REGISTRY, UPSCALE_STRENGTH, kind_of
@@ -157,17 +157,23 @@ NUMBERS: Mapping[str, tuple[str, type]] = {
     for key, setting in REGISTRY.items()
     if setting.infotext not in (None, "Size", "Clip skip") and kind_of(key) in (int, float)
 }
+# A1111's names of samplers mean its own schedules, so ours stand in keys of their own, which win.
+OUR_SCHEDULER, OUR_SCHEDULE = "tiffsd scheduler", "tiffsd schedule"
 # Keys that name the software or repeat what the picture itself shows.
 SILENT = frozenset(
     {
         *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
+        *(OUR_SCHEDULER, OUR_SCHEDULE, "Distilled CFG Scale", "Discard penultimate sigma"),
         *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize", "As of"),
     }
 )
+# They are told apart without regard to capitals: "CFG rescale" is written in three ways.
+_KEYS = {key.lower(): key for key in (*NUMBERS, *SILENT)}
 
 
 def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ...]]:
     settings: dict[str, Any] = {}
+    pairs = {_KEYS.get(key.lower(), key): value for key, value in pairs.items()}
     notes = [
         f"'{key}: {value}' of the recipe ignored: tiffsd has no such setting"
         for key, value in pairs.items()
@@ -183,8 +189,11 @@ def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ..
     notes += unlike
     if second:
         settings.pop("strength", None)
-    if "Sampler" in pairs:
-        settings["scheduler"] = _scheduler(pairs["Sampler"], pairs.get("Schedule type", "Automatic"))
+    if "Distilled CFG Scale" in pairs:
+        notes += _distilled(settings, pairs["Distilled CFG Scale"])
+    named, unlike = _scheduler(pairs)
+    settings |= named
+    notes += unlike
     if int(_number(pairs.get("Clip skip", "1"), int, "Clip skip")) > 1:
         settings["clip_skip"] = int(pairs["Clip skip"])
     for key, name in (("Model", "model"), ("VAE", "vae")):
@@ -239,9 +248,49 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _scheduler(sampler: str, schedule: str) -> str:
-    suffix = "" if schedule in ("", "Automatic", "Default") else f" {schedule}"
-    return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)
+def _distilled(settings: dict[str, Any], said: str) -> list[str]:
+    """Forge's guidance of Flux, which we have under the name of every guidance; and a note where there were two."""
+    true_scale = settings.get("guidance_scale", 1.0)
+    settings["guidance_scale"] = _number(said, float, "Distilled CFG Scale")
+    if true_scale == 1:
+        return []
+    return [f"'CFG scale: {true_scale:g}' of the recipe ignored: beside the distilled guidance of Flux tiffsd takes no other"]
+
+
+def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The scheduler and the schedule of a recipe, and notes."""
+    if OUR_SCHEDULER in pairs:
+        named = paired(pairs[OUR_SCHEDULER], pairs.get(OUR_SCHEDULE))
+        return _said(named), []
+    if "Sampler" not in pairs:
+        return {}, []
+    sampler, schedule = pairs["Sampler"], pairs.get("Schedule type", "")
+    version = pairs.get("Version", "")
+    if version.startswith(SOFTWARE):
+        # Before it wrote its own names, it wrote the nearest that A1111 has.
+        return _said(Named(written_before(sampler, schedule or None))), []
+    if not schedule and BEFORE_SCHEDULES.match(version):
+        schedule = "" if _with_schedule_behind(sampler) else "Uniform"
+    if schedule in ("", "Automatic", "Default"):
+        return _said(read_name(sampler)), []
+    named = read_name(sampler)
+    if named.scheduler in BY_TIMESTEPS and sampler in BY_TIMESTEPS[named.scheduler]:
+        return _said(named), [f"'Schedule type: {schedule}' of the recipe ignored: A1111 ignores it for {sampler} too"]
+    return _said(paired(named.scheduler, schedule)), []
+
+
+def _said(named: Named) -> dict[str, Any]:
+    return {"scheduler": named.scheduler, **({"schedule": named.schedule} if named.schedule else {})}
+
+
+def _with_schedule_behind(sampler: str) -> bool:
+    return sampler.endswith((" Karras", " Exponential"))
+
+
+# A1111 made the schedule a choice of its own in 1.9; until then a sampler without one behind it went evenly.
+BEFORE_SCHEDULES = re.compile(r"v?1\.[0-8]\b|v?0\.")
+# These of A1111 go by timesteps and not by noise levels.
+BY_TIMESTEPS: Mapping[str, tuple[str, ...]] = {"ddim": ("DDIM",), "pndm": ("PLMS",), "unipc_bh1": ("UniPC",)}
 
 
 def refuse_unsupported(prompt: str, where: str) -> None:
@@ -254,7 +303,8 @@ def refuse_unsupported(prompt: str, where: str) -> None:
 
 def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
     """The recipe of a picture in A1111's form, as other programs read it from a PNG."""
-    sampler, schedule = display(recipe["scheduler"]) if "scheduler" in recipe else (None, None)
+    own = recipe.get("scheduler"), recipe.get("schedule")
+    sampler, schedule = display(own[0], own[1]) if own[0] else (None, None)
     size = f"{recipe['width']}x{recipe['height']}" if "width" in recipe and "height" in recipe else None
     pairs = {
         "Steps": recipe.get("steps"),
@@ -269,7 +319,9 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         **_second_pass_pairs(recipe),
         "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
         "CFG Rescale": recipe.get("guidance_rescale") or None,
-        "Eta": recipe.get("eta") or None,
+        "Eta": recipe.get("eta") if recipe.get("eta", 0.0) != usual_eta(*own) else None,
+        OUR_SCHEDULER: own[0],
+        OUR_SCHEDULE: own[1],
         "As of": recipe.get("as_of"),
         "RNG": "CPU",
         "Version": f"{SOFTWARE} {version}",

@@ -1,13 +1,14 @@
 """The values that settings take: each kind checked, with the sentence that says what is wrong with another."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import LoraWeight
-from daemon.models.schedulers import canonical
+from daemon.models.schedulers import canonical, canonical_schedule
 from daemon.stages import MASK_ENDING, STAGES
 
 PIXELS_PER_LATENT = 8
@@ -64,10 +65,18 @@ def _lora_weight(value: Any) -> Any:
 
 
 def _known_scheduler(value: Any) -> Any:
+    return _read(canonical, value)
+
+
+def _known_schedule(value: Any) -> Any:
+    return _read(canonical_schedule, value)
+
+
+def _read(reader: Callable[[str], str], value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return canonical(value)
+        return reader(value)
     except InputError as error:
         raise ValueError(str(error)) from error
 
@@ -83,6 +92,7 @@ Text = Annotated[str, BeforeValidator(_whole_characters)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]
 AdapterName = Annotated[str, BeforeValidator(_adapter_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
+ScheduleName = Annotated[str, BeforeValidator(_known_schedule)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
 MaskName = Annotated[str, BeforeValidator(_mask_name)]
 StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]

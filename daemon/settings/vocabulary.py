@@ -13,12 +13,14 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from daemon.models.schedules import SCHEDULES
 from daemon.settings.values import (
     MOST_URGENT,
     Influence,
     Loras,
     MaskName,
     PlainName,
+    ScheduleName,
     SchedulerName,
     Side,
     StageName,
@@ -186,7 +188,7 @@ class Settings(BaseModel):
             recorded=("diffuse", "invert"),
             infotext="CFG scale",
             option="-g",
-            aliases=("cfg_scale", "cfg"),
+            aliases=("cfg_scale", "cfg", "distilled_cfg_scale"),
         ),
     ] = Field(default=None, ge=0, le=1000, allow_inf_nan=False)
     guidance_rescale: Annotated[
@@ -203,7 +205,8 @@ class Settings(BaseModel):
     scheduler: Annotated[
         SchedulerName | None,
         Setting(
-            "The solver, with the spacing of its noise levels: euler_a, dpmpp_2m_karras, ...; names of A1111 are understood.",
+            "The solver: euler_a, dpmpp_2m_karras, ...; `automatic` is what suits the model, `default` what it was released with. "
+            "Names of A1111, ComfyUI, InvokeAI, the AI Horde and diffusers are understood, with the schedule that they have there.",
             _FORWARD,
             "an inversion has its own: ddim, or flow_euler",
             recorded=("diffuse",),
@@ -212,14 +215,26 @@ class Settings(BaseModel):
             aliases=("sampler", "sampler_name"),
         ),
     ] = None
+    schedule: Annotated[
+        ScheduleName | None,
+        Setting(
+            f"How the noise levels lie, as A1111 and ComfyUI compute them: {', '.join(SCHEDULES)}; `own` is what scheduler and "
+            "model have by themselves, `automatic` what A1111 takes for the scheduler.",
+            _FORWARD,
+            "an inversion has its own",
+            recorded=("diffuse",),
+            infotext="Schedule type",
+            aliases=("schedule_type", "scheduler_type"),
+        ),
+    ] = None
     eta: Annotated[
         float | None,
         Setting(
-            "How much of the noise of each step is drawn anew, 0 to 1; for ddim and tcd.",
+            "How much of the noise of each step is drawn anew, 0 to 1; left out, 0 for ddim and tcd, and 1 for euler_a and its "
+            "like with a schedule of their own.",
             _FORWARD,
             "an inversion adds no noise",
             recorded=("diffuse",),
-            neutral=0.0,
             infotext="Eta",
         ),
     ] = Field(default=None, ge=0, le=1)

@@ -18,9 +18,9 @@ from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.registry import Models, ModelSpec
-from daemon.models.schedulers import canonical
-from daemon.models.scheduling import PartialSchedule, index_of, scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, PartialSchedule, chosen_for, index_of, scheduler_with_timesteps, takes_eta
 from daemon.models.solver_state import PREFIX, recorded, unpack
+from daemon.models.solvers import heard_by
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.upscaling import enlarged
 from daemon.stages.conditions import embeddings_for, latents_for
@@ -55,8 +55,8 @@ def run(
     patch = family.patch(models.denoiser_config(model))
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     size = (latents.shape[2], latents.shape[3])
-    loop = step_range_of(settings, family, notes)
-    schedule = _schedule(models, tensors, settings, loop, size, notes, progress)
+    loop, chosen = step_range_of(settings, family, notes), chosen_for(family, settings)
+    schedule = _schedule(models, tensors, settings, chosen, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
     latents, inpainting = _begun(models, tensors, settings, latents, schedule, generator, notes)
     denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
@@ -64,11 +64,13 @@ def run(
     if inpainting is not None:
         schedule.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
     unpacked = functools.partial(family.unpacked, pipe, size=size)
-    halfway = Halfway(model, schedule, _name(settings), loop.steps, generator, inpainting, unpacked)
+    halfway = Halfway(model, schedule, chosen, loop.steps, generator, inpainting, unpacked)
     dumps = Dumps(settings.get("dump_every"), loop, halfway)
     glimpses = Glimpses(settings.get("preview_every"), schedule, loop.end, unpacked, progress)
     schedule.watchers = [dumps.take, glimpses.take]
-    made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
+    schedule.generator = generator
+    with heard_by(schedule, denoiser):
+        made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
     out = halfway.tensors(made) if loop.partial else {"latents": model.finite(made[0].float().cpu())}
     return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
@@ -76,7 +78,7 @@ def run(
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
-        **_spacing(schedule, family),
+        **_used(settings, chosen, schedule, family),
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
 
@@ -89,23 +91,25 @@ def run_together(
     (`jobs/batching.py`). Gives what `run` gives for each, equal up to the rounding of sums."""
     first, model = settings[0], ModelSpec.of(settings[0])
     family, notes = models.family(model), ignored_by_loop(models, model, first)
-    loop = step_range_of(first, family, notes)
+    loop, chosen = step_range_of(first, family, notes), chosen_for(family, first)
     found = [embeddings_for(models, model, own, first) for own in tensors]
     embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
     noises = [latents_for(models, model, own, first) for own in tensors]
     size = (noises[0].shape[2], noises[0].shape[3])
-    schedule = _schedule(models, tensors[0], first, loop, size, notes, progress)
+    schedule = _schedule(models, tensors[0], first, chosen, loop, size, notes, progress)
     generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
-    made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
+    schedule.generator = generators
+    with heard_by(schedule, denoiser):
+        made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
     facts: StageFacts = {
         "state": "final",
         "sigma": None,
         "step": loop.end,
         "steps": loop.steps,
         "notes": notes,
-        **_spacing(schedule, family),
+        **_used(first, chosen, schedule, family),
     }
     return [({"latents": model.finite(latents.float().cpu())}, facts) for latents in made]
 
@@ -142,15 +146,11 @@ def _begun(
     return latents, inpainting
 
 
-def _name(settings: StageSettings) -> str | None:
-    name = settings.get("scheduler")
-    return None if name is None else canonical(name)
-
-
 def _schedule(
     models: Models,
     tensors: Mapping[str, torch.Tensor],
     settings: StageSettings,
+    chosen: Chosen,
     loop: StepRange,
     size: tuple[int, int],
     notes: list[str],
@@ -160,7 +160,7 @@ def _schedule(
     family = models.family(model)
     config = models.config(model, "scheduler", as_of=settings.get("as_of"))
     scheduler = scheduler_with_timesteps(
-        _name(settings),
+        chosen,
         config,
         loop.steps,
         family=family,
@@ -168,11 +168,11 @@ def _schedule(
         size=size,
         device=model.device,
     )
-    notes += ignored_by_solver(family, scheduler, settings) + notes_on(models, model, _name(settings), scheduler, loop, settings)
+    notes += ignored_by_solver(family, scheduler, settings) + notes_on(models, model, chosen.name, scheduler, loop, settings)
     if config.get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
-        notes.append(f"the model was trained down to pure noise, which {_name(settings)} cannot start from; ddim and euler can")
+        notes.append(f"the model was trained down to pure noise, which {chosen.name} cannot start from; ddim and euler can")
     resumed = settings["state"] == "partial" and loop.start > 0
-    solver_state = _solver_state(tensors, settings, loop, notes) if resumed else None
+    solver_state = _solver_state(tensors, settings, chosen, loop, notes) if resumed else None
     last = index_of(loop.end, loop.steps, scheduler)
     return PartialSchedule(
         scheduler,
@@ -187,24 +187,33 @@ def _schedule(
     )
 
 
-def _spacing(schedule: PartialSchedule, family: Family) -> StageFacts:
-    said = schedule.config.get("timestep_spacing")
-    return {} if said is None or family.flow else {"timestep_spacing": said}
+def _used(settings: StageSettings, chosen: Chosen, schedule: PartialSchedule, family: Family) -> StageFacts:
+    """What the loop took where nobody said it, or where something else was said."""
+    facts: StageFacts = {}
+    spacing = schedule.config.get("timestep_spacing")
+    if spacing is not None and not family.flow and chosen.imposed is None:
+        facts["timestep_spacing"] = spacing
+    if chosen.name is not None and chosen.name != settings.get("scheduler"):
+        facts["scheduler"] = chosen.name
+    if chosen.schedule is not None and chosen.schedule != settings.get("schedule"):
+        facts["schedule"] = chosen.schedule
+    if "eta" not in family.unsupported:
+        facts["eta"] = schedule.eta if takes_eta(schedule) else settings.get("eta") or 0.0
+    return facts
 
 
 def _solver_state(
-    tensors: Mapping[str, torch.Tensor], settings: StageSettings, loop: StepRange, notes: list[str]
+    tensors: Mapping[str, torch.Tensor], settings: StageSettings, chosen: Chosen, loop: StepRange, notes: list[str]
 ) -> dict[str, Any] | None:
     saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
-    record, model, name = recorded(saved), ModelSpec.of(settings), _name(settings)
+    record, model = recorded(saved), ModelSpec.of(settings)
     if record is None:
         notes.append(f"the file holds no history of the solver, which starts afresh at step {loop.start}")
         return None
-    if (record.scheduler, record.steps) != (name, loop.steps):
-        own = "the scheduler of the model"
+    if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):
         raise InputError(
-            f"these half-done latents were made by {record.scheduler or own} in {record.steps} steps and cannot go on with "
-            f"{name or own} in {loop.steps}; set scheduler and steps as they were"
+            f"these half-done latents were made by {_shown(record.scheduler, record.schedule)} in {record.steps} steps and cannot "
+            f"go on with {_shown(chosen.name, chosen.schedule)} in {loop.steps}; set scheduler, schedule and steps as they were"
         )
     if settings.get("painted"):
         notes.append(f"the latents were painted on, so the solver starts afresh at step {loop.start}")
@@ -215,6 +224,10 @@ def _solver_state(
         )
         return None
     return unpack(saved, record, device=model.device)
+
+
+def _shown(scheduler: str | None, schedule: str | None) -> str:
+    return (scheduler or "the scheduler of the model") + (f" over the schedule {schedule}" if schedule else "")
 
 
 def _generator(

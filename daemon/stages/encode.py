@@ -18,6 +18,7 @@ from daemon.models import Progress
 from daemon.models.autoencoder import from_vae, precise, weight
 from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.scheduling import chosen_for
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, encode
 
@@ -32,6 +33,8 @@ def run(
     anew, goes on as (h, w), and for an inpainting model with masked_image_latents (C, h, w). Raises InputError for a size that is
     off the model's grid."""
     model, notes = ModelSpec.of(settings), list[str]()
+    # What the loop cannot take is refused before the picture is encoded.
+    chosen_for(models.family(model), settings)
     picture = _checked(tensors["picture"], models.grid(model))
     pixels = picture.permute(2, 0, 1)[None].float() * 2 - 1  # (1, 3, H, W)
 

@@ -6,7 +6,7 @@ import torch
 
 from daemon.models.masking import Inpainting
 from daemon.models.registry import ModelSpec
-from daemon.models.scheduling import PartialSchedule
+from daemon.models.scheduling import Chosen, PartialSchedule
 from daemon.models.solver_state import pack
 from daemon.models.stage_settings import Dump
 from daemon.stages.glimpses import Unpack, estimate
@@ -19,7 +19,7 @@ class Halfway:
 
     model: ModelSpec
     schedule: PartialSchedule
-    scheduler: str | None
+    chosen: Chosen
     steps: int
     generator: torch.Generator
     inpainting: Inpainting | None
@@ -29,7 +29,8 @@ class Halfway:
         """Return all that the rest of the loop needs, beside the latents (1, C, h, w) of this moment, as copies on the CPU.
 
         Also an "estimate" (C, h, w) of the finished latents, to show what they are going to be."""
-        state = pack(self.schedule.solver_state(), scheduler=self.scheduler, steps=self.steps, model=self.model.name)
+        name, schedule = self.chosen.name, self.chosen.schedule
+        state = pack(self.schedule.solver_state(), scheduler=name, schedule=schedule, steps=self.steps, model=self.model.name)
         kept = {} if self.inpainting is None else self.inpainting.tensors()
         beside = {**state, **kept, "generator_state": self.generator.get_state(), ESTIMATE: estimate(self.schedule, self.unpacked)}
         found = {"latents": self.model.finite(latents[0].float().cpu()), **beside}

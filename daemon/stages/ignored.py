@@ -5,6 +5,7 @@ from typing import Any
 
 from daemon.models.families import Family
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.scheduling import takes_eta
 from daemon.models.stage_settings import StageSettings
 
 OF_LOOPS = ("guidance_rescale", "eta", "aesthetic_score")
@@ -27,6 +28,14 @@ def ignored_by_loop(models: Models, model: ModelSpec, settings: StageSettings) -
 
 def ignored_by_solver(family: Family, scheduler: Any, settings: StageSettings) -> list[str]:
     """What the step of a scheduler does not take."""
-    if not settings.get("eta") or "eta" in family.unsupported or "eta" in inspect.signature(scheduler.step).parameters:
-        return []
-    return [f"eta ignored: {settings.get('scheduler') or 'the scheduler of the model'} does not support it; ddim and tcd do"]
+    notes = []
+    if hasattr(scheduler, "heard") and not family.guided(settings["guidance_scale"]):
+        notes.append(f"without guidance {settings.get('scheduler')} is the same without CFG++: give a guidance_scale above 1")
+    taken = takes_eta(scheduler) or "eta" in inspect.signature(scheduler.step).parameters
+    if not settings.get("eta") or "eta" in family.unsupported or taken:
+        return notes
+    return [
+        *notes,
+        f"eta ignored: {settings.get('scheduler') or 'the scheduler of the model'} does not support it; ddim and tcd do, and "
+        "euler_a and its like with a schedule of their own",
+    ]

@@ -16,7 +16,7 @@ from daemon.models.adapters.loras import Lora
 from daemon.models.inversion import Inversion
 from daemon.models.masking import sees_masks
 from daemon.models.registry import Models, ModelSpec
-from daemon.models.scheduling import scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.stages.conditions import embeddings_for, latents_for
 from daemon.stages.denoising import denoised
@@ -44,7 +44,7 @@ def run(
     latents = latents_for(models, model, tensors, chosen)
     name = "flow_euler" if family.flow else "ddim"
     scheduler = scheduler_with_timesteps(
-        name,
+        Chosen(name),
         models.config(model, "scheduler"),
         int(settings["steps"]),
         family=family,

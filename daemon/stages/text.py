@@ -21,6 +21,7 @@ from daemon.models.families.family import T5 as T5_COMPONENT
 from daemon.models.prompt_grammar import Sections, parse_weights
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.remembered import Embedding
+from daemon.models.scheduling import chosen_for
 from daemon.models.stage_settings import StageFacts, StageSettings
 
 Remembering = Callable[[Hashable, Callable[[], Embedding]], Embedding]
@@ -44,6 +45,8 @@ def run(
     del tensors
     model = ModelSpec.of(settings)
     family = models.family(model)
+    # What the loop cannot take is refused before the encoders run.
+    chosen_for(family, settings)
     width, height, shape = _size(models, model, settings)
     parts = models.text_parts(model, Lora.all_of(settings))
     encoders = _encoders(models, model, parts, settings)

@@ -196,7 +196,7 @@ def test_latents_that_a_program_changed_count_as_painted(read: Read, tmp_path: P
 
 def test_what_does_nothing_is_recorded_so_that_other_defaults_do_not_change_the_recipe(read: Read) -> None:
     recipe = read("diffuse", principal=("cat.tiff", latents())).recipe
-    assert (recipe["eta"], recipe["guidance_rescale"], recipe["prompt_influence"]) == (0.0, 0.0, 1.0)
+    assert (recipe["guidance_rescale"], recipe["prompt_influence"]) == (0.0, 1.0)
 
 
 def test_a_negative_prompt_beside_a_pair_without_known_words_is_refused(read: Read) -> None:

@@ -54,8 +54,27 @@ def test_stops_are_put_in_order_and_each_counts_once() -> None:
 
 
 def test_the_names_of_a1111_are_understood() -> None:
-    assert checked({"scheduler": "DPM++ 2M Karras"}, "cat.txt").scheduler == "dpmpp_2m_karras"
-    assert checked({"scheduler": "Euler a"}, "cat.txt").scheduler == "euler_a"
+    for name, scheduler, schedule in (("DPM++ 2M Karras", "dpmpp_2m", "karras"), ("Euler a", "euler_a", "normal")):
+        assert checked({"scheduler": name}, "cat.txt").given() == {"scheduler": scheduler, "schedule": schedule}
+
+
+def test_a_schedule_goes_with_the_scheduler_that_it_was_said_for() -> None:
+    below = {"scheduler": "dpmpp_2m", "schedule": "karras"}
+    assert layered(below, {"scheduler": "euler"}) == {"scheduler": "euler"}
+    assert layered(below, {"schedule": "exponential"}) == {"scheduler": "dpmpp_2m", "schedule": "exponential"}
+    assert layered(below, {"scheduler": "euler", "schedule": "simple"}) == {"scheduler": "euler", "schedule": "simple"}
+
+
+def test_the_schedule_that_is_said_wins_over_that_of_the_name() -> None:
+    said = checked({"scheduler": "DPM++ 2M Karras", "schedule": "SGM Uniform"}, "cat.txt")
+    assert (said.scheduler, said.schedule) == ("dpmpp_2m", "sgm_uniform")
+    spaced = checked({"scheduler": "dpmpp_2m_karras", "schedule": "simple"}, "cat.txt")
+    assert (spaced.scheduler, spaced.schedule) == ("dpmpp_2m", "simple")
+
+
+@pytest.mark.parametrize("key", ["CFG scale", "cfg-scale", "CFG_SCALE", "cfg scale", "Distilled CFG Scale"])
+def test_a_setting_may_be_given_by_its_key_in_a_recipe_of_a1111(key: str) -> None:
+    assert checked({key: 3.5}, "cat.txt").given() == {"guidance_scale": 3.5}
 
 
 def test_every_setting_is_none_until_somebody_gives_it() -> None:

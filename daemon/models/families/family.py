@@ -34,7 +34,8 @@ class Family(ABC):
     `optional` components may be missing in a model. `denoiser` is the component that the loop runs; `skippable` are the text
     encoders whose last layers `clip_skip` leaves out; `tokens` bounds the prompt where the tokenizer does not; `unsupported` are
     settings that the family does not know; `native` is the side of its pictures, in latent pixels, where the denoiser's
-    configuration names none; `forced` are options of the scheduler that the pipeline insists on; `flow` says that the family is
+    configuration names none; `forced` are options of the scheduler that the pipeline insists on; `default_scheduler` is what runs
+    where nobody names one; `flow` says that the family is
     trained by flow matching, and `overflows` that its VAE does not stand float16."""
 
     name: str
@@ -48,6 +49,7 @@ class Family(ABC):
     native: int = 64
     forced: Mapping[str, Any] = field(default_factory=dict)
     flow: bool = False
+    default_scheduler: str = "dpmpp_2m_karras"
     overflows: bool = False
 
     @property

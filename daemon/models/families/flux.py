@@ -71,4 +71,5 @@ FLUX = Flux(
     unsupported=frozenset({"guidance_rescale", "eta", "aesthetic_score", "clip_skip", "negative_prompt"}),
     native=128,
     flow=True,
+    default_scheduler="flow_euler",
 )
