@@ -16,6 +16,7 @@ from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.families import Family
 from daemon.models.masking import Inpainting
+from daemon.models.noise import stepped
 from daemon.models.schedulers import RECIPES, canonical
 from daemon.models.solver_state import changed, copied
 
@@ -218,7 +219,7 @@ class PartialSchedule:
         if hasattr(self._inner, "derivatives"):
             # LMS takes its order from the step, not from the derivatives it has, which is wrong after a start in the middle.
             kwargs["order"] = min(4, len(self._inner.derivatives) + 1)
-        return self._advanced(self._inner.step(model_output, timestep, sample, **kwargs))
+        return self._advanced(stepped(self._inner.step, model_output, timestep, sample, **kwargs))
 
     def _advanced(self, stepped: Any) -> Any:
         """Return the result of a step, held to the mask, and tell of it."""

@@ -17,9 +17,11 @@ from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
+from daemon.models.noise import Generator, restored
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import canonical
 from daemon.models.scheduling import PartialSchedule, index_of, scheduler_with_timesteps
+from daemon.models.seeding import Seeding
 from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.upscaling import enlarged
@@ -116,7 +118,7 @@ def _begun(
     settings: StageSettings,
     latents: torch.Tensor,
     schedule: PartialSchedule,
-    generator: torch.Generator,
+    generator: Generator,
     notes: list[str],
 ) -> tuple[torch.Tensor, Inpainting | None]:
     """The latents as the loop begins with them, and what it keeps of them under a mask."""
@@ -126,7 +128,7 @@ def _begun(
     if state == "noise":
         latents = schedule.scaled(latents)
     elif state == "final":
-        noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
+        noise = Seeding.of(settings).first(latents.shape, generator).to(latents.device, latents.dtype)
         # Under a mask nothing is left of the picture where all of it is made anew.
         anew = masked and settings.get("strength") == 1.0
         latents = schedule.scaled(noise) if anew else schedule.noised(latents, noise)
@@ -219,23 +221,23 @@ def _solver_state(
 
 def _generator(
     tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]
-) -> torch.Generator:
-    generator, state = torch.Generator("cpu"), settings["state"]
+) -> Generator:
+    state = settings["state"]
     if "generator_state" in tensors:
-        return _restored(generator, tensors["generator_state"])
-    seed = settings.get("seed")
-    if seed is None:
+        return _restored(tensors["generator_state"])
+    if settings.get("seed") is None:
         notes.append("no seed is known for these latents; noise that is added comes from seed 0")
-    generator.manual_seed(seed or 0)
+    seeding = Seeding.of(settings)
+    generator = seeding.generator()
     if state != "final":
-        torch.randn(latents.shape, generator=generator)
+        seeding.first(latents.shape, generator)
     if state == "partial":
         notes.append("the state of the random numbers was lost; a scheduler that adds noise goes on with other noise")
     return generator
 
 
-def _restored(generator: torch.Generator, state: torch.Tensor) -> torch.Generator:
+def _restored(state: torch.Tensor) -> Generator:
     try:
-        return generator.set_state(state)
-    except (RuntimeError, TypeError) as error:
+        return restored(state)
+    except ValueError as error:
         raise InputError("the generator state in the file is not readable; remove it, and give a seed") from error
