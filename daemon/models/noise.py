@@ -3,8 +3,8 @@
 There are two kinds: torch's own on the CPU, and Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"),
 which draws on the CPU what `torch.randn(..., device="cuda")` draws on a GPU that has a thread for each number, up to some 1e-6,
 because the sine of a GPU is an approximation; the numbers are those of A1111's "NV" to the last bit. A GPU with fewer threads than
-numbers goes round, and draws others from there on (`benchmarks/noise_of_cuda.py`): an H200 has 270,336, small cards some 40,000, and
-the latents of 1024x1024 pixels are 65,536 numbers with four channels.
+numbers goes round, and draws others from there on (`benchmarks/noise_of_cuda.py`): an H200 has 270,336, small cards some 40,000,
+and the latents of 1024x1024 pixels are 65,536 numbers with four channels.
 
 All noise of loops is drawn by `randn`, the noise within the steps of diffusers' schedulers by way of `stepped`.
 """
@@ -157,7 +157,7 @@ def stepped(step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     diffusers' schedulers draw with torch.randn, which takes torch's generators only. So a step with Philox is called without any,
     and what it draws comes from here."""
-    generator = kwargs.get("generator")
+    generator: Any = kwargs.get("generator")
     if not any(isinstance(one, PhiloxGenerator) for one in (generator if isinstance(generator, Sequence) else [generator])):
         return step(*args, **kwargs)
     with _DrawnBy(generator):

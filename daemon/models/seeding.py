@@ -68,8 +68,10 @@ def slerp(t: float, low: torch.Tensor, high: torch.Tensor) -> torch.Tensor:
     omega = torch.acos(cosine)
     sine = torch.sin(omega)
     of_low, of_high = torch.sin((1.0 - t) * omega) / sine, torch.sin(t * omega) / sine
-    return of_low.unsqueeze(1) * low + of_high.unsqueeze(1) * high
+    mixed: torch.Tensor = of_low.unsqueeze(1) * low + of_high.unsqueeze(1) * high
+    return mixed
 
 
 def _unit(noise: torch.Tensor) -> torch.Tensor:
-    return noise / torch.norm(noise, dim=1, keepdim=True)
+    unit: torch.Tensor = noise / torch.norm(noise, dim=1, keepdim=True)
+    return unit

@@ -219,9 +219,7 @@ def _solver_state(
     return unpack(saved, record, device=model.device)
 
 
-def _generator(
-    tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]
-) -> Generator:
+def _generator(tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]) -> Generator:
     state = settings["state"]
     if "generator_state" in tensors:
         return _restored(tensors["generator_state"])

@@ -35,7 +35,8 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Encode `prompt` and `negative_prompt`, and draw the noise of each of `seeds` for `width` x `height` pixels.
 
-    `rng` says by which generator, "cpu" or "nv", and `variation_seeds` and `variation_strength` how the noise is varied. `loras` are merged into the text encoders, and `textual_inversions` (name to file) stand where the prompts name them.
+    `rng` says by which generator, "cpu" or "nv"; `variation_seeds` and `variation_strength` draw the noise towards another. `loras`
+    are merged into the text encoders, and `textual_inversions` (name to file) stand where the prompts name them.
 
     Gives latents (N, C, h, w), generator_state (N, n) uint8 as it is after the draw, prompt_embeds (T, D) and, as the family has
     them, negative_prompt_embeds (T, D), pooled_prompt_embeds (P,) and negative_pooled_prompt_embeds (P,). `clip_skip` 1 is the
