@@ -150,7 +150,7 @@ class Settings(BaseModel):
     rng: Annotated[
         str | None,
         Setting(
-            "Who draws the noise of a seed: cpu, or nv, as a GPU of NVIDIA draws it; A1111's recipes mean nv where they are silent.",
+            "Who draws the noise of a seed: cpu, or nv, as a GPU of NVIDIA does, which A1111's recipes mean where they are silent.",
             _FORWARD,
             "an inversion draws no noise",
             recorded=("text", "diffuse", "encode"),

@@ -30,7 +30,7 @@ from daemon.stages.denoising import denoised
 from daemon.stages.earlier import ends_half_a_step_earlier, notes_on
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
-from daemon.stages.ignored import ignored_by_loop, ignored_by_solver
+from daemon.stages.ignored import ignored_by_loop, ignored_by_solver, ignored_by_steps
 from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import StepRange, step_range_of
 
@@ -70,7 +70,9 @@ def run(
     dumps = Dumps(settings.get("dump_every"), loop, halfway)
     glimpses = Glimpses(settings.get("preview_every"), schedule, loop.end, unpacked, progress)
     schedule.watchers = [dumps.take, glimpses.take]
+    undrawn = generator.get_state()
     made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
+    notes += ignored_by_steps(settings, undrawn, generator)
     out = halfway.tensors(made) if loop.partial else {"latents": model.finite(made[0].float().cpu())}
     return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
@@ -100,7 +102,9 @@ def run_together(
     generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
+    undrawn = generators[0].get_state()
     made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
+    notes += ignored_by_steps(first, undrawn, generators[0])
     facts: StageFacts = {
         "state": "final",
         "sigma": None,
