@@ -112,7 +112,9 @@ Generator = torch.Generator | PhiloxGenerator
 
 
 def generator_of(rng: str, seed: int) -> Generator:
-    """Return the generator of a seed, torch's own for CPU and Philox for NV; seeds outside of 64 bits wrap around."""
+    """Return the generator of a seed, torch's own for CPU and Philox for NV; seeds outside of 64 bits wrap around.
+
+    Of those bits torch's generator on the CPU, a Mersenne twister, takes the lower 32 only."""
     return PhiloxGenerator(seed) if rng == NV else torch.Generator("cpu").manual_seed(seed % SEEDS)
 
 

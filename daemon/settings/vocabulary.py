@@ -129,7 +129,7 @@ class Settings(BaseModel):
     seed: Annotated[
         Seed,
         Setting(
-            "Of all random numbers; a new one where it is left out, or -1.",
+            "Of all random numbers; a new one where it is left out, or -1. With rng cpu its lower 32 bits count, with nv all 64.",
             _LOOP,
             recorded=("diffuse", "encode", "invert"),
             infotext="Seed",

@@ -14,8 +14,8 @@ MUTANTS = (
     Mutant(
         "random numbers of a lost state begin with the noise again",
         DIFFUSE,
-        '    if state != "final":\n        torch.randn(',
-        '    if state == "final":\n        torch.randn(',
+        '    if state != "final":\n        seeding.first(',
+        '    if state == "final":\n        seeding.first(',
         f"{T}::test_guidance_rescale_eta_and_no_guidance_are_those_of_the_pipeline",
     ),
     Mutant(

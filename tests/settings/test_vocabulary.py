@@ -22,6 +22,10 @@ def test_a_whole_number_may_stand_for_a_float() -> None:
         ({"stepz": 30}, ["cat.txt", "'stepz' is no setting", "did you mean 'steps'"]),
         ({"width": 500}, ["cat.txt", "'width'", "not a multiple of 8", "496 or 504", "500"]),
         ({"scheduler": "eulr"}, ["cat.txt", "'scheduler'", "eulr", "euler"]),
+        ({"seed": -2}, ["cat.txt", "'seed'", "greater than or equal to 0", "-2"]),
+        ({"seed": 2**64}, ["cat.txt", "'seed'", "less than 18446744073709551616"]),
+        ({"rng": "gpu"}, ["cat.txt", "'rng'", "cpu|nv"]),
+        ({"variation_strength": 1.5}, ["cat.txt", "'variation_strength'", "less than or equal to 1"]),
         ({"steps": 0}, ["cat.txt", "'steps'", "greater than or equal to 1", "0"]),
         ({"steps": "many"}, ["cat.txt", "'steps'", "integer", "'many'"]),
         ({"steps": True}, ["cat.txt", "'steps'"]),
@@ -56,6 +60,11 @@ def test_stops_are_put_in_order_and_each_counts_once() -> None:
 def test_the_names_of_a1111_are_understood() -> None:
     assert checked({"scheduler": "DPM++ 2M Karras"}, "cat.txt").scheduler == "dpmpp_2m_karras"
     assert checked({"scheduler": "Euler a"}, "cat.txt").scheduler == "euler_a"
+
+
+def test_a_seed_has_64_bits_and_minus_one_is_none() -> None:
+    assert checked({"seed": 2**64 - 1}, "cat.txt").seed == 2**64 - 1
+    assert checked({"seed": -1, "variation_seed": -1}, "cat.txt").given() == {}
 
 
 def test_every_setting_is_none_until_somebody_gives_it() -> None:
