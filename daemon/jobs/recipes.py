@@ -15,7 +15,7 @@ from daemon.errors import InputError
 from daemon.names import shown
 from daemon.pictures.decoding import TextInPicture, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
-from daemon.settings.checking import as_drawn_before, as_made_by, checked
+from daemon.settings.checking import as_made_by, checked
 from daemon.settings.config import Config
 from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt
 from daemon.settings.vocabulary import Settings
@@ -107,7 +107,7 @@ def _recipe(record: Mapping[str, Any], name: str) -> Prompt:
     unknown = sorted(key for key in said if key not in Settings.model_fields)
     settings = checked({key: value for key, value in said.items() if key not in unknown}, name).given()
     notes = [f"{shown(key)[:40]} ignored: a setting of the recipe that this version does not know" for key in unknown]
-    settings = {**as_made_by(record["software"].get(SOFTWARE)), **as_drawn_before(recipe), **settings}
+    settings = {**as_made_by(record["software"].get(SOFTWARE)), **settings}
     return Prompt(settings, (*notes, *unrepeatable(recipe, history)), record["software"])
 
 

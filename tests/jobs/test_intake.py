@@ -14,7 +14,7 @@ from daemon.jobs.intake.files import Files, InputSources, companion_settings, re
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import FINAL
-from tests.artifacts import latents, unmarried
+from tests.artifacts import latents, picture, unmarried
 from tests.opening import request_for
 
 Read = Callable[..., Request]
@@ -122,6 +122,23 @@ def test_a_recipe_of_before_there_was_a_choice_means_the_noise_of_torch() -> Non
     assert recipe_settings(latents(recipe={"seed": 1}))["rng"] == "cpu"
     assert recipe_settings(latents(recipe={"seed": 1, "rng": "nv"}))["rng"] == "nv"
     assert "rng" not in recipe_settings(latents(recipe={"prompt": "a cat"}))
+
+
+def test_the_recipe_of_an_older_picture_means_the_noise_of_torch_whatever_the_defaults_say(read: Read) -> None:
+    config = Config(defaults={"rng": "nv"})
+    older = picture()
+    older = replace(older, header=replace(older.header, recipe={"prompt": "a cat", "seed": 1}))
+    assert read("text", config, principal=("cat.tiff", older)).settings.rng == "cpu"
+    assert read("text", config, principal=("cat.txt", "---\nseed: 1\n---\na cat")).settings.rng == "nv"
+
+
+def test_latents_whose_random_numbers_are_known_go_on_with_them(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 1, "rng": "cpu"})
+    artifact = replace(artifact, tensors={**artifact.tensors, "generator_state": np.zeros(4, np.uint8)})
+    request = read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "rng: nv\nensd: 5"))
+    assert (request.recipe["rng"], request.recipe["ensd"]) == ("cpu", 0)
+    said = "ignored: noise go on with the random numbers whose state is in their file"
+    assert [note for note in request.notes if said in note] == [f"rng {said}", f"ensd {said}"]
 
 
 def test_changed_words_beside_latents_are_encoded_anew_and_unchanged_ones_are_not(read: Read) -> None:

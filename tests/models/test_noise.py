@@ -1,5 +1,7 @@
 """The noise of a GPU drawn on the CPU, against published numbers; both kinds of generators, and their states in files."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -107,7 +109,7 @@ def test_torch_does_not_take_it_for_one_of_its_own() -> None:
 
 
 def test_a_step_draws_all_of_its_noise_from_the_generator_given_to_it() -> None:
-    def step(*, generator: object) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(*, generator: Any) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.randn((2, 3), generator=generator, dtype=torch.float32), torch.randn(2, 3, generator=generator)
 
     philox_drawn, torch_drawn = PhiloxGenerator(4), torch.Generator().manual_seed(4)

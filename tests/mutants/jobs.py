@@ -26,8 +26,8 @@ MUTANTS = (
     Mutant(
         "a picture of an earlier version is made again as this one makes it",
         RECIPES,
-        'settings = {**as_made_by(record["software"].get(SOFTWARE)), **as_drawn',
-        "settings = {**as_drawn",
+        'settings = {**as_made_by(record["software"].get(SOFTWARE)), **settings}',
+        "settings = {**settings}",
         "tests/jobs/test_kept_pictures.py::test_a_picture_of_an_earlier_version_is_made_again_to_the_bit_and_says_how[sd1]",
     ),
     Mutant(

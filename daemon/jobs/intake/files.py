@@ -115,7 +115,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
         raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return replace(recipe, settings={"count": 1, **recipe.settings})
+    return replace(recipe, settings={"count": 1, **as_drawn_before(recipe.settings), **recipe.settings})
 
 
 def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
