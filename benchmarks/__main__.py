@@ -1,4 +1,4 @@
-"""All benchmarks but four, one table: `python -m benchmarks`, or some of them: `python -m benchmarks files start`.
+"""All benchmarks but five, one table: `python -m benchmarks`, or some of them: `python -m benchmarks files start`.
 
 Each module of this folder that has `figures` runs in a process of its own, so that one that fails hides no other. With --save what
 was measured is kept in benchmarks/results.json, and the table in the README is made of it; --readme makes that table anew and
@@ -21,7 +21,7 @@ from benchmarks.report import Results, read_results, with_block, write_results
 FOLDER = Path(__file__).resolve().parent
 README = FOLDER.parent / "README.md"
 MOST_SECONDS = 1200.0
-WHERE_NAMED = {"fairness", "loading", "quantized", "same_bits"}  # they need root, or much time and disk
+WHERE_NAMED = {"fairness", "loading", "noise_of_cuda", "quantized", "same_bits"}  # they need root, a GPU, or much time and disk
 
 
 def modules() -> list[str]:

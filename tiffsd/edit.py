@@ -29,6 +29,7 @@ EMBEDDING_TENSORS = ("prompt_embeds", "negative_prompt_embeds", *POOLED)
 CANVAS_NAMES = {Kind.LATENTS: ("latents",), Kind.EMBEDDING: EMBEDDING_TENSORS, Kind.PICTURE: ("picture",)}
 WORDS = ("prompt", "negative_prompt", "clip_skip", "embedding")  # the last is the name of a saved one
 ENCODED_BY = (*WORDS, "model")
+BEGUN_BY = ("seed", "rng", "variation_seed", "variation_strength")
 LARGEST_FACTOR = 100.0
 # Below this angle the two noises are one, and the circle through them is a line.
 SMALLEST_SINE = 1e-6
@@ -157,9 +158,10 @@ def with_settings(artifact: Artifact, settings: Mapping[str, Any]) -> Artifact:
     """Change settings in the recipe; None removes one. Values are not checked here: the vocabulary is the daemon's.
 
     Words that change (prompt, negative_prompt, clip_skip, model) take the old embedding out of latents, so that the daemon encodes
-    the new ones, and the name of a saved embedding out of the recipe; a new seed takes the generator's state out, and the history
-    counts all latents as painted, because they begin with another. Raises BadValues for what the artifact itself decides: the size
-    and the saved embedding of latents, the words of an embedding, steps and scheduler of half-done latents.
+    the new ones, and the name of a saved embedding out of the recipe; a new seed, or another way to draw its noise, takes the
+    generator's state out, and the history counts all latents as painted, because they begin with another noise. Raises BadValues
+    for what the artifact itself decides: the size and the saved embedding of latents, the words of an embedding, steps and
+    scheduler of half-done latents.
     """
     old = artifact.header.recipe
     changed = {key for key, value in settings.items() if old.get(key) != value}
@@ -168,9 +170,10 @@ def with_settings(artifact: Artifact, settings: Mapping[str, Any]) -> Artifact:
     if changed & set(ENCODED_BY) and artifact.married:
         tensors = _without_embedding(tensors)
         notes.append("the embedding of the old words was taken out; the daemon encodes the new ones")
-    if "seed" in changed and tensors.pop("generator_state", None) is not None:
-        notes.append("the state of the random numbers was taken out, so that the new seed counts for noise that is added")
-    began_otherwise = "seed" in changed and old.get("seed") is not None and "latents" in tensors
+    if changed & {*BEGUN_BY, "ensd"} and tensors.pop("generator_state", None) is not None:
+        new = "seed" if "seed" in changed else ", ".join(sorted(changed & {*BEGUN_BY, "ensd"}))
+        notes.append(f"the state of the random numbers was taken out, so that the new {new} counts for noise that is added")
+    began_otherwise = bool(changed & set(BEGUN_BY)) and old.get("seed") is not None and "latents" in tensors
     if began_otherwise:
         notes.append(f"the noise that these latents began with is that of seed {old['seed']}")
     other_words = changed & set(ENCODED_BY) and "embedding" not in changed

@@ -55,7 +55,9 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
     mask                            (h, w)      bool or float 0..1: where 1, the picture is made anew
     masked_image_latents            (C, h, w)   the picture without what the mask covers, for models that see the mask
     image_latents, noise            (C, h, w)   of half-done latents under a mask: the picture of before, and the noise of the loop
-    generator_state                 (n,)        uint8, as torch.Generator.get_state gives it
+    generator_state                 (n,)        uint8, as torch.Generator.get_state gives it; or of Philox 4x32-10, (32,): the bytes
+                                                "philox4x32-10" and three zeros, then the seed, then how many tensors of noise
+                                                were drawn by it, each 8 bytes, little-endian
     scheduler.NAME                  any         what a scheduler remembers between two steps, of any type
 
 A reader MUST keep tensors whose names it does not know. Canvas tensors are float32; others are of any type that

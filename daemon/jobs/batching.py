@@ -9,7 +9,7 @@ import json
 from daemon.jobs.request import StageCall
 from daemon.settings.vocabulary import REGISTRY, Batch
 
-OF_A_PICTURE = frozenset({"seeds", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.OWN)})
+OF_A_PICTURE = frozenset({"seeds", "variation_seeds", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.OWN)})
 ALONE = ("preview_every", "enlarged", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.ALONE))
 
 

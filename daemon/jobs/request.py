@@ -93,10 +93,12 @@ def stage_settings(request: Request, config: Config) -> StageSettings:
     seed = settings.seed or 0
     header = request.source.header if request.source else None
     said = cast("StageSettings", settings.given())  # the registry has the same names, and more
+    pictures = [seeded(settings.given(), index) for index in range(settings.count or 1)]
     return {
         **said,
         "seed": seed,
-        "seeds": [seed + index for index in range(settings.count or 1)],
+        "seeds": [int(picture.get("seed") or 0) for picture in pictures],
+        "variation_seeds": [int(picture.get("variation_seed") or 0) for picture in pictures],
         "prompt": settings.prompt or "",
         "negative_prompt": settings.negative_prompt or "",
         "state": header.state.value if header and header.state else None,
@@ -111,6 +113,12 @@ def stage_settings(request: Request, config: Config) -> StageSettings:
         "preview_every": config.previews.every if config.previews.enabled else None,
         "room": {"memory_bytes": int(config.compute.picture_memory_gb * 1e9), "scratch": config.compute.scratch},
     }
+
+
+def seeded(recipe: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """The recipe of one of several pictures: as in A1111 the seeds are counted, or where the noise is varied, those of that."""
+    counted = "variation_seed" if recipe.get("variation_strength") else "seed"
+    return {**recipe, counted: int(recipe.get(counted) or 0) + index}
 
 
 def lora_settings(settings: Settings, config: Config) -> list[LoraSettings]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import tiffsd
 from daemon.jobs.intake.second_pass import ENLARGED
-from daemon.jobs.request import Request
+from daemon.jobs.request import Request, seeded
 from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, STEPS
 from daemon.models.stage_settings import StageFacts
 from daemon.names import output_name
@@ -71,7 +71,7 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: StageFacts, cont
     place = _place(request, request.settings.then or following, context, hold=hold and request.settings.then is None)
     for index, noise in enumerate(tensors["latents"]):
         drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
-        recipe = {**request.recipe, "seed": int(request.recipe["seed"]) + index}
+        recipe = seeded(request.recipe, index)
         outputs += _artifact(
             request,
             stem,

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from daemon.errors import InputError
 from daemon.models.families import Family
+from daemon.models.noise import Generator
 
 MASK, MASKED, PICTURE, NOISE = "mask", "masked_image_latents", "image_latents", "noise"
 HALF = 0.5
@@ -88,6 +89,9 @@ def hardened(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     return (at_latent_size(mask, size) >= HALF).float()
 
 
-def skip_masked_picture(generator: torch.Generator, latents: torch.Tensor) -> None:
-    """Pass over the random numbers with which diffusers encodes the masked picture, for every model, once the noise is drawn."""
-    torch.randn(latents.shape, generator=generator)
+def skip_masked_picture(generator: Generator, latents: torch.Tensor) -> None:
+    """Pass over the random numbers with which diffusers encodes the masked picture, for every model, once the noise is drawn.
+
+    The noise of A1111 knows nothing of that."""
+    if isinstance(generator, torch.Generator):
+        torch.randn(latents.shape, generator=generator)

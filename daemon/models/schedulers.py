@@ -167,6 +167,7 @@ _TABLE: tuple[_Row, ...] = (
     _Row("sa_solver", None, _ALL, "SASolverScheduler", automatic=None),
     _Row("lcm", "LCM", _TRAILING, "LCMScheduler", scheduled="LCM", automatic="lcm_timesteps"),
     _Row("tcd", "TCD", _TRAILING, "TCDScheduler"),
+    _Row("dpm_fast", "DPM fast", _NONE, "DPMFast", scheduled=_ITSELF, eta=1.0),
     _Row("restart", "Restart", _NONE, "Restart", scheduled=_ITSELF, automatic="karras"),
     _Row("er_sde", "ER SDE", _NONE, "ERSDE", scheduled=_ITSELF),
     _Row("res_multistep", "Res Multistep", _NONE, "RESMultistep", scheduled=_ITSELF),
@@ -220,6 +221,7 @@ _HORDE = {
     "k_euler_a": "euler_a",
     "k_dpm_2": "dpm2",
     "k_dpm_2_a": "dpm2_a",
+    "k_dpm_fast": "dpm_fast",
     "k_dpmpp_2s_a": "dpmpp_2s_a",
     "k_dpmpp_2m": "dpmpp_2m",
     "k_dpmpp_sde": "dpmpp_sde",
@@ -231,9 +233,7 @@ _DIFFUSERS = {"DPMSolverSDEScheduler": "dpmpp_sde", _MULTI: "dpmpp_2m", _SINGLE:
 # What people ask for and cannot have, and what does the same for them.
 _INSTEAD = {
     "dpmadaptive": ("dpmpp_2m_karras", "it chooses its steps as it goes, and a loop here has steps that can be counted"),
-    "dpmfast": ("dpmpp_2m_karras", "its steps take three, two and one evaluation, and cannot be cut"),
     "kdpmadaptive": ("dpmpp_2m_karras", "it chooses its steps as it goes, and a loop here has steps that can be counted"),
-    "kdpmfast": ("dpmpp_2m_karras", "its steps take three, two and one evaluation, and cannot be cut"),
     "heunpp2": ("heun", "it is Heun with a third evaluation"),
     "ipndm": ("lms", "it is a linear multistep method too"),
     "ipndmv": ("lms", "it is a linear multistep method for uneven steps too"),
@@ -292,8 +292,11 @@ def read_name(name: str) -> Named:
     if plain in (AUTOMATIC, RELEASED):
         return Named(plain)
     found = _SPELLINGS.get(plain) or _SPELLINGS.get(plain.removeprefix("sample")) or _with_schedule(plain)
+    if found is None and plain in _INSTEAD:
+        other, why = _INSTEAD[plain]
+        raise InputError(f"the scheduler {name!r} is not offered: {why}; {other} does much the same")
     if found is None:
-        raise InputError(f"the scheduler {name!r} is not known{_instead(plain)} (all of them: {', '.join(_BARE)})")
+        raise InputError(f"the scheduler {name!r} is not known{_nearest(plain)} (all of them: {', '.join(_BARE)})")
     return found
 
 
@@ -310,10 +313,7 @@ def _with_schedule(plain: str) -> Named | None:
     return Named(bare[plain]) if plain in bare else None
 
 
-def _instead(plain: str) -> str:
-    if plain in _INSTEAD:
-        other, why = _INSTEAD[plain]
-        return f": {why}; {other} does much the same"
+def _nearest(plain: str) -> str:
     known = {**{_plain(name): name for name in NAMES}, **{key: found.scheduler for key, found in _SPELLINGS.items()}}
     near = difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
     return f"; the nearest is {known[near[0]]!r}" if near else ""

@@ -19,6 +19,7 @@ from daemon.errors import InputError
 from daemon.models import Progress, solvers
 from daemon.models.families import Family
 from daemon.models.masking import Inpainting
+from daemon.models.noise import stepped
 from daemon.models.schedulers import RECIPES, canonical, fitting, paired
 from daemon.models.schedules import OWN, SCHEDULES, NoiseLevels, noise_levels, shifted
 from daemon.models.solver_state import changed, copied
@@ -333,7 +334,7 @@ class PartialSchedule:
         if self.generator is not None and "generator" in _parameters(type(self._inner).step):
             # The pipelines of flow matching do not hand theirs on.
             kwargs["generator"] = self.generator
-        return self._advanced(self._inner.step(model_output, timestep, sample, **kwargs))
+        return self._advanced(stepped(self._inner.step, model_output, timestep, sample, **kwargs))
 
     def _advanced(self, stepped: Any) -> Any:
         """Return the result of a step, held to the mask, and tell of it."""

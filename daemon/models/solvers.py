@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
-from diffusers.utils.torch_utils import randn_tensor
 
+from daemon.models.noise import randn
 from daemon.models.schedules import SCHEDULES, NoiseLevels
 
 Draw = Callable[[], torch.Tensor]
@@ -99,8 +99,7 @@ def denoised_by(prediction: str, model_output: Tensor, x: Tensor, sigma: float) 
 
 def drawn_like(x: Tensor, generator: Any) -> Tensor:
     """Return unit noise of the shape of x, drawn in float32."""
-    noise: Tensor = randn_tensor(tuple(x.shape), generator=generator, device=x.device, dtype=torch.float32)
-    return noise
+    return randn(tuple(x.shape), generator, device=x.device)
 
 
 def ancestral(sigma: float, following: float, eta: float) -> tuple[float, float]:
@@ -191,6 +190,58 @@ class DDPM(SigmaSolver):
         mean = (x * math.sqrt(before) - (1 - alpha) / math.sqrt(1 - before) * (x - denoised) / sigma) / math.sqrt(alpha)
         x = noisy(mean, math.sqrt((1 - alpha) * (1 - after) / (1 - before)), draw)
         return x / math.sqrt(after) if following else x
+
+
+class DPMFast(SigmaSolver):
+    """DPM-Solver-fast (Lu et al. 2022) with ancestral noise: over even steps of log(sigma) solvers of third order, at the end of
+    lower ones, so that there are as many evaluations as levels. Of a schedule only its ends count.
+
+    `stages` says of each evaluation the order of its solver, which of its evaluations it is, where its solver leads from and to,
+    and the noise that is added behind it. Between them a solver remembers where it began, and the slopes it found."""
+
+    eta = 1.0
+
+    def impose(self, levels: Any, device: Any) -> None:
+        """Take the ends of these noise levels, and begin at the head of a solver."""
+        count, lowest = len(levels) - 1, float(levels[-1] or levels[-2])
+        bounds = np.geomspace(float(levels[0]), lowest, count // 3 + 2).tolist()
+        full = count // 3 - (count % 3 == 0)
+        orders = [*[3] * full, *([2, 1] if count % 3 == 0 else [count % 3])]
+        self.stages: list[tuple[int, int, float, float, float]] = []
+        shown = []
+        for order, (sigma, following) in zip(orders, pairwise(bounds), strict=True):
+            down = max(ancestral(sigma, following, self.eta)[0], lowest)
+            up = math.sqrt(max(following**2 - down**2, 0.0))
+            self.stages += [(order, stage, sigma, down, up) for stage in range(order)]
+            shown += [sigma * (down / sigma) ** (stage / order) for stage in range(order)]
+        super().impose([*shown, lowest], device)
+        self.start: Tensor | None = None
+        self.slopes: list[Tensor] = []
+
+    def _evaluated(self, x: Tensor, denoised: Tensor, draw: Draw) -> Tensor:
+        order, stage, sigma, down, up = self.stages[self._step_index]
+        start = x if self.start is None else self.start
+        slopes = [*self.slopes, (x - denoised) / self.levels[self._step_index]]
+        h = math.log(sigma / down)
+        if stage + 1 < order:
+            self.start, self.slopes = start, slopes
+            return self._within(start, slopes, sigma, h * (stage + 1) / order)
+        self.start, self.slopes = None, []
+        x = start - down * math.expm1(h) * slopes[0]
+        if order == 2:
+            x = x - down * math.expm1(h) * (slopes[1] - slopes[0])
+        elif order == 3:
+            x = x - 1.5 * down * (math.expm1(h) / h - 1) * (slopes[2] - slopes[0])
+        return noisy(x, up, draw)
+
+    @staticmethod
+    def _within(start: Tensor, slopes: list[Tensor], sigma: float, reach: float) -> Tensor:
+        """Where the next slope of a solver is found, `reach` down from its beginning."""
+        there = sigma * math.exp(-reach)
+        x = start - there * math.expm1(reach) * slopes[0]
+        if len(slopes) == 1:
+            return x
+        return x - 2 * there * (math.expm1(reach) / reach - 1) * (slopes[1] - slopes[0])
 
 
 class Multistep(SigmaSolver):

@@ -42,9 +42,9 @@ class RoomSettings(TypedDict):
 class StageSettings(TypedDict, total=False):
     """One call of a stage. `model` is always there; the rest is what the stage needs of it, or what somebody gave.
 
-    `seeds` are those of all pictures, `seed` the first. `state`, `step`, `painted` and `enlarged` tell of the latents that come
-    with the call: what they are, how far, how many values a person painted, and how much larger they are to become. `preview_every`
-    is after how many steps an estimate is shown.
+    `seeds` and `variation_seeds` are those of all pictures, `seed` the first. `state`, `step`, `painted` and `enlarged` tell of the
+    latents that come with the call: what they are, how far, how many values a person painted, and how much larger they are to
+    become. `preview_every` is after how many steps an estimate is shown.
     """
 
     model: ModelSettings
@@ -55,6 +55,11 @@ class StageSettings(TypedDict, total=False):
     clip_skip: int | None
     seed: int
     seeds: Sequence[int]
+    rng: str | None
+    ensd: int | None
+    variation_seed: int | None
+    variation_seeds: Sequence[int]
+    variation_strength: float | None
     count: int | None
     width: int | None
     height: int | None

@@ -11,6 +11,7 @@ from daemon.models.prompt_grammar import cut_loras
 from daemon.models.schedulers import paired
 from daemon.settings.vocabulary import ALIASES, EARLIER, REGISTRY, Settings
 
+DRAWN_BEFORE: Mapping[str, Any] = {"rng": "cpu", "ensd": 0, "variation_strength": 0.0}
 LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
 
 
@@ -108,6 +109,11 @@ def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
 def as_made_by(version: object) -> dict[str, Any]:
     """The setting without which this version makes something else of a recipe of that one; nothing where there is no difference."""
     return {"as_of": version} if version in EARLIER else {}
+
+
+def as_drawn_before(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe with a seed meant when there was only one way to draw its noise, where it does not say; nothing for others."""
+    return dict(DRAWN_BEFORE) if "seed" in recipe and "rng" not in recipe else {}
 
 
 def sentence_of(error: ValidationError) -> str:

@@ -159,6 +159,9 @@ NUMBERS: Mapping[str, tuple[str, type]] = {
 }
 # A1111's names of samplers mean its own schedules, so ours stand in keys of their own, which win.
 OUR_SCHEDULER, OUR_SCHEDULE = "tiffsd scheduler", "tiffsd schedule"
+# Our `rng` for each "RNG"; GPU is what A1111 takes its silence for.
+RNGS: Mapping[str, str] = {"CPU": "cpu", "NV": "nv", "GPU": "nv"}
+ON_THE_CPU = "ComfyUI"
 # Keys that name the software or repeat what the picture itself shows.
 SILENT = frozenset(
     {
@@ -199,10 +202,31 @@ def _parameters(pairs: Mapping[str, str]) -> tuple[dict[str, Any], tuple[str, ..
     for key, name in (("Model", "model"), ("VAE", "vae")):
         if key in pairs:
             settings[name] = pairs[key]
+    noise, of_the_noise = _noise(pairs, str(settings.get("scheduler", "")))
+    settings |= noise
+    notes += of_the_noise
     settings |= {"as_of": pairs["As of"]} if "As of" in pairs else as_made_by(pairs.get("Version", "").removeprefix(f"{SOFTWARE} "))
-    if pairs and pairs.get("RNG") != "CPU":
-        notes.append("this recipe's noise was drawn by another program, perhaps on a GPU: the same seed gives another picture here")
     return settings, tuple(notes)
+
+
+def _noise(pairs: Mapping[str, str], scheduler: str) -> tuple[dict[str, Any], list[str]]:
+    """By whom a recipe's noise was drawn, and notes on what of it comes out otherwise here."""
+    version = pairs.get("Version", "")
+    if not pairs or version.startswith(f"{SOFTWARE} "):
+        return ({"rng": pairs.get("RNG", "CPU").lower()} if pairs else {}), []
+    said = pairs.get("RNG", "CPU" if ON_THE_CPU in version else "GPU")
+    notes = []
+    if said not in RNGS:
+        notes.append(f"'RNG: {said}' of the recipe ignored: known are {', '.join(RNGS)}, and the noise of a GPU is used (rng: nv)")
+    rng = RNGS.get(said, "nv")
+    if rng == "nv":
+        notes.append("the recipe's noise is that of a GPU, as A1111 draws it, and is drawn in the same way here (rng: nv)")
+    if "sde" in scheduler:
+        notes.append(
+            f"the noise that {scheduler} adds at its steps comes from a Brownian tree in A1111, which is not reproduced: "
+            "the same seed gives another picture here"
+        )
+    return {"rng": rng}, notes
 
 
 def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -312,6 +336,7 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "Schedule type": schedule,
         "CFG scale": recipe.get("guidance_scale"),
         "Seed": recipe.get("seed"),
+        **_variation_pairs(recipe),
         "Size": size,
         "Model": recipe.get("model"),
         "VAE": recipe.get("vae"),
@@ -323,7 +348,8 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         OUR_SCHEDULER: own[0],
         OUR_SCHEDULE: own[1],
         "As of": recipe.get("as_of"),
-        "RNG": "CPU",
+        "ENSD": recipe.get("ensd") or None,
+        "RNG": str(recipe.get("rng") or "cpu").upper(),
         "Version": f"{SOFTWARE} {version}",
     }
     lines = [" ".join(filter(None, (str(recipe.get("prompt", "")), render_loras(recipe.get("loras") or {}))))]
@@ -331,6 +357,11 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         lines.append(f"{NEGATIVE} {recipe['negative_prompt']}")
     lines.append(", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items() if value is not None))
     return "\n".join(lines).strip()
+
+
+def _variation_pairs(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    strength = recipe.get("variation_strength") or None
+    return {"Variation seed": recipe.get("variation_seed") if strength else None, "Variation seed strength": strength}
 
 
 def _second_pass_pairs(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
+from daemon.settings.values import SEEDS
 from daemon.settings.vocabulary import (
     DECODE,
     FINAL,
@@ -105,7 +106,8 @@ def page() -> str:
 
 def _range(name: str) -> tuple[str | None, str | None]:
     said = {bound: value for bound in BOUNDS for place in _constraints(name) if (value := getattr(place, bound, None)) is not None}
-    words = {bound: f"{BOUNDS[bound]} {'2^63' if value == 2**63 else value}" for bound, value in said.items()}
+    large = {SEEDS: "2^64", -SEEDS: "-2^64"}
+    words = {bound: f"{BOUNDS[bound]} {large.get(value, value)}" for bound, value in said.items()}
     return words.get("ge", words.get("gt")), words.get("le", words.get("lt"))
 
 

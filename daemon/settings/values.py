@@ -15,6 +15,9 @@ PIXELS_PER_LATENT = 8
 MOST_URGENT = 100
 LONGEST_ADAPTER_NAME = 250
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
+SEEDS = 2**64
+RANDOM_SEED = -1
+"""What A1111 says for no seed."""
 HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
 
 
@@ -23,6 +26,10 @@ def _on_the_grid(value: Any) -> Any:
         below = value - value % PIXELS_PER_LATENT
         raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {below} or {below + PIXELS_PER_LATENT}")
     return value
+
+
+def _unsaid(value: Any) -> Any:
+    return None if value == RANDOM_SEED and type(value) is int else value
 
 
 def _whole_characters(value: Any) -> Any:
@@ -87,6 +94,7 @@ def _known_stage(value: Any) -> Any:
     return value
 
 
+Seed = Annotated[Annotated[int, Field(ge=0, lt=SEEDS)] | None, BeforeValidator(_unsaid)]
 Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
 Text = Annotated[str, BeforeValidator(_whole_characters)]
 PlainName = Annotated[str, BeforeValidator(_plain_name)]

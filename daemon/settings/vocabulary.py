@@ -16,12 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from daemon.models.schedules import SCHEDULES
 from daemon.settings.values import (
     MOST_URGENT,
+    SEEDS,
     Influence,
     Loras,
     MaskName,
     PlainName,
     ScheduleName,
     SchedulerName,
+    Seed,
     Side,
     StageName,
     StepOrSteps,
@@ -127,26 +129,76 @@ class Settings(BaseModel):
         ),
     ] = None
     seed: Annotated[
-        int | None,
+        Seed,
         Setting(
-            "Of all random numbers; a new one where it is left out.",
+            "Of all random numbers; a new one where it is left out, or -1. With rng cpu its lower 32 bits count, with nv all 64.",
             _LOOP,
             recorded=("diffuse", "encode", "invert"),
             infotext="Seed",
             option="-s",
             batch=Batch.OWN,
         ),
-    ] = Field(default=None, ge=0, lt=2**63)
+    ] = None
     count: Annotated[
         int | None,
         Setting(
-            "Pictures of one prompt, with the seeds s, s+1, ...",
+            "Pictures of one prompt, with the seeds s, s+1, ...; or the variation seeds, where the noise is varied.",
             frozenset({TEXT}),
             "it is for prompts",
             used_up=_EVERY_STAGE,
             batch=Batch.OWN,
         ),
     ] = Field(default=None, ge=1)
+    rng: Annotated[
+        str | None,
+        Setting(
+            "Who draws the noise of a seed: cpu, or nv, as a GPU of NVIDIA does, which A1111's recipes mean where they are silent.",
+            _FORWARD,
+            "an inversion draws no noise",
+            recorded=("text", "diffuse", "encode"),
+            neutral="cpu",
+            infotext="RNG",
+            batch=Batch.OWN,
+        ),
+    ] = Field(default=None, pattern="^(cpu|nv)$")
+    ensd: Annotated[
+        int | None,
+        Setting(
+            "Added to the seed for the noise that a solver adds at its steps (A1111's eta noise seed delta).",
+            _FORWARD,
+            "an inversion draws no noise",
+            recorded=("text", "diffuse", "encode"),
+            neutral=0,
+            infotext="ENSD",
+            aliases=("eta_noise_seed_delta",),
+        ),
+    ] = Field(default=None, gt=-SEEDS, lt=SEEDS)
+    variation_seed: Annotated[
+        Seed,
+        Setting(
+            "The seed of the noise that the first one is drawn towards; a new one where it is left out.",
+            _FORWARD - {PARTIAL},
+            "it counts where a loop begins",
+            recorded=("text", "diffuse", "encode"),
+            infotext="Variation seed",
+            aliases=("subseed",),
+            needs="variation_strength",
+            batch=Batch.OWN,
+        ),
+    ] = None
+    variation_strength: Annotated[
+        float | None,
+        Setting(
+            "How far the noise is drawn towards that of the variation seed, 0 to 1.",
+            _FORWARD - {PARTIAL},
+            "it counts where a loop begins",
+            recorded=("text", "diffuse", "encode"),
+            neutral=0.0,
+            infotext="Variation seed strength",
+            aliases=("subseed_strength",),
+            batch=Batch.OWN,
+        ),
+    ] = Field(default=None, ge=0, le=1)
     width: Annotated[
         Side | None,
         Setting(

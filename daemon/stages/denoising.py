@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from daemon.models.families import Family
+from daemon.models.noise import Generator
 from daemon.models.stage_settings import StageSettings
 
 
@@ -19,7 +20,7 @@ def denoised(
     embeddings: Mapping[str, torch.Tensor],
     settings: StageSettings,
     *,
-    generator: torch.Generator | list[torch.Generator] | None = None,
+    generator: Generator | list[Generator] | None = None,
 ) -> torch.Tensor:
     """Return what the loop of the pipeline makes of latents (N, C, h, w), in the same shape, with a generator for each of N."""
     height, width = latents.shape[-2:]

@@ -17,8 +17,10 @@ from daemon.models import Progress
 from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
+from daemon.models.noise import Generator, restored
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import Chosen, PartialSchedule, chosen_for, index_of, scheduler_with_timesteps, takes_eta
+from daemon.models.seeding import Seeding
 from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.solvers import heard_by
 from daemon.models.stage_settings import StageFacts, StageSettings
@@ -28,7 +30,7 @@ from daemon.stages.denoising import denoised
 from daemon.stages.earlier import ends_half_a_step_earlier, notes_on
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
-from daemon.stages.ignored import ignored_by_loop, ignored_by_solver
+from daemon.stages.ignored import ignored_by_loop, ignored_by_solver, ignored_by_steps
 from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import StepRange, step_range_of
 
@@ -68,9 +70,11 @@ def run(
     dumps = Dumps(settings.get("dump_every"), loop, halfway)
     glimpses = Glimpses(settings.get("preview_every"), schedule, loop.end, unpacked, progress)
     schedule.watchers = [dumps.take, glimpses.take]
+    undrawn = generator.get_state()
     schedule.generator = generator
     with heard_by(schedule, denoiser):
         made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
+    notes += ignored_by_steps(settings, undrawn, generator)
     out = halfway.tensors(made) if loop.partial else {"latents": model.finite(made[0].float().cpu())}
     return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
@@ -100,9 +104,11 @@ def run_together(
     generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
+    undrawn = generators[0].get_state()
     schedule.generator = generators
     with heard_by(schedule, denoiser):
         made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
+    notes += ignored_by_steps(first, undrawn, generators[0])
     facts: StageFacts = {
         "state": "final",
         "sigma": None,
@@ -120,7 +126,7 @@ def _begun(
     settings: StageSettings,
     latents: torch.Tensor,
     schedule: PartialSchedule,
-    generator: torch.Generator,
+    generator: Generator,
     notes: list[str],
 ) -> tuple[torch.Tensor, Inpainting | None]:
     """The latents as the loop begins with them, and what it keeps of them under a mask."""
@@ -130,7 +136,7 @@ def _begun(
     if state == "noise":
         latents = schedule.scaled(latents)
     elif state == "final":
-        noise = torch.randn(latents.shape, generator=generator).to(latents.device, latents.dtype)
+        noise = Seeding.of(settings).first(latents.shape, generator).to(latents.device, latents.dtype)
         # Under a mask nothing is left of the picture where all of it is made anew.
         anew = masked and settings.get("strength") == 1.0
         latents = schedule.scaled(noise) if anew else schedule.noised(latents, noise)
@@ -230,25 +236,23 @@ def _shown(scheduler: str | None, schedule: str | None) -> str:
     return (scheduler or "the scheduler of the model") + (f" over the schedule {schedule}" if schedule else "")
 
 
-def _generator(
-    tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]
-) -> torch.Generator:
-    generator, state = torch.Generator("cpu"), settings["state"]
+def _generator(tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]) -> Generator:
+    state = settings["state"]
     if "generator_state" in tensors:
-        return _restored(generator, tensors["generator_state"])
-    seed = settings.get("seed")
-    if seed is None:
+        return _restored(tensors["generator_state"])
+    if settings.get("seed") is None:
         notes.append("no seed is known for these latents; noise that is added comes from seed 0")
-    generator.manual_seed(seed or 0)
+    seeding = Seeding.of(settings)
+    generator = seeding.generator()
     if state != "final":
-        torch.randn(latents.shape, generator=generator)
+        seeding.first(latents.shape, generator)
     if state == "partial":
         notes.append("the state of the random numbers was lost; a scheduler that adds noise goes on with other noise")
     return generator
 
 
-def _restored(generator: torch.Generator, state: torch.Tensor) -> torch.Generator:
+def _restored(state: torch.Tensor) -> Generator:
     try:
-        return generator.set_state(state)
-    except (RuntimeError, TypeError) as error:
+        return restored(state)
+    except ValueError as error:
         raise InputError("the generator state in the file is not readable; remove it, and give a seed") from error

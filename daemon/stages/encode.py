@@ -2,7 +2,8 @@
 
 Source: `prepare_latents` and `prepare_mask_latents` of diffusers' image-to-image and inpainting pipelines. The VAE gives a
 distribution; the generator of the seed draws from it, and its state goes on with the latents, because the noise that the diffuse
-stage adds must come from the same generator.
+stage adds must come from the same generator. With `rng: nv` that noise is A1111's, the first that its generator draws, and what the
+VAE samples (for which A1111 has no seed) comes from torch's generator all the same.
 
     C latent channels   H, W height and width of the picture   h, w of the latents
 """
@@ -17,6 +18,7 @@ from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.autoencoder import from_vae, precise, weight
 from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
+from daemon.models.noise import NV, generator_of, randn
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import chosen_for
 from daemon.models.stage_settings import StageFacts, StageSettings
@@ -48,19 +50,24 @@ def run(
 
     generator = torch.Generator("cpu").manual_seed(settings["seed"])
     untouched = generator.get_state()
-    out = {"latents": drawn(pixels, generator), "generator_state": generator.get_state()}
+    out = {"latents": drawn(pixels, generator), "generator_state": _state_after(settings, generator)}
     if MASK not in tensors:
         return out, {"notes": notes}
     out[MASK] = at_latent_size(tensors[MASK], (out["latents"].shape[1], out["latents"].shape[2]))
     if sees_masks(models.family(model), models.denoiser_config(model)):
         if settings.get("strength") == 1.0:
             # The pipelines do not encode the whole picture then: nothing is left of it in the noise that the loop begins with.
-            out["generator_state"] = untouched
             generator.set_state(untouched)
+            out["generator_state"] = _state_after(settings, generator)
         # The noise of the loop is drawn before.
-        torch.randn((1, *out["latents"].shape), generator=generator)
+        randn((1, *out["latents"].shape), generator)
         out[MASKED] = drawn(pixels * (1 - hardened(tensors[MASK], (picture.shape[0], picture.shape[1]))), generator)
     return out, {"notes": notes}
+
+
+def _state_after(settings: StageSettings, generator: torch.Generator) -> torch.Tensor:
+    """The state that the noise of the loop is drawn from: as the draw left it, or of a generator of its own."""
+    return generator.get_state() if settings.get("rng") != NV else generator_of(NV, settings["seed"]).get_state()
 
 
 def _checked(picture: torch.Tensor, factor: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from daemon.models.masking import Inpainting
+from daemon.models.noise import Generator
 from daemon.models.registry import ModelSpec
 from daemon.models.scheduling import Chosen, PartialSchedule
 from daemon.models.solver_state import pack
@@ -21,7 +22,7 @@ class Halfway:
     schedule: PartialSchedule
     chosen: Chosen
     steps: int
-    generator: torch.Generator
+    generator: Generator
     inpainting: Inpainting | None
     unpacked: Unpack
 

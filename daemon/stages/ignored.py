@@ -3,7 +3,10 @@
 import inspect
 from typing import Any
 
+import torch
+
 from daemon.models.families import Family
+from daemon.models.noise import Generator
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import takes_eta
 from daemon.models.stage_settings import StageSettings
@@ -24,6 +27,13 @@ def ignored_by_loop(models: Models, model: ModelSpec, settings: StageSettings) -
     if distilled:
         off = "the model was distilled to follow the guidance_scale by itself"
     return notes + [f"{name} ignored: {off}" for name in contrasts if name not in unknown]
+
+
+def ignored_by_steps(settings: StageSettings, before: torch.Tensor, generator: Generator) -> list[str]:
+    """What counts for the noise of the steps only, where there was none: the generator is as it was `before` them."""
+    if not settings.get("ensd") or not torch.equal(before, generator.get_state()):
+        return []
+    return [f"ensd ignored: {settings.get('scheduler') or 'the scheduler of the model'} added no noise at these steps"]
 
 
 def ignored_by_solver(family: Family, scheduler: Any, settings: StageSettings) -> list[str]:

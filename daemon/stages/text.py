@@ -22,6 +22,7 @@ from daemon.models.prompt_grammar import Sections, parse_weights
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.remembered import Embedding
 from daemon.models.scheduling import chosen_for
+from daemon.models.seeding import Seeding
 from daemon.models.stage_settings import StageFacts, StageSettings
 
 Remembering = Callable[[Hashable, Callable[[], Embedding]], Embedding]
@@ -35,7 +36,8 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Encode `prompt` and `negative_prompt`, and draw the noise of each of `seeds` for `width` x `height` pixels.
 
-    `loras` are merged into the text encoders, and `textual_inversions` (name to file) stand where the prompts name them.
+    `rng` says by which generator, "cpu" or "nv"; `variation_seeds` and `variation_strength` draw the noise towards another. `loras`
+    are merged into the text encoders, and `textual_inversions` (name to file) stand where the prompts name them.
 
     Gives latents (N, C, h, w), generator_state (N, n) uint8 as it is after the draw, prompt_embeds (T, D) and, as the family has
     them, negative_prompt_embeds (T, D), pooled_prompt_embeds (P,) and negative_pooled_prompt_embeds (P,). `clip_skip` 1 is the
@@ -51,7 +53,7 @@ def run(
     parts = models.text_parts(model, Lora.all_of(settings))
     encoders = _encoders(models, model, parts, settings)
     embeddings = _embeddings(encoders, family, models.index(model), settings, _remembering(models, parts, settings))
-    latents, states = _noise(settings["seeds"], shape)
+    latents, states = _noise(Seeding.each_of(settings), shape)
     progress(1, 1)
     skips = (settings.get("clip_skip") or ONE_LAYER) > ONE_LAYER
     given = {"negative_prompt": settings.get("negative_prompt"), "clip_skip": skips}
@@ -149,7 +151,8 @@ def _unseen_words(encoders: Encoders, family: Family, settings: StageSettings) -
     ]
 
 
-def _noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
-    latents = torch.cat([torch.randn((1, *shape), generator=generator) for generator in generators])
+def _noise(seedings: Sequence[Seeding], shape: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    generators = [seeding.generator() for seeding in seedings]
+    pairs = zip(seedings, generators, strict=True)
+    latents = torch.cat([seeding.first((1, *shape), generator) for seeding, generator in pairs])
     return latents, torch.stack([generator.get_state() for generator in generators])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from daemon.jobs.recipes import unrepeatable
@@ -40,6 +41,15 @@ def test_another_seed_does_not_give_the_noise_that_is_there(state: State) -> Non
     assert after.header.history[-1]["notes"] == ["the noise that these latents began with is that of seed 1"]
     assert "edited (set seed)" in promised(after)[0]
     assert promised(edit.with_settings(latents(state=state), {"seed": 1})) == []
+
+
+def test_another_way_to_draw_the_noise_does_not_give_that_which_is_there() -> None:
+    artifact = latents(recipe={"prompt": "a cat", "seed": 1, "rng": "cpu"})
+    artifact = replace(artifact, tensors={**artifact.tensors, "generator_state": np.zeros(4, np.uint8)})
+    for settings, begins in (({"rng": "nv"}, True), ({"variation_strength": 0.5}, True), ({"ensd": 31337}, False)):
+        after = edit.with_settings(artifact, settings)
+        assert "generator_state" not in after.tensors
+        assert bool(promised(after)) == begins, settings
 
 
 def test_the_name_of_a_saved_embedding_goes_with_its_words() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, InputSources, companion_settings
+from daemon.jobs.intake.files import Files, InputSources, companion_settings, recipe_settings
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import FINAL
-from tests.artifacts import latents, unmarried
+from tests.artifacts import latents, picture, unmarried
 from tests.opening import request_for
 
 Read = Callable[..., Request]
@@ -93,6 +93,52 @@ def test_a_seed_is_drawn_and_recorded_where_none_is_given(read: Read) -> None:
 def test_count_makes_a_row_of_seeds(read: Read) -> None:
     request = read("text", principal=("cat.txt", "---\ncount: 3\nseed: 7\n---\na cat"))
     assert stage_settings(request, Config())["seeds"] == [7, 8, 9]
+
+
+def test_count_makes_a_row_of_variations_where_the_noise_is_varied(read: Read) -> None:
+    front = "---\ncount: 3\nseed: 7\nvariation_seed: 20\nvariation_strength: 0.1\n---\na cat"
+    settings = stage_settings(read("text", principal=("cat.txt", front)), Config())
+    assert (settings["seeds"], settings["variation_seeds"]) == ([7, 7, 7], [20, 21, 22])
+
+
+def test_a_variation_seed_is_drawn_where_none_is_given(read: Read) -> None:
+    request = read("text", principal=("cat.txt", "---\nvariation_strength: 0.1\n---\na cat"))
+    assert request.recipe["variation_seed"] == request.settings.variation_seed
+    assert request.settings.variation_seed is not None
+
+
+def test_a_seed_of_minus_one_is_drawn_anew(read: Read) -> None:
+    request = read("text", principal=("cat.txt", "---\nseed: -1\n---\na cat"))
+    assert request.recipe["seed"] == request.settings.seed >= 0
+
+
+def test_a_row_beyond_the_largest_seed_is_refused(read: Read) -> None:
+    front = f"---\ncount: 2\nseed: {2**64 - 1}\n---\na cat"
+    with pytest.raises(InputError, match="the seed of the last of 2 pictures would be 18446744073709551616"):
+        read("text", principal=("cat.txt", front))
+
+
+def test_a_recipe_of_before_there_was_a_choice_means_the_noise_of_torch() -> None:
+    assert recipe_settings(latents(recipe={"seed": 1}))["rng"] == "cpu"
+    assert recipe_settings(latents(recipe={"seed": 1, "rng": "nv"}))["rng"] == "nv"
+    assert "rng" not in recipe_settings(latents(recipe={"prompt": "a cat"}))
+
+
+def test_the_recipe_of_an_older_picture_means_the_noise_of_torch_whatever_the_defaults_say(read: Read) -> None:
+    config = Config(defaults={"rng": "nv"})
+    older = picture()
+    older = replace(older, header=replace(older.header, recipe={"prompt": "a cat", "seed": 1}))
+    assert read("text", config, principal=("cat.tiff", older)).settings.rng == "cpu"
+    assert read("text", config, principal=("cat.txt", "---\nseed: 1\n---\na cat")).settings.rng == "nv"
+
+
+def test_latents_whose_random_numbers_are_known_go_on_with_them(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 1, "rng": "cpu"})
+    artifact = replace(artifact, tensors={**artifact.tensors, "generator_state": np.zeros(4, np.uint8)})
+    request = read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "rng: nv\nensd: 5"))
+    assert (request.recipe["rng"], request.recipe["ensd"]) == ("cpu", 0)
+    said = "ignored: noise go on with the random numbers whose state is in their file"
+    assert [note for note in request.notes if said in note] == [f"rng {said}", f"ensd {said}"]
 
 
 def test_changed_words_beside_latents_are_encoded_anew_and_unchanged_ones_are_not(read: Read) -> None:

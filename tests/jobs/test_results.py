@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tiffsd
-from daemon.jobs.request import Request
+from daemon.jobs.request import Request, seeded
 from daemon.jobs.results import Output, results
 from daemon.layout import KEEP
 from daemon.settings.checking import checked
@@ -40,6 +40,11 @@ def shown(outputs: list[Output]) -> list[tiffsd.Artifact]:
 
 def test_each_picture_of_a_prompt_says_its_own_seed() -> None:
     assert [artifact.header.recipe["seed"] for artifact in shown(noise_of_two())] == [7, 8]
+
+
+def test_each_variation_says_its_own_seed() -> None:
+    recipe = {**RECIPE, "variation_seed": 3, "variation_strength": 0.5}
+    assert [seeded(recipe, index) for index in (0, 1)] == [{**recipe, "variation_seed": 3}, {**recipe, "variation_seed": 4}]
 
 
 def test_the_original_is_kept_before_its_artifact_can_be_edited() -> None:

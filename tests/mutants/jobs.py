@@ -117,8 +117,8 @@ MUTANTS = (
     Mutant(
         "all pictures of a prompt have one seed",
         RESULTS,
-        '"seed": int(request.recipe["seed"]) + index}',
-        '"seed": int(request.recipe["seed"])}',
+        "recipe = seeded(request.recipe, index)",
+        "recipe = seeded(request.recipe, 0)",
         "tests/jobs/test_results.py::test_each_picture_of_a_prompt_says_its_own_seed",
     ),
     Mutant(
@@ -173,8 +173,8 @@ MUTANTS = (
     Mutant(
         "of a job of several seeds all have the first",
         REQUEST,
-        "[seed + index for index in range(settings.count or 1)]",
-        "[seed for index in range(settings.count or 1)]",
+        "seeded(settings.given(), index) for index in",
+        "seeded(settings.given(), 0) for index in",
         f"{T}::test_count_makes_a_row_of_seeds",
     ),
     Mutant(

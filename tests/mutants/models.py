@@ -18,6 +18,8 @@ STOPPED = f"{RESUMED}::test_stopped_and_resumed_is_bit_equal_for_every_scheduler
 ENCODED = "tests/models/test_conditioning.py"
 MASKED = "tests/stages/test_inpainting.py"
 INVERTED = "tests/stages/test_inversion.py"
+NOISE, SEEDING = "daemon/models/noise.py", "daemon/models/seeding.py"
+DRAWN, BEGUN = "tests/models/test_noise.py", "tests/stages/test_noise.py"
 
 MUTANTS = (
     Mutant(
@@ -222,5 +224,75 @@ MUTANTS = (
         "exact = weight.float()",
         "exact = weight.clone()",
         "tests/models/test_loras.py::test_half_precision_is_rounded_once",
+    ),
+    Mutant(
+        "the key of Philox stays the same in all rounds",
+        NOISE,
+        "k0, k1 = (k0 + _W0) % _WORD, (k1 + _W1) % _WORD",
+        "pass",
+        f"{DRAWN}::test_philox_gives_its_known_answers",
+    ),
+    Mutant(
+        "Philox has nine rounds",
+        NOISE,
+        "_ROUNDS = 10",
+        "_ROUNDS = 9",
+        f"{DRAWN}::test_philox_gives_its_known_answers",
+    ),
+    Mutant(
+        "noise is made of the cosine",
+        NOISE,
+        "box_muller(words[0], words[1])[0]",
+        "box_muller(words[0], words[1])[1]",
+        f"{DRAWN}::test_the_noise_of_a_gpu_is_that_which_a1111_documents",
+    ),
+    Mutant(
+        "half of a seed counts",
+        NOISE,
+        "(self._seed % _WORD, self._seed // _WORD)",
+        "(self._seed % _WORD, 0)",
+        f"{DRAWN}::test_all_64_bits_of_a_seed_count_on_a_gpu_and_32_for_torch_and_more_wrap_around",
+    ),
+    Mutant(
+        "each draw of Philox is the first",
+        NOISE,
+        "        self._draws += 1\n",
+        "",
+        f"{DRAWN}::test_each_draw_is_another_and_hangs_on_how_many_there_were_before_only",
+    ),
+    Mutant(
+        "the steps draw torch's noise whoever draws the first",
+        NOISE,
+        "with _DrawnBy(generator):",
+        "if True:",
+        f"{BEGUN}::test_the_steps_draw_on_where_the_first_noise_ended",
+    ),
+    Mutant(
+        "a variation goes from the other noise to that of the seed",
+        SEEDING,
+        "slerp(self.variation_strength, noise[0], other[0])",
+        "slerp(self.variation_strength, other[0], noise[0])",
+        f"{DRAWN}::test_a_variation_lies_on_the_arc_between_two_noises",
+    ),
+    Mutant(
+        "the eta noise seed delta counts for nothing",
+        SEEDING,
+        "        if self.ensd:",
+        "        if False:",
+        f"{DRAWN}::test_the_noise_of_the_steps_is_that_of_the_seed_and_ensd",
+    ),
+    Mutant(
+        "the noise of a picture is torch's whatever is asked for",
+        "daemon/stages/encode.py",
+        'if settings.get("rng") != NV else',
+        "if True else",
+        f"{BEGUN}::test_a_picture_gets_the_first_noise_of_its_seed_and_its_steps_the_next",
+    ),
+    Mutant(
+        "the noise of a picture under a mask is passed over in Philox too",
+        MASKING,
+        "    if isinstance(generator, torch.Generator):\n        torch.randn(latents.shape, generator=generator)",
+        "    generator.get_state() if isinstance(generator, torch.Generator) else generator.randn(latents.shape)",
+        f"{BEGUN}::test_a_picture_gets_the_first_noise_of_its_seed_and_its_steps_the_next[True]",
     ),
 )

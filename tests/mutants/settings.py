@@ -103,11 +103,25 @@ MUTANTS = (
         f"{T}::test_a1111s_hires_fix_is_a_second_pass_with_as_many_steps_as_it_runs",
     ),
     Mutant(
-        "noise of a GPU is said to be the same here",
+        "a recipe of A1111 that says nothing of its noise means torch's",
         PROMPTS,
-        'if pairs and pairs.get("RNG") != "CPU":',
+        "if ON_THE_CPU in version else",
+        "if True else",
+        f"{T}::test_the_noise_of_a_recipe_is_that_of_its_program",
+    ),
+    Mutant(
+        "nothing is said of noise out of a Brownian tree",
+        PROMPTS,
+        'if "sde" in scheduler:',
         "if False:",
-        f"{T}::test_a_seed_from_a_gpu_is_said_to_give_another_picture",
+        f"{T}::test_noise_out_of_a_brownian_tree_is_said_to_be_another_here",
+    ),
+    Mutant(
+        "an infotext says that its noise was torch's whoever drew it",
+        PROMPTS,
+        '"RNG": str(recipe.get("rng") or "cpu").upper(),',
+        '"RNG": "CPU",',
+        f"{T}::test_how_noise_was_drawn_is_written_as_it_is_read",
     ),
     Mutant(
         "yes is a word",

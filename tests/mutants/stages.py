@@ -14,8 +14,8 @@ MUTANTS = (
     Mutant(
         "random numbers of a lost state begin with the noise again",
         DIFFUSE,
-        '    if state != "final":\n        torch.randn(',
-        '    if state == "final":\n        torch.randn(',
+        '    if state != "final":\n        seeding.first(',
+        '    if state == "final":\n        seeding.first(',
         f"{T}::test_guidance_rescale_eta_and_no_guidance_are_those_of_the_pipeline",
     ),
     Mutant(
@@ -49,8 +49,8 @@ MUTANTS = (
     Mutant(
         "all pictures of a prompt have one noise",
         TEXT,
-        'torch.Generator("cpu").manual_seed(seed) for seed in seeds]',
-        'torch.Generator("cpu").manual_seed(seeds[0]) for seed in seeds]',
+        "generators = [seeding.generator() for seeding in seedings]",
+        "generators = [seedings[0].generator() for seeding in seedings]",
         f"{T}::test_each_seed_of_a_prompt_has_noise_of_its_own_and_the_same_as_alone",
     ),
     Mutant(

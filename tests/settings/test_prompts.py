@@ -59,12 +59,55 @@ def test_an_infotext_is_read_as_its_own_program_reads_it() -> None:
         "height": 512,
         "clip_skip": 2,
         "model": "sd15",
+        "rng": "cpu",
     }
 
 
-def test_a_seed_from_a_gpu_is_said_to_give_another_picture() -> None:
-    notes = parse_prompt(A1111.replace("RNG: CPU, ", "").encode(), "cat.txt", characters=1000).notes
-    assert any("another picture" in note for note in notes)
+@pytest.mark.parametrize(
+    ("said", "rng", "words"),
+    [
+        ("RNG: NV, Version: v1.10", "nv", ["that of a GPU"]),
+        ("RNG: CPU, Version: v1.10", "cpu", []),
+        ("Version: v1.10", "nv", ["that of a GPU"]),
+        ("Model hash: abc", "nv", ["that of a GPU"]),
+        ("RNG: GPU", "nv", ["that of a GPU"]),
+        ("RNG: dice", "nv", ["'RNG: dice' of the recipe ignored", "that of a GPU"]),
+        ("Version: ComfyUI", "cpu", []),
+        ("Version: tiffsd 0.2.0", "cpu", []),
+        ("RNG: CPU, Version: tiffsd 0.1.0", "cpu", []),
+        ("RNG: NV, Version: tiffsd 0.3.0", "nv", []),
+    ],
+)
+def test_the_noise_of_a_recipe_is_that_of_its_program(said: str, rng: str, words: list[str]) -> None:
+    read = parse_prompt(f"a cat\nSteps: 8, Sampler: Euler a, Seed: 5, {said}".encode(), "cat.txt", characters=1000)
+    assert read.settings["rng"] == rng
+    assert [word in note for word, note in zip(words, read.notes, strict=True)] == [True] * len(words)
+
+
+def test_plain_words_say_nothing_of_noise() -> None:
+    assert "rng" not in parse("a cat")
+
+
+def test_noise_out_of_a_brownian_tree_is_said_to_be_another_here() -> None:
+    line = "a cat\nSteps: 8, Sampler: {}, Schedule type: Karras, Seed: 5, RNG: {}, Version: {}"
+
+    def notes(*said: str) -> str:
+        return " ".join(parse_prompt(line.format(*said).encode(), "cat.txt", characters=1000).notes)
+
+    for sampler in ("DPM++ SDE", "DPM++ 2M SDE", "DPM++ 3M SDE"):
+        assert "from a Brownian tree in A1111, which is not reproduced" in notes(sampler, "CPU", "v1.10")
+        assert notes(sampler, "CPU", "tiffsd 0.3.0") == ""
+    assert "Brownian" not in notes("DPM++ 2M", "CPU", "v1.10")
+
+
+def test_how_noise_was_drawn_is_written_as_it_is_read() -> None:
+    recipe = {"prompt": "a cat", "steps": 8, "scheduler": "euler_a", "seed": 2**64 - 1, "rng": "nv", "ensd": 31337}
+    varied = {**recipe, "variation_seed": 7, "variation_strength": 0.25}
+    text = render_infotext(varied, "0.3.0")
+    assert "Seed: 18446744073709551615, Variation seed: 7, Variation seed strength: 0.25, ENSD: 31337, RNG: NV" in text
+    assert parse(text) == varied
+    assert "ariation" not in render_infotext({**varied, "variation_strength": 0.0}, "0.3.0")
+    assert "ENSD" not in render_infotext({**varied, "ensd": 0}, "0.3.0")
 
 
 def test_pairs_without_steps_are_words_of_the_prompt() -> None:
@@ -89,6 +132,7 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         "height": 768,
         "model": "demo",
         "clip_skip": 2,
+        "rng": "cpu",
     }
     written = render_infotext(recipe, "0.2.0")
     assert parse(written) == recipe
@@ -146,7 +190,7 @@ def test_a_recipe_of_no_width_is_no_fault_of_ours() -> None:
     ],
 )
 def test_pairs_are_told_apart_as_a1111_does(line: str, settings: dict[str, object]) -> None:
-    assert parse(f"a cat\n{line}") == {"prompt": "a cat", **settings}
+    assert parse(f"a cat\n{line}") == {"prompt": "a cat", **settings, "rng": "nv"}
 
 
 def test_a_backslash_makes_plain_brackets() -> None:

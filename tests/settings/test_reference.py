@@ -59,7 +59,8 @@ def test_the_command_tells_all_settings_for_programs_and_one_for_people() -> Non
 
 @pytest.mark.parametrize(("alias", "name"), sorted(ALIASES.items()))
 def test_a_setting_may_be_given_by_another_name(alias: str, name: str) -> None:
-    value = {"scheduler": "euler", "schedule": "karras", "negative_prompt": "a dog", "upscale": 2.0, "steps": 3}.get(name, 0.5)
+    others = {"scheduler": "euler", "schedule": "karras", "negative_prompt": "a dog"}
+    value = {**others, "upscale": 2.0, "steps": 3, "ensd": 4, "variation_seed": 5}.get(name, 0.5)
     assert checked({alias: value}, "cat.txt").given() == {name: value}
     assert parse_prompt(f"---\n{alias}: {value}\n---\na cat".encode(), "cat.txt", characters=100).settings[name] == value
 

@@ -22,6 +22,10 @@ def test_a_whole_number_may_stand_for_a_float() -> None:
         ({"stepz": 30}, ["cat.txt", "'stepz' is no setting", "did you mean 'steps'"]),
         ({"width": 500}, ["cat.txt", "'width'", "not a multiple of 8", "496 or 504", "500"]),
         ({"scheduler": "eulr"}, ["cat.txt", "'scheduler'", "eulr", "euler"]),
+        ({"seed": -2}, ["cat.txt", "'seed'", "greater than or equal to 0", "-2"]),
+        ({"seed": 2**64}, ["cat.txt", "'seed'", "less than 18446744073709551616"]),
+        ({"rng": "gpu"}, ["cat.txt", "'rng'", "cpu|nv"]),
+        ({"variation_strength": 1.5}, ["cat.txt", "'variation_strength'", "less than or equal to 1"]),
         ({"steps": 0}, ["cat.txt", "'steps'", "greater than or equal to 1", "0"]),
         ({"steps": "many"}, ["cat.txt", "'steps'", "integer", "'many'"]),
         ({"steps": True}, ["cat.txt", "'steps'"]),
@@ -75,6 +79,11 @@ def test_the_schedule_that_is_said_wins_over_that_of_the_name() -> None:
 @pytest.mark.parametrize("key", ["CFG scale", "cfg-scale", "CFG_SCALE", "cfg scale", "Distilled CFG Scale"])
 def test_a_setting_may_be_given_by_its_key_in_a_recipe_of_a1111(key: str) -> None:
     assert checked({key: 3.5}, "cat.txt").given() == {"guidance_scale": 3.5}
+
+
+def test_a_seed_has_64_bits_and_minus_one_is_none() -> None:
+    assert checked({"seed": 2**64 - 1}, "cat.txt").seed == 2**64 - 1
+    assert checked({"seed": -1, "variation_seed": -1}, "cat.txt").given() == {}
 
 
 def test_every_setting_is_none_until_somebody_gives_it() -> None:

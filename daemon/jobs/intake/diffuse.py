@@ -16,6 +16,7 @@ from daemon.settings.checking import layered
 from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
 
 GENERATOR_STATE = "generator_state"
+OF_THE_GENERATOR = ("seed", "rng", "ensd", "variation_seed", "variation_strength")
 
 
 def read_diffuse(files: Files, sources: InputSources) -> Request:
@@ -41,8 +42,10 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
     if artifact.header.state is tiffsd.State.PARTIAL and (artifact.header.recipe.get("loras") or {}) != (settings.loras or {}):
         notes += ("the steps so far were made with other LoRAs, and the recipe names those of now only: it cannot repeat that",)
     if settings.seed is None:
-        settings = with_seed(settings)
-        notes += (f"the file names no seed; {settings.seed} is used for the noise that the scheduler adds",)
+        notes += (
+            f"the file names no seed; {(settings := with_seed(settings)).seed} is used for the noise that the scheduler adds",
+        )
+    settings = with_seed(settings)
     recipe = {**recipe_of("diffuse", settings, {**artifact.header.recipe, **beside}), **second_pass.upscale_recipe(settings)}
     if encodes_text:
         recipe.pop("embedding", None)
@@ -93,7 +96,8 @@ def _companion_settings(artifact: tiffsd.Artifact, files: Files, sources: InputS
     state = artifact.header.state
     input_kind = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL}.get(state, NOISE) if state else NOISE
     spoken, ignored = companion_settings(files, sources.config, input_kind)
-    if "seed" in spoken and GENERATOR_STATE in artifact.tensors:
-        del spoken["seed"]
-        ignored += (f"seed ignored: {input_kind} go on with the random numbers whose state is in their file",)
+    drawn = [key for key in spoken if key in OF_THE_GENERATOR] if GENERATOR_STATE in artifact.tensors else []
+    for key in drawn:
+        del spoken[key]
+        ignored += (f"{key} ignored: {input_kind} go on with the random numbers whose state is in their file",)
     return spoken, ignored

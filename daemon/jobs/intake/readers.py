@@ -32,7 +32,7 @@ def _without_effect(settings: Settings, most_urgent: int) -> Iterator[str]:
     if (settings.priority or 0) > most_urgent:
         yield f"priority {settings.priority} counts as {most_urgent}, the highest that there is (limits.priority in config.yaml)"
     for key in settings.given():
-        if (needed := REGISTRY[key].needs) and getattr(settings, needed) is None:
+        if (needed := REGISTRY[key].needs) and getattr(settings, needed) in (None, REGISTRY[needed].neutral):
             yield f"{key} ignored: it does nothing without {needed}"
 
 

@@ -9,6 +9,7 @@ from daemon.errors import InputError
 from daemon.settings.checking import checked, layered
 from daemon.settings.config import Config
 from daemon.settings.prompts import refuse_unsupported
+from daemon.settings.values import SEEDS
 from daemon.settings.vocabulary import REGISTRY, Settings
 from daemon.stages import STAGES
 
@@ -24,6 +25,9 @@ def resolve_settings(given: Mapping[str, Any], where: str, config: Config) -> Se
         if (getattr(settings, key) or 0) > limit:
             named = key.removeprefix("upscale_")
             raise InputError(f"{where}: {key} is {getattr(settings, key)}, the limit is {limit} (limits.{named} in config.yaml)")
+    last = max(settings.seed or 0, (settings.variation_seed or 0) if settings.variation_strength else 0) + (settings.count or 1) - 1
+    if last >= SEEDS:
+        raise InputError(f"{where}: the seed of the last of {settings.count} pictures would be {last}, and the largest is 2^64 - 1")
     if (dumps := (settings.steps or 0) // (settings.dump_every or sys.maxsize)) > limits.count:
         raise InputError(
             f"{where}: dump_every {settings.dump_every} of {settings.steps} steps makes {dumps} files, the limit is {limits.count} "
@@ -51,5 +55,6 @@ def recipe_of(stage: str, settings: Settings, said: Mapping[str, Any]) -> dict[s
 
 
 def with_seed(settings: Settings) -> Settings:
-    """The settings with a seed: the one given, or a new one."""
-    return settings if settings.seed is not None else settings.model_copy(update={"seed": secrets.randbelow(2**32)})
+    """The settings with a seed, and one of the variation where there is one: those given, or new ones."""
+    wanted = ("seed", "variation_seed") if settings.variation_strength else ("seed",)
+    return settings.model_copy(update={key: secrets.randbelow(2**32) for key in wanted if getattr(settings, key) is None})
