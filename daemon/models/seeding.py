@@ -3,8 +3,8 @@
 Source: the `ImageRNG` of A1111's `modules/rng.py`, so that its recipes give its noise: what a loop begins with is drawn by the
 generator of the seed, and drawn towards that of another seed by the strength of the variation; the loop goes on with the same
 generator, or with that of the seed + ENSD where one is given. What its SDE solvers add is not drawn so there, but comes from a
-Brownian tree (torchsde), which is not reproduced; nor is what a VAE samples, for which A1111 has no seed. With a CPU's noise that
-of image-to-image comes after what the VAE sampled, as in diffusers, and not first.
+Brownian tree (torchsde), which is not reproduced; nor is what a VAE samples, for which A1111 has no seed. With the noise of a CPU
+that of image-to-image comes after what the VAE sampled, as in diffusers, and not first.
 
     C latent channels   h, w latent height and width
 """

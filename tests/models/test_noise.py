@@ -104,8 +104,9 @@ def test_noise_comes_in_the_type_that_is_asked_for() -> None:
 
 
 def test_torch_does_not_take_it_for_one_of_its_own() -> None:
+    generator: Any = PhiloxGenerator(0)
     with pytest.raises(TypeError):
-        torch.randn((2,), generator=PhiloxGenerator(0))
+        torch.randn((2,), generator=generator)
 
 
 def test_a_step_draws_all_of_its_noise_from_the_generator_given_to_it() -> None:
