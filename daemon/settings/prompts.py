@@ -345,11 +345,11 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
         "CFG Rescale": recipe.get("guidance_rescale") or None,
         "Eta": recipe.get("eta") if recipe.get("eta", 0.0) != usual_eta(*own) else None,
-        OUR_SCHEDULER: own[0],
-        OUR_SCHEDULE: own[1],
         "As of": recipe.get("as_of"),
         "ENSD": recipe.get("ensd") or None,
         "RNG": str(recipe.get("rng") or "cpu").upper(),
+        OUR_SCHEDULER: own[0],
+        OUR_SCHEDULE: own[1],
         "Version": f"{SOFTWARE} {version}",
     }
     lines = [" ".join(filter(None, (str(recipe.get("prompt", "")), render_loras(recipe.get("loras") or {}))))]

@@ -44,7 +44,7 @@ OTHERS: Mapping[str, Any] = {
     "guidance_scale": 9.0,
     "guidance_rescale": 0.7,
     "scheduler": "heun",
-    "schedule": "simple",
+    "schedule": "karras",
     "eta": 1.0,
     "strength": 0.3,
     "mask": "some_mask.png",

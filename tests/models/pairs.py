@@ -1,6 +1,6 @@
 """All pairs of A1111's and ComfyUI's samplers and schedules, and the whole pass of ours beside that of the reference.
 
-`python -m tests.models.pairs` prints the table of `tests/README.md` with the differences that it measures here."""
+`python -m tests.models.pairs` prints the table of `docs/samplers.md` with the differences that it measures here."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -121,7 +121,7 @@ def ours(named: Named, noises: Noises, steps: int = STEPS, eta: float | None = N
     return x.double().numpy()
 
 
-def _within_the_table(x: Array, sigma: float) -> Array:
+def of_noise(x: Array, sigma: float) -> Array:
     """What comes of a denoiser that predicts the noise, where it is shown the end of the table for a level beyond it."""
     shown = float(np.clip(sigma, TABLE[0], TABLE[-1]))
     exploding = x * np.sqrt((1 + shown**2) / (1 + sigma**2))
@@ -134,7 +134,7 @@ def of_a1111(sampler: str, kind: str, noises: Noises, steps: int = STEPS, eta: f
     name = A1111[sampler]
     if sampler in BY_TIMESTEPS:
         times = published.A1111_TIMESTEPS(steps) if sampler != "UniPC" else np.zeros(steps, np.int64)
-        return published.run_timesteps(name, times, _within_the_table, noises.first, noises.draw(), eta=eta or 0.0)
+        return published.run_timesteps(name, times, of_noise, noises.first, noises.draw(), eta=eta or 0.0)
     if sampler == "LCM" and kind == AUTOMATIC:
         sigmas = published.lcm_automatic(steps, TABLE)
     else:
@@ -142,7 +142,7 @@ def of_a1111(sampler: str, kind: str, noises: Noises, steps: int = STEPS, eta: f
         discards = sampler in published.DISCARD
         sigmas = published.discarding(schedule, steps, TABLE) if discards else schedule(steps, TABLE, False)
     usual = 1.0 if eta is None else eta
-    return published.run(name, sigmas, _within_the_table, noises.first, noises.draw(), eta=usual)
+    return published.run(name, sigmas, of_noise, noises.first, noises.draw(), eta=usual)
 
 
 def of_comfyui(sampler: str, schedule: str, noises: Noises, steps: int = STEPS) -> Array:
@@ -152,7 +152,7 @@ def of_comfyui(sampler: str, schedule: str, noises: Noises, steps: int = STEPS) 
     # It discards for other samplers than A1111 does; ours is A1111's there.
     discards = sampler in published.COMFY_DISCARD or name == "dpmpp_3m_sde"
     sigmas = published.discarding(spaced, steps, TABLE) if discards else spaced(steps, TABLE, False)
-    return published.run(name, sigmas, _within_the_table, noises.first, noises.draw())
+    return published.run(name, sigmas, of_noise, noises.first, noises.draw())
 
 
 def named_by_a1111(sampler: str, kind: str) -> Named:

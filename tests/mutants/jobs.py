@@ -19,7 +19,7 @@ MUTANTS = (
     Mutant(
         "inverted noise does not say the scheduler that it was found for",
         RESULTS,
-        'chosen = {"scheduler": facts["scheduler"]} if "scheduler" in facts else {}',
+        'chosen = {key: value for key, value in facts.items() if key in ("scheduler", "schedule", "eta")}',
         "chosen = {}",
         "tests/jobs/test_inverted_noise.py",
     ),

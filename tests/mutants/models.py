@@ -11,7 +11,8 @@ CONDITIONING = "daemon/models/conditioning.py"
 FAMILY = "daemon/models/families/family.py"
 ONE_PIECE = "tests/models/test_families.py::test_by_parts_is_bit_equal_to_one_piece"
 FROM_A_PICTURE = "tests/models/test_families.py::test_image_to_image_is_bit_equal_to_the_pipeline"
-T = "tests/models/test_schedulers.py"
+SCHEDULES, SOLVERS = "daemon/models/schedules.py", "daemon/models/solvers.py"
+T, PAIRS = "tests/models/test_schedulers.py", "tests/models/test_pairs.py"
 ESTIMATES = "tests/stages/test_estimates.py"
 RESUMED = "tests/stages/test_resume.py"
 STOPPED = f"{RESUMED}::test_stopped_and_resumed_is_bit_equal_for_every_scheduler"
@@ -109,8 +110,8 @@ MUTANTS = (
     Mutant(
         "schedules of the model's own spacing come through",
         SCHEDULERS,
-        'own = {key: False for spacing in spacings for key in SPACINGS[spacing][1] if key.startswith("use_")} | options',
-        "own = {} | options",
+        'if key.startswith("use_")} | dict(row.options)',
+        'if key == "use_none"} | dict(row.options)',
         f"{T}::test_the_spacing_of_the_models_configuration_does_not_come_through",
     ),
     Mutant(
@@ -123,9 +124,79 @@ MUTANTS = (
     Mutant(
         "options of another schedule are taken where a class does not know them",
         SCHEDULING,
-        "if key in expected}",
-        "if key in expected and key != 'prediction_type'}",
+        "{**config, **family.forced}.items() if key in expected}",
+        "{**config, **family.forced}.items() if key in expected and key != 'prediction_type'}",
         f"{ONE_PIECE}[sd2-euler]",
+    ),
+    Mutant(
+        "latents over a schedule begin with the variance of the model",
+        SCHEDULING,
+        "    scheduler.init_noise_sigma = highest / math.hypot(highest, 1)",
+        "    del highest",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ 2M-Karras]",
+    ),
+    Mutant(
+        "UniPC over a schedule has the order of diffusers",
+        SCHEDULING,
+        'options["solver_order"] = 3',
+        'options["solver_order"] = 2',
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[UniPC-Automatic]",
+    ),
+    Mutant(
+        "the last level but one is not discarded",
+        SCHEDULES,
+        "    return np.delete(levels, -2)",
+        "    return np.delete(levels, -3)",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM2-Karras]",
+    ),
+    Mutant(
+        "a denoiser is shown whole timesteps",
+        SOLVERS,
+        "self.timesteps = torch.tensor(self._trained().timesteps_of(np.array(shown)),",
+        "self.timesteps = torch.tensor(self._trained().timesteps_of(np.array(shown)).round(),",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[Euler a-Karras]",
+    ),
+    Mutant(
+        "Heun's correction of an SDE is the midpoint's",
+        SOLVERS,
+        "return 1 + math.expm1(-reach) / reach",
+        "return -math.expm1(-reach) / 2",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ 2M SDE Heun-Karras]",
+    ),
+    Mutant(
+        "the third order of an SDE is the second",
+        SOLVERS,
+        "        if len(self.estimates) > 1:\n                r1",
+        "        if len(self.estimates) > 2:\n                r1",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ 3M SDE-Karras]",
+    ),
+    Mutant(
+        "the noise of a whole step is that of its first half",
+        SOLVERS,
+        "math.sqrt(share) * begun + math.sqrt(1 - share) * draw()",
+        "begun + 0 * draw()",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ SDE-Karras]",
+    ),
+    Mutant(
+        "Restart adds no noise on its way up",
+        SOLVERS,
+        "math.sqrt(beyond**2 - following**2)",
+        "0.0",
+        f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[Restart-Karras]",
+    ),
+    Mutant(
+        "CFG++ goes by the prediction with the prompt",
+        SOLVERS,
+        "heard[: len(x)].float()",
+        "heard[len(x) :].float()",
+        "tests/stages/test_schedules.py::test_cfg_pp_goes_by_the_prediction_without_the_prompt",
+    ),
+    Mutant(
+        "the eta that was said does not reach the solver",
+        SCHEDULING,
+        "        scheduler.eta = chosen.eta",
+        "        del chosen",
+        "tests/stages/test_schedules.py::test_an_eta_counts_where_the_solver_has_one_and_is_recorded",
     ),
     Mutant(
         "an inversion leads the wrong way",

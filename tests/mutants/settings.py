@@ -21,9 +21,23 @@ MUTANTS = (
     Mutant(
         "the earlier layer of settings wins",
         CHECKING,
-        "for layer in layers for key, value in layer.items()",
-        "for layer in reversed(layers) for key, value in layer.items()",
+        "for layer in layers:\n        said",
+        "for layer in reversed(layers):\n        said",
         f"{WORDS}::test_the_later_layer_wins_and_none_says_nothing",
+    ),
+    Mutant(
+        "a scheduler inherits the schedule of another",
+        CHECKING,
+        '            laid.pop("schedule", None)',
+        "            pass",
+        f"{WORDS}::test_a_schedule_goes_with_the_scheduler_that_it_was_said_for",
+    ),
+    Mutant(
+        "our own names in a recipe do not win",
+        PROMPTS,
+        "if OUR_SCHEDULER in pairs:",
+        "if OUR_SCHEDULER in pairs and False:",
+        f"{T}::test_our_own_names_win_over_those_of_a1111",
     ),
     Mutant(
         "a setting that is not said takes the other away",
@@ -91,8 +105,8 @@ MUTANTS = (
     Mutant(
         "the schedule type of an infotext is forgotten",
         PROMPTS,
-        "return canonical(sampler if sampler.endswith(suffix) else sampler + suffix)",
-        "return canonical(sampler)",
+        "return _said(paired(named.scheduler, schedule)), []",
+        "return _said(named), []",
         f"{T}::test_an_infotext_is_read_as_its_own_program_reads_it",
     ),
     Mutant(

@@ -28,16 +28,23 @@ MUTANTS = (
     Mutant(
         "half-done latents go on with another scheduler",
         DIFFUSE,
-        "if (record.scheduler, record.steps) != (name, loop.steps):",
-        "if record.steps != loop.steps:",
+        "if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):",
+        "if (record.schedule, record.steps) != (chosen.schedule, loop.steps):",
         f"{RESUMED}::test_half_done_latents_go_on_with_their_own_scheduler_only",
     ),
     Mutant(
         "half-done latents go on in other steps",
         DIFFUSE,
-        "if (record.scheduler, record.steps) != (name, loop.steps):",
-        "if record.scheduler != name:",
+        "if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):",
+        "if (record.scheduler, record.schedule) != (chosen.name, chosen.schedule):",
         f"{RESUMED}::test_half_done_latents_go_on_in_as_many_steps_only",
+    ),
+    Mutant(
+        "half-done latents go on over another schedule",
+        DIFFUSE,
+        "if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):",
+        "if (record.scheduler, record.steps) != (chosen.name, loop.steps):",
+        "tests/stages/test_schedules.py::test_half_done_latents_go_on_over_their_own_schedule_only",
     ),
     Mutant(
         "full strength under a mask begins with the picture",

@@ -1,6 +1,7 @@
 """Prompt files: plain text, front matter, infotext; and what is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,73 @@ def test_how_noise_was_drawn_is_written_as_it_is_read() -> None:
     assert parse(text) == varied
     assert "ariation" not in render_infotext({**varied, "variation_strength": 0.0}, "0.3.0")
     assert "ENSD" not in render_infotext({**varied, "ensd": 0}, "0.3.0")
+
+
+OURS = {"prompt": "a cat", "steps": 8, "seed": 5, "rng": "cpu"}
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"scheduler": "euler"},
+        {"scheduler": "euler", "schedule": "normal"},
+        {"scheduler": "dpmpp_2m_karras"},
+        {"scheduler": "dpmpp_2m", "schedule": "comfyui_beta"},
+        {"scheduler": "euler_a", "schedule": "karras", "eta": 0.4},
+        {"scheduler": "euler_a", "schedule": "karras", "eta": 0.0},
+        {"scheduler": "ddim", "eta": 0.5},
+        {"scheduler": "default"},
+    ],
+)
+def test_our_own_names_win_over_those_of_a1111(named: dict[str, Any]) -> None:
+    assert parse(render_infotext({**OURS, **named}, "0.2.0")) == {**OURS, **named}
+
+
+def test_other_programs_read_a1111s_names_in_our_recipes() -> None:
+    text = render_infotext({**OURS, "scheduler": "dpmpp_2m", "schedule": "karras"}, "0.2.0")
+    assert "Sampler: DPM++ 2M, Schedule type: Karras, " in text
+    assert "tiffsd scheduler: dpmpp_2m, tiffsd schedule: karras" in text
+    assert "Eta" not in render_infotext({**OURS, "scheduler": "euler_a", "schedule": "karras", "eta": 1.0}, "0.2.0")
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("Sampler: Euler, Version: v1.10.1", ("euler", "normal")),
+        ("Sampler: Euler, Version: tiffsd 0.1.0", ("euler", None)),
+        ("Sampler: DPM++ 2M, Schedule type: Karras, Version: tiffsd 0.1.0", ("dpmpp_2m_karras", None)),
+        ("Sampler: DPM++ 2M, Schedule type: Karras, Version: v1.10.1", ("dpmpp_2m", "karras")),
+        ("Sampler: DPM++ 2M, Schedule type: Automatic, Version: v1.10.1", ("dpmpp_2m", "karras")),
+        ("Sampler: DPM++ 2M, Version: v1.10.1", ("dpmpp_2m", "karras")),
+        ("Sampler: DPM++ 2M, Version: v1.6.0", ("dpmpp_2m", "normal")),
+        ("Sampler: DPM++ 2M Karras, Version: v1.6.0", ("dpmpp_2m", "karras")),
+        ("Sampler: DPM++ 2M SDE Exponential, Version: v1.6.0", ("dpmpp_2m_sde", "exponential")),
+        ("Sampler: Restart, Schedule type: Align Your Steps", ("restart", "align_your_steps")),
+        ("Sampler: DDIM, Schedule type: Karras, Version: v1.10.1", ("ddim", "ddim_timesteps")),
+        ("Sampler: UniPC, Schedule type: SGM Uniform, Version: v1.10.1", ("unipc_bh1", "time_uniform")),
+        ("Sampler: PLMS, Version: v1.10.1", ("pndm", None)),
+    ],
+)
+def test_a_sampler_means_what_it_means_in_the_program_that_wrote_it(said: str, named: tuple[str, str | None]) -> None:
+    read = parse_prompt(f"a cat\nSteps: 8, Seed: 5, CFG scale: 5, {said}".encode(), "cat.txt", characters=1000)
+    assert (read.settings["scheduler"], read.settings.get("schedule")) == named
+    ignored = [note for note in read.notes if "Schedule type" in note]
+    assert len(ignored) == (named[0] in ("ddim", "unipc_bh1"))
+
+
+def test_the_distilled_guidance_of_flux_is_the_guidance() -> None:
+    line = "a cat\nSteps: 8, Sampler: Euler, CFG scale: {}, Distilled CFG Scale: 3.5, Seed: 5"
+    read = parse_prompt(line.format(1).encode(), "cat.txt", characters=1000)
+    assert read.settings["guidance_scale"] == 3.5
+    assert not any("CFG" in note for note in read.notes)
+    both = parse_prompt(line.format(2.5).encode(), "cat.txt", characters=1000)
+    assert both.settings["guidance_scale"] == 3.5
+    assert any("'CFG scale: 2.5' of the recipe ignored" in note for note in both.notes)
+
+
+@pytest.mark.parametrize("key", ["CFG Rescale", "CFG rescale", "cfg rescale"])
+def test_a_key_of_a_recipe_is_told_without_regard_to_capitals(key: str) -> None:
+    assert parse(f"a cat\nSteps: 8, Seed: 5, CFG scale: 5, {key}: 0.7")["guidance_rescale"] == 0.7
 
 
 def test_pairs_without_steps_are_words_of_the_prompt() -> None:
