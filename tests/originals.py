@@ -55,18 +55,20 @@ def unet(model: Any) -> Weights:
     number = 1
     for block in model.down_blocks:
         for layer in range(len(block.resnets)):
-            found |= _layer(block, layer, f"input_blocks.{number}")
+            found |= layer_within(block, layer, f"input_blocks.{number}")
             number += 1
         for sampler in block.downsamplers or ():
             found |= named(state(sampler.conv), f"input_blocks.{number}.0.op")
             number += 1
-    first, last = model.mid_block.resnets
-    found |= named(state(first), "middle_block.0", *RESNET) | named(state(last), "middle_block.2", *RESNET)
-    found |= named(state(model.mid_block.attentions[0]), "middle_block.1")
+    middle = model.mid_block  # of which distilled models lack the attention, or all
+    for place, resnet in zip((0, 2), middle.resnets if middle else (), strict=False):
+        found |= named(state(resnet), f"middle_block.{place}", *RESNET)
+    for attention in middle.attentions if middle else ():
+        found |= named(state(attention), "middle_block.1")
     number = 0
     for block in model.up_blocks:
         for layer in range(len(block.resnets)):
-            found |= _layer(block, layer, f"output_blocks.{number}")
+            found |= layer_within(block, layer, f"output_blocks.{number}")
             number += 1
         for sampler in block.upsamplers or ():
             place = 2 if hasattr(block, "attentions") else 1
@@ -74,7 +76,7 @@ def unet(model: Any) -> Weights:
     return found | named(state(model.conv_norm_out), "out.0") | named(state(model.conv_out), "out.2")
 
 
-def _layer(block: Any, layer: int, place: str) -> Weights:
+def layer_within(block: Any, layer: int, place: str) -> Weights:
     found = named(state(block.resnets[layer]), f"{place}.0", *RESNET)
     return found | (named(state(block.attentions[layer]), f"{place}.1") if hasattr(block, "attentions") else {})
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from daemon.commands import as_json_option, config_option, config_path, say
+from daemon.models.hub_ids import place_of
 from daemon.names import shown
 from daemon.stages import STAGES
 
@@ -86,26 +87,37 @@ def list_models(config: "Config") -> list[Listed]:
         for name, path in config.textual_inversions().items()
     ]
     devices = _devices(config)
-    compared, missing = _compared(models, config, sorted({*devices.values()} - {"cpu"}))
+    compared, missing = _compared(models, vaes, config, sorted({*devices.values()} - {"cpu"}))
     faults = [*_unknown_defaults(config), *_missing_folders(config), *_missing_devices(devices, missing)]
-    return [*compared, *vaes, *loras, *inversions, *faults]
+    return [*compared, *loras, *inversions, *faults]
 
 
-def _compared(models: "list[Listed]", config: "Config", devices: list[str]) -> "tuple[list[Listed], list[str]]":
-    """The models with what the headers alone do not tell: whether the weights are those of the configuration. And the devices that
-    are not there."""
+def _compared(
+    models: "list[Listed]", vaes: "list[Listed]", config: "Config", devices: list[str]
+) -> "tuple[list[Listed], list[str]]":
+    """The models and VAEs with what the headers alone do not tell: whether the weights are those of the configuration. And the
+    devices that are not there."""
     from daemon.models.comparison import Model, misfits
     from daemon.settings.config import BUILTIN
 
     # The embedded one is as it was shipped, and where it is alone nobody has to wait for the libraries.
-    whole = [entry for entry in models if entry.on_disk and not entry.faults and config.model(entry.name).path != BUILTIN]
+    here = [entry for entry in models if config.model(entry.name).path != BUILTIN and place_of(entry.path) is not None]
+    whole = [entry for entry in here if not entry.faults or _lacks_parts_only(entry, config.model_parts(entry.name))]
+    separate = [entry for entry in vaes if not entry.faults and place_of(entry.path) is not None]
     asked = []
     for entry in whole:
         vae = config.defaults_for(entry.name).get("vae")
         asked.append(Model(entry.path, config.model_parts(entry.name), config.vae(vae) if vae in config.vaes else None))
-    found = misfits(asked, devices)
-    faults = {entry.name: tuple(sentences) for entry, sentences in zip(whole, found.models, strict=True)}
-    return [replace(entry, faults=faults.get(entry.name, entry.faults)) for entry in models], found.devices
+    found = misfits(asked, devices, [entry.path for entry in separate])
+    compared = zip((*whole, *separate), (*found.models, *found.vaes), strict=True)
+    more = {(entry.kind, entry.name): tuple(sentences) for entry, sentences in compared}
+    entries = [replace(entry, faults=(*entry.faults, *more.get((entry.kind, entry.name), ()))) for entry in (*models, *vaes)]
+    return entries, found.devices
+
+
+def _lacks_parts_only(entry: Listed, parts: object) -> bool:
+    """Whether it is the file of a model that runs, which holds some of its components: those are compared as they are shipped."""
+    return entry.family is not None and Path(entry.path).is_file() and parts is None
 
 
 def _devices(config: "Config") -> dict[str, str]:
@@ -143,12 +155,14 @@ def _fault(key: str, kind: str, said: str, fault: str) -> Listed:
 
 
 def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callable[[Path], OnDisk]", *, network: bool) -> Listed:
-    """What is said of one of them; a hub id is no fault where the network is allowed."""
-    on_disk = Path(path).exists()
-    if not on_disk and network:
+    """What is said of one of them; what a hub id lacks is no fault where the network is allowed."""
+    place = place_of(path)
+    if place is None and network:
         return Listed(name, kind, path, False, None, 0, (), runs_in, ())
-    found = look(Path(path))
-    return Listed(name, kind, path, on_disk, found.family, found.size_bytes, found.dtypes, runs_in, found.faults)
+    found = look(place or Path(path))
+    if found.faults and network and not Path(path).exists():
+        return Listed(name, kind, path, False, found.family, 0, (), runs_in, ())
+    return Listed(name, kind, path, place is not None, found.family, found.size_bytes, found.dtypes, runs_in, found.faults)
 
 
 def _size(count: int) -> str:

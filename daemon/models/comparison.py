@@ -25,21 +25,24 @@ class Model:
 
 @dataclass(frozen=True)
 class Misfits:
-    """What does not fit: of each model a sentence for each component, and the devices that torch does not find."""
+    """What does not fit: of each model a sentence for each component, of each separate VAE at most one, and the devices that torch
+    does not find."""
 
     models: list[list[str]]
+    vaes: list[list[str]]
     devices: list[str]
 
 
-def misfits(models: Sequence[Model], devices: Sequence[str] = ()) -> Misfits:
-    """Find which weights the files of models lack, or have in other shapes, and which devices are missing.
+def misfits(models: Sequence[Model], devices: Sequence[str] = (), vaes: Sequence[str] = ()) -> Misfits:
+    """Find which weights the files of models and separate VAEs lack, or have in other shapes, and which devices are missing.
 
-    No weight is read. Where the comparison itself fails, that is the sentence of each model."""
-    if not models and not devices:
-        return Misfits([], [])
+    No weight is read. Where the comparison itself fails, that is the sentence of each."""
+    if not models and not devices and not vaes:
+        return Misfits([], [], [])
     with tempfile.TemporaryDirectory(prefix="tiffsd-compared-") as folder:
         asked, answer = Path(folder) / "asked.json", Path(folder) / "answer.json"
-        asked.write_text(json.dumps({"models": [asdict(model) for model in models], "devices": [*devices]}), encoding="utf-8")
+        said = {"models": [asdict(model) for model in models], "vaes": [*vaes], "devices": [*devices]}
+        asked.write_text(json.dumps(said), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "daemon.models.comparer", str(asked), str(answer)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=SECONDS, check=False)
@@ -47,7 +50,8 @@ def misfits(models: Sequence[Model], devices: Sequence[str] = ()) -> Misfits:
         except subprocess.TimeoutExpired:
             fault = f"it took more than {SECONDS:.0f} s"
         if fault is not None:
-            return Misfits([[f"its weights could not be compared with its configuration ({fault})"] for _ in models], [])
+            sentence = f"its weights could not be compared with its configuration ({fault})"
+            return Misfits([[sentence] for _ in models], [[sentence] for _ in vaes], [])
         return Misfits(**json.loads(answer.read_text(encoding="utf-8")))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from daemon.models import lacking
 from daemon.models.checkpoints.kinds import kind_of
 from daemon.models.checkpoints.layouts import bytes_of
+from daemon.models.checkpoints.other_files import vae_of_another_kind
 from daemon.models.checkpoints.scales import scales_of
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.families import FAMILIES, Family
@@ -118,7 +119,11 @@ def _examined_vae_file(path: Path) -> OnDisk:
         scales_of(path)
     except UnreadableModel as fault:
         return OnDisk(None, path.stat().st_size, (), (str(fault),))
-    faults = () if any(name.endswith("decoder.conv_in.weight") for name in index) else (f"{path} holds no vae",)
+    faults: tuple[str, ...] = ()
+    if what := vae_of_another_kind(index):
+        faults = (f"{path} is {what}, which no supported model can have",)
+    elif not any(name.endswith("decoder.conv_in.weight") for name in index):
+        faults = (f"{path} holds no vae",)
     return OnDisk(None, bytes_of("vae", index), _dtypes(path), faults)
 
 

@@ -24,6 +24,7 @@ from daemon.settings.config import read_config
 from daemon.settings.resources import resource
 from tests import originals, tiny
 from tests.full_size import parts_of, write_holes
+from tests.hub import REVISION
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "Stable Diffusion 1 or 2": tiny.stable_diffusion,
@@ -157,6 +158,12 @@ def test_a_separate_vae_may_be_a_file(files: dict[str, Path], tmp_path: Path) ->
     assert alone == whole
     assert (alone.dtypes, alone.faults) == (("F32",), ())
     assert "holds no vae" in examined_vae(files["transformer"]).faults[0]
+    for weight, sentence in (
+        ("decoder.middle.0.residual.0.gamma", "is a VAE of another kind of model .*, which no supported model can have"),
+        ("decoder.1.weight", "is a tiny VAE .TAESD., which no supported model can have"),
+    ):
+        save_file({weight: load_file(files["vae"])["first_stage_model.decoder.conv_in.bias"]}, tmp_path / "other.safetensors")
+        assert re.search(sentence, examined_vae(tmp_path / "other.safetensors").faults[0])
     pointer = tmp_path / "vae.safetensors"
     pointer.write_text("version https://git-lfs.github.com/spec/v1\noid x\n")
     assert "is a pointer of git-lfs" in examined_vae(pointer).faults[0]
@@ -257,6 +264,72 @@ def test_a_folder_is_compared_with_its_configuration(tmp_path: Path) -> None:
     assert whole == []
     assert [re.search(r"its text_encoder_3 lacks 2 of \d+ weights", fault) is not None for fault in lacking] == [True]
     assert [re.search(r"its transformer is of another size than", fault) is not None for fault in other] == [True]
+
+
+@pytest.mark.timeout(300)
+def test_a_separate_vae_is_compared_with_its_class(tmp_path: Path) -> None:
+    weights = originals.vae(parts_of("stable-diffusion-1").vae)
+    write_holes(weights, tmp_path / "whole.safetensors")
+    write_holes(originals.named(originals.vae(parts_of("flux-dev").vae), "vae"), tmp_path / "flux.safetensors")
+    write_holes({name: it for name, it in weights.items() if ".norm_out." not in name}, tmp_path / "cut.safetensors")
+    write_holes({**weights, "decoder.time.weight": weights["decoder.norm_out.bias"]}, tmp_path / "more.safetensors")
+    wide = weights["decoder.conv_in.weight"].new_empty((512, 32, 3, 3))
+    write_holes({**weights, "decoder.conv_in.weight": wide}, tmp_path / "wide.safetensors")
+    tiny.stable_diffusion(tmp_path / "model")
+    other = shutil.copytree(tmp_path / "model" / "vae", tmp_path / "other")
+    (other / "config.json").write_text(
+        (other / "config.json").read_text().replace('"layers_per_block": 1', '"layers_per_block": 2')
+    )
+    said = {name: f"{name}.safetensors" for name in ("whole", "flux", "cut", "more", "wide")} | {"model": "model", "other": "other"}
+    (tmp_path / "config.yaml").write_text(f"models: {{demo: {{path: builtin}}}}\nvaes: {json.dumps(said)}\n")
+    faults = {entry.name: entry.faults for entry in list_models(read_config(tmp_path / "config.yaml"))}
+    assert [faults.pop(name) for name in ("demo", "whole", "flux", "model")] == [()] * 4
+    sentences = {
+        "cut": "its vae lacks 4 of 248 weights",
+        "more": "its vae has 1 weights that are not known of such a model .decoder.time.weight",
+        "wide": "is the VAE of a model that is not supported: its latents have 32 channels",
+        "other": "other: its vae lacks",
+    }
+    assert faults.keys() == sentences.keys()
+    for name, sentence in sentences.items():
+        assert len(faults[name]) == 1
+        assert re.search(sentence, faults[name][0]), faults[name]
+
+
+def fetched(cache: Path, id: str, folder: Path) -> Path:
+    """Put a folder where the hub's client puts what it has fetched; return it there."""
+    repository = cache / "hub" / f"models--{id.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(REVISION)
+    return Path(shutil.copytree(folder, repository / "snapshots" / REVISION))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("network", [False, True])
+def test_what_was_fetched_of_a_hub_id_is_compared(tmp_path: Path, network: bool) -> None:
+    folder = tiny.stable_diffusion(tmp_path / "model")
+    fetched(tmp_path, "far/whole", folder)
+    fetched(tmp_path, "far/vae", folder / "vae")
+    shutil.rmtree(fetched(tmp_path, "far/partly", folder) / "unet")
+    weights = fetched(tmp_path, "far/lacking", folder) / "unet" / "diffusion_pytorch_model.safetensors"
+    kept = {name: weight for name, weight in load_file(weights).items() if not name.startswith("conv_out.")}
+    save_file(kept, weights, {"format": "pt"})
+    models = {name: {"path": f"far/{name}"} for name in ("whole", "partly", "lacking", "nothing")}
+    config = {"compute": {"network": network}, "models": models, "vaes": {"vae": "far/vae"}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "daemon", "models", "--json", "--config", str(tmp_path / "config.yaml")]
+    ran = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "HF_HOME": str(tmp_path)}, check=False)
+    listed = {entry["name"]: entry for entry in json.loads(ran.stdout)}
+    said = {name: (entry["on_disk"], [fault.partition(": ")[2] for fault in entry["faults"]]) for name, entry in listed.items()}
+    assert said["whole"] == said["vae"] == (True, [])
+    assert said["lacking"] == (True, ["its unet lacks 2 of 208 weights (conv_out.weight, conv_out.bias)"])
+    assert said["partly"] == ((False, []) if network else (True, [f"there is no folder or file {unet_of('partly', tmp_path)}"]))
+    assert listed["nothing"]["faults"] == ([] if network else ["there is no folder or file far/nothing"])
+    assert listed["whole"]["size_bytes"] > listed["vae"]["size_bytes"] > 0
+
+
+def unet_of(name: str, cache: Path) -> Path:
+    return cache / "hub" / f"models--far--{name}" / "snapshots" / REVISION / "unet"
 
 
 def test_a_comparison_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from daemon.models.hub_ids import is_hub_id
+from daemon.models.hub_ids import fetched_folder, is_hub_id
 from daemon.models.sources.hub import weights_among
 from tests import tiny
 from tests.conftest import wait_until
@@ -166,3 +166,8 @@ def test_weights_of_one_precision_and_form_are_fetched(files: list[str], wanted:
 )
 def test_what_could_be_a_hub_id(path: str, is_one: bool) -> None:
     assert is_hub_id(path) is is_one
+
+
+def test_of_an_id_that_the_client_finds_fault_with_nothing_was_fetched() -> None:
+    assert is_hub_id("some--body/tiny")
+    assert fetched_folder("some--body/tiny") is None

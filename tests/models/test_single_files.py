@@ -288,7 +288,7 @@ MARKED = {
     "Playground": ("sdxl", {"edm_mean": (1, 4, 1, 1), "edm_std": (1, 4, 1, 1)}, "is a Playground model"),
     "unCLIP": ("sd2", {"model.diffusion_model.label_emb.0.0.weight": (64, 32)}, "also takes the embedding of a picture .*unCLIP"),
     "Kolors": ("sdxl", {"model.diffusion_model.encoder_hid_proj.weight": (8, 8)}, "takes the embeddings of ChatGLM .Kolors"),
-    "HunyuanImage": ("flux", {"model.diffusion_model.byt5_in.fc1.weight": (8, 8)}, "Flux's names and other inputs .HunyuanImage"),
+    "HunyuanImage": ("flux", {"model.diffusion_model.byt5_in.fc1.weight": (8, 8)}, "is HunyuanImage, which is not supported"),
 }
 
 

@@ -7,10 +7,12 @@ SCALES = "daemon/models/checkpoints/scales.py"
 READING = "daemon/models/checkpoints/reading.py"
 LAYOUTS = "daemon/models/checkpoints/layouts.py"
 KINDS = "daemon/models/checkpoints/kinds.py"
+OTHERS = "daemon/models/checkpoints/other_files.py"
 HEADERS = "daemon/models/checkpoints/gguf_headers.py"
 Q = "tests/models/test_quantized.py"
 SCALED = f"{Q}::test_a_weight_is_what_is_stored_times_its_scale"
 SINGLE = "tests/models/test_single_files.py"
+SPECIMENS = "tests/models/test_specimens.py::test_a_file_is_ready_exactly_when_its_header_is_that_of_the_classes"
 
 MUTANTS = (
     Mutant(
@@ -68,5 +70,26 @@ MUTANTS = (
         "return guided | v_prediction | zero_snr",
         "return v_prediction | zero_snr",
         f"{SINGLE}::test_a_consistency_model_takes_the_guidance_as_in_diffusers",
+    ),
+    Mutant(
+        "a distilled model is taken for Stable Diffusion XL until it is compared",
+        KINDS,
+        '("middle_block.1.", "input_blocks.7.")',
+        "()",
+        f"{SPECIMENS}[ssd-1b]",
+    ),
+    Mutant(
+        "one weight of several is enough to tell a model",
+        OTHERS,
+        "if any(names.issuperset(row) for row in rows)",
+        "if any(not names.isdisjoint(row) for row in rows)",
+        f"{SPECIMENS}[lumina-2]",
+    ),
+    Mutant(
+        "of a file that lacks a part nothing is compared",
+        "daemon/commands/models.py",
+        "if not entry.faults or _lacks_parts_only(entry, config.model_parts(entry.name))",
+        "if not entry.faults",
+        f"{SPECIMENS}[flux-cut]",
     ),
 )

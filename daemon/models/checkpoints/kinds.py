@@ -12,6 +12,7 @@ import numpy as np
 
 from daemon.models.checkpoints import layouts
 from daemon.models.checkpoints.layouts import DENOISER
+from daemon.models.checkpoints.other_files import alone, other_file
 from daemon.models.checkpoints.scales import scales_of
 from daemon.models.checkpoints.stored import Index, Stored
 from daemon.models.checkpoints.tensors import index_of
@@ -31,39 +32,13 @@ _PREFIXES: Mapping[str, Sequence[str]] = {
     "text_encoder_3": (layouts.T5XXL,),
     "vae": layouts.VAES,
 }
-# What else people keep beside models, and a weight that tells it.
-_OTHERS: Mapping[str, Sequence[str]] = {
-    "a LoRA": (".lora_down.weight", ".lora_up.weight", ".lora_A.weight", ".lora_B.weight"),
-    "a ControlNet": ("input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight"),
-    "a Playground model (EDM), which is not supported": ("edm_mean",),
-    "a CosXL model (v-prediction over noise levels of EDM), which is not supported": ("edm_vpred.sigma_max", "edm_vpred.sigma_min"),
-    "a Chroma model, which is not supported": ("distilled_guidance_layer.in_proj.bias",),
-    "a Flux 2 model, which is not supported": ("single_stream_modulation.lin.weight",),
-}
-# A component alone, and what to do with it.
-_ALONE: Mapping[str, Sequence[str]] = {
-    "a VAE alone: name it under `vaes` in config.yaml, or under a model's `parts`": tuple(
-        f"{prefix}decoder.conv_in.weight" for prefix in (layouts.WHOLE, *layouts.VAES)
-    ),
-    "a text encoder alone: name it under a model's `parts` in config.yaml": (
-        *("text_model.embeddings.token_embedding.weight", "token_embedding.weight", "shared.weight", "encoder.embed_tokens.weight"),
-        "enc.blk.0.attn_q.weight",
-        *(prefix + "text_model.embeddings.token_embedding.weight" for prefix in (layouts.CLIP_1, layouts.CLIP_XL, layouts.CLIP_L)),
-    ),
-    "one component of a folder in diffusers layout: name the whole folder as the `path`": (
-        "down_blocks.0.resnets.0.conv1.weight",
-        "transformer_blocks.0.attn.to_q.weight",
-    ),
-    "a textual inversion, no model that can be run": ("emb_params", "clip_l", "clip_g", "string_to_param"),
-}
 _DENOISERS = ("double_blocks.0.img_attn.qkv.weight", "joint_blocks.0.x_block.attn.qkv.weight", "input_blocks.0.0.weight")
-_CHANNELS = {5: "depth", 7: "upscaling", 8: "InstructPix2Pix, which sees a picture beside the latents"}
-# Variants of what is known, and a weight that tells each.
-_VARIANTS: Mapping[str, str] = {
-    "encoder_hid_proj.weight": "its UNet takes the embeddings of ChatGLM (Kolors)",
-    "byt5_in.fc1.weight": "its transformer has Flux's names and other inputs (HunyuanImage)",
-    "txt_in.individual_token_refiner.blocks.0.norm1.weight": "its transformer has Flux's names and other inputs (HunyuanVideo)",
+_CHANNELS = {
+    **{5: "depth", 7: "upscaling", 8: "InstructPix2Pix, or another that sees a picture beside the latents"},
+    **{128: "Depth or Canny", 384: "Fill"},
 }
+# Kinds that have the VAE of all others with as many channels; a scale, and a shift, is no business of the weights.
+_VAES = {4: "stable-diffusion-1", 16: "flux-dev"}
 _GUIDED = "time_embed.cond_proj.weight"
 """The weight by which a UNet that was distilled as a latent consistency model takes the guidance (Luo et al. 2023)."""
 _LCM = {"original_inference_steps": 50, "set_alpha_to_one": True}
@@ -101,8 +76,11 @@ def kind_of(path: Path) -> FileKind:
 def _kind(path: Path, changed_ns: int) -> FileKind:
     del changed_ns
     index = index_of(path)
-    scales_of(path)  # which refuses what cannot be dequantized
-    if what := what_else(index):
+    what = other_file(index)  # first, or somebody fetches it in a form that cannot run either
+    if what is None:
+        scales_of(path)  # which refuses what cannot be dequantized
+        what = None if _has_denoiser(index) else alone(index)
+    if what:
         raise UnreadableModel(f"{path} is {what}; supported are {SUPPORTED}")
     prefix = DENOISER if any(name.startswith(DENOISER) for name in index) else ""
     denoiser = {name.removeprefix(prefix): tensor for name, tensor in index.items() if name.startswith(prefix)}
@@ -121,14 +99,8 @@ def _kind(path: Path, changed_ns: int) -> FileKind:
     return FileKind(kind.configs, {**kind.sizes, **sizes}, kind.components | present, _marks(index))
 
 
-def what_else(index: Index) -> str | None:
-    """What a file is, in a few words with what to do, where it is no model that can be run; None where it may be one."""
-    for what, tells in _OTHERS.items():
-        if any(name.endswith(tuple(tells)) for name in index):
-            return f"{what}, no model that can be run"
-    if any(name.startswith(DENOISER) or name in _DENOISERS for name in index):
-        return None
-    return next((what for what, tells in _ALONE.items() if any(tell in index for tell in tells)), "no model that can be run")
+def _has_denoiser(index: Index) -> bool:
+    return any(name.startswith(DENOISER) or name in _DENOISERS for name in index)
 
 
 def config_from_weights(component: str, index: Index) -> dict[str, Any]:
@@ -147,6 +119,20 @@ def config_from_weights(component: str, index: Index) -> dict[str, Any]:
     return {}
 
 
+def configs_of_vae(path: Path) -> str:
+    """The folder of shipped configurations with the VAE whose latents have as many channels as those of a file with one.
+
+    Raises UnreadableModel where there is none."""
+    index = index_of(path)
+    names = [f"{prefix}decoder.conv_in.weight" for prefix in (*layouts.VAES, layouts.WHOLE)]
+    first = next((index[name] for name in names if name in index), None)
+    if first is None or len(first.shape) != 4:
+        raise UnreadableModel(f"{path} holds no vae")
+    if first.shape[1] not in _VAES:
+        raise UnreadableModel(f"{path} is the VAE of a model that is not supported: its latents have {first.shape[1]} channels")
+    return _VAES[first.shape[1]]
+
+
 def _marks(index: Index) -> dict[str, Any]:
     """The marks that trainers put into files of Stable Diffusion XL, and ComfyUI reads; and the weight of a consistency model."""
     guided = {"_class_name": "LCMScheduler", **_LCM} if any(name.endswith(_GUIDED) for name in index) else {}
@@ -161,8 +147,8 @@ def _unet(path: Path, denoiser: Mapping[str, Stored]) -> FileKind:
     channels = denoiser["input_blocks.0.0.weight"].shape[1]
     if channels not in (4, INPAINTING_CHANNELS):
         raise _Unsupported(f"its UNet takes {channels} channels ({_CHANNELS.get(channels, 'of what, is not known')})")
-    if what := next((what for name, what in _VARIANTS.items() if name in denoiser), None):
-        raise _Unsupported(what)
+    if "encoder_hid_proj.weight" in denoiser:
+        raise _Unsupported("its UNet takes the embeddings of ChatGLM (Kolors)")
     sizes: dict[str, Any] = {"unet": {"in_channels": channels}}
     if _GUIDED in denoiser:
         sizes["unet"]["time_cond_proj_dim"] = denoiser[_GUIDED].shape[1]
@@ -176,11 +162,21 @@ def _unet(path: Path, denoiser: Mapping[str, Stored]) -> FileKind:
     }
     if width not in configs:
         raise _Unsupported(f"its UNet takes embeddings of width {width}")
+    if width == 2048 and not all(
+        any(name.startswith(there) for name in denoiser) for there in ("middle_block.1.", "input_blocks.7.")
+    ):
+        raise _Unsupported(f"it is {_smaller(denoiser)}, a smaller Stable Diffusion XL")
     if width == 1024 and "label_emb.0.0.weight" in denoiser:
         raise _Unsupported("its UNet also takes the embedding of a picture (Stable Diffusion 2.1 unCLIP)")
     if width == 1024 and channels == 4 and _deviation(path, denoiser.get(_V_BIAS)) > V_PREDICTION_DEVIATION:
         return FileKind("stable-diffusion-2-v", sizes, frozenset({"unet"}))
     return FileKind(configs[width], sizes, frozenset({"unet"}))
+
+
+def _smaller(denoiser: Mapping[str, Stored]) -> str:
+    """Which of the models it is that were distilled from Stable Diffusion XL, by the layers of attention on the lowest level."""
+    depth = len({name.split(".")[4] for name in denoiser if name.startswith("input_blocks.7.1.transformer_blocks.")})
+    return {4: "SSD-1B", 2: "Segmind-Vega", 0: "KOALA"}.get(depth, "a distilled model")
 
 
 def _deviation(path: Path, stored: Stored | None) -> float:
@@ -213,10 +209,8 @@ def _stable_diffusion_3(denoiser: Mapping[str, Stored]) -> FileKind:
 def _flux(denoiser: Mapping[str, Stored]) -> FileKind:
     guided = any(name.startswith("guidance_in.") for name in denoiser)
     channels = denoiser["img_in.weight"].shape[1] if "img_in.weight" in denoiser else 64
-    if what := next((what for name, what in _VARIANTS.items() if name in denoiser), None):
-        raise _Unsupported(what)
     if channels != 64:
-        raise _Unsupported(f"it is a Flux model of {channels} channels (Fill, Depth or Canny)")
+        raise _Unsupported(f"it is a Flux model of {channels} channels ({_CHANNELS.get(channels, 'of what, is not known')})")
     sizes = {
         "num_layers": _count(denoiser, "double_blocks."),
         "num_single_layers": _count(denoiser, "single_blocks."),

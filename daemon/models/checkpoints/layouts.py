@@ -124,7 +124,13 @@ def bytes_of(component: str, index: Index) -> int:
 
 def _best(component: str, weights: Iterable[str], config: Config, index: Index) -> tuple[Layout, dict[str, Piece], list[str]]:
     """The layout under which the fewest weights are missing, with what `_found` finds under it."""
-    found = [(layout, *_found(layout, weights, config, index)) for layout in LAYOUTS[component]]
+    possible = [layout for layout in LAYOUTS[component] if any(name.startswith(layout.prefix) for name in index)]
+    found = []
+    for layout in possible:
+        pieces, lacking = _found(layout, weights, config, index)
+        if not lacking:
+            return layout, pieces, lacking
+        found.append((layout, pieces, lacking))
     return min(found, key=lambda answer: len(answer[2]))
 
 

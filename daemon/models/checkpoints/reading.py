@@ -3,11 +3,13 @@
 Its numbers are read and not mapped: a model that somebody replaces on the disk while it is loaded must not change in memory."""
 
 import functools
+import json
 import os
 from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
     Raises UnreadableModel where the file does not hold all of it, or cannot be read."""
     index, scales = index_of(path), scales_of(path)
     part = _empty(cls, config)
-    wanted, pieces = part.state_dict(), _pieces(path, component, part, config)
+    wanted, pieces = part.state_dict(), _pieces(path, component, _shapes(part), config)
     kept = _kept_in_float32(part, dtype)
     dtypes = {name: torch.float32 if kept & set(name.split(".")) else dtype for name in wanted}
     with path.open("rb") as stream, ThreadPoolExecutor(READERS) as readers:
@@ -73,7 +75,7 @@ def read_component(path: Path, component: str, cls: Any, config: Mapping[str, An
 def check_component(path: Path, component: str, cls: Any, config: Mapping[str, Any]) -> None:
     """Raise UnreadableModel where a single file does not hold the weights of a component of this class and configuration."""
     scales_of(path)
-    _pieces(path, component, _empty(cls, config), config)
+    _pieces(path, component, _shapes_of(cls, config), config)
 
 
 def check_folder(folder: Path, component: str, cls: Any, config: Mapping[str, Any]) -> None:
@@ -81,7 +83,7 @@ def check_folder(folder: Path, component: str, cls: Any, config: Mapping[str, An
     files = [path for pattern in WEIGHTS for path in sorted(folder.glob(pattern))]
     index = {name: stored for path in reversed(files) for name, stored in index_of(path).items()}
     try:
-        placed(component, _shapes(_empty(cls, config)), config, index)
+        placed(component, _shapes_of(cls, config), config, index)
     except Incomplete as incomplete:
         raise UnreadableModel(f"{folder}: {incomplete}") from None
 
@@ -89,16 +91,31 @@ def check_folder(folder: Path, component: str, cls: Any, config: Mapping[str, An
 def _empty(cls: Any, config: Mapping[str, Any]) -> Any:
     """A component without memory for its weights, but with the tables that a model computes for itself."""
     with init_empty_weights(include_buffers=False):
-        return cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
+        return _built(cls, config)
+
+
+def _built(cls: Any, config: Mapping[str, Any]) -> Any:
+    return cls(cls.config_class.from_dict(dict(config))) if hasattr(cls, "config_class") else cls.from_config(config)
 
 
 def _shapes(part: Any) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in part.state_dict().items()}
 
 
-def _pieces(path: Path, component: str, part: Any, config: Mapping[str, Any]) -> dict[str, Piece]:
+def _shapes_of(cls: Any, config: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+    return _shapes_of_class(cls, json.dumps(config, sort_keys=True))
+
+
+# Several models have the same text encoders, and building the largest takes a while.
+@functools.lru_cache(maxsize=32)
+def _shapes_of_class(cls: Any, config: str) -> Mapping[str, tuple[int, ...]]:
+    with torch.device("meta"):  # not even the tables, of which some take a while
+        return MappingProxyType(_shapes(_built(cls, json.loads(config))))
+
+
+def _pieces(path: Path, component: str, shapes: Mapping[str, tuple[int, ...]], config: Mapping[str, Any]) -> dict[str, Piece]:
     try:
-        return pieces_of(component, _shapes(part), config, index_of(path))
+        return pieces_of(component, shapes, config, index_of(path))
     except Incomplete as incomplete:
         raise UnreadableModel(f"{path}: {incomplete}") from None
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from daemon.models.checkpoints.kinds import CONFIGS, configs_of_vae
 from daemon.models.folders import encoder_of_tokenizer, holds
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.sources.folder import Folder, FolderPart, part_within
@@ -29,6 +30,15 @@ def source_of(path: str, *, parts: Parts | None = None, vae: str | None = None, 
         named["vae"] = vae
     instead = {name: None if place is None else _part_at(place, name, main, network) for name, place in named.items()}
     return Assembled(main, instead, behind) if instead or behind else main
+
+
+def separate_vae(path: str) -> StoredComponent:
+    """A VAE that belongs to no one model: a folder, a file or what was fetched of a hub id.
+
+    A file is configured as the shipped VAEs with as many channels are."""
+    # A folder says itself how it is configured, and of the kind counts no more than the class.
+    kind = configs_of_vae(Path(path)) if Path(path).is_file() else "stable-diffusion-1"
+    return _part_at(path, "vae", Folder(CONFIGS / kind), network=False)
 
 
 def _model_at(path: str, behind: Path | None, network: bool) -> Source:

@@ -14,7 +14,8 @@ import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
-from daemon.models.folders import INDEX, is_tokenizer
+from daemon.models.folders import is_tokenizer
+from daemon.models.hub_ids import fetched_folder
 from daemon.models.sources.fetching import in_words, logging_progress
 from daemon.models.sources.folder import Folder, part_within
 from daemon.models.sources.source import Config, Source, StoredComponent
@@ -65,11 +66,11 @@ class Repository:
         return self._folders[what]
 
     def _fetched_before(self) -> Path:
-        try:
-            return Path(snapshot_download(self.id, local_files_only=True, allow_patterns=[INDEX]))
-        except FileNotFoundError as error:
+        folder = fetched_folder(self.id)
+        if folder is None:
             unknown = f"the hub does not tell of {self.id!r}, and nothing of it was fetched before; correct the path in config.yaml"
-            raise UnreadableModel(unknown if self._network else nothing_at(self.id)) from error
+            raise UnreadableModel(unknown if self._network else nothing_at(self.id))
+        return folder
 
     def _listed(self) -> dict[str, int] | None:
         """All files with their sizes in bytes; None where the hub is not to be asked, or does not answer."""
@@ -125,7 +126,11 @@ class HubPart(StoredComponent):
         return part_within(folder, self.name, self.model).load(dtype)
 
     def check(self) -> None:
-        """Nothing is fetched to be compared."""
+        """What was fetched before is compared, and nothing is fetched to be."""
+        folder = fetched_folder(self.repository.id)
+        part = None if folder is None else part_within(folder, self.name, self.model)
+        if part is not None and part.weights_bytes and (part.folder / "config.json").is_file():
+            part.check()
 
     @property
     def identity(self) -> Hashable:
