@@ -18,8 +18,9 @@ from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.noise import Generator, restored
+from daemon.models.partial_schedule import PartialSchedule, index_of
 from daemon.models.registry import Models, ModelSpec
-from daemon.models.scheduling import Chosen, PartialSchedule, chosen_for, index_of, scheduler_with_timesteps, takes_eta
+from daemon.models.scheduling import Chosen, chosen_for, scheduler_with_timesteps, takes_eta
 from daemon.models.seeding import Seeding
 from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.solvers import heard_by

@@ -11,8 +11,9 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.families import FAMILIES
+from daemon.models.partial_schedule import PartialSchedule
 from daemon.models.schedulers import NAMES, RECIPES, SPACINGS, canonical, display, paired, read_name, written_before
-from daemon.models.scheduling import Chosen, PartialSchedule, build, chosen_for, scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, build, chosen_for, scheduler_with_timesteps
 from tests import tiny
 
 FAMILY, FLOW_FAMILY = FAMILIES["StableDiffusionPipeline"], FAMILIES["FluxPipeline"]
