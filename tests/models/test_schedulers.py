@@ -64,6 +64,7 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("Euler", ("euler", "normal")),
         ("DPM++ 2M", ("dpmpp_2m", "karras")),
         ("DPM++ 2M Karras", ("dpmpp_2m", "karras")),
+        ("DPMPP 2M", ("dpmpp_2m", "karras")),
         ("DPM++ 2M SDE", ("dpmpp_2m_sde", "exponential")),
         ("DPM++ 2M SDE Heun Karras", ("dpmpp_2m_sde_heun", "karras")),
         ("DPM++ 3M SDE", ("dpmpp_3m_sde", "exponential")),

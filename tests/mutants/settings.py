@@ -107,7 +107,7 @@ MUTANTS = (
         PROMPTS,
         "return _said(paired(named.scheduler, schedule)), []",
         "return _said(named), []",
-        f"{T}::test_an_infotext_is_read_as_its_own_program_reads_it",
+        f"{T}::test_a_sampler_means_what_it_means_in_the_program_that_wrote_it",
     ),
     Mutant(
         "the steps of hires fix count as those of the schedule",
