@@ -313,3 +313,8 @@ def test_a_companion_that_names_a_scheduler_drops_the_schedule_of_another(txt: s
     members = {".txt": io.BytesIO(txt.encode()), ".yaml": io.BytesIO(yaml.encode())}
     said, _ = companion_settings(Files(members, {".txt": "a.txt", ".yaml": "a.yaml"}, overrides), Config(), FINAL)
     assert (said["scheduler"], said.get("schedule")) == ("ddim", None)
+
+
+def test_the_default_number_of_pictures_does_not_count_for_the_largest_seed_of_latents(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 2**64 - 1})
+    assert read("diffuse", Config(defaults={"count": 2}), principal=("cat.tiff", artifact)).settings.seed == 2**64 - 1

@@ -184,3 +184,14 @@ def test_the_timesteps_of_ddim_are_those_of_a1111(models: Models, folders: dict[
     )
     expected = torch.tensor(A1111_TIMESTEPS(steps)[:0:-1].copy(), dtype=torch.float32)
     assert torch.allclose(scheduler.timesteps, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("start_at", range(1, 8))
+def test_dpm_fast_begins_within_one_of_its_solvers_too(models: Models, folders: dict[str, Path], start_at: int) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpm_fast", schedule="karras", steps=8)
+    tensors = start(models, chosen)
+    made, _ = diffuse.run(models, tensors, {**chosen, "state": "final", "start_at": start_at}, quiet)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": start_at}, quiet)
+    painted, _ = diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": start_at, "painted": 1.0}, quiet)
+    assert torch.isfinite(made["latents"]).all()
+    assert torch.isfinite(painted["latents"]).all()
