@@ -113,7 +113,7 @@ _TABLE: tuple[_Row, ...] = (
         automatic="karras",
         discards=True,
     ),
-    _Row("dpmpp_2s", None, _SIGMAS, _SINGLE, {**_PP, **_LOWER_ORDER_FINAL}),
+    _Row("dpmpp_2s", None, _SIGMAS, _SINGLE, {**_PP, **_LOWER_ORDER_FINAL}, automatic=None),
     _Row("dpmpp_2s_a", "DPM++ 2S a", _NONE, "DPMpp2SAncestral", scheduled=_ITSELF, eta=1.0, automatic="karras"),
     _Row(
         "dpmpp_sde",
@@ -166,7 +166,7 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row("sa_solver", None, _ALL, "SASolverScheduler", automatic=None),
     _Row("lcm", "LCM", _TRAILING, "LCMScheduler", scheduled="LCM", automatic="lcm_timesteps"),
-    _Row("tcd", "TCD", _TRAILING, "TCDScheduler"),
+    _Row("tcd", "TCD", _TRAILING, "TCDScheduler", automatic=None),
     _Row("dpm_fast", "DPM fast", _NONE, "DPMFast", scheduled=_ITSELF, eta=1.0),
     _Row("restart", "Restart", _NONE, "Restart", scheduled=_ITSELF, automatic="karras"),
     _Row("er_sde", "ER SDE", _NONE, "ERSDE", scheduled=_ITSELF),
@@ -288,6 +288,9 @@ def read_name(name: str) -> Named:
     ours = name.replace("-", "_")
     if ours in RECIPES or ours in (AUTOMATIC, RELEASED):
         return Named(ours)
+    if theirs := {**_COMFYUI, **_HORDE}.get(ours.lower()):
+        # Without what does not matter some of them are names of another program.
+        return Named(theirs, "normal")
     plain = _plain(name)
     if plain in (AUTOMATIC, RELEASED):
         return Named(plain)

@@ -133,7 +133,11 @@ def scheduler_with_timesteps(
     try:
         scheduler.set_timesteps(steps, device=device, **options)
         if chosen.imposed is not None:
-            _impose(scheduler, _levels(chosen, config, steps, family, scheduler, mu), family, device)
+            levels = _levels(chosen, config, steps, family, scheduler, mu)
+            if len(levels) < 2 or (np.diff(levels) >= 0).any():
+                way_out = "more" if len(levels) < 2 else "fewer"
+                raise InputError(f"the schedule {chosen.imposed} cannot be of {steps} steps with this model; give {way_out}")
+            _impose(scheduler, levels, family, device)
             _begin(scheduler, chosen.imposed, family)
     except ValueError as error:
         raise InputError(f"the scheduler {chosen.name} cannot run {steps} steps: {error}") from error

@@ -33,11 +33,14 @@ def checked(values: Mapping[str, Any], where: str) -> Settings:
 def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings without aliases. Raises InputError where one is said twice, under two names."""
     named: dict[str, Any] = {}
+    written: dict[str, str] = {}
     for key, value in values.items():
         name = _NAMES.get(_plain(key), key) if isinstance(key, str) else key
         if name in named:
-            raise InputError(f"{where}: '{key}' is another name of '{name}', and both are given; keep one of them")
-        named[name] = value
+            other, own = sorted((key, written[name]), key=lambda said: said == name)
+            beside = " (how the noise levels lie is 'schedule')" if name == "scheduler" else ""
+            raise InputError(f"{where}: '{other}' is another name of '{own}', and both are given; keep one of them{beside}")
+        named[name], written[name] = value, key
     return named
 
 

@@ -293,8 +293,8 @@ def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     if version.startswith(SOFTWARE):
         # Before it wrote its own names, it wrote the nearest that A1111 has.
         return _said(Named(written_before(sampler, schedule or None))), []
-    if not schedule and BEFORE_SCHEDULES.match(version):
-        schedule = "" if _with_schedule_behind(sampler) else "Uniform"
+    if not schedule and BEFORE_SCHEDULES.match(version) and sampler not in OF_THEIR_OWN and not _with_schedule_behind(sampler):
+        schedule = "Uniform"
     if schedule in ("", "Automatic", "Default"):
         return _said(read_name(sampler)), []
     named = read_name(sampler)
@@ -312,7 +312,10 @@ def _with_schedule_behind(sampler: str) -> bool:
 
 
 # A1111 made the schedule a choice of its own in 1.9; until then a sampler without one behind it went evenly.
-BEFORE_SCHEDULES = re.compile(r"v?1\.[0-8]\b|v?0\.")
+# Forge writes its own version before that of A1111.
+BEFORE_SCHEDULES = re.compile(r"(f[\d.]+-?v|v?)1\.[0-8]\b|v?0\.")
+# These had a schedule of their own then, too.
+OF_THEIR_OWN = ("Restart", "LCM", "DDIM", "PLMS", "UniPC")
 # These of A1111 go by timesteps and not by noise levels.
 BY_TIMESTEPS: Mapping[str, tuple[str, ...]] = {"ddim": ("DDIM",), "pndm": ("PLMS",), "unipc_bh1": ("UniPC",)}
 

@@ -181,6 +181,9 @@ def _schedule(
     resumed = settings["state"] == "partial" and loop.start > 0
     solver_state = _solver_state(tensors, settings, chosen, loop, notes) if resumed else None
     last = index_of(loop.end, loop.steps, scheduler)
+    if settings["state"] == "final" and index_of(loop.start, loop.steps, scheduler) >= len(scheduler.timesteps):
+        # Some schedules have fewer steps than were asked for.
+        raise InputError(f"nothing is left to do: this schedule ends before step {loop.start} of {loop.steps}; raise strength")
     return PartialSchedule(
         scheduler,
         loop.steps,

@@ -84,6 +84,8 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("euler_ancestral", ("euler_a", "normal")),
         ("dpm_2_ancestral", ("dpm2_a", "normal")),
         ("dpmpp_2m_sde_gpu", ("dpmpp_2m_sde", "normal")),
+        ("dpm_2", ("dpm2", "normal")),
+        ("uni_pc", ("unipc_bh1", "normal")),
         ("uni_pc_bh2", ("unipc", "normal")),
         ("ddpm", ("ddpm", None)),
         # InvokeAI's, which are diffusers' with Karras' levels
@@ -97,12 +99,20 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("FlowMatchEulerDiscreteScheduler", ("flow_euler", None)),
         # the AI Horde's and SD.Next's
         ("k_euler", ("euler", "normal")),
+        ("k_dpm_2", ("dpm2", "normal")),
+        ("k_dpm_2_a", ("dpm2_a", "normal")),
+        ("TCD", ("tcd", None)),
         ("k_dpmpp_sde", ("dpmpp_sde", "normal")),
         ("Default", ("default", None)),
     ],
 )
 def test_usual_spellings_are_understood(spelling: str, name: tuple[str, str | None]) -> None:
     assert read_name(spelling) == name
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if RECIPES[RECIPES[name].plain].scheduled is None])
+def test_what_takes_no_schedule_has_none_that_is_automatic(name: str) -> None:
+    assert paired(name, "automatic") == (name, None)
 
 
 def test_every_name_is_its_own_canonical_name() -> None:

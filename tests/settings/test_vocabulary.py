@@ -24,7 +24,7 @@ def test_a_whole_number_may_stand_for_a_float() -> None:
         ({"scheduler": "eulr"}, ["cat.txt", "'scheduler'", "eulr", "euler"]),
         ({"seed": -2}, ["cat.txt", "'seed'", "greater than or equal to 0", "-2"]),
         ({"seed": 2**64}, ["cat.txt", "'seed'", "less than 18446744073709551616"]),
-        ({"rng": "gpu"}, ["cat.txt", "'rng'", "cpu|nv"]),
+        ({"rng": "gpu"}, ["cat.txt", "'rng'", "use cpu, or nv"]),
         ({"variation_strength": 1.5}, ["cat.txt", "'variation_strength'", "less than or equal to 1"]),
         ({"steps": 0}, ["cat.txt", "'steps'", "greater than or equal to 1", "0"]),
         ({"steps": "many"}, ["cat.txt", "'steps'", "integer", "'many'"]),
@@ -88,3 +88,9 @@ def test_a_seed_has_64_bits_and_minus_one_is_none() -> None:
 
 def test_every_setting_is_none_until_somebody_gives_it() -> None:
     assert Settings().given() == {}
+
+
+def test_who_draws_the_noise_is_read_in_capitals_too_and_otherwise_refused_with_a_way_out() -> None:
+    assert checked({"RNG": "NV"}, "cat.txt").rng == "nv"
+    with pytest.raises(InputError, match="'rng' is not known: use cpu, or nv for the noise of a GPU"):
+        checked({"rng": "GPU"}, "cat.txt")

@@ -14,7 +14,7 @@ from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
-from daemon.settings.checking import as_drawn_before, as_made_by, checked, counting
+from daemon.settings.checking import as_drawn_before, as_made_by, checked, counting, layered
 from daemon.settings.config import Config
 from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
@@ -134,8 +134,8 @@ def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[d
     for role in (".yaml", ".yml"):
         if role in files.members:
             name = files.names[role]
-            spoken |= checked(settings_file(files.data(role, limit), name), name).given()
-    kept, ignored = counting(input_kind, {**spoken, **files.overrides})
+            spoken = layered(spoken, checked(settings_file(files.data(role, limit), name), name).given())
+    kept, ignored = counting(input_kind, layered(spoken, files.overrides))
     return kept, notes + ignored
 
 

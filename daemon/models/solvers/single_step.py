@@ -93,6 +93,10 @@ class DPMFast(SigmaSolver):
 
     def _evaluated(self, x: Tensor, denoised: Tensor, draw: Draw) -> Tensor:
         order, stage, sigma, down, up = self.stages[self._step_index]
+        if stage and self.start is None:
+            # Begun within a solver whose first slopes nobody knows (image-to-image): on in first order to its end.
+            last, (now, following) = stage + 1 == order, self.levels[self._step_index : self._step_index + 2]
+            return noisy(towards(x, denoised, (down if last else following) / now), up if last else 0.0, draw)
         start = x if self.start is None else self.start
         slopes = [*self.slopes, (x - denoised) / self.levels[self._step_index]]
         h = math.log(sigma / down)
