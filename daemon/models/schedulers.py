@@ -306,6 +306,8 @@ def read_name(name: str) -> Named:
 def _with_schedule(plain: str) -> Named | None:
     """What a sampler with a schedule behind it means; None for neither."""
     bare = {_plain(name): name for name in _BARE}
+    if (sampler := plain.removesuffix(AUTOMATIC)) in _SPELLINGS:
+        return _SPELLINGS[sampler]
     for label, schedule in _LABELS.items():
         sampler = plain.removesuffix(label)
         if sampler == plain:
@@ -348,7 +350,8 @@ def paired(scheduler: str, schedule: str | None) -> Named:
         return named
     schedule = canonical_schedule(schedule)
     if schedule == AUTOMATIC:
-        row = _ROWS.get(RECIPES[named.scheduler].plain) if named.scheduler in RECIPES else None
+        # A name with a spacing has its schedule already.
+        row = _ROWS.get(named.scheduler)
         return Named(named.scheduler, named.schedule or (row.automatic if row else None))
     if named.scheduler == AUTOMATIC or schedule == OWN:
         return Named(named.scheduler, schedule)
@@ -372,7 +375,10 @@ def check_flow(recipe: Recipe, schedule: str) -> None:
         raise InputError(f"the schedule {schedule} was made for models of noise prediction, and {recipe.name} is for flow matching")
 
 
-_OF_FLOW = {"euler": "flow_euler", "heun": "flow_heun", "dpmpp_2m": "flow_dpmpp_2m", "unipc": "flow_unipc", "lcm": "flow_lcm"}
+_OF_FLOW = {
+    **{name: f"flow_{name}" for name in ("euler", "heun", "dpmpp_2m", "unipc", "lcm")},
+    "unipc_bh1": "flow_unipc",
+}
 
 
 def fitting(name: str, *, flow: bool, family: str, default: str) -> str | None:

@@ -123,6 +123,9 @@ def scheduler_with_timesteps(
     """Build a scheduler as `build` does, with its schedule of `steps` for latents of `size` (h, w).
 
     Raises InputError where it cannot run so many steps."""
+    trained = int(config.get("num_train_timesteps", 1000))
+    if not family.flow and steps > trained:
+        raise InputError(f"the model was trained at {trained} timesteps and cannot run {steps} steps; give fewer steps")
     mu = family.mu(config, denoiser, size)
     scheduler = build(chosen.name, config, family, mu=mu, imposed=chosen.imposed)
     if chosen.eta is not None and takes_eta(scheduler):

@@ -162,6 +162,8 @@ OUR_SCHEDULER, OUR_SCHEDULE = "tiffsd scheduler", "tiffsd schedule"
 # Our `rng` for each "RNG"; GPU is what A1111 takes its silence for.
 RNGS: Mapping[str, str] = {"CPU": "cpu", "NV": "nv", "GPU": "nv"}
 ON_THE_CPU = "ComfyUI"
+# The samplers whose noise A1111 and ComfyUI draw from a Brownian tree.
+OF_A_TREE = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
 # Keys that name the software or repeat what the picture itself shows.
 SILENT = frozenset(
     {
@@ -221,10 +223,10 @@ def _noise(pairs: Mapping[str, str], scheduler: str) -> tuple[dict[str, Any], li
     rng = RNGS.get(said, "nv")
     if rng == "nv":
         notes.append("the recipe's noise is that of a GPU, as A1111 draws it, and is drawn in the same way here (rng: nv)")
-    if "sde" in scheduler:
+    if scheduler in OF_A_TREE:
         notes.append(
-            f"the noise that {scheduler} adds at its steps comes from a Brownian tree in A1111, which is not reproduced: "
-            "the same seed gives another picture here"
+            f"the noise that {scheduler} adds at its steps comes from a Brownian tree in the program that made it, which is not "
+            "reproduced: the same seed gives another picture here"
         )
     return {"rng": rng}, notes
 
@@ -300,6 +302,8 @@ def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     named = read_name(sampler)
     if named.scheduler in BY_TIMESTEPS and sampler in BY_TIMESTEPS[named.scheduler]:
         return _said(named), [f"'Schedule type: {schedule}' of the recipe ignored: A1111 ignores it for {sampler} too"]
+    if (sampler, schedule) == ("LCM", "Uniform"):
+        return _said(named), []  # A1111 asks the model for its levels then, and that of LCM has fifty
     return _said(paired(named.scheduler, schedule)), []
 
 

@@ -146,6 +146,8 @@ def test_the_schedule_beside_a_name_wins_and_automatic_is_that_of_a1111() -> Non
     assert paired("dpmpp_2m_karras", "simple") == ("dpmpp_2m", "simple")
     assert paired("DPM++ 2M Karras", "SGM Uniform") == ("dpmpp_2m", "sgm_uniform")
     assert paired("dpmpp_2m", "Automatic") == ("dpmpp_2m", "karras")
+    assert paired("euler_karras", "automatic") == ("euler_karras", None)
+    assert read_name("DPM++ 2M Automatic") == ("dpmpp_2m", "karras")
     assert paired("deis", "karras") == ("deis_karras", None)
     with pytest.raises(InputError, match="align_your_steps was made for models of noise prediction"):
         paired("flow_euler", "align_your_steps")
@@ -162,6 +164,7 @@ def test_the_schedule_beside_a_name_wins_and_automatic_is_that_of_a1111() -> Non
         ("dpmpp_2m_karras", None, Chosen("flow_dpmpp_2m")),
         ("euler_karras", None, Chosen("flow_euler_karras")),
         ("LCM", "sgm_uniform", Chosen("flow_lcm", "sgm_uniform")),
+        ("uni_pc", "simple", Chosen("flow_unipc", "simple")),
         ("default", None, Chosen(None)),
         (None, None, Chosen(None)),
     ],

@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "the prompt wins over the settings file beside it",
         INTAKE + "files.py",
-        "spoken |= checked(settings_file(files.data(role, limit), name), name).given()",
-        "spoken = {**checked(settings_file(files.data(role, limit), name), name).given(), **spoken}",
+        "spoken = layered(spoken, checked(settings_file(files.data(role, limit), name), name).given())",
+        "spoken = layered(checked(settings_file(files.data(role, limit), name), name).given(), spoken)",
         "tests/jobs/test_intake.py::test_settings_beside_latents_win_over_the_prompt_beside_them",
     ),
     Mutant(
@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "the settings of the command line count last",
         INTAKE + "files.py",
-        "{**spoken, **files.overrides}",
-        "{**files.overrides, **spoken}",
+        "layered(spoken, files.overrides)",
+        "layered(files.overrides, spoken)",
         f"{T}::test_what_is_said_on_the_command_line_wins_over_the_settings_file",
     ),
     Mutant(

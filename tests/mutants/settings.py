@@ -126,7 +126,7 @@ MUTANTS = (
     Mutant(
         "nothing is said of noise out of a Brownian tree",
         PROMPTS,
-        'if "sde" in scheduler:',
+        "if scheduler in OF_A_TREE:",
         "if False:",
         f"{T}::test_noise_out_of_a_brownian_tree_is_said_to_be_another_here",
     ),

@@ -96,7 +96,7 @@ def test_noise_out_of_a_brownian_tree_is_said_to_be_another_here() -> None:
         return " ".join(parse_prompt(line.format(*said).encode(), "cat.txt", characters=1000).notes)
 
     for sampler in ("DPM++ SDE", "DPM++ 2M SDE", "DPM++ 3M SDE"):
-        assert "from a Brownian tree in A1111, which is not reproduced" in notes(sampler, "CPU", "v1.10")
+        assert "from a Brownian tree in the program that made it, which is not reproduced" in notes(sampler, "CPU", "v1.10")
         assert notes(sampler, "CPU", "tiffsd 0.3.0") == ""
     assert "Brownian" not in notes("DPM++ 2M", "CPU", "v1.10")
 
@@ -158,6 +158,7 @@ def test_other_programs_read_a1111s_names_in_our_recipes() -> None:
         ("Sampler: DDIM, Schedule type: Karras, Version: v1.10.1", ("ddim", "ddim_timesteps")),
         ("Sampler: UniPC, Schedule type: SGM Uniform, Version: v1.10.1", ("unipc_bh1", "time_uniform")),
         ("Sampler: PLMS, Version: v1.10.1", ("pndm", None)),
+        ("Sampler: LCM, Schedule type: Uniform, Version: v1.10.1", ("lcm", "lcm_timesteps")),
     ],
 )
 def test_a_sampler_means_what_it_means_in_the_program_that_wrote_it(said: str, named: tuple[str, str | None]) -> None:

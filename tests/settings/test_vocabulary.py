@@ -67,6 +67,16 @@ def test_a_schedule_goes_with_the_scheduler_that_it_was_said_for() -> None:
     assert layered(below, {"scheduler": "euler"}) == {"scheduler": "euler"}
     assert layered(below, {"schedule": "exponential"}) == {"scheduler": "dpmpp_2m", "schedule": "exponential"}
     assert layered(below, {"scheduler": "euler", "schedule": "simple"}) == {"scheduler": "euler", "schedule": "simple"}
+    assert layered(below, {"scheduler": "dpmpp-2m"}) == {"scheduler": "dpmpp-2m", "schedule": "karras"}
+    assert layered(below, {"scheduler": "DPM++ 2M"}) == {"scheduler": "DPM++ 2M"}
+
+
+def test_an_eta_goes_with_the_scheduler_and_the_schedule_that_it_was_said_for() -> None:
+    below = {"scheduler": "euler_a", "eta": 0.0, "steps": 8}
+    assert layered(below, {"scheduler": "Euler a"}) == {"scheduler": "Euler a", "steps": 8}
+    assert layered(below, {"schedule": "karras"}) == {"scheduler": "euler_a", "schedule": "karras", "steps": 8}
+    assert layered(below, {"scheduler": "ddim", "eta": 0.5}) == {"scheduler": "ddim", "eta": 0.5, "steps": 8}
+    assert layered(below, {"steps": 9}) == {"scheduler": "euler_a", "eta": 0.0, "steps": 9}
 
 
 def test_the_schedule_that_is_said_wins_over_that_of_the_name() -> None:

@@ -87,9 +87,26 @@ def test_an_eta_counts_where_the_solver_has_one_and_is_recorded(models: Models, 
     assert not torch.equal(usual["latents"], without["latents"])
     assert torch.allclose(without["latents"], euler["latents"], atol=1e-3)
     _, facts = diffuse.run(models, tensors, {**chosen, "scheduler": "dpmpp_2m", "eta": 0.5}, quiet)
+    assert facts["eta"] is None
     assert facts["notes"] == [
         "eta ignored: dpmpp_2m does not support it; ddim and tcd do, and euler_a and its like with a schedule of their own"
     ]
+
+
+def test_a_schedule_of_fewer_steps_ends_with_them(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="euler", schedule="comfyui_beta", steps=200)
+    tensors = start(models, chosen)
+    whole, facts = diffuse.run(models, tensors, chosen, quiet)
+    for more in ({"stop_at": 199}, {"end_at": 199}):
+        made, ended = diffuse.run(models, tensors, {**chosen, **more}, quiet)
+        assert (ended["state"], ended["step"]) == (facts["state"], facts["step"]) == ("final", 200)
+        assert torch.equal(made["latents"], whole["latents"])
+
+
+def test_more_steps_than_a_model_was_trained_at_are_refused(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpmpp_2m_karras", steps=1001)
+    with pytest.raises(InputError, match="trained at 1000 timesteps and cannot run 1001 steps; give fewer"):
+        diffuse.run(models, start(models, {**chosen, "steps": 2}), chosen, quiet)
 
 
 def test_cfg_pp_goes_by_the_prediction_without_the_prompt(models: Models, folders: dict[str, Path]) -> None:

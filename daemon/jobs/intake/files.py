@@ -14,7 +14,7 @@ from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
-from daemon.settings.checking import as_drawn_before, as_made_by, checked, counting, layered
+from daemon.settings.checking import as_drawn_before, as_made_before, as_made_by, checked, counting, layered
 from daemon.settings.config import Config
 from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt, plain_text, settings_file
 from daemon.settings.values import PIXELS_PER_LATENT
@@ -115,7 +115,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
         raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return replace(recipe, settings={"count": 1, **as_drawn_before(recipe.settings), **recipe.settings})
+    return replace(recipe, settings={"count": 1, **as_made_before(recipe.settings), **recipe.settings})
 
 
 def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
