@@ -19,12 +19,12 @@ from tiffsd.canvas import (
     fitted,
     named_tensors,
     page_size,
-    read_canvas,
     to_pixels,
 )
 from tiffsd.header import Header
 from tiffsd.pixels import check_picture
 from tiffsd.spec import LARGEST_SIDE, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, Layout, TooLarge, WrongKind
+from tiffsd.undone import read_undone
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -74,7 +74,7 @@ def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> A
     """
     header = fitted(header, canvas)
     painted_on = canvas_tensor(exact, header.kind)
-    reading = read_canvas(canvas, header, painted_on, name=name)
+    reading = read_undone(canvas, header, painted_on, name=name)
     others = {key: tensor for key, tensor in exact.items() if key not in CANVAS_TENSORS[header.kind]}
     notes = list(reading.notes)
     if reading.painted:

@@ -11,6 +11,7 @@ import numpy as np
 from tiffsd import prototype
 from tiffsd.artifact import Artifact, reconcile
 from tiffsd.canvas import Canvas, Floats, check_not_cut, check_pixels, grid, named_tensors, paint
+from tiffsd.curves import Curve
 from tiffsd.header import Header
 from tiffsd.pixels import Page, opaque_gray, to_canvas
 from tiffsd.spec import BadShape, Kind, Layout, State
@@ -63,10 +64,10 @@ def layout_of(kind: Kind, shapes: Sequence[Shape]) -> tuple[Layout, tuple[int, .
     return Layout.MOSAIC, (MOSAIC_CHANNELS, height // rows, width // columns)
 
 
-def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str) -> Artifact:
+def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str, curves: Sequence[Curve] = ()) -> Artifact:
     """Pages of latents or of an embedding without metadata -> Artifact; the errors of `pixels` and `canvas` apply."""
     four = kind is Kind.LATENTS and any(page.pixels.shape[2] == 4 and not opaque_gray(page) for page in pages)
-    canvas = to_canvas(pages, kind, name=name, raw=four)
+    canvas = to_canvas(pages, kind, name=name, raw=four, curves=curves)
     _, height, width = canvas.planes.shape
     shapes = [Shape(height, width, 4 if four else 1, True)] * len(pages)
     layout, size = layout_of(kind, shapes)
