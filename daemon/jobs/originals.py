@@ -13,8 +13,9 @@ import numpy as np
 
 import tiffsd
 from daemon.beneath import Beneath
-from daemon.names import id_of, output_name, shown, stem_of
+from daemon.names import base_of, id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
+from daemon.stages import TIFFS
 from tiffsd.canvas import canvas_tensor
 from tiffsd.edit import WORDS, embedding_of
 
@@ -35,6 +36,30 @@ def compared(artifact: tiffsd.Artifact, file: BinaryIO, *, name: str, keep: Path
     if kept:
         return tiffsd.repair(artifact, _read_kept(kept), name=name)
     return _repaired_by_stem(artifact, name, keep) if artifact.canvas else _completed_by_parent(artifact, name, keep)
+
+
+def exported_latents(name: str, keep: Path) -> str | None:
+    """Of a file that is no TIFF and has the id of kept latents in its name, what it is and what to do; None of any other.
+
+    An editor that saves latents as a picture, or as a document of its own, keeps the name of what it opened.
+    """
+    identity, extension = id_of(name), name[len(base_of(name)) :].lower()
+    if identity is None or extension in TIFFS:
+        return None
+    try:
+        kept = _of_id(keep, stem_of(name), identity)
+        if kept is None:
+            return None
+        with Beneath(keep.parent).plain(kept) as file:
+            kind = tiffsd.inspect(file, name=kept.name).kind
+    except (OSError, tiffsd.TiffsdError):
+        return None
+    if kind is not tiffsd.Kind.LATENTS:
+        return None
+    return (
+        f"{shown(name)}: these are latents {identity}, saved as {shown(extension) or 'something else'}, which has not the precision "
+        f"of latents or is not read; export as TIFF, 32-bit float, uncompressed"
+    )
 
 
 def _is_whole(artifact: tiffsd.Artifact) -> bool:

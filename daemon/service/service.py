@@ -28,16 +28,18 @@ from daemon.jobs.context import JobContext
 from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
+from daemon.jobs.originals import exported_latents
 from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.layout import HOLD, INBOX, WORK
+from daemon.layout import HOLD, INBOX, KEEP, WORK
 from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.dispatch import DispatchPolicy
+from daemon.service.misplaced import Misplaced
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
 from daemon.service.status import Status, has_sign, notify, read_status, write_status
@@ -132,6 +134,7 @@ class Service:
         self._scans: dict[str, Scan] = {}
         self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
         self._backoff = StageBackoff()
+        self._misplaced = Misplaced(root)
         self._retries = RetryBudget()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
@@ -324,6 +327,7 @@ class Service:
     def _scan(self, now: float) -> None:
         self._scan_wanted.clear()
         started = time.monotonic()
+        self._misplaced.look()
         for name, inbox in self.inboxes.items():
             try:
                 scan = inbox.scan(now)
@@ -354,7 +358,8 @@ class Service:
                     self._next_scan = now
                     return
                 refusal = scan.refused.pop(0)
-                self._refuse(name, refusal.drop, refusal.sentence, now)
+                exported = exported_latents(refusal.drop.principal.path.name, self.spool.root / KEEP)
+                self._refuse(name, refusal.drop, exported or refusal.sentence, now)
 
     def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
         try:
@@ -469,6 +474,7 @@ class Service:
                 *self._warnings,
                 *self._config_complaint,
                 *self.hooks.complaints(),
+                *self._misplaced.complaints(),
                 *self.retention.complaints(),
                 *self._supervisor.complaints(),
             ],

@@ -11,7 +11,7 @@ import tifffile
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.files import InputSources
-from daemon.jobs.originals import compared
+from daemon.jobs.originals import compared, exported_latents
 from daemon.jobs.request import Request
 from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried
@@ -197,3 +197,18 @@ def test_what_was_taken_out_on_purpose_is_not_brought_back(tmp_path: Path) -> No
     found = _compared(tiffsd.read(tmp_path / "bare.tiff"), tmp_path / "bare.tiff", name="bare.tiff", keep=keep.parent)
     assert "prompt_embeds" not in found.tensors
     assert found.header.recipe == {"seed": 1}
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".psd", ".exr"])
+def test_latents_that_an_editor_exported_as_a_picture_are_named_by_the_id_of_the_kept_ones(extension: str, tmp_path: Path) -> None:
+    keep = tmp_path / ".keep"
+    keep.mkdir()
+    kept, words = latents(), embedding()
+    tiffsd.write(keep / f"cat.{kept.header.id}.tiff", kept)
+    tiffsd.write(keep / f"words.{words.header.id}.tiff", words)
+    sentence = exported_latents(f"other.{kept.header.id}{extension}", keep) or ""
+    assert f"these are latents {kept.header.id}, saved as {extension.lower()}" in sentence
+    assert "export as TIFF, 32-bit float" in sentence
+    for name in (f"cat{extension}", f"cat.00000000{extension}", f"words.{words.header.id}{extension}", f"cat.{kept.header.id}.tif"):
+        assert exported_latents(name, keep) is None
+    assert exported_latents(f"cat.{kept.header.id}{extension}", tmp_path / "nowhere") is None
