@@ -205,7 +205,7 @@ With metadata the key `layout` tells how the canvas is read. Without, the pages 
 A reader SHOULD accept what is plausible and MUST report what it assumed. What the caller expects decides; else three
 different colour channels or integers are a picture, and float pages of 77 k rows and at least 256 columns an
 embedding. Endings of the file name (before .ID and .EXT) that the prototype used decide first: _state1 _latent
-_state2 _unet are latents, _textstate1 _prompt an embedding.
+_state2 _unet are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages are of that shape.
 
     one gray page       latents: a mosaic of 4 channels; embedding: a strip, prompt above negative in equal halves (only
                         the prompt, if 77 rows)
@@ -217,7 +217,9 @@ _state2 _unet are latents, _textstate1 _prompt an embedding.
     raw four channels   of the prototype are rescaled: standard deviation above 8 (or above 2 and a name in _state1, _latent):
                         noise times a scheduler's sigma, divided by 14.6146 or 11.0706 if that gives unit noise within 5 %
                         (within 4 / sqrt(2 n) of n values, if that is more), else by its standard deviation; above 2 (above 1.5
-                        and a name in _state2, _unet): a result, times 0.18215
+                        and a name in _state2, _unet): a result, times 0.18215. A name in _K_unet or _K_state2, K a number,
+                        with one above 5 and a correlation of horizontal neighbours below 0.5, is an output of step K of
+                        the prototype's loop, with noise left: a reader MUST refuse it, since nothing says how much
     state               noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal neighbours
                         below 0.1; else final
 

@@ -57,8 +57,8 @@ def exported_latents(name: str, keep: Path) -> str | None:
     if kind is not tiffsd.Kind.LATENTS:
         return None
     return (
-        f"{shown(name)}: these are latents {identity}, saved as {shown(extension) or 'something else'}, which has not the precision "
-        f"of latents or is not read; export as TIFF, 32-bit float, uncompressed"
+        f"{shown(name)}: these are latents {identity}, saved as {shown(extension) or 'something else'}, which has not their "
+        f"precision or is not read; export as TIFF, 32-bit float, uncompressed"
     )
 
 

@@ -376,7 +376,10 @@ def test_what_programs_keep_for_themselves_is_no_drop_and_never_worth_a_word(
 
 @pytest.mark.parametrize(
     "name",
-    ["cat.txt", "icon.txt", "cat.sb-1.txt", "zone.identifier.txt", "#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt"],
+    [
+        *("cat.txt", "icon.txt", "cat.sb-1.txt", "zone.identifier.txt"),
+        *("#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt"),
+    ],
 )
 def test_ordinary_names_are_drops(name: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, name)
