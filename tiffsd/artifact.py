@@ -32,6 +32,7 @@ CANVAS_TENSORS = {Kind.LATENTS: ("latents",), Kind.EMBEDDING: EMBEDDING_ROWS, Ki
 # What a file of a kind must not hold beside its own.
 FOREIGN = {Kind.LATENTS: {"picture"}, Kind.EMBEDDING: {"picture", "latents"}, Kind.PICTURE: set[str]()}
 HISTORY_PREFIX = "scheduler."
+NEARLY_ALL = 0.9  # so much is painted by mistake more often than by hand
 RANKS = {
     "latents": 3,
     "prompt_embeds": 2,
@@ -65,6 +66,15 @@ class Artifact:
     def married(self) -> bool:
         """Whether these are latents with their embedding in the same file."""
         return self.header.kind is Kind.LATENTS and "prompt_embeds" in self.tensors
+
+    @property
+    def told_painted(self) -> str | None:
+        """How many values of the canvas are painted, as a sentence, with a warning where it is nearly all; None where none is."""
+        if not self.painted:
+            return None
+        size = _canvas_size(self)
+        warning = "; that is nearly all of them: if that was not meant, the program changed the values when it saved"
+        return f"{self.painted} of {size} values are painted{warning if self.painted > NEARLY_ALL * size else ''}"
 
 
 def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
