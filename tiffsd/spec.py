@@ -161,6 +161,11 @@ A reader SHOULD undo what the file itself proves to have been done by accident, 
 
     a mosaic enlarged by a whole factor, all pixels of      is made small again
     each block equal
+    a mosaic of at most 65536 pixels, enlarged by a whole   is made small again: there the exact value counts, elsewhere the
+    factor of at most 8 by interpolation: each pixel of a   mean of the block
+    block is the same linear function of the 5x5 exact
+    pixels around, within 2^-18, for three quarters of the
+    blocks and more
     a mosaic mirrored or turned by quarters as a whole      is put back, panel by panel, where this alone leaves at most a quarter
                                                             of the values painted, and 64 or more not, while the canvas as it
                                                             is leaves more than half of them

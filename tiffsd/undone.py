@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tiffsd.canvas import Canvas, Floats, Reading, mosaic, page_size, read_canvas
+from tiffsd.canvas import Canvas, Floats, Reading, mosaic, page_size, paint, read_canvas
+from tiffsd.enlarged import factor_of, is_even, made_small
 from tiffsd.header import Header
 from tiffsd.spec import BadValues, Kind, Layout, TiffsdError
 
@@ -33,7 +34,7 @@ def read_undone(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
 
     Raises what `read_canvas` raises, and BadValues where a tone curve cannot be undone.
     """
-    found = _in_shape(canvas, header)
+    found = _in_shape(canvas, header, exact)
     if exact is None or header.kind is not Kind.LATENTS or (header.layout is Layout.MOSAIC and exact.shape != header.size):
         return _noted(read_canvas(found, header, exact, name=name), found)
     if header.layout is Layout.MOSAIC:
@@ -87,30 +88,29 @@ def _readings(canvases: Sequence[Canvas], header: Header, exact: Floats, *, name
             continue
 
 
-def _in_shape(canvas: Canvas, header: Header) -> Canvas:
+def _in_shape(canvas: Canvas, header: Header, exact: Floats | None) -> Canvas:
     """A mosaic of the size that it should have, where pages hold its panels or it was enlarged."""
     if header.layout is not Layout.MOSAIC or header.kind is not Kind.LATENTS:
         return canvas
     if header.size[0] > 1 and canvas.planes.shape == header.size:
         moved = canvas.moved(mosaic)
         return replace(moved, notes=(*canvas.notes, f"{header.size[0]} pages were taken as the panels of the mosaic"))
-    factor = _factor(canvas.planes.shape, header)
-    if factor is None or not _is_enlarged(canvas.planes, factor):
-        return canvas
+    factor = factor_of(canvas.planes.shape, page_size(header))
+    if factor is None or not is_even(canvas.planes, factor):
+        return _interpolated(canvas, header, exact, factor)
     moved = canvas.moved(lambda planes: np.ascontiguousarray(planes[:, ::factor, ::factor]))
     return replace(moved, notes=(*canvas.notes, f"the mosaic was enlarged {factor} times, which was undone"))
 
 
-def _factor(shape: tuple[int, ...], header: Header) -> int | None:
-    """By how much a plane is larger than it should be, if by a whole number."""
-    height, width = page_size(header)
-    factor, rest = divmod(shape[1], height)
-    return factor if shape[0] == 1 and factor > 1 and not rest and shape[2] == factor * width else None
-
-
-def _is_enlarged(planes: Floats, factor: int) -> bool:
-    blocks = planes.reshape(planes.shape[1] // factor, factor, planes.shape[2] // factor, factor)
-    return bool((blocks == blocks[:, :1, :, :1]).all())
+def _interpolated(canvas: Canvas, header: Header, exact: Floats | None, factor: int | None) -> Canvas:
+    """The same for one whose pixels were interpolated, where the exact values prove it."""
+    if factor is None or exact is None or exact.shape != header.size or canvas.step or canvas.half or canvas.curved:
+        return canvas
+    small = made_small(canvas.planes, factor, paint(exact, header))
+    if small is None:
+        return canvas
+    note = f"the mosaic was enlarged {factor} times with interpolation, which was undone; around what was painted, means count"
+    return replace(canvas, planes=small, notes=(*canvas.notes, note))
 
 
 def _noted(reading: Reading, canvas: Canvas) -> Reading:

@@ -25,6 +25,7 @@ ENDINGS: dict[str, tuple[int | None, str]] = {
     "mosaic/resave.2cbb14ef.tiff": (0, ""),
     "mosaic/rgb.2cbb14ef.tiff": (9, ""),
     "mosaic/rot90.2cbb14ef.tiff": (9, "turned by 90 degrees to the right"),
+    "mosaic/scale2.2cbb14ef.tiff": (49, "enlarged 2 times with interpolation"),  # 7 x 7, where the white reaches
     "mosaic/scale31.2cbb14ef.tiff": (None, "cannot be cropped or resized"),
     "mosaic/twolayers.2cbb14ef.tiff": (18, "the layer 'Layer' was laid over the canvas"),
     "mosaic/u16lin.2cbb14ef.tiff": (9, "16-bit steps"),
