@@ -7,6 +7,7 @@ new id, or where -o says, which may replace a file. Modules that cost time to lo
 import json
 import logging
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,8 +66,8 @@ class Knowledge(Protocol):
     def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
         """Settings as the vocabulary has them. Raises an error for a person."""
 
-    def explain(self, path: Path) -> list[tuple[bool, str]]:
-        """What the daemon would do with a file, in sentences, and whether it would use it."""
+    def explain(self, path: Path, told: Collection[str]) -> list[tuple[bool, str]]:
+        """What the daemon would do with a file, in sentences, and whether it would use it; without the notes that were `told`."""
 
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The recipe in a picture that is no TIFF, and notes. Raises an error for a person."""
@@ -334,7 +335,7 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
     """Whether a file is valid, and used by the daemon where that is known; and what there is to say of it."""
     from tiffsd.summary import headline
 
-    lines = []
+    lines, told = list[str](), list[str]()
     try:
         artifact = _read(path)
     except NotTiffsd:
@@ -342,9 +343,9 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
         if knowledge is None or path.suffix.lower() in SUFFIXES:
             raise
     else:
-        lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in artifact.notes)]
-        lines += [artifact.told_painted] if artifact.told_painted else []
-    foretold = knowledge.explain(path) if knowledge else []
+        told = [*artifact.notes, *([artifact.told_painted] if artifact.told_painted else [])]
+        lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in told)]
+    foretold = knowledge.explain(path, told) if knowledge else []
     return not foretold or any(is_used for is_used, _ in foretold), [*lines, *(sentence for _, sentence in foretold)]
 
 

@@ -63,8 +63,9 @@ def _compose(canvas: Pixels, layer: Page, base: Page, *, name: str, count: int, 
     # Which of two whole layers was meant, nobody can tell.
     if (hides_all and not np.array_equal(above, below)) or (is_partial and curved):
         raise _unflattened(name, count)
-    mixed = alpha * above.astype(np.float64) + (1 - alpha) * below.astype(np.float64)
-    canvas[rows, columns] = np.where(alpha == 0, below, np.where(alpha == 1, above, mixed)).astype(canvas.dtype)
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with a sentence
+        mixed = alpha * above.astype(np.float64) + (1 - alpha) * below.astype(np.float64)
+        canvas[rows, columns] = np.where(alpha == 0, below, np.where(alpha == 1, above, mixed)).astype(canvas.dtype)
 
 
 def _channels(pages: Sequence[Page], header: Header, *, name: str) -> tuple[list[Page], tuple[str, ...]]:

@@ -78,11 +78,12 @@ def _straightened(found: Canvas, curves: Sequence[Curve], notes: tuple[str, ...]
 def _linear(found: Canvas, curve: Curve) -> Canvas:
     half = HALF_ROUNDING * np.abs(found.planes) if found.half else np.zeros_like(found.planes)
     reach = half + (found.step / 2 if found.slack is None else found.slack)
-    planes = in_float64(found.planes, curve)
-    if not reach.any():
-        return replace(found, planes=planes, curved=True)
-    # As far as the curve goes within what one level stands for, on the steeper side.
-    slack = np.maximum(in_float64(found.planes + reach, curve) - planes, planes - in_float64(found.planes - reach, curve))
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with a sentence
+        planes = in_float64(found.planes, curve)
+        if not reach.any():
+            return replace(found, planes=planes, curved=True)
+        # As far as the curve goes within what one level stands for, on the steeper side.
+        slack = np.maximum(in_float64(found.planes + reach, curve) - planes, planes - in_float64(found.planes - reach, curve))
     return replace(found, planes=planes, slack=np.abs(slack), curved=True)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tiffsd.canvas import Canvas, Floats, Reading, mosaic, page_size, paint, read_canvas
 from tiffsd.enlarged import factor_of, is_even, made_small
 from tiffsd.header import Header
-from tiffsd.spec import BadValues, Kind, Layout, TiffsdError
+from tiffsd.spec import LARGEST_PIXEL, BadValues, Kind, Layout, TiffsdError
 
 Move = Callable[[Floats], Floats]
 
@@ -105,6 +105,8 @@ def _in_shape(canvas: Canvas, header: Header, exact: Floats | None) -> Canvas:
 def _interpolated(canvas: Canvas, header: Header, exact: Floats | None, factor: int | None) -> Canvas:
     """The same for one whose pixels were interpolated, where the exact values prove it."""
     if factor is None or exact is None or exact.shape != header.size or canvas.step or canvas.half or canvas.curved:
+        return canvas
+    if not np.abs(canvas.planes).max() <= LARGEST_PIXEL:  # NaN neither: it is refused as what it is
         return canvas
     small = made_small(canvas.planes, factor, paint(exact, header))
     if small is None:

@@ -1,5 +1,6 @@
 """What the daemon adds to the commands on files (`tiffsd/commands.py`): the settings there are, and what would become of a file."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,11 @@ class Knowledge:
 
         return checked(settings, where).given()
 
-    def explain(self, path: Path) -> list[tuple[bool, str]]:
+    def explain(self, path: Path, told: Collection[str]) -> list[tuple[bool, str]]:
         """What the daemon would do with a file, by the usual configuration, else by the one that the program brings."""
         from daemon.jobs.explain import explain
 
-        return explain(path, _config())
+        return explain(path, _config(), told)
 
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The settings of the recipe in a PNG, JPEG or WebP, and what is to be noted of it. Raises InputError."""

@@ -1,6 +1,6 @@
 """What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import tiffsd
@@ -23,12 +23,15 @@ from daemon.stages import STAGES, TIFFS, Stage
 from daemon.stages.loop import stops_after
 
 
-def explain(path: Path, config: Config) -> list[tuple[bool, str]]:
-    """For each inbox that takes such a file, whether it would be used there, and a sentence: what would happen, or why not."""
+def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tuple[bool, str]]:
+    """For each inbox that takes such a file, whether it would be used there, and a sentence: what would happen, or why not.
+
+    What was `told` already is not said again.
+    """
     stages = [STAGES[name] for name in _takers(path)]
     if stages:
-        told = [(stage, *_explained(stage, path, config)) for stage in stages]
-        return [(is_used, f"inbox/{stage.folder}: {sentence}") for stage, is_used, sentence in told]
+        foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
+        return [(is_used, f"inbox/{stage.folder}: {sentence}") for stage, is_used, sentence in foretold]
     if exported := exported_latents(path.name, config.spool_folder / KEEP):
         return [(False, exported)]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
@@ -56,7 +59,7 @@ def _takers(path: Path) -> Iterator[str]:
         yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
 
 
-def _explained(stage: Stage, path: Path, config: Config) -> tuple[bool, str]:
+def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) -> tuple[bool, str]:
     """Whether the file would be used in this inbox, and what would happen to it, with what lies beside it."""
     found = _group_of(stage, path, config)
     if found is None:
@@ -72,10 +75,7 @@ def _explained(stage: Stage, path: Path, config: Config) -> tuple[bool, str]:
     except (DaemonError, tiffsd.TiffsdError) as error:
         return False, f"refused: {error}"
     beside = [f"with {name}" for name in found.roles.values() if name != path.name]
-    # What reading alone noticed is said by whoever read it.
-    told = () if request.source is None else request.source.notes
-    painted = request.source.told_painted if request.source else None
-    notes = [note for note in request.notes if note not in told or note == painted]
+    notes = [note for note in request.notes if note not in told]
     return True, "; ".join([", ".join([_work(request), *beside]), *notes])
 
 
