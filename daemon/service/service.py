@@ -40,6 +40,7 @@ from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.dispatch import DispatchPolicy
 from daemon.service.misplaced import Misplaced
+from daemon.service.restoring import is_sign, restored
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
 from daemon.service.status import Status, has_sign, notify, read_status, write_status
@@ -364,6 +365,10 @@ class Service:
     def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
         try:
             claim = self.spool.claim(stage, drop)
+            if claim and is_sign(claim.names["principal"]):
+                if self._restore(stage, claim):
+                    return
+                sentence = f"{shown(claim.names['principal'])} asks for an original, and none of that id is kept; look into done/"
             if claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 self._not_done += 1
@@ -373,6 +378,15 @@ class Service:
         except OSError as error:
             self._recovery.failed(now)
             self._backoff.record_failure(stage, f"{REFUSAL_FAILED}: {error}", now)
+
+    def _restore(self, stage: str, claim: Claim) -> bool:
+        """Put back the original that a sign asks for; whether there is one."""
+        published = restored(self.spool, claim)
+        if published is not None:
+            log.info(
+                "%s %s: restored %s", stage, shown(claim.names["principal"]), ", ".join(shown(str(path)) for path in published)
+            )
+        return published is not None
 
     def _claim(self, now: float) -> None:
         while len(self._jobs) < self.slots and not self._stopping:

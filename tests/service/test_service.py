@@ -95,6 +95,42 @@ def test_latents_that_were_exported_as_a_picture_are_refused_by_their_id(tmp_pat
     service.stop()
 
 
+@pytest.mark.parametrize("ending", [".tiff.restore", ".restore"])
+def test_an_original_comes_back_where_a_file_asks_for_it_and_replaces_nothing(ending: str, tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    root, kept = service.spool.root, latents()
+    name = f"cat.{kept.header.id}.tiff"
+    tiffsd.write(root / ".keep" / name, kept)
+    (root / "hold/2-diffuse" / name).write_bytes(b"spoilt")
+    (root / "inbox/2-diffuse" / f"cat.{kept.header.id}{ending}").touch()
+
+    def found() -> list[Path]:
+        service.tick(time.monotonic())
+        return list(root.glob(f"hold/2-diffuse/cat-2.{kept.header.id}.tiff"))
+
+    (back,) = wait_until(found, what="the original is back")
+    assert back.read_bytes() == (root / ".keep" / name).read_bytes()
+    assert (root / "hold/2-diffuse" / name).read_bytes() == b"spoilt"
+    assert list(root.glob("done/*/*.restore"))
+    assert not list(root.glob("failed/*/*"))
+    service.stop()
+
+
+def test_an_original_that_is_not_kept_is_said_to_be_gone(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    (service.spool.inbox("decode") / "cat.00000000.restore").touch()
+
+    def failed() -> list[Path]:
+        service.tick(time.monotonic())
+        return list(tmp_path.glob("spool/failed/3-decode/*/error.txt"))
+
+    (error,) = wait_until(failed, what="the sign is answered")
+    assert "asks for an original, and none of that id is kept" in error.read_text()
+    service.stop()
+
+
 def test_what_was_dropped_beside_the_inboxes_is_told_where_it_belongs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     misplaced = Misplaced(tmp_path)
     (tmp_path / "inbox/1-text").mkdir(parents=True)
