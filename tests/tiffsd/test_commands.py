@@ -240,7 +240,7 @@ def test_show_and_preview_print_the_recipe_of_a_picture(extension: str, desk: Pa
 def test_check_looks_at_what_lies_beside_the_file(desk: Path) -> None:
     assert "with cat_prompt.tiff" in said("check", "cat_latent.tiff")
     (desk / "cat.yaml").write_text("steps: 7\n")
-    assert "7 steps of 7 by dpmpp_2m_karras, model demo, with cat.yaml" in said("check", "cat.tiff")
+    assert "7 steps of 7 by automatic, model demo, with cat.yaml" in said("check", "cat.tiff")
 
 
 def test_check_knows_prompts_and_photos_where_the_daemon_is_there(desk: Path) -> None:
@@ -329,6 +329,7 @@ def test_set_checks_the_vocabulary_where_the_daemon_is_there() -> None:
         "height": 128,
         "steps": 30,
         "scheduler": "euler_a",
+        "schedule": "normal",  # as A1111 means it
     }
     for word in ("stepz=3", "steps=0", "steps=many", "model=../secret"):
         result = CliRunner().invoke(daemon.cli.app, ["set", "cat.tiff", word])
