@@ -146,7 +146,8 @@ def read_latents(files: Files, sources: InputSources) -> tiffsd.Artifact:
     largest, tensors = largest_latents(limits.pixels), tensor_limits(limits.pixels, limits.characters)
     with naming_the_stage(files):
         artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, largest=largest, tensors=tensors)
-    return artifact if sources.keep is None else compared(artifact, file, name=files.name, keep=sources.keep)
+    found = artifact if sources.keep is None else compared(artifact, file, name=files.name, keep=sources.keep)
+    return replace(found, notes=(*found.notes, found.told_painted)) if found.told_painted else found
 
 
 def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:
