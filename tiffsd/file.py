@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, Tensors, reconcile
+from tiffsd.artifact import Artifact, reconcile
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
 from tiffsd.content import Content, check_length, check_marks, content_of
@@ -101,6 +101,7 @@ def read(
     largest: int | None = None,
     unpack: Unpack | None = None,
     colour: Colour | None = None,
+    alpha: bool = False,
 ) -> Artifact:
     """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
 
@@ -109,7 +110,8 @@ def read(
     that need a codec: a caller that a crash must not take down runs codecs elsewhere. `largest` bounds the pixels of the canvas,
     all pages together, for a caller with less memory than the format takes. `unpack` is asked, and not `exact_tensors`, for large
     exact tensors, and told the length of their text. `colour` is asked to make sRGB of a picture whose file has an ICC profile;
-    without it the numbers of such a picture are taken as they are. Raises any TiffsdError.
+    without it the numbers of such a picture are taken as they are. `alpha` asks for that of a picture too, as a tensor of that name
+    (H, W), where not all is opaque. Raises any TiffsdError.
     """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
@@ -127,7 +129,9 @@ def read(
         exact = _exact(opened, pages[0], header, unpack) if header else ({}, None)
         artifact_id = header.id if header else _id(pages[0], label)
     if kind is Kind.PICTURE:
-        artifact = _picture(loaded[0], header, exact[0], artifact_id=artifact_id, label=label, colour=colour)
+        picture, transparency, said = to_picture(loaded[0], name=label, colour=colour)
+        tensors = {**exact[0], "picture": picture, **({"alpha": transparency} if alpha and transparency is not None else {})}
+        artifact = Artifact(_of_picture(header, artifact_id, picture.shape), tensors, tuple(said))
     elif header is None:
         artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label)
     else:
@@ -213,12 +217,8 @@ def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, *, label
     return artifact
 
 
-def _picture(
-    page: Page, header: Header | None, tensors: Tensors, *, artifact_id: str, label: str, colour: Colour | None
-) -> Artifact:
-    picture, notes = to_picture(page, name=label, colour=colour)
-    header = header or Header(Kind.PICTURE, artifact_id, Layout.RGB, picture.shape)
-    return Artifact(replace(header, size=picture.shape), {**tensors, "picture": picture}, tuple(notes))
+def _of_picture(header: Header | None, artifact_id: str, size: tuple[int, ...]) -> Header:
+    return replace(header or Header(Kind.PICTURE, artifact_id, Layout.RGB, size), size=size)
 
 
 @dataclass(frozen=True)

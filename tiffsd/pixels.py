@@ -54,14 +54,15 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
     return Canvas(pixels, step=step, half=stack.dtype == np.float16)
 
 
-def to_picture(page: Page, *, name: str, colour: Colour | None = None) -> tuple[Floats, list[str]]:
-    """One page (H, W, samples) -> picture (H, W, 3) float32, 0..1, not clamped, upright; and what was noticed, in sentences.
+def to_picture(page: Page, *, name: str, colour: Colour | None = None) -> tuple[Floats, Floats | None, list[str]]:
+    """One page (H, W, samples) -> picture (H, W, 3) float32, 0..1, not clamped, upright; its alpha (H, W) where not all is opaque;
+    and what was noticed, in sentences.
 
     Integers are divided by the largest value of their bits, gray is repeated, transparency left out. `colour` is asked where the
     file has an ICC profile. Raises BadShape for other channels and types, BadValues for premultiplied transparency and for what
     `check_picture` refuses.
     """
-    pixels, notes = _upright(page), []
+    pixels, notes, alpha = upright(page.pixels, page.orientation), [], None
     samples = pixels.shape[2]
     own = count_of_colours(page.photometric, samples)
     if not own <= samples <= own + 1 or pixels.dtype.kind not in "ufb":
@@ -74,11 +75,12 @@ def to_picture(page: Page, *, name: str, colour: Colour | None = None) -> tuple[
         if page.premultiplied:
             raise BadValues(f"{name} has premultiplied transparency; save it with straight alpha, or flattened")
         notes.append("the picture is transparent in places; what lies under the transparency counts")
+        alpha = to_unit(pixels[..., -1], bits)
     colours, space = colours_of(pixels[..., :own], page.photometric, bits=bits, palette=page.palette, name=name)
     # Before a profile is asked: it makes numbers of NaN.
     check_picture(colours, name=name)
     picture, more = _in_srgb(colours, space, page, colour)
-    return picture, notes + more
+    return picture, alpha, notes + more
 
 
 def _in_srgb(colours: Floats, space: Space | None, page: Page, colour: Colour | None) -> tuple[Floats, list[str]]:
@@ -168,9 +170,9 @@ def _opaque(alpha: NDArray[Any], bits: int | None = None) -> bool:
     return bool((alpha == full).all())
 
 
-def _upright(page: Page) -> NDArray[Any]:
-    """The pixels with the Orientation tag applied (TIFF 6.0, section 8)."""
-    pixels = page.pixels.swapaxes(0, 1) if page.orientation in (5, 6, 7, 8) else page.pixels
-    rows = slice(None, None, -1) if page.orientation in (3, 4, 7, 8) else slice(None)
-    columns = slice(None, None, -1) if page.orientation in (2, 3, 6, 7) else slice(None)
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels (H, W, samples) with the Orientation tag applied (TIFF 6.0, section 8)."""
+    pixels = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
+    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
+    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
     return pixels[rows, columns]
