@@ -195,23 +195,35 @@ def _pixels(file: IO[bytes], image: Image.Image, request: Request) -> Decoded:
         colours, alpha = _deep_colours(file, turned)
         return _on_paper(Decoded(colours, Space.RGB, had, profile, alpha, tuple(notes)))
     fit = _checked_fit(had, request)
-    if fit.scales and _area(had) > request["limit"]:
+    reduces = fit.scales and _area(had) > request["limit"]
+    if reduces:
         image.draft(None, (OVERSIZE * max(fit.wanted),) * 2)
     laid = ImageOps.exif_transpose(image)
     if laid.mode == "CMYK" and profile:
         return Decoded(to_unit(np.asarray(laid)), Space.CMYK, had, profile, None, tuple(notes))
     alpha = _alpha(laid)
     notes += ["transparent parts were laid on white"] if _has_alpha(laid) else []
-    colours, space = _laid_on_white(laid)
+    colours, space = _laid_on_white(laid, fit if reduces else None)
     return Decoded(colours, space, had, profile, alpha, tuple(notes))
 
 
-def _laid_on_white(image: Image.Image) -> tuple[Floats, Space]:
+def _laid_on_white(image: Image.Image, reducing: Fit | None) -> tuple[Floats, Space]:
+    """Colours without alpha; of a picture that is much too large one channel at a time is in floats, and made smaller."""
     if image.mode in DEEP_GRAY:
         return _deep_gray(image)[..., None], Space.GRAY
     gray = image.mode in ("1", "L", "LA")
-    colours = to_unit(np.asarray((_on_white(image) if _has_alpha(image) else image).convert("RGB")))
+    laid = _on_white(image) if _has_alpha(image) else image
+    laid = laid if laid.mode == "RGB" else laid.convert("RGB")
+    if reducing is not None:
+        channels = [_scaled_levels(laid.getchannel(band), reducing) for band in ("R" if gray else "RGB")]
+        return np.stack(channels, axis=2), Space.GRAY if gray else Space.RGB
+    colours = to_unit(np.asarray(laid))
     return (colours[..., :1], Space.GRAY) if gray else (colours, Space.RGB)
+
+
+def _scaled_levels(channel: Image.Image, fit: Fit) -> Floats:
+    scaled = ImageOps.fit(channel.convert("F"), fit.wanted, Image.Resampling.LANCZOS)
+    return np.asarray(scaled, np.float32) / np.float32(255)
 
 
 def _is_deep_png(file: IO[bytes], image: Image.Image) -> bool:

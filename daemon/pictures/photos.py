@@ -65,10 +65,10 @@ def read_photo(
 
 
 def _checked_pixels(file: BinaryIO, name: str, *, most: int) -> int:
-    """How many pixels a TIFF has by its header; what is no picture is refused later, in words that say where it belongs."""
+    """How many pixels a TIFF has by its header. What seems to be no picture may be one of gray floats, or is refused later."""
     header = tiffsd.inspect(file, name=name)
     if header.kind is not tiffsd.Kind.PICTURE:
-        return 0
+        return min(max(header.size[0] + header.size[1], header.size[0] * header.size[1]) * header.size[2], most)
     check_decodable(header.size[1], header.size[0], name, most)
     return header.size[0] * header.size[1]
 

@@ -95,6 +95,15 @@ def test_light_beyond_white_is_white_and_that_is_said(tmp_path: Path) -> None:
     assert "50.0 % of its pixels have colours that sRGB has not; the nearest were taken" in photo.notes
 
 
+def test_a_large_tiff_of_gray_floats_is_a_picture(tmp_path: Path) -> None:
+    path = tmp_path / "gray.tif"
+    light = np.linspace(0, 1, 2464 * 2000, dtype=np.float32).reshape(2464, 2000)
+    tifffile.imwrite(path, light, photometric="minisblack", metadata=None)
+    photo = opening(read_photo, path, path.name, size=(None, None), limit=2**20, area=2**14)
+    assert photo.pixels.shape == (144, 112, 3)
+    np.testing.assert_allclose(photo.pixels[..., 0].mean(), 0.5, atol=0.01)
+
+
 @pytest.mark.parametrize("form", ["png", "tif", "jpg"])
 def test_gray_is_read_by_its_own_profile_and_stays_gray(form: str, tmp_path: Path) -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
