@@ -41,13 +41,13 @@ def to_srgb(colours: Floats, space: Space, profile: bytes) -> tuple[Floats, list
         if space is Space.GRAY and meant is Space.RGB:
             colours, space = plain_rgb(colours, space), Space.RGB
         if meant is not space:
-            what = described.xcolor_space.strip()
+            what = shown(described.xcolor_space.strip())
             return plain_rgb(colours, space), [f"its colour profile ({name}) is one of {what} in a picture of {space}; {AS_SRGB}"]
         if space is not Space.CMYK and _is_srgb(profile, space):
             return plain_rgb(colours, space), []
         made, beyond = _converted(colours, space, profile)
     except (OSError, ValueError, TypeError, imagecodecs.CmsError) as error:
-        return plain_rgb(colours, space), [f"its colour profile cannot be used ({str(error)[:LONGEST_NAME]}); {AS_SRGB}"]
+        return plain_rgb(colours, space), [f"its colour profile cannot be used ({shown(str(error)[:LONGEST_NAME])}); {AS_SRGB}"]
     notes = [f"brought to sRGB from its colour profile ({name})"]
     if beyond > SEEN:
         notes.append(f"{100 * beyond:.1f} % of its pixels have colours that sRGB has not; the nearest were taken")

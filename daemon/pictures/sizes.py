@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from daemon.errors import InputError
 
-# A photo of a phone has up to 50 million; decoding one of these takes 3 GiB at most.
+# A photo of a phone has up to 50 million; decoding so many takes about a gigabyte.
 MOST_DECODED = 2**26
 # Where each array of the child's answer begins.
 ALIGNED_BYTES = 64
