@@ -86,6 +86,14 @@ def test_a_broken_one_is_refused_with_a_sentence(name: str, tmp_path: Path) -> N
         read(path)
 
 
+def test_a_heic_of_a_phone_is_read_where_its_package_is_there(tmp_path: Path) -> None:
+    plugin = pytest.importorskip("pillow_heif")
+    plugin.from_pillow(Image.fromarray(PIXELS.repeat(8, axis=0).repeat(8, axis=1))).save(tmp_path / "a.heic", quality=90)
+    photo = read(tmp_path / "a.heic")
+    np.testing.assert_allclose(photo.pixels[::8, ::8], PIXELS / 255, atol=0.2)
+    assert photo.notes == ()
+
+
 @pytest.mark.parametrize("coding", [{"lossless": True}, {"quality": 50}, {"quality": 50, "exif": b"Exif\0\0"}], ids=str)
 def test_a_large_webp_has_room_for_its_canvas(coding: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "a.webp"
