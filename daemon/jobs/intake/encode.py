@@ -4,7 +4,14 @@ from dataclasses import replace
 
 from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import saved_embedding
-from daemon.jobs.intake.files import Files, InputSources, companion_settings, embedded_recipe, read_photo_and_words
+from daemon.jobs.intake.files import (
+    Files,
+    InputSources,
+    companion_settings,
+    embedded_recipe,
+    for_its_own_model,
+    read_photo_and_words,
+)
 from daemon.jobs.intake.masks import check_named, mask_of_photo
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
@@ -23,8 +30,10 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     """Read a picture, and the prompt, settings and mask for image-to-image where they lie beside it or in it."""
     config = sources.config
     beside, ignored = companion_settings(files, config, PHOTO)
-    photo = read_photo_and_words(files, config, beside, alpha=MASK_ENDING not in files.members)
+    alpha = MASK_ENDING not in files.members
+    photo = read_photo_and_words(files, config, beside, alpha=alpha)
     own = embedded_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
+    photo = for_its_own_model(photo, own.settings, files, config, beside, alpha=alpha)
     # A picture that was upscaled has its size; only who says it anew wants it larger still. Nor is the loop that made it repeated.
     said = {key: value for key, value in own.settings.items() if not key.startswith("upscale") and key != "as_of"}
     given, notes = layered(said, beside), own.notes + ignored

@@ -107,6 +107,16 @@ def read_photo_and_words(files: Files, config: Config, beside: Mapping[str, Any]
         return read(files.members["principal"], files.name)
 
 
+def for_its_own_model(
+    photo: Photo, own: Mapping[str, Any], files: Files, config: Config, beside: Mapping[str, Any], *, alpha: bool = False
+) -> Photo:
+    """The photo once more, where it was made smaller for the default model and its own recipe means another one."""
+    reduced = photo.scaled and not {"width", "height"} & beside.keys()
+    if not reduced or "model" in beside or own.get("model") is None:
+        return photo
+    return read_photo_and_words(files, config, {**beside, "model": own["model"]}, alpha=alpha)
+
+
 def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     """What the principal of a text job says: a prompt file, or a picture with a recipe."""
     file, extension = files.members["principal"], Path(files.name).suffix.lower()

@@ -10,6 +10,7 @@ from daemon.jobs.intake.files import (
     InputSources,
     companion_settings,
     embedded_recipe,
+    for_its_own_model,
     read_latents,
     read_photo_and_words,
     recipe_settings,
@@ -56,6 +57,7 @@ def _of_a_picture(files: Files, sources: InputSources) -> Request:
     beside, ignored = companion_settings(files, config, PAST_PHOTO)
     photo = read_photo_and_words(files, config, beside)
     own = embedded_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
+    photo = for_its_own_model(photo, own.settings, files, config, beside)
     given, _ = counting(PAST_PHOTO, layered(own.settings, beside))
     if not {"prompt", "embedding"} & given.keys():
         raise InputError(
