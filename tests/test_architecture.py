@@ -52,7 +52,8 @@ MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
 DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decoding"
 # What parses the words in a picture may swell, and runs in that child too.
 PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text"))
-IN_THE_CHILD = (DECODER, "daemon.pictures.codecs", "daemon.pictures.child_limits", *PARSERS)
+PIXELS = tuple(f"daemon.pictures.{name}" for name in ("codecs", "colour", "code_points", "foreign", "child_limits"))
+IN_THE_CHILD = (DECODER, *PIXELS, *PARSERS)
 DECODING_LIBRARIES = (*IN_THE_CHILD, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
 DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
@@ -76,7 +77,7 @@ MAY_OPEN = {
     "daemon.jobs.oneshot": (1, "the prompt of a command line, in a temporary folder of its own"),
     "daemon.jobs.hooks": (1, "the copy that a hook gets, in a temporary folder of its own"),
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
-    "daemon.pictures.codecs": (1, "the descriptor that the child was started with"),
+    "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
 }
 # What others than an engine may know of the room `compute`: the contract, and the one place that chooses an engine.
 ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine")

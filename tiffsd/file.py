@@ -16,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, Tensors, reconcile
+from tiffsd.artifact import Artifact, reconcile
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
 from tiffsd.content import Content, check_length, check_marks, content_of
 from tiffsd.curves import Curve, curves_of
 from tiffsd.exact import tensors_of
 from tiffsd.header import Header, header_from, id_in_name, new_id, parse
+from tiffsd.inks import GRAY, PALETTE, Colour
 from tiffsd.layers import settled
-from tiffsd.outline import GRAY, Outline, check_outlines
+from tiffsd.outline import Outline, check_outlines
 from tiffsd.pixels import Page, to_canvas, to_picture
 from tiffsd.profile import id_in_profile, profile
 from tiffsd.spec import (
@@ -104,6 +105,8 @@ def read(
     decode: Decode | None = None,
     largest: int | None = None,
     unpack: Unpack | None = None,
+    colour: Colour | None = None,
+    alpha: bool = False,
 ) -> Artifact:
     """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
 
@@ -111,7 +114,9 @@ def read(
     the sentences of errors and for the endings that the prototype used. `decode` is asked, instead of `decode_pages`, for pixels
     that need a codec: a caller that a crash must not take down runs codecs elsewhere. `largest` bounds the pixels of the canvas,
     all pages together, for a caller with less memory than the format takes. `unpack` is asked, and not `exact_tensors`, for large
-    exact tensors, and told the length of their text. Raises any TiffsdError.
+    exact tensors, and told the length of their text. `colour` is asked to make sRGB of a picture whose file has an ICC profile;
+    without it the numbers of such a picture are taken as they are. `alpha` asks for that of a picture too, as a tensor of that name
+    (H, W), where not all is opaque. Raises any TiffsdError.
     """
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
@@ -131,7 +136,9 @@ def read(
         icc = _value(pages[0], PROFILE_TAG, label)
         curves = curves_of(icc) if isinstance(icc, bytes) else ()
     if kind is Kind.PICTURE:
-        artifact = _picture(loaded[0], header, exact[0], artifact_id=artifact_id, label=label)
+        picture, transparency, said = to_picture(loaded[0], name=label, colour=colour)
+        tensors = {**exact[0], "picture": picture, **({"alpha": transparency} if alpha and transparency is not None else {})}
+        artifact = Artifact(_of_picture(header, artifact_id, picture.shape), tensors, tuple(said))
     elif header is None:
         artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label, curves=curves)
     else:
@@ -219,10 +226,8 @@ def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, curves: 
     return artifact
 
 
-def _picture(page: Page, header: Header | None, tensors: Tensors, *, artifact_id: str, label: str) -> Artifact:
-    picture, notes = to_picture(page, name=label)
-    header = header or Header(Kind.PICTURE, artifact_id, Layout.RGB, picture.shape)
-    return Artifact(replace(header, size=picture.shape), {**tensors, "picture": picture}, tuple(notes))
+def _of_picture(header: Header | None, artifact_id: str, size: tuple[int, ...]) -> Header:
+    return replace(header or Header(Kind.PICTURE, artifact_id, Layout.RGB, size), size=size)
 
 
 @dataclass(frozen=True)
@@ -410,11 +415,19 @@ def _pixels(page: TiffPage) -> NDArray[Any]:
     planar = data.shape[0] == page.samplesperpixel and data.shape[-1] == 1
     pixels = np.moveaxis(data[:, 0, :, :, 0], 0, -1) if planar else data[0, 0]
     native: NDArray[Any] = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
-    return native
+    return _of_three_bytes(native, page) if page.bitspersample == 24 and native.dtype.kind == "u" else native
+
+
+def _of_three_bytes(pixels: NDArray[Any], page: TiffPage) -> NDArray[Any]:
+    """Samples of 24 bits in the byte order of the file, which tifffile takes for bits without one, and then turns."""
+    if page.parent.byteorder == ">":
+        return pixels.byteswap()
+    return pixels.view(np.uint8).reshape(*pixels.shape, 4)[..., 2::-1].astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
 
 
 def _page(page: TiffPage, pixels: NDArray[Any]) -> Page:
     title, extras = page.tags.valueof(PAGE_NAME_TAG), [int(extra) for extra in page.extrasamples]
+    icc = page.tags.valueof(PROFILE_TAG)
     return Page(
         pixels,
         premultiplied=ASSOCIATED_ALPHA in extras,
@@ -422,6 +435,10 @@ def _page(page: TiffPage, pixels: NDArray[Any]) -> Page:
         title=title if isinstance(title, str) else None,
         selection=extras == [UNSPECIFIED],
         offset=(_offset(page, 287, 283), _offset(page, 286, 282)),
+        bits=page.bitspersample if isinstance(page.bitspersample, int) else None,
+        photometric=int(page.photometric) if "PhotometricInterpretation" in page.tags else GRAY,
+        palette=page.colormap if int(page.photometric) == PALETTE else None,
+        profile=icc if isinstance(icc, bytes) else None,
     )
 
 

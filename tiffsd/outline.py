@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from tiffsd.inks import CIELAB, GRAY, ICCLAB, MINISWHITE, PALETTE, RGB, SEPARATED, YCBCR
 from tiffsd.spec import LARGEST_SIDE, MOST_PAGES, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, TooLarge, Truncated
 
-GRAY, RGB, YCBCR, JPEG = 1, 2, 6, 7
+JPEG = 7
+CANVAS_COLOURS = {GRAY, RGB}
+PICTURE_COLOURS = {MINISWHITE, GRAY, RGB, PALETTE, SEPARATED, CIELAB, ICCLAB}
+RAW_OF_CAMERAS = {32803, 34892}
 MOST_OF_COLOUR = 4  # samples of a pixel, with alpha
 EXACT_CODECS = {1, 5, 8, 32773, 32946, 34925, 50000}  # none, LZW, Deflate, PackBits, Deflate (old), LZMA, ZSTD
-PICTURE_CODECS = {*EXACT_CODECS, JPEG, 33003, 33005, 34712, 50001, 50002}  # JPEG 2000, WebP, JPEG XL
+FAX_CODECS = {2, 3, 4}  # of 1 bit
+PICTURE_CODECS = {*EXACT_CODECS, *FAX_CODECS, JPEG, 33003, 33005, 34712, 50001, 50002}  # JPEG 2000, WebP, JPEG XL
 # Bytes that one byte can stand for; more than these codecs can promise is a bomb or a damaged size.
 MOST_PER_BYTE = {32773: 64, 8: 1032, 32946: 1032, 5: 2731}
 
@@ -107,21 +112,44 @@ def _check_block(outline: Outline, kind: Kind, label: str) -> None:
 
 
 def _check_coding(outline: Outline, kind: Kind, label: str) -> None:
-    picture = kind is Kind.PICTURE
-    if outline.compression not in (PICTURE_CODECS if picture else EXACT_CODECS):
+    if kind is Kind.PICTURE:
+        _check_coding_of_picture(outline, label)
+        return
+    if outline.compression not in EXACT_CODECS:
         raise BadValues(
             f"{label} is compressed with {outline.names[0]}, and {kind.plural} are read uncompressed, "
             f"or with Deflate, LZW, ZSTD, LZMA or PackBits; save the original again without lossy compression"
         )
-    jpeg = picture and outline.photometric == YCBCR and outline.compression == JPEG
-    if outline.photometric not in (GRAY, RGB) and not jpeg:
+    if outline.photometric not in CANVAS_COLOURS:
         raise BadShape(
             f"{label} has colours of type {outline.names[1]}, and {kind.plural} are gray (black is 0) "
             f"or RGB; convert it, or go back to the original"
         )
-    if outline.dtype is None or outline.dtype.kind not in "uif":
+    if outline.dtype is None or outline.dtype.kind not in "uif" or outline.bits != _bits(outline):
         raise BadValues(
             f"{label} has {outline.bits} bits per channel, and 8, 16 or 32 of real numbers are read; save it as 32-bit float"
+        )
+
+
+def _check_coding_of_picture(outline: Outline, label: str) -> None:
+    if outline.compression not in PICTURE_CODECS:
+        raise BadValues(
+            f"{label} is compressed with {outline.names[0]}, which is not read; open the picture and save it uncompressed, "
+            f"with LZW or with Deflate"
+        )
+    if outline.photometric in RAW_OF_CAMERAS:
+        raise BadShape(f"{label} holds raw data of a camera, which are no picture yet; develop it and export it as TIFF, 16 bit")
+    # Codecs of JPEG make RGB of its YCbCr; inks in JPEG lie as each program likes.
+    jpeg = outline.compression == JPEG
+    read = outline.photometric == YCBCR or outline.photometric in CANVAS_COLOURS if jpeg else outline.photometric in PICTURE_COLOURS
+    if not read:
+        raise BadShape(
+            f"{label} has colours of type {outline.names[1]}{' in JPEG' if jpeg else ''}, which are not read; convert it to RGB"
+        )
+    if outline.dtype is None or outline.dtype.kind not in "uifb":
+        raise BadValues(
+            f"{label} has {outline.bits} bits per channel, and 1 to 32 are read, alike in all channels, of real numbers; "
+            f"save it with 8 or 16 bits"
         )
 
 

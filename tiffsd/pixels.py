@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats, in_float64
 from tiffsd.curves import Curve
+from tiffsd.inks import GRAY, SEPARATED, Colour, Space, colours_of, count_of_colours, plain_rgb, to_unit
 from tiffsd.spec import HALF_ROUNDING, INTEGER_STEP, LARGEST_PIXEL, PAGE_NAME, BadShape, BadValues, Kind
 
 # Float noise of an editor that quantised to 16 bit and wrote floats: float32 at 1.0, in units of the step.
@@ -24,7 +25,10 @@ SELECTION = "a saved selection lies beside the canvas and was left out"
 
 @dataclass(frozen=True)
 class Page:
-    """One page as it lies in the file: pixels (H, W, samples) of any dtype, and how they are meant."""
+    """One page as it lies in the file: pixels (H, W, samples) of any dtype, and how they are meant.
+
+    `bits` are those of a sample (None: all of its type), `palette` (3, n) its colours, `profile` the ICC profile of the file.
+    """
 
     pixels: NDArray[Any]
     premultiplied: bool = False
@@ -32,6 +36,10 @@ class Page:
     title: str | None = None
     selection: bool = False  # the sample behind the colours is no alpha
     offset: tuple[int, int] = (0, 0)  # (down, right) on the canvas of an editor
+    bits: int | None = None
+    photometric: int = GRAY
+    palette: NDArray[np.uint16] | None = None
+    profile: bytes | None = None
 
 
 def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False, curves: Sequence[Curve] = ()) -> Canvas:
@@ -57,7 +65,7 @@ def _levels(stack: NDArray[Any], *, raw: bool) -> Canvas:
     if stack.dtype == np.uint16 and _of_15_bits(stack):
         planes = (((stack.astype(np.int32) + 1) // 2) * np.float32(LEVEL_OF_15_BITS)).astype(np.float32)
         return Canvas(planes, step=LEVEL_OF_15_BITS, slack=np.full_like(planes, LEVEL_OF_15_BITS))
-    pixels = _to_float(stack)
+    pixels = to_unit(stack)
     step = INTEGER_STEP if stack.dtype.kind == "u" or (not raw and _on_grid(pixels)) else 0.0
     return Canvas(pixels, step=step, half=stack.dtype == np.float16)
 
@@ -87,27 +95,40 @@ def _linear(found: Canvas, curve: Curve) -> Canvas:
     return replace(found, planes=planes, slack=np.abs(slack), curved=True)
 
 
-def to_picture(page: Page, *, name: str) -> tuple[Floats, list[str]]:
-    """One page (H, W, 1 to 4) -> picture (H, W, 3) float32, 0..1, not clamped, upright; and what was noticed, in sentences.
+def to_picture(page: Page, *, name: str, colour: Colour | None = None) -> tuple[Floats, Floats | None, list[str]]:
+    """One page (H, W, samples) -> picture (H, W, 3) float32, 0..1, not clamped, upright; its alpha (H, W) where not all is opaque;
+    and what was noticed, in sentences.
 
-    Integers are divided by their largest value, gray is repeated, transparency left out. Raises BadShape for other channels
-    and types, BadValues for premultiplied transparency and for what `check_picture` refuses.
+    Integers are divided by the largest value of their bits, gray is repeated, transparency left out. `colour` is asked where the
+    file has an ICC profile. Raises BadShape for other channels and types, BadValues for premultiplied transparency and for what
+    `check_picture` refuses.
     """
-    pixels, notes = _upright(page), []
+    pixels, notes, alpha = upright(page.pixels, page.orientation), [], None
     samples = pixels.shape[2]
-    if samples > 4 or pixels.dtype.kind not in "uf":
+    own = count_of_colours(page.photometric, samples)
+    if not own <= samples <= own + 1 or pixels.dtype.kind not in "ufb":
         raise BadShape(
             f"{name} has {samples} channels of {pixels.dtype}, and a picture has 1 to 4 channels of 8, 16 or 32 bits; "
             f"convert it to RGB"
         )
-    if samples in (2, 4) and not _opaque(pixels[..., -1]):
+    bits = page.bits or 8 * pixels.dtype.itemsize
+    if samples > own and not _opaque(pixels[..., -1], bits):
         if page.premultiplied:
             raise BadValues(f"{name} has premultiplied transparency; save it with straight alpha, or flattened")
         notes.append("the picture is transparent in places; what lies under the transparency counts")
-    colour = pixels[..., :3] if samples > 2 else np.repeat(pixels[..., :1], 3, axis=2)
-    picture = _to_float(colour)
-    check_picture(picture, name=name)
-    return picture, notes
+        alpha = to_unit(pixels[..., -1], bits)
+    colours, space = colours_of(pixels[..., :own], page.photometric, bits=bits, palette=page.palette, name=name)
+    # Before a profile is asked: it makes numbers of NaN.
+    check_picture(colours, name=name)
+    picture, more = _in_srgb(colours, space, page, colour)
+    return picture, alpha, notes + more
+
+
+def _in_srgb(colours: Floats, space: Space | None, page: Page, colour: Colour | None) -> tuple[Floats, list[str]]:
+    if colour is not None and page.profile and space is not None:
+        return colour(colours, space, page.profile)
+    plain = ["its inks (CMYK) were mixed plainly, without a profile"] if page.photometric == SEPARATED else []
+    return plain_rgb(colours, space), plain
 
 
 def check_picture(picture: Floats, *, name: str) -> None:
@@ -177,15 +198,6 @@ def _in_order(planes: list[NDArray[Any]], titles: Sequence[str | None]) -> list[
     return [planes[list(titles).index(title)] for title in names]
 
 
-def _to_float(pixels: NDArray[Any]) -> Floats:
-    if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # a float64 too large becomes infinity, which is refused later with a sentence
-            return pixels.astype(np.float32, copy=False)
-    full = np.iinfo(pixels.dtype).max
-    scaled: Floats = np.divide(pixels, full, dtype=np.float32 if full < 2**24 else np.float64).astype(np.float32, copy=False)
-    return scaled
-
-
 def _on_grid(pixels: Floats) -> bool:
     """Whether floats lie on the 16-bit steps within 0..1, as of an editor that computes in integers and writes floats."""
     if not (pixels.min() >= 0 and pixels.max() <= 1):
@@ -198,14 +210,16 @@ def _on_grid(pixels: Floats) -> bool:
     return True
 
 
-def _opaque(alpha: NDArray[Any]) -> bool:
-    full = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else True
+def _opaque(alpha: NDArray[Any], bits: int | None = None) -> bool:
+    full = 1.0 if alpha.dtype.kind == "f" else True
+    if alpha.dtype.kind in "ui":
+        full = np.iinfo(alpha.dtype).max if bits is None or alpha.dtype.kind == "i" else 2**bits - 1
     return bool((alpha == full).all())
 
 
-def _upright(page: Page) -> NDArray[Any]:
-    """The pixels with the Orientation tag applied (TIFF 6.0, section 8)."""
-    pixels = page.pixels.swapaxes(0, 1) if page.orientation in (5, 6, 7, 8) else page.pixels
-    rows = slice(None, None, -1) if page.orientation in (3, 4, 7, 8) else slice(None)
-    columns = slice(None, None, -1) if page.orientation in (2, 3, 6, 7) else slice(None)
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Pixels (H, W, samples) with the Orientation tag applied (TIFF 6.0, section 8)."""
+    pixels = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
+    rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
+    columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
     return pixels[rows, columns]

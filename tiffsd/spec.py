@@ -191,8 +191,8 @@ A reader MUST accept both byte orders, BigTIFF, strips, tiles, planar and chunky
 Deflate, ZSTD and LZMA with predictors 1 to 3. It MUST skip pages with bit 0 or 2 of NewSubfileType set (thumbnails,
 masks), and MUST take gray with a constant opaque alpha, and gray made RGB with equal channels, as gray. It MUST refuse
 
-    of latents and embeddings   8 bits, signed integers, integers in raw layouts (rgba); lossy coding; an Orientation but 1;
-                                an alpha beside gray, or a premultiplied alpha, that is not opaque
+    of latents and embeddings   integers of other than 16 and 32 bits, signed integers, integers in raw layouts (rgba); lossy
+                                coding; an Orientation but 1; an alpha beside gray, or a premultiplied alpha, that is not opaque
     of all                      NaN, infinity, pixels beyond the limits; a wrong number of channels or pages (a picture has one)
     clipped canvases            floats all within 0..1, where at least 1 % (CLIPPED_SHARE) of the exact pixels lie beyond and
                                 all of these are at the bound; without exact tensors, rgba all within 0..1, with at least
@@ -200,8 +200,8 @@ masks), and MUST take gray with a constant opaque alpha, and gray made RGB with 
     emptied rgba                pixels, at least CLIPPED_SHARE of all, that are 0 in all four channels and should not be, where in
                                 their bounding box, painted pixels aside, these are the ones whose exact fourth value is <= 0
 
-Pictures have no exact tensors and MAY come back with 8 or 16 bits, gray, turned by Orientation (which is applied), or with
-alpha (which is dropped and reported).
+Pictures have no exact tensors and MAY come back with 1 to 32 bits (by BitsPerSample: 12-bit white is 4095), gray (either end
+white), with a palette, CMYK or Lab, turned by Orientation (which is applied), or with alpha (which is dropped and reported).
 
 7. Files without metadata
 -------------------------

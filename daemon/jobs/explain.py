@@ -16,9 +16,11 @@ from daemon.jobs.originals import exported_latents
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
+from daemon.models.schedulers import AUTOMATIC, RELEASED
 from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
+from daemon.settings.vocabulary import Settings
 from daemon.stages import STAGES, TIFFS, Stage
 from daemon.stages.loop import stops_after
 
@@ -86,9 +88,7 @@ def _work(request: Request) -> str:
     match request.stage:
         case "diffuse":
             larger = f"enlarged by {request.enlarged:g}, then " if _enlarges(request) else ""
-            return (
-                f"{words}{larger}{_steps(request)} by {settings.scheduler or 'the scheduler of the model'}, model {settings.model}"
-            )
+            return f"{words}{larger}{_steps(request)} by {_solver(settings)}, model {settings.model}"
         case "decode":
             return f"decoded to a picture of {size}, model {settings.model}"
         case "invert":
@@ -97,6 +97,12 @@ def _work(request: Request) -> str:
             return f"{words}encoded to latents of {size}, model {settings.model}"
         case _:
             return f"noise and embedding for {settings.count or 1} of {size}, model {settings.model}"
+
+
+def _solver(settings: Settings) -> str:
+    said = settings.scheduler or RELEASED
+    by_meaning = {AUTOMATIC: "the scheduler that suits the model", RELEASED: "the scheduler of the model"}
+    return by_meaning.get(said, said) + (f" over {settings.schedule}" if settings.schedule else "")
 
 
 def _enlarges(request: Request) -> bool:

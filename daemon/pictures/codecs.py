@@ -1,11 +1,10 @@
 """Pixels that a codec decodes, or that are brought to another form: in the child process alone."""
 
-import struct
-import warnings
-import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import IO, Any, TypeVar
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -13,24 +12,42 @@ from PIL import Image, ImageOps
 import tiffsd
 from daemon.errors import InputError
 from daemon.pictures.child_limits import RefusedByFormat, limit_memory, limit_time
-from daemon.pictures.fitting import fitted, wanted_size
-from daemon.pictures.sizes import check_size
+from daemon.pictures.chunks import Form, form_of
+from daemon.pictures.code_points import profile_in
+from daemon.pictures.colour import to_srgb
+from daemon.pictures.fitting import Fit, fit_for, fitted, fitted_beside
+from daemon.pictures.foreign import BROKEN, frames, opened, other_form, webp_canvas
+from daemon.pictures.sizes import check_decodable, check_size
 from daemon.pictures.values import values_digest
 from daemon.pictures.words import words_of
 from tiffsd.file import decode_pages, exact_tensors
-
-# Refusing decompression bombs is ours: by the limit that is handed in, and before anything is decoded.
-Image.MAX_IMAGE_PIXELS = None
-FORMATS = ("PNG", "JPEG", "WEBP")
-# What Pillow's decoders were seen to raise on broken files.
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+from tiffsd.inks import Colour, Space, plain_rgb, to_unit
+from tiffsd.pixels import upright
 
 DEEP_GRAY = ("I;16", "I;16B", "I")
+NO_WORDS: Mapping[str, Any] = {"notes": [], "refused": None}
+# Where a PNG has its bits per sample: behind the signature, the head of IHDR and two sizes.
+DEPTH_AT, DEEP = 24, 16
+# A JPEG that is made smaller is decoded at this many times the size at least, which leaves the choice of pixels to the scaling.
+OVERSIZE = 2
 
 Request = Mapping[str, Any]
 Array = NDArray[Any]
+Floats = NDArray[np.float32]
 Answer = tuple[dict[str, Any], list[Array]]
 Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Colours (H, W, n) of a space, upright, with the profile that they are meant by; alpha (H, W) where not all is opaque."""
+
+    colours: Floats
+    space: Space
+    had: tuple[int, int]
+    profile: bytes | None = None
+    alpha: Floats | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _pages(file: IO[bytes], request: Request) -> Answer:
@@ -50,40 +67,79 @@ def _pages(file: IO[bytes], request: Request) -> Answer:
 
 def _photo(file: IO[bytes], request: Request) -> Answer:
     if request["characters"] is None:
-        picture, notes = _artifact(file, request)
-        return _made_to_fit(picture, notes, request)
+        return _made_to_fit(_of_tiff(file, request), request)
     limit_memory(request["opening_bytes"])
-    words = words_of(file, request["name"], characters=request["characters"], digest=False)
-    picture, found = _picture(file, request, _pixels)
-    facts, arrays = _made_to_fit(picture, found, request)
+    words = NO_WORDS
+    if other_form(file) is None:
+        words = words_of(file, request["name"], characters=request["characters"], digest=False)
+    facts, arrays = _made_to_fit(_picture(file, request, lambda image: _pixels(file, image, request)), request)
     return {**facts, "words": words}, arrays
 
 
-def _made_to_fit(picture: NDArray[np.float32], notes: list[str], request: Request) -> Answer:
-    name, grid, asked, (height, width, _) = request["name"], request["grid"], tuple(request["size"]), picture.shape
-    if min(width, height) < grid:
-        raise InputError(f"{name}: {width}x{height} is too small; a picture needs {grid} pixels on each side")
-    wanted = wanted_size(asked, width, height, grid=grid)
-    check_size(*wanted, name, request["limit"])
-    limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * max(width * height, wanted[0] * wanted[1]))
-    made, done = fitted(picture, wanted, scales=asked != (None, None), grid=grid)
-    return {"notes": [*notes, *done], "had": [width, height]}, [np.ascontiguousarray(made, np.float32)]
+def _made_to_fit(decoded: Decoded, request: Request) -> Answer:
+    """The picture, and its mask where the request takes alpha for one."""
+    fit = _checked_fit(decoded.had, request)
+    limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * max(_area(decoded.had), _area(fit.wanted)))
+    # Colours last, as that costs the more the more pixels there are.
+    made = fitted(decoded.colours, fit)
+    picture, done = to_srgb(made, decoded.space, decoded.profile) if decoded.profile else (plain_rgb(made, decoded.space), [])
+    arrays = [np.ascontiguousarray(picture, np.float32)]
+    if request["alpha"] and decoded.alpha is not None:
+        arrays.append(np.ascontiguousarray(fitted_beside(1 - decoded.alpha, fit), np.float32))
+    return {"notes": [*decoded.notes, *done, *fit.notes], "had": list(decoded.had)}, arrays
+
+
+def _checked_fit(had: tuple[int, int], request: Request) -> Fit:
+    name, grid = request["name"], request["grid"]
+    if min(had) < grid:
+        raise InputError(f"{name}: {had[0]}x{had[1]} is too small; a picture needs {grid} pixels on each side")
+    fit = fit_for(tuple(request["size"]), had, grid=grid, limit=request["limit"], area=request["area"])
+    check_size(*fit.wanted, name, request["limit"])
+    return fit
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def _mask(file: IO[bytes], request: Request) -> Answer:
-    name = request["name"]
-    return {"notes": []}, [np.ascontiguousarray(_picture(file, request, lambda image: _gray(image, name=name)), np.float32)]
+    name, fit = request["name"], request["fit"]
+    mask = _picture(file, request, lambda image: _gray(image, name=name))
+    height, width = mask.shape
+    if fit is None or [width, height] in request["as_it_is"]:
+        check_size(width, height, name, request["limit"])
+    else:
+        mask = fitted_beside(mask, Fit(tuple(fit["had"]), tuple(fit["wanted"]), fit["scales"]))
+    return {"notes": [], "had": [width, height]}, [np.ascontiguousarray(mask, np.float32)]
 
 
-def _artifact(file: IO[bytes], request: Request) -> tuple[NDArray[np.float32], list[str]]:
+def _of_tiff(file: IO[bytes], request: Request) -> Decoded:
+    meant: list[tuple[Space, bytes]] = []
+
+    def later(colours: Floats, space: Space, profile: bytes) -> tuple[Floats, list[str]]:
+        """Inks become colours at once; the others do when the picture is smaller, as that costs less."""
+        if space is Space.CMYK:
+            return to_srgb(colours, space, profile)
+        meant.append((space, profile))
+        return plain_rgb(colours, space), []
+
+    artifact = _artifact(file, request, colour=later, alpha=request["alpha"])
+    picture, alpha = artifact.tensors["picture"], artifact.tensors.get("alpha")
+    space, profile = meant[0] if meant else (Space.RGB, None)
+    colours = picture[..., :1] if space is Space.GRAY else picture
+    return Decoded(colours, space, (picture.shape[1], picture.shape[0]), profile, alpha, artifact.notes)
+
+
+def _artifact(file: IO[bytes], request: Request, *, colour: Colour | None = None, alpha: bool = False) -> tiffsd.Artifact:
     """The picture in a TIFF, and what reading found."""
-    limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * request["limit"])
-    limit_time(2 * request["limit"])
+    limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * request["pixels"])
+    limit_time(2 * request["pixels"])
     try:
-        artifact = tiffsd.read(file, expect=tiffsd.Kind.PICTURE, name=request["name"], largest=request["limit"])
+        return tiffsd.read(
+            file, expect=tiffsd.Kind.PICTURE, name=request["name"], largest=request["most"], colour=colour, alpha=alpha
+        )
     except tiffsd.TiffsdError as error:
         raise RefusedByFormat(type(error).__name__, str(error)) from error
-    return artifact.tensors["picture"], list(artifact.notes)
 
 
 def _tensors(file: IO[bytes], request: Request) -> Answer:
@@ -99,16 +155,20 @@ def _tensors(file: IO[bytes], request: Request) -> Answer:
 
 def _digest(file: IO[bytes], request: Request) -> Answer:
     """That of the values of a picture in a TIFF."""
-    picture, _ = _artifact(file, request)
-    return {"digest": values_digest(picture)}, []
+    return {"digest": values_digest(_artifact(file, request).tensors["picture"])}, []
 
 
 def _picture(file: IO[bytes], request: Request, work: Callable[[Image.Image], Made]) -> Made:
     """What `work` makes of an opened picture whose size was checked."""
     name = request["name"]
     limit_memory(request["opening_bytes"])
-    image = _opened(file, name)
-    check_size(image.width, image.height, name, request["limit"])
+    canvas = webp_canvas(file)
+    if canvas is not None:
+        # The decoder of WebP makes its canvas when it is opened.
+        check_decodable(*canvas, name, request["most"])
+        limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * canvas[0] * canvas[1])
+    image = opened(file, name)
+    check_decodable(image.width, image.height, name, request["most"])
     limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * image.width * image.height)
     limit_time(image.width * image.height)
     try:
@@ -126,25 +186,84 @@ READERS: Mapping[str, Callable[[IO[bytes], Request], Answer]] = {
 }
 
 
-def _opened(file: IO[bytes], name: str) -> Image.Image:
+def _pixels(file: IO[bytes], image: Image.Image, request: Request) -> Decoded:
+    turned = image.getexif().get(0x0112, 1)
+    had = image.size if turned not in (5, 6, 7, 8) else image.size[::-1]
+    profile, notes = profile_in(file, image)
+    notes += frames(image)
+    if _is_deep_png(file, image):
+        colours, alpha = _deep_colours(file, turned)
+        return _on_paper(Decoded(colours, Space.RGB, had, profile, alpha, tuple(notes)))
+    fit = _checked_fit(had, request)
+    reduces = fit.scales and _area(had) > request["limit"]
+    if reduces:
+        image.draft(None, (OVERSIZE * max(fit.wanted),) * 2)
+    laid = ImageOps.exif_transpose(image)
+    if laid.mode == "CMYK" and profile:
+        return Decoded(to_unit(np.asarray(laid)), Space.CMYK, had, profile, None, tuple(notes))
+    alpha = _alpha(laid)
+    notes += ["transparent parts were laid on white"] if _has_alpha(laid) else []
+    colours, space = _laid_on_white(laid, fit if reduces else None)
+    return Decoded(colours, space, had, profile, alpha, tuple(notes))
+
+
+def _laid_on_white(image: Image.Image, reducing: Fit | None) -> tuple[Floats, Space]:
+    """Colours without alpha; of a picture that is much too large one channel at a time is in floats, and made smaller."""
+    if image.mode in DEEP_GRAY:
+        return _deep_gray(image)[..., None], Space.GRAY
+    gray = image.mode in ("1", "L", "LA")
+    laid = _on_white(image) if _has_alpha(image) else image
+    laid = laid if laid.mode == "RGB" else laid.convert("RGB")
+    if reducing is not None:
+        channels = [_scaled_levels(laid.getchannel(band), reducing) for band in ("R" if gray else "RGB")]
+        return np.stack(channels, axis=2), Space.GRAY if gray else Space.RGB
+    colours = to_unit(np.asarray(laid))
+    return (colours[..., :1], Space.GRAY) if gray else (colours, Space.RGB)
+
+
+def _scaled_levels(channel: Image.Image, fit: Fit) -> Floats:
+    scaled = ImageOps.fit(channel.convert("F"), fit.wanted, Image.Resampling.LANCZOS)
+    return np.asarray(scaled, np.float32) / np.float32(255)
+
+
+def _is_deep_png(file: IO[bytes], image: Image.Image) -> bool:
+    """Whether a PNG has 16 bits of colour or of gray with alpha, which Pillow would crush to 8; one colour of them may stand for
+    transparent, which is left to Pillow."""
+    if form_of(file) is not Form.PNG or image.mode not in ("RGB", "RGBA", "LA") or "transparency" in image.info:
+        return False
+    file.seek(DEPTH_AT)
+    return file.read(1) == bytes([DEEP])
+
+
+def _deep_colours(file: IO[bytes], turned: int) -> tuple[Floats, Floats | None]:
+    file.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return Image.open(file, formats=FORMATS)
-    except BROKEN as error:
-        raise InputError(
-            f"{name}: not a readable PNG, JPEG or WebP picture: {error!s:.200}; save it anew and drop it again"
-        ) from error
+        levels = imagecodecs.png_decode(file.read())
+    except imagecodecs.PngError as error:
+        raise OSError(str(error)) from error
+    samples = to_unit(upright(levels, turned))
+    colours = samples[..., :3] if samples.shape[2] > 2 else np.repeat(samples[..., :1], 3, axis=2)
+    return colours, samples[..., -1] if samples.shape[2] in (2, 4) else None
 
 
-def _pixels(image: Image.Image) -> tuple[NDArray[np.float32], list[str]]:
-    upright = ImageOps.exif_transpose(image)
-    transparent = _has_alpha(upright)
-    notes = ["transparent parts were laid on white"] if transparent else []
-    if upright.mode in DEEP_GRAY:
-        return np.repeat(_deep_gray(upright)[..., None], 3, axis=2), notes
-    upright = _on_white(upright) if transparent else upright
-    return np.asarray(upright.convert("RGB")).astype(np.float32) / np.float32(255), notes
+def _on_paper(decoded: Decoded) -> Decoded:
+    """Deep colours laid on white by their alpha."""
+    if decoded.alpha is None:
+        return decoded
+    alpha = decoded.alpha[..., None]
+    notes = (*decoded.notes, "transparent parts were laid on white")
+    seen = None if decoded.alpha.min() == 1 else decoded.alpha
+    return replace(decoded, colours=decoded.colours * alpha + (1 - alpha), alpha=seen, notes=notes)
+
+
+def _alpha(image: Image.Image) -> Floats | None:
+    """How opaque each pixel is (H, W), where not all are so."""
+    if not _has_alpha(image):
+        return None
+    if image.mode in DEEP_GRAY:
+        return to_unit(np.asarray(image) != image.info.get("transparency", -1))
+    alpha: Floats = to_unit(np.asarray(image.convert("RGBA").getchannel("A")))
+    return alpha if bool((alpha < 1).any()) else None
 
 
 def _deep_gray(image: Image.Image) -> NDArray[np.float32]:

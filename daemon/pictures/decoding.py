@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import tiffsd
 from daemon.beneath import reopened
 from daemon.errors import InputError
-from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record
+from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record, most_decoded
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.stray import overhear
 from tiffsd.outline import Outline
@@ -61,12 +61,29 @@ class TextInPicture:
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """Pixels (H, W, 3) float32 in 0..1, the size (width, height) that they had in the file, what was done to them, and words."""
+    """Pixels (H, W, 3) float32 in 0..1, the size (width, height) that they had in the file, what was done to them, and words.
+
+    `mask` (H, W) is 1 where the file was transparent, if anywhere and if it was asked for.
+    """
 
     pixels: Picture
     had: tuple[int, int]
     notes: tuple[str, ...]
     words: TextInPicture | None
+    mask: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The picture that a mask lies beside: the size (width, height) that it had and that it was brought to, by scaling or trimming.
+
+    `also` are further sizes in which a mask is taken as it is.
+    """
+
+    had: tuple[int, int]
+    wanted: tuple[int, int]
+    scales: bool
+    also: tuple[tuple[int, int], ...] = ()
 
 
 def read_artifact(
@@ -99,36 +116,57 @@ def decode_photo(
     name: str,
     limit: int,
     size: tuple[int | None, int | None] = (None, None),
+    area: int | None = None,
     characters: int | None = 0,
+    pixels_of_tiff: int = 0,
+    alpha: bool = False,
 ) -> DecodedPhoto:
-    """A PNG, JPEG or WebP of at most `limit` pixels, upright, fitted to `size` (width, height) or trimmed to the grid of the
-    latents; with its words, of at most so many `characters`. With None for them it is a TIFF, which has no such words.
+    """A picture, upright, in sRGB, fitted to `size` (width, height), or trimmed to the grid of the latents, or, where it has more
+    than `limit` pixels, brought to about `area` (None: to the limit); with its words, of at most so many `characters`. With None
+    for them it is a TIFF of `pixels_of_tiff`, which has no such words. `alpha` asks for the mask that its transparency makes.
 
-    Raises InputError where it is none, is larger, or breaks what decodes it; and any TiffsdError.
+    Raises InputError where it is none, stays larger, or breaks what decodes it; and any TiffsdError.
     """
     request = {
         "what": "photo",
         "size": size,
+        "area": area or limit,
         "grid": PIXELS_PER_LATENT,
         "characters": characters,
+        "alpha": alpha,
         **_of_pixels(file, limit, tiff=characters is None),
+        "pixels": pixels_of_tiff,
+        "most": most_decoded(limit),
     }
     facts_bytes = _words_bytes(characters or 0)
-    facts, (picture,) = _asked(file, request, name=name, answer_bytes=12 * limit, facts_bytes=facts_bytes)
+    facts, arrays = _asked(file, request, name=name, answer_bytes=16 * limit, facts_bytes=facts_bytes)
     words = _words(facts["words"]) if "words" in facts else None
-    return DecodedPhoto(picture, (facts["had"][0], facts["had"][1]), tuple(facts["notes"]), words)
+    mask = arrays[1] if len(arrays) > 1 else None
+    return DecodedPhoto(arrays[0], (facts["had"][0], facts["had"][1]), tuple(facts["notes"]), words, mask)
 
 
-def decode_mask(file: BinaryIO, *, name: str, limit: int) -> Picture:
-    """A picture of at most `limit` pixels as a mask (H, W) float32, 0 black to 1 white. Raises InputError as `decode_photo` does,
-    and where parts of it are transparent."""
-    _, (mask,) = _asked(file, {"what": "mask", **_of_pixels(file, limit)}, name=name, answer_bytes=4 * limit)
-    return mask
+def decode_mask(file: BinaryIO, *, name: str, limit: int, beside: Beside | None = None) -> tuple[Picture, tuple[int, int]]:
+    """A picture as a mask (H, W) float32, 0 black to 1 white, and the size (width, height) that it had.
+
+    It is brought to where the picture is that it lies `beside`, else it has at most `limit` pixels. Raises InputError as
+    `decode_photo` does, and where parts of it are transparent.
+    """
+    request = {
+        "what": "mask",
+        **_of_pixels(file, limit),
+        "most": most_decoded(limit),
+        "fit": None if beside is None else {"had": beside.had, "wanted": beside.wanted, "scales": beside.scales},
+        "as_it_is": [] if beside is None else [beside.wanted, *beside.also],
+    }
+    most = limit if beside is None else max(limit, beside.wanted[0] * beside.wanted[1])
+    facts, (mask,) = _asked(file, {**request, "limit": most}, name=name, answer_bytes=4 * most)
+    return mask, (facts["had"][0], facts["had"][1])
 
 
 def digest_of_tiff(file: BinaryIO, *, name: str, limit: int) -> str:
     """The digest of the values of a picture of at most `limit` pixels in a TIFF. Raises InputError and any TiffsdError."""
-    facts, _ = _asked(file, {"what": "digest", **_of_pixels(file, limit, tiff=True)}, name=name, answer_bytes=0)
+    request = {"what": "digest", **_of_pixels(file, limit, tiff=True)}
+    facts, _ = _asked(file, request, name=name, answer_bytes=0)
     return str(facts["digest"])
 
 
@@ -136,6 +174,8 @@ def _of_pixels(file: BinaryIO, limit: int, *, tiff: bool = False) -> dict[str, i
     stored = os.fstat(file.fileno()).st_size
     return {
         "limit": limit,
+        "most": limit,
+        "pixels": limit,
         "opening_bytes": 2 * stored + SPARE_BYTES,
         "bytes_per_pixel": BYTES_PER_TIFF_PIXEL if tiff else BYTES_PER_PHOTO_PIXEL,
     }

@@ -4,14 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 import tiffsd
-from daemon.errors import InputError
-from daemon.pictures.decoding import TextInPicture, decode_mask, decode_photo
-from daemon.pictures.fitting import AskedSize, Picture, fitted
-from daemon.pictures.sizes import check_size
-from daemon.settings.values import PIXELS_PER_LATENT
+from daemon.pictures.decoding import Beside, TextInPicture, decode_mask, decode_photo
+from daemon.pictures.fitting import AskedSize, Picture
+from daemon.pictures.sizes import check_decodable, most_decoded
 from tiffsd.spec import SUFFIXES
 
 
@@ -19,45 +15,71 @@ from tiffsd.spec import SUFFIXES
 class Photo:
     """A picture (H, W, 3) float32 in 0..1, the size (width, height) that it had in its file, and what was done to it since.
 
-    `words` are those that a PNG, JPEG or WebP carries; a TIFF has its recipe in its record.
+    `words` are those that a PNG, JPEG or WebP carries; a TIFF has its recipe in its record. `mask` (H, W) is 1 where the picture
+    was transparent, if it was so anywhere; `scaled` says that it was scaled to its size, and not trimmed.
     """
 
     pixels: Picture
     had: tuple[int, int]
     notes: tuple[str, ...] = ()
     words: TextInPicture | None = None
+    mask: Picture | None = None
+    scaled: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as they are now."""
+        return self.pixels.shape[1], self.pixels.shape[0]
 
 
-def read_photo(file: BinaryIO, name: str, *, size: AskedSize, limit: int, characters: int = 0) -> Photo:
-    """A picture fitted to `size` (width, height) or trimmed to the grid, and its words, which `characters` bounds.
+def read_photo(
+    file: BinaryIO,
+    name: str,
+    *,
+    size: AskedSize,
+    limit: int,
+    area: int | None = None,
+    characters: int = 0,
+    alpha: bool = False,
+) -> Photo:
+    """A picture in sRGB, fitted to `size` (width, height) or trimmed to the grid, and its words, which `characters` bounds.
 
-    Raises InputError where it is no picture or has more than `limit` pixels, and TiffsdError for a TIFF that cannot be read.
+    Where no size is asked for and it has more than `limit` pixels, it is brought to about `area` (None: to the limit). `alpha` asks
+    for the mask that its transparency makes. Raises InputError where it is no picture, stays larger or is too large to be decoded,
+    and TiffsdError for a TIFF that cannot be read.
     """
     is_tiff = Path(name).suffix.lower() in SUFFIXES
-    if is_tiff:
-        header = tiffsd.inspect(file, name=name)
-        if header.kind is tiffsd.Kind.PICTURE:
-            check_size(header.size[1], header.size[0], name, limit)
-    decoded = decode_photo(file, name=name, size=size, limit=limit, characters=None if is_tiff else characters)
-    return Photo(decoded.pixels, decoded.had, decoded.notes, decoded.words)
+    pixels = _checked_pixels(file, name, most=most_decoded(limit)) if is_tiff else 0
+    decoded = decode_photo(
+        file,
+        name=name,
+        size=size,
+        limit=limit,
+        area=area,
+        characters=None if is_tiff else characters,
+        pixels_of_tiff=pixels,
+        alpha=alpha,
+    )
+    scaled = size != (None, None) or decoded.had[0] * decoded.had[1] > limit
+    return Photo(decoded.pixels, decoded.had, decoded.notes, decoded.words, decoded.mask, scaled)
 
 
-def read_mask(file: BinaryIO, name: str, *, limit: int) -> Picture:
-    """A mask as (H, W) float32, 0 black to 1 white. Raises InputError where it is no picture of at most `limit` pixels."""
-    return decode_mask(file, name=name, limit=limit)
+def _checked_pixels(file: BinaryIO, name: str, *, most: int) -> int:
+    """How many pixels a TIFF has by its header. What seems to be no picture may be one of gray floats, or is refused later."""
+    header = tiffsd.inspect(file, name=name)
+    if header.kind is not tiffsd.Kind.PICTURE:
+        return min(max(header.size[0] + header.size[1], header.size[0] * header.size[1]) * header.size[2], most)
+    check_decodable(header.size[1], header.size[0], name, most)
+    return header.size[0] * header.size[1]
 
 
-def fitted_mask(mask: Picture, name: str, *, photo: Photo, scaled: bool) -> Picture:
-    """The mask (H, W) of a photo, fitted as the photo was: `scaled`, or else trimmed.
+def read_mask(file: BinaryIO, name: str, *, limit: int, beside: Beside | None = None) -> tuple[Picture, tuple[str, ...]]:
+    """A mask as (H, W) float32, 0 black to 1 white, brought to where the picture is that it lies `beside`, and what was done.
 
-    Raises InputError where it has neither the size that the photo had nor the one that it was brought to.
+    Raises InputError where it is no picture, or alone and of more than `limit` pixels.
     """
-    height, width, _ = photo.pixels.shape
-    if (found := mask.shape[::-1]) == (width, height):
-        return mask
-    if found != photo.had:
-        raise InputError(
-            f"{name}: the mask is {found[0]}x{found[1]}, and the picture {photo.had[0]}x{photo.had[1]}; make it of the same size"
-        )
-    made, _ = fitted(mask[..., None], (width, height), scales=scaled, grid=PIXELS_PER_LATENT)
-    return np.clip(made[..., 0], 0, 1)
+    mask, had = decode_mask(file, name=name, limit=limit, beside=beside)
+    if beside is None or had in (beside.had, beside.wanted, *beside.also):
+        return mask, ()
+    from_to = f"from {had[0]}x{had[1]} to the picture's {beside.had[0]}x{beside.had[1]}"
+    return mask, (f"{name}: the mask was stretched {from_to}",)

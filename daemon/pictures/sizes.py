@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from daemon.errors import InputError
 
+# A photo of a phone has up to 50 million; decoding so many takes about a gigabyte.
+MOST_DECODED = 2**26
 # Where each array of the child's answer begins.
 ALIGNED_BYTES = 64
 # A record in JSON has the prompt and the negative one, each character escaped as 12 at most, and some history.
@@ -29,6 +31,17 @@ def check_size(width: int, height: int, name: str, limit: int) -> None:
         raise InputError(
             f"{name}: {width}x{height} is more than {limit} pixels (limits.pixels in config.yaml); make the picture smaller"
         )
+
+
+def most_decoded(limit: int) -> int:
+    """How many pixels a picture may have that is made smaller before it is used, where one that is used may have so many."""
+    return max(limit, MOST_DECODED)
+
+
+def check_decodable(width: int, height: int, name: str, most: int) -> None:
+    """Refuse a picture of more than `most` pixels, which is not even decoded to be made smaller, with InputError."""
+    if width * height > most:
+        raise InputError(f"{name}: {width}x{height} is more than {most} pixels, the most that is decoded; make the picture smaller")
 
 
 def longest_record(characters: int) -> int:

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 TIFFS = (".tif", ".tiff")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", *TIFFS)
+# Those that may carry a recipe, and those that are read for their pixels only.
+CODED = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
+PICTURES = (*CODED, *TIFFS)
+PHOTOS = (".gif", ".bmp", ".heic", ".heif", ".avif", ".jxl")
 MASK_ENDING = "_mask.png"
 
 
@@ -59,6 +62,7 @@ TEXT = Stage(
     "1-text",
     extensions=(".txt", *PICTURES),
     companions=(".yaml", ".yml", "_neg.txt"),
+    instead=dict.fromkeys(PHOTOS, "encode"),
     gives=Gives.NOISE,
     next="diffuse",
     adapted=True,
@@ -70,7 +74,7 @@ DIFFUSE = Stage(
     extensions=TIFFS,
     companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
-    instead={".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    instead=dict.fromkeys((*CODED, *PHOTOS), "encode"),
     next="decode",
     adapted=True,
     loops=True,
@@ -79,13 +83,13 @@ DECODE = Stage(
     "decode",
     "3-decode",
     extensions=TIFFS,
-    instead={".txt": "text", ".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    instead={".txt": "text", **dict.fromkeys((*CODED, *PHOTOS), "encode")},
     gives=Gives.PICTURE,
 )
 ENCODE = Stage(
     "encode",
     "encode",
-    extensions=PICTURES,
+    extensions=(*PICTURES, *PHOTOS),
     companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     next="diffuse",
 )
@@ -93,7 +97,7 @@ ENCODE = Stage(
 INVERT = Stage(
     "invert",
     "invert",
-    extensions=PICTURES,
+    extensions=(*PICTURES, *PHOTOS),
     companions=(".yaml", ".yml", ".txt", "_neg.txt"),
     next="diffuse",
     held=True,

@@ -24,7 +24,7 @@ def test_every_kind_of_picture_is_read_as_gray(tmp_path: Path, mode: str) -> Non
     path = tmp_path / "cat_mask.png"
     image = Image.fromarray(LEVELS.astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(LEVELS).convert(mode)
     image.save(path)
-    mask = opening(read_mask, path, path.name, limit=PLENTY)
+    mask, _ = opening(read_mask, path, path.name, limit=PLENTY)
     assert (mask.shape, mask.dtype) == ((8, 4), np.float32)
     if mode == "1":
         assert set(np.unique(mask)) <= {0.0, 1.0}
@@ -85,8 +85,6 @@ def test_a_mask_alone_makes_all_of_what_it_covers_anew(tmp_path: Path) -> None:
 
 
 def test_masks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cat_mask.png: the mask is 32x64, and the picture 70x64; make it of the same size"):
-        asked(tmp_path, "encode", principal=picture(70, 64), mask=drawn(32, 64), yaml="prompt: a cat")
     with pytest.raises(InputError, match=r"the mask cat_mask.png that is named does not lie beside it; drop both together"):
         asked(tmp_path, "encode", principal=picture(64, 64), yaml="prompt: a cat\nmask: cat_mask.png")
     with pytest.raises(InputError, match=r"upscale makes the whole picture anew, and a mask says that some of it stays"):
@@ -102,5 +100,61 @@ def test_a_mask_beside_latents_has_their_size_or_that_of_their_picture(tmp_path:
     for size in ((columns, rows), (8 * columns, 8 * rows)):
         request = asked(tmp_path, "diffuse", artifact=artifact, mask=drawn(*size), yaml=said)
         assert request.tensors["mask"].shape == size[::-1]
-    with pytest.raises(InputError, match=rf"the mask is 9x9, and the picture of the latents {8 * columns}x{8 * rows}; make it so"):
-        asked(tmp_path, "diffuse", artifact=artifact, mask=drawn(9, 9), yaml=said)
+    request = asked(tmp_path, "diffuse", artifact=artifact, mask=drawn(10, 9), yaml=said)
+    assert request.tensors["mask"].shape == (8 * rows, 8 * columns)
+    assert f"cat_mask.png: the mask was stretched from 10x9 to the picture's {8 * columns}x{8 * rows}" in request.notes
+
+
+def test_a_mask_of_another_size_is_stretched_over_its_picture_and_that_is_said(tmp_path: Path) -> None:
+    half = asked(tmp_path, "encode", principal=picture(128, 64), mask=drawn(64, 32), yaml="prompt: a cat")
+    mask = half.tensors["mask"]
+    assert mask.shape == (64, 128)
+    assert (mask[:, :60].max(), mask[:, 68:].min()) == (0, 1)
+    assert "cat_mask.png: the mask was stretched from 64x32 to the picture's 128x64" in half.notes
+    # The left 3 of the 70 columns are trimmed, and the mask with them.
+    trimmed = asked(tmp_path, "encode", principal=picture(70, 64), mask=drawn(140, 128), yaml="prompt: a cat")
+    np.testing.assert_array_equal(trimmed.tensors["mask"][0] > 0.5, np.arange(3, 67) >= 35)
+    scaled = asked(tmp_path, "encode", principal=picture(200, 100), mask=drawn(50, 25), yaml="prompt: a cat\nwidth: 64\nheight: 64")
+    assert scaled.tensors["mask"].shape == (64, 64)
+    np.testing.assert_array_equal(scaled.tensors["mask"][0, [0, 25, 38, 63]] > 0.5, [False, False, True, True])
+
+
+def test_what_is_transparent_is_made_anew_and_that_is_said(tmp_path: Path) -> None:
+    for form in ("png", "tif"):
+        pixels = np.full((64, 70, 4), 200, np.uint8)
+        pixels[..., 3] = np.where(np.arange(70) < 35, 255, 0)
+        path = tmp_path / f"cat.{form}"
+        Image.fromarray(pixels).save(path)
+        (tmp_path / "cat.yaml").write_text("prompt: a cat")
+        request = request_for("encode", {"principal": path, ".yaml": tmp_path / "cat.yaml"}, InputSources(Config(), tmp_path))
+        np.testing.assert_array_equal(request.tensors["mask"][0], (np.arange(3, 67) >= 35).astype(np.float32))
+        assert request.settings.strength == 1.0
+        assert "the transparent parts of the picture are its mask: they are made anew, and the others stay" in request.notes
+
+
+@pytest.mark.parametrize("yaml", ["", "prompt: a cat\nupscale: 2"])
+def test_where_no_part_is_made_anew_what_is_transparent_is_white(tmp_path: Path, yaml: str) -> None:
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[:32, :, 3] = 255
+    request = asked(tmp_path, "encode", principal=pixels, **({"yaml": yaml} if yaml else {}))
+    assert "mask" not in request.tensors
+    assert request.tensors["picture"][40:].min() == 1
+    assert "transparent parts were laid on white" in request.notes
+
+
+def test_a_mask_beside_wins_over_the_transparency_of_the_picture(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    request = asked(tmp_path, "encode", principal=pixels, mask=drawn(64, 64), yaml="prompt: a cat")
+    np.testing.assert_array_equal(request.tensors["mask"], drawn(64, 64) / 255)
+
+
+def test_a_mask_as_large_as_its_photo_goes_where_the_photo_went(tmp_path: Path) -> None:
+    config = Config.model_validate({"limits": {"pixels": 20_000}})
+    Image.fromarray(picture(400, 300)).save(tmp_path / "cat.png")
+    Image.fromarray(drawn(400, 300)).save(tmp_path / "cat_mask.png")
+    (tmp_path / "cat.yaml").write_text("prompt: a cat")
+    members = {"principal": tmp_path / "cat.png", "_mask.png": tmp_path / "cat_mask.png", ".yaml": tmp_path / "cat.yaml"}
+    request = request_for("encode", members, InputSources(config, tmp_path))
+    assert request.tensors["picture"].shape[:2] == request.tensors["mask"].shape == (112, 144)
+    assert (request.tensors["mask"][:, :70].max(), request.tensors["mask"][:, 74:].min()) < (0.01, 1.01)
+    assert (request.settings.width, request.settings.height) == (144, 112)

@@ -217,7 +217,7 @@ MUTANTS = (
     Mutant(
         "a photo is trimmed at one side",
         FITTING,
-        "left, top = (width - wanted[0]) // 2, (height - wanted[1]) // 2",
+        "left, top = (width - fit.wanted[0]) // 2, (height - fit.wanted[1]) // 2",
         "left, top = 0, 0",
         f"{PHOTOS}::test_a_photo_is_trimmed_to_the_grid_around_its_middle",
     ),
@@ -234,6 +234,20 @@ MUTANTS = (
         'Image.new("RGBA", layers.size, (255, 255, 255, 255))',
         'Image.new("RGBA", layers.size, (0, 0, 0, 255))',
         f"{PHOTOS}::test_transparency_is_laid_on_white",
+    ),
+    Mutant(
+        "a mask is cropped otherwise than its picture",
+        FITTING,
+        "return (width - across * scale) / 2, (height - down * scale) / 2,",
+        "return 0.0, 0.0,",
+        "tests/jobs/test_masks.py::test_a_mask_of_another_size_is_stretched_over_its_picture_and_that_is_said",
+    ),
+    Mutant(
+        "what a profile says is not asked",
+        CODECS,
+        "if decoded.profile else",
+        "if False else",
+        "tests/pictures/test_colour.py::test_a_photo_in_a_wide_space_is_what_littlecms_makes_of_it",
     ),
     Mutant(
         "a mask with transparent parts is a guess",

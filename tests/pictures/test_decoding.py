@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.pictures import decoding
+from daemon.pictures import decoding, sizes
 from daemon.pictures.child_limits import SECONDS_PER_MEGAPIXEL, SECONDS_TO_BEGIN
 from daemon.pictures.decoding import TextInPicture, decode_photo, read_artifact, read_words
 from daemon.pictures.photos import read_photo
@@ -189,8 +189,9 @@ def test_a_tiff_photo_beyond_the_limit_is_refused_before_a_child_is_started(
 ) -> None:
     tifffile.imwrite(tmp_path / "photo.tif", np.zeros((300, 300, 3), np.uint8), photometric="rgb", compression="zlib")
     started = children(monkeypatch)
+    monkeypatch.setattr(sizes, "MOST_DECODED", 10_000)
 
-    with pytest.raises(InputError, match=r"photo\.tif: 300x300 is more than 1000 pixels"):
+    with pytest.raises(InputError, match=r"photo\.tif: 300x300 is more than 10000 pixels, the most that is decoded"):
         opening(read_photo, tmp_path / "photo.tif", "photo.tif", size=(None, None), limit=1000)
 
     assert started == []

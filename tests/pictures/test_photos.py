@@ -9,6 +9,8 @@ from PIL import Image, PngImagePlugin
 
 from daemon.errors import InputError
 from daemon.jobs.recipes import read_recipe, unrepeatable
+from daemon.pictures import sizes
+from daemon.pictures.fitting import fit_for
 from daemon.pictures.forms import Story, recipe_json, write_png
 from daemon.pictures.photos import read_photo
 from daemon.settings.config import Config
@@ -123,11 +125,62 @@ def test_a_picture_lying_on_its_side_is_turned_upright(tmp_path: Path) -> None:
     assert opening(read_photo, path, "phone.jpg", size=(None, None), limit=NO_LIMIT).pixels.shape == (16, 8, 3)
 
 
-def test_a_picture_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+def test_a_picture_beyond_what_is_decoded_is_refused_before_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "big.png"
     Image.new("RGB", (200, 200)).save(path)
-    with pytest.raises(InputError, match=r"big.png: 200x200 is more than 1000 pixels"):
+    monkeypatch.setattr(sizes, "MOST_DECODED", 10_000)
+    with pytest.raises(InputError, match=r"big.png: 200x200 is more than 10000 pixels, the most that is decoded"):
         opening(read_photo, path, "big.png", size=(None, None), limit=1000)
+
+
+@pytest.mark.parametrize("form", ["jpg", "png", "tif"])
+def test_a_picture_beyond_the_limit_is_brought_to_the_size_of_the_models_pictures(form: str, tmp_path: Path) -> None:
+    path = tmp_path / f"phone.{form}"
+    ramp = np.repeat(np.linspace(0, 255, 400, dtype=np.uint8)[None, :, None], 300, axis=0).repeat(3, axis=2)
+    Image.fromarray(ramp).save(path, **({"quality": 95} if form == "jpg" else {}))
+    photo = opening(read_photo, path, path.name, size=(None, None), limit=50_000, area=128 * 128)
+    assert photo.pixels.shape == (112, 144, 3)
+    assert (photo.had, photo.scaled) == ((400, 300), True)
+    assert photo.notes == (
+        "scaled and cropped from 400x300 to 144x112, the size of the model's pictures, as it has more than 50000 pixels "
+        "(limits.pixels in config.yaml); `width` and `height` beside it say another",
+    )
+    np.testing.assert_allclose(photo.pixels[50, :, 0], (np.arange(144) + 0.5) / 144, atol=0.02)
+
+
+def test_a_picture_beyond_the_limit_is_scaled_to_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "phone.jpg"
+    Image.new("RGB", (400, 300)).save(path)
+    photo = opening(read_photo, path, path.name, size=(64, None), limit=50_000, area=128 * 128)
+    assert photo.pixels.shape == (48, 64, 3)
+    assert photo.notes == ("scaled and cropped from 400x300 to 64x48",)
+
+
+def test_a_phone_on_its_side_gives_an_upright_picture_also_where_it_is_made_smaller(tmp_path: Path) -> None:
+    image = Image.new("RGB", (400, 300))
+    image.paste((255, 255, 255), (0, 0, 400, 150))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    path = tmp_path / "phone.jpg"
+    image.save(path, exif=exif)
+    photo = opening(read_photo, path, path.name, size=(None, None), limit=50_000, area=128 * 128)
+    assert (photo.had, photo.pixels.shape) == ((300, 400), (144, 112, 3))
+    assert photo.pixels[:, 100].min() > 0.9
+    assert photo.pixels[:, 10].max() < 0.1
+
+
+@pytest.mark.parametrize("had", [(4000, 3000), (9000, 500), (100, 20_000), (2049, 2048), (5000, 5000)])
+@pytest.mark.parametrize("area", [128 * 128, 1024 * 1024, 2048 * 2048])
+def test_a_size_that_is_found_is_near_the_area_on_the_grid_and_within_the_limit(had: tuple[int, int], area: int) -> None:
+    limit = 2048 * 2048
+    if had[0] * had[1] <= limit:
+        return
+    width, height = fit_for((None, None), had, grid=8, limit=limit, area=area).wanted
+    assert (width % 16, height % 16) == (0, 0)
+    assert width * height <= limit
+    if min(width, height) > 100:
+        assert 0.8 < width * height / area < 1.2
+        assert abs(width / height / (had[0] / had[1]) - 1) < 0.15
 
 
 def test_a_text_file_called_png_is_refused_with_a_sentence(tmp_path: Path) -> None:

@@ -240,7 +240,7 @@ def test_show_and_preview_print_the_recipe_of_a_picture(extension: str, desk: Pa
 def test_check_looks_at_what_lies_beside_the_file(desk: Path) -> None:
     assert "with cat_prompt.tiff" in said("check", "cat_latent.tiff")
     (desk / "cat.yaml").write_text("steps: 7\n")
-    assert "7 steps of 7 by automatic, model demo, with cat.yaml" in said("check", "cat.tiff")
+    assert "7 steps of 7 by the scheduler that suits the model, model demo, with cat.yaml" in said("check", "cat.tiff")
 
 
 def test_check_knows_prompts_and_photos_where_the_daemon_is_there(desk: Path) -> None:

@@ -62,7 +62,7 @@ SPECIMENS = {
     "half a million segments": used("encode", ".jpg", lambda: jpeg(segment(0xE5, b"x") * 500_000)),
     "EXIF of two megabytes": refused("1-text", ".webp", lambda: webp(exif=b"Exif\0\0MM\0*" + bytes(2 * MIB)), "EXIF", IGNORED),
     # Pixels.
-    "a picture that claims 4 gigapixels": refused("encode", ".png", made.claiming, "65535x65535", "limits.pixels"),
+    "a picture that claims 4 gigapixels": refused("encode", ".png", made.claiming, "65535x65535", "the most that is decoded"),
     "the largest picture there may be": used("encode", ".png", lambda: png(size=LARGEST)),
     "the largest WebP": used("encode", ".webp", lambda: webp(LARGEST, lossless=True)),
     "the largest TIFF in float64": used("encode", ".tiff", lambda: made.large_picture(np.float64)),

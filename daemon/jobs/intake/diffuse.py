@@ -34,8 +34,9 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
     enlarges = second_pass.begins(artifact, settings, beside, files.name)
     if not enlarges:
         _check_startable(artifact, settings, files.name)
-    tensors |= mask_of_latents(files, artifact, limit=sources.config.limits.pixels)
-    notes = artifact.notes + found + found_saved + ignored
+    mask, told = mask_of_latents(files, artifact, limit=sources.config.limits.pixels)
+    tensors |= mask
+    notes = artifact.notes + found + found_saved + ignored + told
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
         notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +25,8 @@ from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
 
+# The side of the pictures of most models, for one that the configuration says no size of.
+USUAL_SIDE = 1024
 # Where an artifact can go that was dropped into a stage that cannot take it.
 DESTINATIONS = {
     tiffsd.Kind.LATENTS: "inbox/2-diffuse, or inbox/3-decode where they are denoised",
@@ -93,11 +96,25 @@ def requested_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None,
     return size.width, size.height
 
 
-def read_photo_and_words(files: Files, config: Config, *, size: tuple[int | None, int | None]) -> Photo:
-    """The principal as a picture fitted to `size`, with what it says, from one reading of it."""
-    limits = config.limits
+def read_photo_and_words(files: Files, config: Config, beside: Mapping[str, Any], *, alpha: bool = False) -> Photo:
+    """The principal as a picture fitted to the size that is said beside it, or to that of the model's pictures where it is too
+    large, with what it says, from one reading of it; and with the mask that its transparency makes, where `alpha` asks for that."""
+    limits, size = config.limits, requested_size(files, beside)
+    usual = config.defaults_for(beside.get("model"))
+    area = (usual.get("width") or USUAL_SIDE) * (usual.get("height") or USUAL_SIDE)
+    read = partial(read_photo, size=size, limit=limits.pixels, area=area, characters=limits.characters, alpha=alpha)
     with naming_the_stage(files):
-        return read_photo(files.members["principal"], files.name, size=size, limit=limits.pixels, characters=limits.characters)
+        return read(files.members["principal"], files.name)
+
+
+def for_its_own_model(
+    photo: Photo, own: Mapping[str, Any], files: Files, config: Config, beside: Mapping[str, Any], *, alpha: bool = False
+) -> Photo:
+    """The photo once more, where it was made smaller for the default model and its own recipe means another one."""
+    reduced = photo.scaled and not {"width", "height"} & beside.keys()
+    if not reduced or "model" in beside or own.get("model") is None:
+        return photo
+    return read_photo_and_words(files, config, {**beside, "model": own["model"]}, alpha=alpha)
 
 
 def prompt_or_recipe(files: Files, config: Config) -> Prompt:

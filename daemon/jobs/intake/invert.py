@@ -10,10 +10,10 @@ from daemon.jobs.intake.files import (
     InputSources,
     companion_settings,
     embedded_recipe,
+    for_its_own_model,
     read_latents,
     read_photo_and_words,
     recipe_settings,
-    requested_size,
     size_of,
 )
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
@@ -55,8 +55,9 @@ def _of_latents(files: Files, sources: InputSources) -> Request:
 def _of_a_picture(files: Files, sources: InputSources) -> Request:
     config = sources.config
     beside, ignored = companion_settings(files, config, PAST_PHOTO)
-    photo = read_photo_and_words(files, config, size=requested_size(files, beside))
+    photo = read_photo_and_words(files, config, beside)
     own = embedded_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
+    photo = for_its_own_model(photo, own.settings, files, config, beside)
     given, _ = counting(PAST_PHOTO, layered(own.settings, beside))
     if not {"prompt", "embedding"} & given.keys():
         raise InputError(

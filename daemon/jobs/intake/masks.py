@@ -2,35 +2,38 @@
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files
+from daemon.jobs.intake.files import Files, Notes
 from daemon.names import shown
-from daemon.pictures.photos import Photo, fitted_mask, read_mask
+from daemon.pictures.decoding import Beside
+from daemon.pictures.photos import Photo, read_mask
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
 from daemon.stages import MASK_ENDING
 from tiffsd.artifact import Tensors
 
 
-def mask_of_photo(files: Files, photo: Photo, *, scaled: bool, limit: int) -> Tensors:
-    """The mask beside a photo, brought to its size as the photo was; nothing where there is none. Raises InputError."""
-    if MASK_ENDING not in files.members:
-        return {}
-    name = files.names[MASK_ENDING]
-    mask = read_mask(files.members[MASK_ENDING], name, limit=limit)
-    return {"mask": fitted_mask(mask, name, photo=photo, scaled=scaled)}
+def mask_of_photo(files: Files, photo: Photo, *, limit: int) -> tuple[Tensors, Notes]:
+    """The mask beside a photo, brought to its size as the photo was, or the one that its transparency makes; nothing where there is
+    none; and what is to be told. Raises InputError."""
+    if MASK_ENDING in files.members:
+        beside = Beside(photo.had, photo.size, photo.scaled)
+        mask, notes = read_mask(files.members[MASK_ENDING], files.names[MASK_ENDING], limit=limit, beside=beside)
+        return {"mask": mask}, notes
+    if photo.mask is None:
+        return {}, ()
+    return {"mask": photo.mask}, ("the transparent parts of the picture are its mask: they are made anew, and the others stay",)
 
 
-def mask_of_latents(files: Files, artifact: tiffsd.Artifact, *, limit: int) -> Tensors:
-    """The mask beside latents, of their own size or of that of their picture; nothing where there is none. Raises InputError."""
+def mask_of_latents(files: Files, artifact: tiffsd.Artifact, *, limit: int) -> tuple[Tensors, Notes]:
+    """The mask beside latents, of their own size or brought to that of their picture; nothing where there is none; and what is to
+    be told. Raises InputError."""
     if MASK_ENDING not in files.members:
-        return {}
-    name = files.names[MASK_ENDING]
-    mask = read_mask(files.members[MASK_ENDING], name, limit=limit)
+        return {}, ()
     _, rows, columns = artifact.tensors["latents"].shape
-    if mask.shape not in {(rows, columns), (rows * PIXELS_PER_LATENT, columns * PIXELS_PER_LATENT)}:
-        size = f"{columns * PIXELS_PER_LATENT}x{rows * PIXELS_PER_LATENT}"
-        raise InputError(f"{name}: the mask is {mask.shape[1]}x{mask.shape[0]}, and the picture of the latents {size}; make it so")
-    return {"mask": mask}
+    size = (columns * PIXELS_PER_LATENT, rows * PIXELS_PER_LATENT)
+    beside = Beside(size, size, scales=True, also=((columns, rows),))
+    mask, notes = read_mask(files.members[MASK_ENDING], files.names[MASK_ENDING], limit=limit, beside=beside)
+    return {"mask": mask}, notes
 
 
 def check_named(files: Files, settings: Settings) -> None:
