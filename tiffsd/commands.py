@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
 NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?)?", re.IGNORECASE)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+# Pillow has a limit of its own, which a program may have switched off.
+MOST_PIXELS = 2**27
 PROSE = ("prompt", "negative_prompt")  # a prompt of "2024" is words
 
 PATH = click.Path(path_type=Path)
@@ -371,6 +373,8 @@ def _picture_size(path: Path) -> tuple[int, int]:
 
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             return image.size
     except UnidentifiedImageError as error:
         raise NotTiffsd(f"{path.name} is no picture, though it has the name of one; save it again") from error
@@ -410,6 +414,8 @@ def _read_mask(path: Path) -> "NDArray[np.float64]":
         return weights
     try:
         with Image.open(path) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
             wide = image.mode.startswith("I")  # 16 bits, which convert("L") would clip instead of scale
             levels = np.asarray(image if wide else image.convert("L"), np.float64)
     except Image.DecompressionBombError as error:
