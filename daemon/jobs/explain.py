@@ -31,7 +31,7 @@ def explain(path: Path, config: Config) -> list[str]:
         return ["goes with the file of its name, into any inbox"]
     if path.suffix.lower() in TIFFS:
         return [f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}"]
-    return ["no inbox takes such a file; prompts are .txt, pictures .png .jpg .webp .tiff, latents .tiff"]
+    return ["no inbox takes such a file; prompts are .txt .md .json, pictures .png .jpg .webp .tiff, latents .tiff"]
 
 
 def _takers(path: Path) -> Iterator[str]:

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 TIFFS = (".tif", ".tiff")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", *TIFFS)
+PHOTOS = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
+PICTURES = (*PHOTOS, *TIFFS)
+PROMPTS = (".txt", ".md", ".json")
 MASK_ENDING = "_mask.png"
 
 
@@ -57,7 +59,7 @@ class Stage:
 TEXT = Stage(
     "text",
     "1-text",
-    extensions=(".txt", *PICTURES),
+    extensions=(*PROMPTS, *PICTURES),
     companions=(".yaml", ".yml", "_neg.txt"),
     gives=Gives.NOISE,
     next="diffuse",
@@ -70,7 +72,7 @@ DIFFUSE = Stage(
     extensions=TIFFS,
     companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
-    instead={".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    instead=dict.fromkeys(PHOTOS, "encode"),
     next="decode",
     adapted=True,
     loops=True,
@@ -79,7 +81,7 @@ DECODE = Stage(
     "decode",
     "3-decode",
     extensions=TIFFS,
-    instead={".txt": "text", ".png": "encode", ".jpg": "encode", ".jpeg": "encode", ".webp": "encode"},
+    instead={**dict.fromkeys(PROMPTS, "text"), **dict.fromkeys(PHOTOS, "encode")},
     gives=Gives.PICTURE,
 )
 ENCODE = Stage(

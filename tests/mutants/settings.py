@@ -5,6 +5,8 @@ from tests.mutants.mutant import Mutant
 CHECKING = "daemon/settings/checking.py"
 VALUES = "daemon/settings/values.py"
 PROMPTS = "daemon/settings/prompts.py"
+INFOTEXT = "daemon/settings/infotext.py"
+LINES = "daemon/settings/infotext_lines.py"
 YAML = "daemon/settings/plain_yaml.py"
 PERMISSIONS = "daemon/settings/permissions.py"
 GRAMMAR = "daemon/models/prompt_grammar.py"
@@ -34,7 +36,7 @@ MUTANTS = (
     ),
     Mutant(
         "our own names in a recipe do not win",
-        PROMPTS,
+        INFOTEXT,
         "if OUR_SCHEDULER in pairs:",
         "if OUR_SCHEDULER in pairs and False:",
         f"{T}::test_our_own_names_win_over_those_of_a1111",
@@ -76,23 +78,23 @@ MUTANTS = (
     ),
     Mutant(
         "two pairs are an infotext already",
-        PROMPTS,
-        "if len(pairs) < 3 or not any(",
-        "if len(pairs) < 2 or not any(",
+        LINES,
+        "return len(pairs) >= FEWEST_PAIRS and any(",
+        "return len(pairs) >= 2 and any(",
         f"{T}::test_two_pairs_are_words_of_the_prompt",
     ),
     Mutant(
         "pairs without steps are an infotext",
-        PROMPTS,
-        'if len(pairs) < 3 or not any(key == "Steps" for key, _ in pairs):',
-        "if len(pairs) < 3:",
+        LINES,
+        "return len(pairs) >= FEWEST_PAIRS and any(key == FIRST_KEY for key, _ in pairs)",
+        "return len(pairs) >= FEWEST_PAIRS",
         f"{T}::test_pairs_without_steps_are_words_of_the_prompt",
     ),
     Mutant(
         "the infotext wins over the front matter",
         PROMPTS,
-        "layered(written, spoken)",
-        "layered(spoken, written)",
+        "settings=layered(written, spoken)",
+        "settings=layered(spoken, written)",
         f"{T}::test_front_matter_wins_over_an_infotext_below_it",
     ),
     Mutant(
@@ -104,35 +106,35 @@ MUTANTS = (
     ),
     Mutant(
         "the schedule type of an infotext is forgotten",
-        PROMPTS,
+        INFOTEXT,
         "return _said(paired(named.scheduler, schedule)), []",
         "return _said(named), []",
         f"{T}::test_an_infotext_is_read_as_its_own_program_reads_it",
     ),
     Mutant(
         "the steps of hires fix count as those of the schedule",
-        PROMPTS,
+        INFOTEXT,
         "steps = math.ceil(run / strength)",
         "steps = math.ceil(run)",
         f"{T}::test_a1111s_hires_fix_is_a_second_pass_with_as_many_steps_as_it_runs",
     ),
     Mutant(
         "a recipe of A1111 that says nothing of its noise means torch's",
-        PROMPTS,
+        INFOTEXT,
         "if ON_THE_CPU in version else",
         "if True else",
         f"{T}::test_the_noise_of_a_recipe_is_that_of_its_program",
     ),
     Mutant(
         "nothing is said of noise out of a Brownian tree",
-        PROMPTS,
+        INFOTEXT,
         'if "sde" in scheduler:',
         "if False:",
         f"{T}::test_noise_out_of_a_brownian_tree_is_said_to_be_another_here",
     ),
     Mutant(
         "an infotext says that its noise was torch's whoever drew it",
-        PROMPTS,
+        INFOTEXT,
         '"RNG": str(recipe.get("rng") or "cpu").upper(),',
         '"RNG": "CPU",',
         f"{T}::test_how_noise_was_drawn_is_written_as_it_is_read",

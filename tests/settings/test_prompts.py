@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from daemon.errors import InputError
-from daemon.settings.prompts import Prompt, parse_prompt, render_infotext
+from daemon.settings.infotext import render_infotext
+from daemon.settings.prompts import parse_prompt
+from daemon.settings.recipe import Prompt
 
 A1111 = """a cat, sitting
 on a wall
