@@ -140,9 +140,9 @@ def check_syntax(prompt: str) -> None:
         what = "hypernetworks cannot be used" if found[0].startswith("<hypernet") else "a LoRA is named in the prompt alone"
         raise InputError(f"the prompt holds {prompt[found.start() : end + 1]!r:.60}; {what}: take it out")
     found = _AND.search(prompt)
-    for text, what in _replaced_elsewhere(prompt):
+    for words, how in _replaced_elsewhere(prompt):
         raise InputError(
-            f"the prompt holds {text!r:.60}; {what} here, and it would be read as words: write the words that are meant"
+            f"the prompt holds {words!r:.60}; {how} here, and it would be read as words: write the words that are meant"
         )
     for text, what in ((schedule_in(prompt), "prompt schedules [a:b:0.5] and alternation [a|b]"), (found and found[0], "AND")):
         if text:

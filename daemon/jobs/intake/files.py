@@ -26,6 +26,8 @@ from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
 BYTES_PER_CHARACTER = 4
+# What a recipe says of them is not asked where its picture is encoded, which has its size.
+OF_NO_CONCERN = ("width", "height", "upscale", "upscale_strength", "upscale_steps")
 
 # Where an artifact can go that was dropped into a stage that cannot take it.
 DESTINATIONS = {
@@ -85,7 +87,7 @@ def embedded_recipe(files: Files, photo: Photo, config: Config, beside: Mapping[
             found = recipe_in(photo.words, files.name, config)
         else:
             found = read_recipe(files.members["principal"], files.name, config)
-        return found.under(beside).usable(files.name)
+        return found.under({*beside, *OF_NO_CONCERN}).usable(files.name)
     except InputError as error:
         return without_recipe(error)
 

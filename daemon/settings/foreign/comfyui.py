@@ -23,8 +23,18 @@ LOADERS = {
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
 # Nodes that only show, keep or turn into pixels what the others make.
 HARMLESS = (
-    *("VAEDecode", "VAEDecodeTiled", "SaveImage", "PreviewImage", "VAELoader", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader"),
-    *("DualCLIPLoaderGGUF", "CLIPLoaderGGUF", "Note", "Reroute", "SaveImageWebsocket", "PreviewAny", "SaveAnimatedWEBP"),
+    *(
+        "VAEDecode",
+        "VAEDecodeTiled",
+        "SaveImage",
+        "PreviewImage",
+        "VAELoader",
+        "Note",
+        "Reroute",
+        "SaveImageWebsocket",
+        "PreviewAny",
+    ),
+    "SaveAnimatedWEBP",
 )
 # By which input a node that is passed over leads on.
 ONWARD = {
@@ -78,9 +88,9 @@ class Graph:
             said = next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
         return None
 
-    def pass_over(self, kind: str) -> None:
+    def pass_over(self, kind: str, why: str = "tiffsd has nothing like it") -> None:
         """Note a node that changes the picture and has no setting here."""
-        self.notes.append(f"the node {kind[:60]!r} of the workflow ignored: tiffsd has nothing like it")
+        self.notes.append(f"the node {kind[:60]!r} of the workflow ignored: {why}")
 
     def pass_over_the_rest(self) -> None:
         """Note the nodes that none of the ways led to, of each kind once."""
@@ -213,11 +223,14 @@ def _words(graph: Graph, link: object) -> dict[str, Any]:
 
 
 def _clip_skip(graph: Graph, link: object) -> dict[str, Any]:
+    said: dict[str, Any] = {}
     for kind, inputs in graph.way(link, "clip"):
         layer = inputs.get("stop_at_clip_layer")
         if kind == "CLIPSetLastLayer" and isinstance(layer, int):
-            return {"clip_skip": -layer}
-    return {}
+            said.setdefault("clip_skip", -layer)
+        elif kind not in (*LOADERS, *LORA_LOADERS, *HARMLESS):
+            graph.pass_over(kind, "the text encoders are those of the model here")
+    return said
 
 
 def _size(graph: Graph, link: object, said: Mapping[str, Any]) -> dict[str, Any]:
