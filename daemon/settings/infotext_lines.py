@@ -54,7 +54,7 @@ def split_infotext(text: str) -> Infotext:
     before, own = _cut(lines[first])
     following, behind = _continued(own, lines[first + 1 :])
     pairs = tuple(pair for line in (own, *following) for pair in _pairs(line))
-    if not _are_parameters(pairs):
+    if not (_are_parameters(pairs) or _are_few_but_sure(pairs)):
         prompt, negative = _split_negative(lines)
         return Infotext(prompt, negative)
     prompt, negative = _split_negative([*lines[:first], *([before] if before else [])], anywhere=bool(before))
@@ -66,7 +66,7 @@ def split_infotext(text: str) -> Infotext:
 
 def has_parameters(text: str) -> bool:
     """Whether a text has A1111's parameters, which tell a recipe from other words."""
-    return bool(split_infotext(text.replace("\r\n", "\n").replace("\r", "\n")).pairs)
+    return f"{FIRST_KEY}:" in text and bool(split_infotext(text.replace("\r\n", "\n").replace("\r", "\n")).pairs)
 
 
 def _beginning(lines: Sequence[str]) -> int | None:
@@ -81,6 +81,13 @@ def _beginning(lines: Sequence[str]) -> int | None:
 
 def _are_parameters(pairs: Sequence[tuple[str, str]]) -> bool:
     return len(pairs) >= FEWEST_PAIRS and any(key == FIRST_KEY for key, _ in pairs)
+
+
+def _are_few_but_sure(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the pairs of a short line are parameters all the same: a number of steps, and what else is known."""
+    named = dict(pairs)
+    others = [key for key in named if key != FIRST_KEY]
+    return bool(others) and named.get(FIRST_KEY, "").strip().isdecimal() and all(CONTINUES.match(f"{key}:") for key in others)
 
 
 def _cut(line: str) -> tuple[str, str]:

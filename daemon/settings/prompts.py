@@ -18,6 +18,7 @@ from daemon.settings.infotext import loras_not_named, read_infotext
 from daemon.settings.plain_yaml import parse_yaml
 from daemon.settings.recipe import Prompt
 from daemon.settings.unfenced import settings_without_fence
+from daemon.settings.vocabulary import REGISTRY
 
 FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -128,7 +129,12 @@ def _decoded(data: bytes, where: str) -> str:
 
 
 def _bare(text: str, where: str) -> Prompt:
-    """Plain words, or an infotext. Raises InputError where they look like settings, which stand between lines of ---."""
+    """Plain words, an infotext, or the JSON that people copy out of other programs.
+
+    Raises InputError where words look like settings, which stand between lines of ---."""
+    record = parsed(text)
+    if record is not None and (of_record(record) or REGISTRY.keys() & by_their_names(record, where).keys()):
+        return _json(text, where)
     prompt = read_infotext(text)
     if not prompt.of_recipe and (line := settings_without_fence(text)):
         raise InputError(

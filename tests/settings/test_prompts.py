@@ -393,6 +393,16 @@ def test_a_json_object_is_settings_with_the_prompt_among_them() -> None:
     assert read.settings == {"prompt": "a cat", "negative_prompt": "dog", "guidance_scale": 4, "steps": 5, "loras": {"fur": 0.5}}
 
 
+def test_json_in_a_text_is_read_as_such_where_it_has_settings() -> None:
+    assert parse('{"prompt": "a cat", "cfg": 4}') == {"prompt": "a cat", "guidance_scale": 4}
+    assert parse('{"scene": "a cat"}') == {"prompt": '{"scene": "a cat"}'}, "some models are asked so"
+
+
+def test_two_parameters_are_enough_where_they_are_sure() -> None:
+    assert parse("a cat\nSteps: 8, Seed: 5") == {"prompt": "a cat", "steps": 8, "seed": 5, "rng": "nv"}
+    assert parse("a cat\nSteps: 8, mood: calm") == {"prompt": "a cat\nSteps: 8, mood: calm"}
+
+
 def test_a_graph_of_comfyui_is_read_out_of_a_json_file() -> None:
     graph = {
         "3": {
