@@ -47,6 +47,7 @@ ONWARD = {
 USUAL_SHIFTS = {"ModelSamplingFlux": {"max_shift": 1.15, "base_shift": 0.5}, "ModelSamplingSD3": {"shift": 3.0}}
 LONGEST_WAY = 100
 TEXTS = ("text", "string", "value", "text_g", "t5xxl", "clip_l", "wildcard_text", "prompt")
+OF_ONE_ENCODER = ("text_g", "text_l", "t5xxl", "clip_l", "clip_g")
 Node = Mapping[str, Any]
 
 
@@ -216,6 +217,11 @@ def _words(graph: Graph, link: object) -> dict[str, Any]:
         text = next((graph.value(inputs[name]) for name in TEXTS if name in inputs), None)
         if isinstance(text, str):
             said["prompt"] = plain_words(text)
+            graph.notes += [
+                f"the text {name!r} of the node {kind[:60]!r} ignored: all text encoders have one prompt here"
+                for name in OF_ONE_ENCODER
+                if isinstance(other := graph.value(inputs.get(name)), str) and other not in ("", text)
+            ]
             return said | _clip_skip(graph, inputs.get("clip"))
         if kind not in (*HARMLESS, "FluxGuidance"):
             graph.pass_over(kind)

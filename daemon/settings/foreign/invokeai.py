@@ -39,6 +39,10 @@ NAMES_OF_2 = {
 DREAM = {"s": "steps", "S": "seed", "C": "guidance_scale", "W": "width", "H": "height", "A": "scheduler", "f": "strength"}
 _DREAM_PROMPT = re.compile(r'\s*"(?P<prompt>[^"]*)"(?P<rest>.*)', re.DOTALL)
 _DREAM_OPTION = re.compile(r"(?<!\S)-{1,2}(?P<key>\w+)[ =]?(?P<value>[^\s-]\S*)?")
+# Its weights: (words)1.2, (words)++ and word++; what joins whole prompts is not read.
+_WEIGHT = re.compile(r"(?P<words>\([^()]*\)|\w+(?=\+))(?:(?P<signs>\++|-+)|(?P<number>\d*\.?\d+))")
+_JOINS = (".and(", ".blend(", ".swap(")
+HEAVIER, LIGHTER = 1.1, 0.9
 _NEGATIVE = re.compile(r"\[([^\[\]]*)\]")
 
 
@@ -51,7 +55,7 @@ def read(recipe: Mapping[str, Any]) -> Foreign:
     skipped = said.pop("clip_skip", None)
     if isinstance(skipped, int) and skipped > 0:
         said["clip_skip"] = skipped + 1
-    return made(PROGRAM, said, notes)
+    return made(PROGRAM, {**said, **_weighted(said, notes)}, notes)
 
 
 def read_2(record: Mapping[str, Any]) -> Foreign:
@@ -78,6 +82,25 @@ def read_dream(text: str) -> Foreign:
     options = {option["key"]: option["value"] or True for option in _DREAM_OPTION.finditer(found["rest"])}
     said, notes = translated(options, DREAM)
     return made(PROGRAM, {**said, **_without_negative(found["prompt"]), "rng": "cpu"}, notes)
+
+
+def _weighted(said: Mapping[str, Any], notes: list[str]) -> dict[str, str]:
+    """The prompts in our grammar, and a note on what they do that it cannot."""
+    prompts = {key: said[key] for key in ("prompt", "negative_prompt") if isinstance(said.get(key), str)}
+    for key, prompt in prompts.items():
+        notes += [f"{join}...) in the {key.replace('_', ' ')} ignored: it is read as words" for join in _JOINS if join in prompt]
+    return {key: weighted(prompt) for key, prompt in prompts.items()}
+
+
+def weighted(prompt: str) -> str:
+    """A prompt of theirs in our grammar: a plus counts 1.1 times, a minus 0.9 times, a number as it says."""
+    return _WEIGHT.sub(_as_a_weight, prompt)
+
+
+def _as_a_weight(found: re.Match[str]) -> str:
+    words, signs = found["words"].removeprefix("(").removesuffix(")"), (found["signs"] or "")[:20]
+    weight = float(found["number"]) if found["number"] else (HEAVIER if "+" in signs else LIGHTER) ** len(signs)
+    return f"({words}:{weight:.4g})"
 
 
 def _without_negative(prompt: object) -> dict[str, str]:

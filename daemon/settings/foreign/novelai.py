@@ -47,11 +47,23 @@ def read(recipe: Mapping[str, Any]) -> Foreign:
             said[key] = weighted(said[key])
             if _NUMBERED.search(said[key]):
                 notes.append(f"weights as 1.2::words:: in the {key.replace('_', ' ')} ignored: they are read as words")
+    notes += _characters(recipe.get("v4_prompt"))
     if isinstance(sampler := said.get("scheduler"), str) and (found := _SAMPLER.fullmatch(sampler[:100])):
         said["scheduler"] = found["name"]
     schedule = said.get("schedule")
     said["schedule"] = SCHEDULES.get(schedule, schedule) if isinstance(schedule, str) else None
     return made(PROGRAM, {**said, "rng": "cpu"}, [OWN, *notes])
+
+
+def _characters(prompt: object) -> list[str]:
+    """A note on the characters that version 4 is told of apart from the prompt."""
+    caption = prompt.get("caption") if isinstance(prompt, dict) else None
+    told = caption.get("char_captions") if isinstance(caption, dict) else None
+    return (
+        [f"{len(told)} characters of the recipe ignored: it tells of them apart from the prompt"]
+        if isinstance(told, list) and told
+        else []
+    )
 
 
 def of_hidden(texts: Mapping[str, Any]) -> Mapping[str, Any] | None:
