@@ -198,6 +198,23 @@ DRAW_THINGS: Record = {
 }
 
 
+EASY_DIFFUSION: Record = {
+    "prompt": "a red house",
+    "negative_prompt": "blurry",
+    "seed": 5,
+    "num_inference_steps": 8,
+    "guidance_scale": 4.5,
+    "width": 128,
+    "height": 64,
+    "sampler_name": "euler_a",
+    "use_stable_diffusion_model": "demo",
+    "clip_skip": True,
+    "use_lora_model": "fur",
+    "lora_alpha": 0.5,
+    "use_upscale": "RealESRGAN_x4plus",
+}
+
+
 def node(kind: str, **inputs: Any) -> dict[str, Any]:
     return {"class_type": kind, "inputs": inputs}
 
@@ -396,6 +413,9 @@ SPECIMENS: Mapping[str, Specimen] = {
         DRAW_THINGS,
         lambda r: png({"XML:com.adobe.xmp": XMP.format(escaped(json.dumps(r)))}),
         ("profile", "seed_mode", "strength"),
+    ),
+    "easy-diffusion": Specimen(
+        "a text for each setting", "Easy Diffusion", EASY_DIFFUSION, lambda r: png({key: str(value) for key, value in r.items()})
     ),
     "none": Specimen("`None` in `parameters`", "SD.Next and others", {}, lambda _: png({"parameters": "None"}), read=False),
     "unknown-json": Specimen(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from daemon.settings.foreign import comfyui, draw_things, fooocus, invokeai, novelai, swarmui
+from daemon.settings.foreign import comfyui, draw_things, easy_diffusion, fooocus, invokeai, novelai, swarmui
 from daemon.settings.foreign.recipe import Foreign, not_read, parsed
 from daemon.settings.infotext_lines import has_parameters
 
@@ -22,7 +22,7 @@ FOOOCUS_SCHEME, USER_COMMENT, IMAGE_DESCRIPTION, ALPHA = "fooocus_scheme", "User
 LABELS = frozenset(
     {
         *(PARAMETERS, PROMPT, WORKFLOW, COMMENT, XMP, INVOKEAI, INVOKEAI_2, DREAM, SOFTWARE, DESCRIPTION, FOOOCUS_SCHEME),
-        *("Title", "Source", "dream", "invokeai_graph", "invokeai_workflow", "generation_data", "negative_prompt", "seed"),
+        *("dream", "generation_data", *easy_diffusion.KEYS),
     }
 )
 """The keywords of the texts of a PNG that are asked about."""
@@ -41,7 +41,7 @@ class Told:
 
 def tell(texts: Mapping[str, str]) -> Told:
     """What the texts of a picture are, by their labels: the keywords of a PNG, or where they stand in EXIF data."""
-    answers = [answer for ask in (_parameters, _invokeai, _comfyui, _novelai, _comment, _others) if (answer := ask(texts))]
+    answers = [answer for ask in (_parameters, _invokeai, _in_prompt, _novelai, _comment, _others) if (answer := ask(texts))]
     whole = [answer for answer in answers if answer.infotext or (answer.foreign and answer.foreign.unread is None)]
     return next(iter([*whole, *answers]), Told())
 
@@ -56,6 +56,7 @@ def of_record(record: Mapping[str, Any]) -> Foreign | None:
         (comfyui.is_graph, comfyui.read),
         (fooocus.is_recipe, fooocus.read),
         (draw_things.is_recipe, draw_things.read),
+        (easy_diffusion.is_recipe, easy_diffusion.read),
     ]
     return next((read(record) for is_its, read in known if is_its(record)), None)
 
@@ -90,10 +91,12 @@ def _invokeai(texts: Mapping[str, str]) -> Told | None:
     return Told(foreign=invokeai.read_dream(dream)) if dream else None
 
 
-def _comfyui(texts: Mapping[str, str]) -> Told | None:
+def _in_prompt(texts: Mapping[str, str]) -> Told | None:
     record = parsed(texts[PROMPT]) if PROMPT in texts else None
     if record is not None and comfyui.is_graph(record):
         return Told(foreign=comfyui.read(record))
+    if easy_diffusion.is_recipe(texts):
+        return Told(foreign=easy_diffusion.read({key: text for key, text in texts.items() if key in easy_diffusion.KEYS}))
     if WORKFLOW in texts and parsed(texts[WORKFLOW]) is not None:
         why = "only the drawing of its workflow is in it, without the graph that was run"
         return Told(foreign=not_read(comfyui.PROGRAM, why))
@@ -129,7 +132,6 @@ def _comment(texts: Mapping[str, str]) -> Told | None:
 
 OTHERS = {
     "Midjourney": (DESCRIPTION, "Job ID:"),
-    "Easy Diffusion": (PROMPT, ""),
     "Tensor.Art": ("generation_data", "{"),
 }
 """Other programs: the text by which each is known, and what stands in it."""
@@ -137,6 +139,6 @@ OTHERS = {
 
 def _others(texts: Mapping[str, str]) -> Told | None:
     for program, (label, words) in OTHERS.items():
-        if label in texts and words in texts[label] and (words or "seed" in texts):
+        if label in texts and words in texts[label]:
             return Told(foreign=not_read(program, "its form is not known here"))
     return None
