@@ -151,6 +151,9 @@ HOSTILE = {
     "values that are none": json.dumps({"sui_image_params": {"prompt": [], "seed": {}, "loras": {"a": 1}, "steps": [1]}}),
     "no number": '{"sui_image_params": {"prompt": "a", "seed": NaN, "steps": Infinity, "cfgscale": -Infinity}}',
     "half a character": '{"sui_image_params": {"prompt": "\\ud800", "model": "\\udfff", "loras": ["\\ud800"]}}',
+    "words without end": json.dumps(
+        {"sui_image_params": {"prompt": "a", "seed": "y" * 90_000, "loras": ["x" * 90_000] * 5, "z" * 90_000: "\n\x1b[2J" * 9_000}}
+    ),
     "a name in a thousand folders": json.dumps({"sui_image_params": {"prompt": "a", "model": "../" * 1000 + "etc/passwd"}}),
 }
 
@@ -161,3 +164,10 @@ def test_a_hostile_record_is_a_sentence_or_no_recipe(name: str, keyword: str, co
     texts = {keyword: HOSTILE[name], **({"Software": "NovelAI"} if keyword == "Comment" else {})}
     found = recipe_of(png(texts), "x.png", config)
     assert all("\n" not in note and len(note) < 400 for note in (*found.notes, *found.faults.values()))
+
+
+def test_what_a_child_says_of_words_without_end_is_bounded(config: Config) -> None:
+    found = recipe_by_the_child(png({"parameters": HOSTILE["words without end"]}), "x.png", config)
+    assert found.settings["prompt"] == "a"
+    assert len(found.settings["seed"]) == 200
+    assert all(note.isprintable() and len(note) < 400 for note in found.notes)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from daemon.names import shown
+
 LONGEST_VALUE = 200  # characters of all but prompts
 LONGEST_SHOWN = 80
 MOST_NOTES = 60
@@ -40,7 +42,7 @@ def not_read(program: str, why: str) -> Foreign:
 def ignored(key: str, value: object) -> str:
     """The sentence on a key that is not honoured."""
     said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return f"'{key[:LONGEST_SHOWN]}: {said[:LONGEST_SHOWN]}' of the recipe ignored: tiffsd has no such setting"
+    return f"'{shown(key[:LONGEST_SHOWN])}: {shown(said[:LONGEST_SHOWN])}' of the recipe ignored: tiffsd has no such setting"
 
 
 def made(program: str, said: Mapping[str, Any], notes: Collection[str]) -> Foreign:
@@ -82,7 +84,7 @@ def file_name(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     name = value.replace("\\", "/").rsplit("/", 1)[-1].strip()
-    return next((name.removesuffix(end) for end in ENDINGS if name.lower().endswith(end)), name) or None
+    return next((name[: -len(end)] for end in ENDINGS if name.lower().endswith(end)), name)[:LONGEST_VALUE] or None
 
 
 def loras(named: Collection[tuple[object, object]]) -> dict[str, float | list[float]]:
@@ -99,7 +101,9 @@ def loras(named: Collection[tuple[object, object]]) -> dict[str, float | list[fl
 def _kind(key: str, value: object) -> Any:
     if key in WHOLE or key in DECIMAL:
         number = _number(value, int if key in WHOLE else float)
-        return value if number is None and isinstance(value, (str, int, float)) else number
+        if number is None and isinstance(value, str):
+            return value[:LONGEST_VALUE]
+        return value if number is None and isinstance(value, (int, float)) else number
     if isinstance(value, str):
         return value if key in WORDS else value[:LONGEST_VALUE]
     return value if key == "loras" and value else None
