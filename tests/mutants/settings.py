@@ -13,6 +13,7 @@ GRAMMAR = "daemon/models/prompt_grammar.py"
 FITTING = "daemon/pictures/fitting.py"
 CODECS = "daemon/pictures/codecs.py"
 T = "tests/settings/test_prompts.py"
+CORPUS = "tests/recipes/test_corpus.py"
 WORDS = "tests/settings/test_vocabulary.py"
 PLAIN = "tests/settings/test_plain_yaml.py"
 WEIGHTS = "tests/models/test_prompt_grammar.py"
@@ -138,6 +139,55 @@ MUTANTS = (
         '"RNG": str(recipe.get("rng") or "cpu").upper(),',
         '"RNG": "CPU",',
         f"{T}::test_how_noise_was_drawn_is_written_as_it_is_read",
+    ),
+    Mutant(
+        "a comment that nobody labelled is a prompt",
+        "daemon/settings/foreign/telling.py",
+        "if record is None and has_parameters(text):",
+        "if record is None:",
+        f"{CORPUS}::test_no_text_that_nobody_labelled_becomes_a_prompt",
+    ),
+    Mutant(
+        "a key of another program is passed over in silence",
+        "daemon/settings/foreign/recipe.py",
+        "elif key not in silent and value not in SAYS_NOTHING:",
+        "elif False:",
+        f"{CORPUS}::test_each_key_of_a_recipe_is_honoured_or_named",
+    ),
+    Mutant(
+        "the texts behind the pixels of a PNG are lost",
+        "daemon/pictures/png_text.py",
+        'if chunk.kind == b"IEND":',
+        'if chunk.kind in (b"IDAT", b"IEND"):',
+        "tests/pictures/test_png_text.py::test_what_stands_behind_the_pixels_is_read_too_and_nothing_behind_the_end",
+    ),
+    Mutant(
+        "of two decodings of a comment the first counts",
+        "daemon/pictures/comments.py",
+        "return max(readings, key=_likelihood, default=None)",
+        "return next(iter(readings), None)",
+        f"{CORPUS}::test_of_the_decodings_of_a_comment_the_one_that_is_text_counts",
+    ),
+    Mutant(
+        "a recipe that cannot be honoured stops its picture",
+        "daemon/jobs/intake/encode.py",
+        "if not own.settings:",
+        "if own.settings:",
+        "tests/jobs/test_foreign_recipes.py::test_a_recipe_that_cannot_be_honoured_stops_no_picture",
+    ),
+    Mutant(
+        "a choice of words is encoded",
+        GRAMMAR,
+        'if "|" in found[1])',
+        "if False)",
+        f"{T}::test_a_bad_prompt_is_refused_with_one_sentence",
+    ),
+    Mutant(
+        "settings without their lines are words",
+        PROMPTS,
+        "if not prompt.of_recipe and (line := settings_without_fence(text)):",
+        "if False and (line := settings_without_fence(text)):",
+        f"{T}::test_settings_without_their_lines_are_asked_about",
     ),
     Mutant(
         "yes is a word",
