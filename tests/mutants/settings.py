@@ -166,7 +166,7 @@ MUTANTS = (
         "daemon/pictures/comments.py",
         "return max(readings, key=_likelihood, default=None)",
         "return next(iter(readings), None)",
-        f"{CORPUS}::test_of_the_decodings_of_a_comment_the_one_that_is_text_counts",
+        f"{CORPUS}::test_a_comment_that_is_text_in_either_order_is_that_which_is_a_recipe",
     ),
     Mutant(
         "a recipe that cannot be honoured stops its picture",

@@ -125,6 +125,14 @@ def test_of_the_decodings_of_a_comment_the_one_that_is_text_counts(words: str, o
     assert recipe_of(data, f"x{ending}", config).settings["prompt"] == words
 
 
+@pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le", "utf-8"])
+def test_a_comment_that_is_text_in_either_order_is_that_which_is_a_recipe(order: str, config: Config) -> None:
+    # Without blanks and breaks the wrong order is text too, of other scripts.
+    record = json.dumps({"sui_image_params": {"prompt": "house", "seed": 5}}, separators=(",", ":"))
+    ending, data = PLACES["UserComment UNICODE"](record.encode(order))
+    assert recipe_of(data, f"x{ending}", config).settings["prompt"] == "house"
+
+
 @pytest.mark.skipif(not CASES.is_dir(), reason="the cases lie in a folder beside the repository")
 @pytest.mark.parametrize("path", sorted(CASES.glob("recipes/*")) if CASES.is_dir() else [], ids=lambda path: path.name)
 def test_the_recipes_of_the_cases_are_read(path: Path, config: Config) -> None:
