@@ -29,7 +29,7 @@ MODULES = {
     "status": "report",
     "models": "models",
     "settings": "settings",
-    **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "cancel"), "control"),
+    **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "restore", "cancel"), "control"),
     **dict.fromkeys(STAGES, "steps"),
 }
 

@@ -118,7 +118,7 @@ def test_the_commands_on_the_folders_work_without_the_daemon(desk: Path) -> None
     for words in in_line(SECTIONS["Use it"]):
         assert said(*words, code=3 if words[0] == "status" else 0), words
     waiting = {path.name for path in (desk / "spool/inbox/2-diffuse").iterdir()}
-    assert waiting == {"cat.3f9a1c2e.tiff", "cat.tiff"}
+    assert waiting == {"cat.3f9a1c2e.tiff", "cat.tiff", "cat.3f9a1c2e.tiff.restore"}
 
 
 @pytest.mark.slow

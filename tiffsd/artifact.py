@@ -19,12 +19,12 @@ from tiffsd.canvas import (
     fitted,
     named_tensors,
     page_size,
-    read_canvas,
     to_pixels,
 )
 from tiffsd.header import Header
 from tiffsd.pixels import check_picture
 from tiffsd.spec import LARGEST_SIDE, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, Layout, TooLarge, WrongKind
+from tiffsd.undone import read_undone
 
 Tensors = Mapping[str, NDArray[Any]]
 
@@ -32,6 +32,7 @@ CANVAS_TENSORS = {Kind.LATENTS: ("latents",), Kind.EMBEDDING: EMBEDDING_ROWS, Ki
 # What a file of a kind must not hold beside its own.
 FOREIGN = {Kind.LATENTS: {"picture"}, Kind.EMBEDDING: {"picture", "latents"}, Kind.PICTURE: set[str]()}
 HISTORY_PREFIX = "scheduler."
+NEARLY_ALL = 0.9  # so much is painted by mistake more often than by hand
 RANKS = {
     "latents": 3,
     "prompt_embeds": 2,
@@ -66,6 +67,15 @@ class Artifact:
         """Whether these are latents with their embedding in the same file."""
         return self.header.kind is Kind.LATENTS and "prompt_embeds" in self.tensors
 
+    @property
+    def told_painted(self) -> str | None:
+        """How many values of the canvas are painted, as a sentence, with a warning where it is nearly all; None where none is."""
+        if not self.painted:
+            return None
+        size = _canvas_size(self)
+        warning = "; that is nearly all of them: if that was not meant, the program changed the values when it saved"
+        return f"{self.painted} of {size} values are painted{warning if self.painted > NEARLY_ALL * size else ''}"
+
 
 def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> Artifact:
     """A canvas as found, and the exact tensors that belong to its header -> the artifact that counts.
@@ -74,7 +84,7 @@ def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> A
     """
     header = fitted(header, canvas)
     painted_on = canvas_tensor(exact, header.kind)
-    reading = read_canvas(canvas, header, painted_on, name=name)
+    reading = read_undone(canvas, header, painted_on, name=name)
     others = {key: tensor for key, tensor in exact.items() if key not in CANVAS_TENSORS[header.kind]}
     notes = list(reading.notes)
     if reading.painted:

@@ -11,6 +11,7 @@ import numpy as np
 from tiffsd import prototype
 from tiffsd.artifact import Artifact, reconcile
 from tiffsd.canvas import Canvas, Floats, check_not_cut, check_pixels, grid, named_tensors, paint
+from tiffsd.curves import Curve
 from tiffsd.header import Header
 from tiffsd.pixels import Page, opaque_gray, to_canvas
 from tiffsd.spec import BadShape, Kind, Layout, State
@@ -37,9 +38,12 @@ def kind_of(shapes: Sequence[Shape], *, name: str, expect: Kind | None) -> Kind:
     """The kind that a file without metadata is taken for, by the prototype's ending in `name`, its first page, and `expect`."""
     first = shapes[0]
     by_name = prototype.kind_by_ending(name)
+    looks_embedded = first.floats and first.samples <= 2 and first.height % TOKENS == 0 and first.width >= NARROWEST_EMBEDDING
+    if looks_embedded and prototype.is_of_a_result(name):
+        return Kind.EMBEDDING
     if by_name is not None and first.floats:
         return by_name
-    if first.floats and first.samples <= 2 and first.height % TOKENS == 0 and first.width >= NARROWEST_EMBEDDING:
+    if looks_embedded:
         return expect if expect is Kind.PICTURE else Kind.EMBEDDING
     if expect is not None:
         return expect
@@ -63,10 +67,10 @@ def layout_of(kind: Kind, shapes: Sequence[Shape]) -> tuple[Layout, tuple[int, .
     return Layout.MOSAIC, (MOSAIC_CHANNELS, height // rows, width // columns)
 
 
-def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str) -> Artifact:
+def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str, curves: Sequence[Curve] = ()) -> Artifact:
     """Pages of latents or of an embedding without metadata -> Artifact; the errors of `pixels` and `canvas` apply."""
     four = kind is Kind.LATENTS and any(page.pixels.shape[2] == 4 and not opaque_gray(page) for page in pages)
-    canvas = to_canvas(pages, kind, name=name, raw=four)
+    canvas = to_canvas(pages, kind, name=name, raw=four, curves=curves)
     _, height, width = canvas.planes.shape
     shapes = [Shape(height, width, 4 if four else 1, True)] * len(pages)
     layout, size = layout_of(kind, shapes)
@@ -151,13 +155,9 @@ def _with_state(artifact: Artifact, state: State | None, note: str) -> Artifact:
 
 def _state(latents: Floats) -> State:
     """Noise has unit variance and neighbours that know nothing of each other."""
-    x = latents.astype(np.float64)
-    deviation = float(x.std())
-    if abs(deviation - 1) > ABOUT_ONE or x.shape[2] < 2:
+    if abs(float(latents.std(dtype=np.float64)) - 1) > ABOUT_ONE:
         return State.FINAL
-    x -= x.mean()
-    correlation = float((x[..., 1:] * x[..., :-1]).mean()) / deviation**2
-    return State.NOISE if abs(correlation) < NEIGHBOURS_ALIKE else State.FINAL
+    return State.NOISE if abs(prototype.correlation(latents)) < NEIGHBOURS_ALIKE else State.FINAL
 
 
 def _unmapped(canvas: Canvas) -> bool:

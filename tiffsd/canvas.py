@@ -40,13 +40,24 @@ class Canvas:
     """Planes of pixels (n, H, W) as an editor saved them; `step` is that of integers, `half` says float16.
 
     Where a file without metadata was taken to hold plain values, `planes` are what they would have been painted as, and `as_found`
-    is what lies in the file.
+    is what lies in the file. `slack` (n, H, W) is by how much more than usual a pixel may differ, for how it was saved; `curved`
+    says that a tone curve was undone, which `otherwise` has other readings of. `notes` say what was done to the pages.
     """
 
     planes: Floats
     step: float = 0.0
     half: bool = False
     as_found: Floats | None = None
+    slack: Floats | None = None
+    curved: bool = False
+    otherwise: tuple["Canvas", ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def moved(self, move: Callable[[Floats], Floats]) -> "Canvas":
+        """The same with its pixels, and what belongs to each, in other places."""
+        slack = None if self.slack is None else move(self.slack)
+        others = tuple(other.moved(move) for other in self.otherwise)
+        return replace(self, planes=move(self.planes), slack=slack, otherwise=others, as_found=None)
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,11 @@ def named_tensors(tensor: Floats, header: Header) -> dict[str, Floats]:
 def paint(tensor: Floats, header: Header) -> Floats:
     """Canvas tensor -> planes of pixels (n, H, W), float32: one plane, or for pages and rgba one for each channel."""
     pixels = to_pixels(tensor, header)
-    if header.layout is not Layout.MOSAIC:
-        return pixels
+    return mosaic(pixels) if header.layout is Layout.MOSAIC else pixels
+
+
+def mosaic(pixels: Floats) -> Floats:
+    """Channels (C, h, w) -> the one plane (1, r h, c w) that has them as panels."""
     channels, height, width = pixels.shape
     rows, columns = grid(channels)
     panels = pixels.reshape(rows, columns, height, width).transpose(0, 2, 1, 3)  # (r, h, c, w)
@@ -121,7 +135,8 @@ def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
         return Reading(exact, 0)
     _check_not_clipped(canvas, pixels, expected, name=name)
     _check_not_emptied(pixels, expected, header, name=name)
-    untouched = _untouched(canvas, pixels, expected)
+    slack = None if canvas.slack is None else _unpaint(canvas.slack, header, name=name)
+    untouched = _untouched(canvas, pixels, expected, slack)
     painted = int(untouched.size - np.count_nonzero(untouched))
     return Reading(np.where(untouched, exact, from_pixels(pixels, header)), painted, _coarse(canvas) if painted else ())
 
@@ -144,16 +159,16 @@ def fitted(header: Header, canvas: Canvas) -> Header:
 def to_pixels(tensor: Floats, header: Header) -> Floats:
     """Values of any shape -> pixels of the layout, float32 of the same shape, element by element (section 4 of the format)."""
     zero, unit = _scale(header)
-    return _in_float64(tensor, lambda wide: wide / unit + zero)
+    return in_float64(tensor, lambda wide: wide / unit + zero)
 
 
 def from_pixels(pixels: Floats, header: Header) -> Floats:
     """The inverse of `to_pixels`, up to the rounding of float32."""
     zero, unit = _scale(header)
-    return _in_float64(pixels, lambda wide: (wide - zero) * unit)
+    return in_float64(pixels, lambda wide: (wide - zero) * unit)
 
 
-def _in_float64(values: NDArray[Any], work: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Floats:
+def in_float64(values: NDArray[Any], work: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Floats:
     """The work done in float64, on some values at a time: all of them in float64 would be the largest thing in memory."""
     found = np.empty(values.shape, np.float32)
     source, target = np.ravel(values), found.reshape(-1)
@@ -224,12 +239,14 @@ def _unpaint(planes: Floats, header: Header, *, name: str) -> Floats:
     return np.ascontiguousarray(panels.reshape(channels, height, width))
 
 
-def _untouched(canvas: Canvas, pixels: Floats, expected: Floats) -> Mask:
+def _untouched(canvas: Canvas, pixels: Floats, expected: Floats, slack: Floats | None) -> Mask:
     tolerance = ROUNDING * np.maximum(1, np.abs(pixels))
     if canvas.half:
         tolerance += HALF_ROUNDING * np.abs(expected)
     if canvas.step:
         tolerance = np.full_like(pixels, ROUNDING + canvas.step / 2)
+    if slack is not None:
+        tolerance = slack + ROUNDING * np.maximum(1, np.abs(pixels))
     untouched: Mask = np.abs(pixels.astype(np.float64) - expected) <= tolerance
     if canvas.step:
         untouched |= _beyond(pixels, expected)

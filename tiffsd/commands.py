@@ -7,7 +7,7 @@ new id, or where -o says, which may replace a file. Modules that cost time to lo
 import json
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
 NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?)?", re.IGNORECASE)
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 PROSE = ("prompt", "negative_prompt")  # a prompt of "2024" is words
 
 PATH = click.Path(path_type=Path)
@@ -65,21 +66,28 @@ class Knowledge(Protocol):
     def checked(self, settings: dict[str, Any], where: str) -> dict[str, Any]:
         """Settings as the vocabulary has them. Raises an error for a person."""
 
-    def explain(self, path: Path) -> list[str]:
-        """What the daemon would do with a file, in sentences."""
+    def explain(self, path: Path, told: Collection[str]) -> list[tuple[bool, str]]:
+        """What the daemon would do with a file, in sentences, and whether it would use it; without the notes that were `told`."""
+
+    def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The recipe in a picture that is no TIFF, and notes. Raises an error for a person."""
 
 
 @app.command()
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @as_json_option
-def show(files: tuple[Path, ...], as_json: bool) -> None:
-    """Say what a file is: kind, size, recipe, history, statistics of each channel.
+@click.pass_obj
+def show(knowledge: Knowledge | None, files: tuple[Path, ...], as_json: bool) -> None:
+    """Say what a file is: kind, size, recipe, history, statistics of each channel; of a PNG, JPEG or WebP size and recipe.
 
     Example: tiffsd show cat.tiff
     """
     from tiffsd.summary import describe, outline
 
     for path in files:
+        if knowledge and path.suffix.lower() in PICTURE_SUFFIXES:
+            _show_picture(knowledge, path, as_json=as_json)
+            continue
         artifact = _read(path)
         # Its lines are shown one by one, in `describe`, and JSON writes what cannot be seen in its own way.
         click.echo(json.dumps({"file": str(path), **outline(artifact)}) if as_json else f"{shown(path.name)}: {describe(artifact)}")
@@ -89,7 +97,7 @@ def show(files: tuple[Path, ...], as_json: bool) -> None:
 @click.argument("files", nargs=-1, required=True, type=PATH)
 @click.pass_obj
 def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
-    """Say whether a file is valid, and what the daemon would do with it; exit with 1 where one is not.
+    """Say whether a file is valid, and what the daemon would do with it; exit with 1 where one is not, or would be refused.
 
     FILES are files of any kind.
 
@@ -98,11 +106,14 @@ def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
     faults = 0
     for path in files:
         try:
-            for line in _verdict(path, knowledge):
-                _say(f"{path.name}: {line}")
+            is_well, lines = _verdict(path, knowledge)
         except (TiffsdError, OSError) as error:
+            is_well, lines = False, []
             _say(f"{path.name}: not valid: {error}", err=True)
-            faults += 1
+        # Out here: a pipe that nobody reads any more is no fault of the file.
+        for line in lines:
+            _say(f"{path.name}: {line}")
+        faults += not is_well
     if faults:
         raise click.exceptions.Exit(1)
 
@@ -111,14 +122,22 @@ def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
 @click.argument("file", type=PATH)
 @click.option("--canvas", is_flag=True, help="The canvas as an editor shows it, instead of colours.")
 @click.option("-o", "--output", type=PATH, help="The PNG to write; FILE.png where it is left out.")
-def preview(file: Path, canvas: bool, output: Path | None) -> None:
+@click.pass_obj
+def preview(knowledge: Knowledge | None, file: Path, canvas: bool, output: Path | None) -> None:
     """Write a PNG to glance at: latents in colours, without a VAE; one block for each value.
+
+    Of a PNG, JPEG or WebP, which can be glanced at, say its recipe.
 
     Example: tiffsd preview cat.tiff -o cat.png
     """
     from tiffsd import preview as previews
     from tiffsd.spec import Kind
 
+    if knowledge and file.suffix.lower() in PICTURE_SUFFIXES:
+        if output or canvas:
+            raise click.UsageError(f"{shown(file.name)} is a picture already; leave out -o and --canvas")
+        _show_picture(knowledge, file, as_json=False)
+        return
     artifact = _read(file)
     levels = previews.canvas(artifact) if canvas else previews.preview(artifact)
     factor = SIDE_OF_A_PREVIEW if artifact.header.kind is Kind.LATENTS and not canvas else 1
@@ -312,9 +331,11 @@ def _say(words: str, *, err: bool = False) -> None:
     click.echo(shown(words), err=err)
 
 
-def _verdict(path: Path, knowledge: Knowledge | None) -> Iterable[str]:
+def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
+    """Whether a file is valid, and used by the daemon where that is known; and what there is to say of it."""
     from tiffsd.summary import headline
 
+    lines, told = list[str](), list[str]()
     try:
         artifact = _read(path)
     except NotTiffsd:
@@ -322,9 +343,39 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> Iterable[str]:
         if knowledge is None or path.suffix.lower() in SUFFIXES:
             raise
     else:
-        yield f"valid: {headline(artifact)}"
-        yield from (f"note: {note}" for note in artifact.notes)
-    yield from knowledge.explain(path) if knowledge else ()
+        told = [*artifact.notes, *([artifact.told_painted] if artifact.told_painted else [])]
+        lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in told)]
+    foretold = knowledge.explain(path, told) if knowledge else []
+    return not foretold or any(is_used for is_used, _ in foretold), [*lines, *(sentence for _, sentence in foretold)]
+
+
+def _show_picture(knowledge: Knowledge, path: Path, *, as_json: bool) -> None:
+    """Say of a PNG, JPEG or WebP what an artifact of it would say: size, recipe, notes."""
+    width, height = _picture_size(path)
+    recipe, notes = knowledge.recipe(path)
+    if as_json:
+        facts = {"file": str(path), "kind": "picture", "size": [height, width, 3], "recipe": recipe, "notes": list(notes)}
+        click.echo(json.dumps(facts))
+        return
+    _say(f"{path.name}: a {path.suffix[1:].upper()} picture, {width}x{height} pixels")
+    for key, value in recipe.items():
+        _say(f"  {key}: {json.dumps(value, ensure_ascii=False)}")
+    for note in notes if recipe else (*notes, "there is no recipe in it"):
+        _say(f"  note: {note}")
+
+
+def _picture_size(path: Path) -> tuple[int, int]:
+    from PIL import Image, UnidentifiedImageError
+
+    from tiffsd.spec import TooLarge
+
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except UnidentifiedImageError as error:
+        raise NotTiffsd(f"{path.name} is no picture, though it has the name of one; save it again") from error
+    except Image.DecompressionBombError as error:
+        raise TooLarge(f"{path.name} has more pixels than any picture; make it smaller") from error
 
 
 def _setting(word: str) -> tuple[str, Any]:

@@ -20,13 +20,16 @@ from tiffsd.artifact import Artifact, Tensors, reconcile
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
 from tiffsd.content import Content, check_length, check_marks, content_of
+from tiffsd.curves import Curve, curves_of
 from tiffsd.exact import tensors_of
 from tiffsd.header import Header, header_from, id_in_name, new_id, parse
+from tiffsd.layers import settled
 from tiffsd.outline import GRAY, Outline, check_outlines
 from tiffsd.pixels import Page, to_canvas, to_picture
 from tiffsd.profile import id_in_profile, profile
 from tiffsd.spec import (
     DESCRIPTION_TAG,
+    LARGEST_SIDE,
     NOUNS,
     PAGE_NAME,
     PAGE_NAME_TAG,
@@ -56,8 +59,10 @@ OTHER_BEGINNINGS = {
     b"GIF8": "a GIF picture",
     b"8BPS": "a Photoshop document",
     b"gimp xcf": "a GIMP document",
+    b"v/1\x01": "an OpenEXR picture",
     b"PK\x03\x04": "a ZIP archive (or an OpenRaster or Krita document)",
 }
+UNSPECIFIED = 0  # an extra sample that is no alpha
 ASCII, THUMBNAIL_OR_MASK, ASSOCIATED_ALPHA, PLANAR_SEPARATE, ORIENTATION_TAG = 2, 0b101, 1, 2, 274
 MOST_CLASSIC_BYTES = 4 * 2**30 - 2**24
 LARGE_TEXT_BYTES = 4 * 2**20
@@ -123,12 +128,14 @@ def read(
         loaded = _loaded(opened.file, pages, outlines, decode)
         exact = _exact(opened, pages[0], header, unpack) if header else ({}, None)
         artifact_id = header.id if header else _id(pages[0], label)
+        icc = _value(pages[0], PROFILE_TAG, label)
+        curves = curves_of(icc) if isinstance(icc, bytes) else ()
     if kind is Kind.PICTURE:
         artifact = _picture(loaded[0], header, exact[0], artifact_id=artifact_id, label=label)
     elif header is None:
-        artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label)
+        artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label, curves=curves)
     else:
-        artifact = _with_metadata(loaded, header, exact, label=label)
+        artifact = _with_metadata(loaded, header, exact, curves, label=label)
     return replace(artifact, notes=(*notes, *artifact.notes))
 
 
@@ -201,8 +208,10 @@ def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: A
         raise OSError(errno.ENOSPC, f"{end - length} bytes could not be written; {os.strerror(errno.ENOSPC)}")
 
 
-def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, *, label: str) -> Artifact:
-    canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA)
+def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, curves: Sequence[Curve], *, label: str) -> Artifact:
+    pages, notes = settled(pages, header, name=label, curved=bool(curves))
+    canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA, curves=curves)
+    canvas = replace(canvas, notes=(*notes, *canvas.notes))
     exact, note = found
     artifact = reconcile(header, canvas, exact, name=label)
     if note:
@@ -405,10 +414,25 @@ def _pixels(page: TiffPage) -> NDArray[Any]:
 
 
 def _page(page: TiffPage, pixels: NDArray[Any]) -> Page:
-    title = page.tags.valueof(PAGE_NAME_TAG)
+    title, extras = page.tags.valueof(PAGE_NAME_TAG), [int(extra) for extra in page.extrasamples]
     return Page(
         pixels,
-        premultiplied=ASSOCIATED_ALPHA in [int(extra) for extra in page.extrasamples],
+        premultiplied=ASSOCIATED_ALPHA in extras,
         orientation=int(page.tags.valueof(ORIENTATION_TAG, 1) or 1),
         title=title if isinstance(title, str) else None,
+        selection=extras == [UNSPECIFIED],
+        offset=(_offset(page, 287, 283), _offset(page, 286, 282)),
     )
+
+
+def _offset(page: TiffPage, position: int, resolution: int) -> int:
+    """Where a page lies on the canvas of an editor, in pixels; 0 where the tags say nothing that can be."""
+    place, per_unit = page.tags.valueof(position), page.tags.valueof(resolution)
+    if not (_is_ratio(place) and _is_ratio(per_unit)):
+        return 0
+    pixels = place[0] / place[1] * per_unit[0] / per_unit[1]
+    return round(pixels) if abs(pixels) <= LARGEST_SIDE else 0
+
+
+def _is_ratio(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(isinstance(number, int) for number in value) and value[1] != 0

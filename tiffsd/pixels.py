@@ -4,17 +4,22 @@ Everything here was produced by some editor (section 6 of `tiffsd/spec.py`); rea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats
-from tiffsd.spec import INTEGER_STEP, LARGEST_PIXEL, PAGE_NAME, BadShape, BadValues, Kind
+from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats, in_float64
+from tiffsd.curves import Curve
+from tiffsd.spec import HALF_ROUNDING, INTEGER_STEP, LARGEST_PIXEL, PAGE_NAME, BadShape, BadValues, Kind
 
 # Float noise of an editor that quantised to 16 bit and wrote floats: float32 at 1.0, in units of the step.
 ON_GRID = 0.01
+LEVEL_OF_15_BITS = 2.0**-15  # Photoshop computes in 0..32768
+FEWEST_LEVELS = 64  # of which all even are no accident
+CURVED = "the canvas was saved in another tone curve (gamma) than the linear one; it was undone by the profile in the file"
+SELECTION = "a saved selection lies beside the canvas and was left out"
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,12 @@ class Page:
     premultiplied: bool = False
     orientation: int = 1
     title: str | None = None
+    selection: bool = False  # the sample behind the colours is no alpha
+    offset: tuple[int, int] = (0, 0)  # (down, right) on the canvas of an editor
 
 
-def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False) -> Canvas:
-    """Pages of latents or an embedding -> Canvas; `raw` says that the layout is not mapped to 0..1.
+def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False, curves: Sequence[Curve] = ()) -> Canvas:
+    """Pages of latents or an embedding -> Canvas; `raw` says that the layout is not mapped to 0..1, `curves` what to undo if it is.
 
     Raises BadValues for integers of too few steps and for transparency, BadShape for colour or pages of different sizes.
     """
@@ -41,9 +48,43 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
             f"{name} has pages of different sizes or types; save all pages of {kind.plural} alike, without merging layers"
         )
     stack = planes[0][np.newaxis] if len(planes) == 1 else np.stack(_in_order(planes, [page.title for page in pages]))
+    notes = (SELECTION,) if any(page.selection and page.pixels.shape[2] in (2, 4) for page in pages) and not raw else ()
+    return _straightened(_levels(stack, raw=raw), () if raw else curves, notes)
+
+
+def _levels(stack: NDArray[Any], *, raw: bool) -> Canvas:
+    """Pixels as the file has them, and by how much they may differ."""
+    if stack.dtype == np.uint16 and _of_15_bits(stack):
+        planes = (((stack.astype(np.int32) + 1) // 2) * np.float32(LEVEL_OF_15_BITS)).astype(np.float32)
+        return Canvas(planes, step=LEVEL_OF_15_BITS, slack=np.full_like(planes, LEVEL_OF_15_BITS))
     pixels = _to_float(stack)
     step = INTEGER_STEP if stack.dtype.kind == "u" or (not raw and _on_grid(pixels)) else 0.0
     return Canvas(pixels, step=step, half=stack.dtype == np.float16)
+
+
+def _of_15_bits(stack: NDArray[np.uint16]) -> bool:
+    """Whether 16-bit levels are the 32,769 of Photoshop, doubled."""
+    return stack.size >= FEWEST_LEVELS and not (stack[stack != np.iinfo(np.uint16).max] & 1).any()
+
+
+def _straightened(found: Canvas, curves: Sequence[Curve], notes: tuple[str, ...]) -> Canvas:
+    """The canvas with a tone curve undone, and the other ways to read it beside it."""
+    if not curves:
+        return replace(found, notes=notes)
+    first, *others = [_linear(found, curve) for curve in curves]
+    return replace(first, notes=(*notes, CURVED), otherwise=(*others, found))
+
+
+def _linear(found: Canvas, curve: Curve) -> Canvas:
+    half = HALF_ROUNDING * np.abs(found.planes) if found.half else np.zeros_like(found.planes)
+    reach = half + (found.step / 2 if found.slack is None else found.slack)
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with a sentence
+        planes = in_float64(found.planes, curve)
+        if not reach.any():
+            return replace(found, planes=planes, curved=True)
+        # As far as the curve goes within what one level stands for, on the steeper side.
+        slack = np.maximum(in_float64(found.planes + reach, curve) - planes, planes - in_float64(found.planes - reach, curve))
+    return replace(found, planes=planes, slack=np.abs(slack), curved=True)
 
 
 def to_picture(page: Page, *, name: str) -> tuple[Floats, list[str]]:
@@ -82,8 +123,13 @@ def check_picture(picture: Floats, *, name: str) -> None:
 def opaque_gray(page: Page) -> bool:
     """Whether a page is gray in disguise: equal colour channels, and no transparency."""
     samples = page.pixels.shape[2]
-    equal = samples < 3 or all(np.array_equal(page.pixels[..., 0], page.pixels[..., k]) for k in (1, 2))
-    return equal and (samples in (1, 3) or (samples in (2, 4) and _opaque(page.pixels[..., -1])))
+    whole = samples in (1, 3) or (samples in (2, 4) and (page.selection or _opaque(page.pixels[..., -1])))
+    return whole and has_equal_colours(page)
+
+
+def has_equal_colours(page: Page) -> bool:
+    """Whether a page is gray, or has colour channels that are all the same."""
+    return page.pixels.shape[2] < 3 or all(np.array_equal(page.pixels[..., 0], page.pixels[..., k]) for k in (1, 2))
 
 
 def _check_precision(dtype: np.dtype[Any], kind: Kind, *, name: str, raw: bool) -> None:
@@ -107,7 +153,8 @@ def _planes(page: Page, kind: Kind, *, name: str, keep_four: bool) -> list[NDArr
         return [page.pixels[..., 0]]
     if samples == 2:
         raise BadValues(
-            f"{name} is transparent in places, and {kind.plural} have no alpha; fill the transparency, or save without alpha"
+            f"{name} is transparent in places, and {kind.plural} have no alpha; fill the transparency, or flatten the image "
+            f"(in GIMP: Image > Flatten Image), which fills it with the background colour"
         )
     if samples != 4:
         raise BadShape(

@@ -1,4 +1,5 @@
-"""ICC profiles, built byte by byte: linear gray for gray canvases, linear RGB for rgba, sRGB for pictures.
+"""ICC profiles, built byte by byte: linear gray for gray canvases, linear RGB for rgba, sRGB for pictures; and the tone curves
+of those that editors put in their place are in `tiffsd/curves.py`.
 
 The description inside the profile repeats the artifact's id, because some editors (Pillow) keep the profile and nothing else.
 Layout and numbers: ICC.1:2001-04 (version 2.4), sRGB after IEC 61966-2-1 with the primaries adapted to D50.

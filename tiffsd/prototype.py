@@ -22,6 +22,7 @@ from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, State, WrongKind
 NOISE_ENDINGS = ("_state1", "_latent")
 RESULT_ENDINGS = ("_state2", "_unet")
 EMBEDDING_ENDINGS = ("_textstate1", "_prompt")
+EMBEDDING_OF_A_RESULT = "_prompt_unet"  # or a result of what somebody called NAME_prompt: the pages decide
 
 SCALING_FACTOR = 0.18215
 INITIAL_SIGMAS = (14.6146, 11.0706)
@@ -31,7 +32,10 @@ UNSCALED_DEVIATION = 2.0  # what a denoiser sees, and unit noise, is about 1; 1 
 # Flat results; below lie latents in the denoiser's units whose file happens to be called the same.
 UNSCALED_RESULT_DEVIATION = 1.5
 NOISE_DEVIATION = 8.0
+# What the loop put out on its way; results have about 4, and neighbours that are alike.
+NOISY_RESULT_DEVIATION, NOISY_CORRELATION = 5.0, 0.5
 
+_OF_A_STEP = re.compile(r"_(\d+)(?:_unet|_state2)\Z", re.IGNORECASE)
 _EXTENSION = re.compile(r"(\.[0-9a-f]{8})?\.tiff?$", re.IGNORECASE)
 
 
@@ -49,12 +53,24 @@ def kind_by_ending(name: str) -> Kind | None:
     return Kind.EMBEDDING if found in EMBEDDING_ENDINGS else Kind.LATENTS
 
 
+def is_of_a_result(name: str) -> bool:
+    """Whether a name is that of the embedding beside a result, NAME_prompt_unet."""
+    return _EXTENSION.sub("", name).lower().endswith(EMBEDDING_OF_A_RESULT)
+
+
 def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
     """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed.
 
-    The prototype wrote noise times the scheduler's sigma, and results divided by 0.18215; deviation and name tell.
+    The prototype wrote noise times the scheduler's sigma, and results divided by 0.18215; deviation and name tell. Raises BadValues
+    for what its loop put out on its way.
     """
     deviation, by_name = float(raw.std(dtype=np.float64)), ending(name)
+    of_a_step = _OF_A_STEP.search(_EXTENSION.sub("", name))
+    if of_a_step and deviation > NOISY_RESULT_DEVIATION and correlation(raw) < NOISY_CORRELATION:
+        raise BadValues(
+            f"{name} is what the prototype's loop put out at step {of_a_step[1]}, with noise left in it (standard deviation "
+            f"{deviation:.4g}, and results have about 4), and nothing says how much; use the result without a number in its name"
+        )
     if deviation <= (UNSCALED_RESULT_DEVIATION if by_name in RESULT_ENDINGS else UNSCALED_DEVIATION):
         return raw, None, "four raw channels were taken as latents in the denoiser's units"
     if by_name in NOISE_ENDINGS or (by_name not in RESULT_ENDINGS and deviation > NOISE_DEVIATION):
@@ -63,6 +79,14 @@ def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
         return raw / np.float32(divisor), State.NOISE, note
     note = f"a file of the prototype: a result of standard deviation {deviation:.4g}, multiplied by {SCALING_FACTOR}"
     return raw * np.float32(SCALING_FACTOR), State.FINAL, note
+
+
+def correlation(latents: Floats) -> float:
+    """Of horizontal neighbours in latents (C, h, w): 0 of noise, near 1 of what is smooth or has one column."""
+    x = latents.astype(np.float64)
+    x -= x.mean()
+    variance = float(np.square(x).mean())
+    return float((x[..., 1:] * x[..., :-1]).mean()) / variance if x.shape[2] > 1 and variance else 1.0
 
 
 def embedding(pages: Floats) -> dict[str, Floats]:

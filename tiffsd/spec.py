@@ -148,11 +148,40 @@ counts, elsewhere the value that p stands for; such pixels are "painted".
     uint16, uint32, or floats that all lie within    2^-20 + 0.5 / 65535; moreover p = 0 where e <= 0 and p = 1 where e >= 1
     0..1 on multiples of 1 / 65535 (mapped only)     are not painted
 
-Integers stand for p = n / (2^bits - 1). Painted latents MUST NOT keep `scheduler.*`: the history belongs to the
-latents that were there. If pages or rgba come back in another size, that size counts, all of it painted, `width` and
-`height` of the recipe follow in proportion, and a mask is dropped with the three tensors that belong to it. A mosaic or
-strip of another size MUST be refused.
-Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order.
+Integers stand for p = n / (2^bits - 1). Where all of 16 bits are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768,
+and t is 2^-20 + 1 / 32768.
+
+A gray profile (34675 of the first page; of gray made RGB a colour profile whose three curves are the same) may hold another curve
+than the linear one: an editor saved in perceptual gamma. In mapped layouts p is then the curve of what was saved, and the t of
+integers and float16 the change of the curve over theirs. A curve that is within the precision of its type that of sRGB, or a power
+of one decimal place, is that. With exact values the curve counts both so and as it is written, and also no curve; the fewest
+painted values decide. Where more than half remain painted, the file MUST be refused.
+
+A reader SHOULD undo what the file itself proves to have been done by accident, and MUST say so:
+
+    a mosaic enlarged by a whole factor, all pixels of      is made small again
+    each block equal
+    a mosaic of at most 65536 pixels, enlarged by a whole   is made small again: there the exact value counts, elsewhere the
+    factor of at most 8 by interpolation: each pixel of a   mean of the block
+    block is the same linear function of the 5x5 exact
+    pixels around, within 2^-18, for three quarters of the
+    blocks and more
+    a mosaic mirrored or turned by quarters as a whole      is put back, panel by panel, where this alone leaves at most a quarter
+                                                            of the values painted, and 64 or more not, while the canvas as it
+                                                            is leaves more than half of them
+
+Painted latents MUST NOT keep `scheduler.*`: the history belongs to the latents that were there. If pages or rgba come back
+in another size, that size counts, all of it painted, `width` and `height` of the recipe follow in proportion, and a mask is
+dropped with the three tensors that belong to it. A mosaic or strip of any other size MUST be refused.
+Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order, and so are those of which one
+alone has another name. Of a mosaic of C channels, C pages of (h, w) are the panels.
+
+Further pages are layers, the first page the lowest. A layer lies where XPosition and YPosition (286, 287, times 282 and 283)
+say, from where the first page lies. Floats over a mosaic or strip are composed: p = a above + (1 - a) below, a being the
+layer's alpha; where a is 0, p is the pixel below. A reader MUST refuse a layer that is opaque over all of the canvas and
+other than it, a partial alpha under another curve than the linear one, and layers of the layout pages, unless their alpha is
+0 everywhere or they are named "NAME copy" and equal to the page NAME. It MUST refuse pages of the layout pages that lie in
+different places. An ExtraSample of type 0 beside gray is a saved selection and is ignored.
 
 What the file lost, `repair` takes from the original with the same id: the same rule, with the exact tensors and the
 metadata of the original. Where section 7 takes the pixels of a file without metadata for plain values, they are compared
@@ -181,7 +210,7 @@ With metadata the key `layout` tells how the canvas is read. Without, the pages 
 A reader SHOULD accept what is plausible and MUST report what it assumed. What the caller expects decides; else three
 different colour channels or integers are a picture, and float pages of 77 k rows and at least 256 columns an
 embedding. Endings of the file name (before .ID and .EXT) that the prototype used decide first: _state1 _latent
-_state2 _unet are latents, _textstate1 _prompt an embedding.
+_state2 _unet are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages are of that shape.
 
     one gray page       latents: a mosaic of 4 channels; embedding: a strip, prompt above negative in equal halves (only
                         the prompt, if 77 rows)
@@ -193,7 +222,9 @@ _state2 _unet are latents, _textstate1 _prompt an embedding.
     raw four channels   of the prototype are rescaled: standard deviation above 8 (or above 2 and a name in _state1, _latent):
                         noise times a scheduler's sigma, divided by 14.6146 or 11.0706 if that gives unit noise within 5 %
                         (within 4 / sqrt(2 n) of n values, if that is more), else by its standard deviation; above 2 (above 1.5
-                        and a name in _state2, _unet): a result, times 0.18215
+                        and a name in _state2, _unet): a result, times 0.18215. A name in _K_unet or _K_state2, K a number,
+                        with one above 5 and a correlation of horizontal neighbours below 0.5, is an output of step K of
+                        the prototype's loop, with noise left: a reader MUST refuse it, since nothing says how much
     state               noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal neighbours
                         below 0.1; else final
 

@@ -71,7 +71,7 @@ def _content_lines(artifact: Artifact) -> Iterator[str]:
     for name, of in statistics(artifact).items():
         spread = f"mean {of['mean']:.4f}, deviation {of['deviation']:.4f}, from {of['least']:.4f} to {of['largest']:.4f}"
         yield f"  {name}: {spread}"
-    if artifact.painted:
-        yield f"  painted: {artifact.painted} values"
+    if artifact.told_painted:
+        yield f"  {artifact.told_painted}"
     for note in artifact.notes:
         yield f"  note: {note}"

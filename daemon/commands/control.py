@@ -11,6 +11,7 @@ from daemon.commands import PATH, config_option, say, spool_at, spool_root
 from daemon.errors import DaemonError
 from daemon.jobs.running import read_running
 from daemon.layout import FAILED, HOLD, INBOX, RUNNING
+from daemon.names import id_of
 from daemon.stages import STAGES
 
 
@@ -92,6 +93,32 @@ def retry(folders: tuple[Path, ...], config: Path | None) -> None:
     for path in folders:
         for moved in spool.retry(_located(path, spool.root / FAILED)):
             say(f"back in its inbox: {moved}")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True)
+@config_option
+def restore(names: tuple[str, ...], config: Path | None) -> None:
+    """Have the originals back of files that were spoilt: the daemon puts a copy into hold/, beside what is there.
+
+    NAMES are files with an id in their names. An empty file NAME.restore in an inbox asks for the same.
+
+    Example: tiffsd restore cat.3f9a1c2e.tiff
+    """
+    root = spool_root(config)
+    for name in names:
+        plain = Path(name).name
+        if id_of(plain) is None:
+            raise DaemonError(f"{plain} has no id in its name; name a file such as cat.3f9a1c2e.tiff")
+        sign = root / INBOX / _folder_of(root, plain) / f"{plain}.restore"
+        Beneath(root).touch(sign)
+        say(f"asked for by {sign}; the daemon puts the original into {root / HOLD / sign.parent.name}")
+
+
+def _folder_of(root: Path, name: str) -> str:
+    """The folder of the stage where a file of this name is held or has failed."""
+    held = [*(root / HOLD).glob(f"*/{escape(name)}"), *(path.parent for path in (root / FAILED).glob(f"*/*/{escape(name)}"))]
+    return held[0].parent.name if held else STAGES["diffuse"].folder
 
 
 @click.command()

@@ -1,12 +1,16 @@
 """What the daemon adds to the commands on files (`tiffsd/commands.py`): the settings there are, and what would become of a file."""
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from daemon.commands import USUAL_CONFIGS
 from daemon.settings.resources import resource
+
+if TYPE_CHECKING:
+    from daemon.settings.config import Config
 
 
 class Knowledge:
@@ -18,12 +22,26 @@ class Knowledge:
 
         return checked(settings, where).given()
 
-    def explain(self, path: Path) -> list[str]:
+    def explain(self, path: Path, told: Collection[str]) -> list[tuple[bool, str]]:
         """What the daemon would do with a file, by the usual configuration, else by the one that the program brings."""
         from daemon.jobs.explain import explain
-        from daemon.settings.config import read_config
 
-        return explain(path, read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml"))))
+        return explain(path, _config(), told)
+
+    def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """The settings of the recipe in a PNG, JPEG or WebP, and what is to be noted of it. Raises InputError."""
+        from daemon.jobs.named import opened
+        from daemon.jobs.recipes import read_to_repeat
+
+        with opened({"principal": path}) as members:
+            found = read_to_repeat(members["principal"], path.name, _config())
+        return dict(found.settings), found.notes
+
+
+def _config() -> "Config":
+    from daemon.settings.config import read_config
+
+    return read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml")))
 
 
 @click.pass_context

@@ -6,6 +6,7 @@ known goes by name and inode: a rename is not news.
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,7 +27,13 @@ _TEMPORARY_ENDINGS = (
     *(".uploading", ".!ut", ".aria2", ".opdownload", ".!sync"),
 )
 _TEMPORARY_STARTS = (".", "~")
-_TEMPORARY_NAMES = frozenset({"4913", "thumbs.db", "desktop.ini", "@eadir", "__macosx", "lost+found"})
+_TEMPORARY_NAMES = frozenset({"4913", "lost+found"})
+# What editors, desktops and shares put beside people's files for themselves. Nobody means it to be used, and it may stay for ever:
+# backups and documents of editors, copies that TextEdit saves into, marks of downloads (by NTFS, and as Samba maps their colon),
+# streams and folders of a NAS, icons of folders.
+_HOUSEKEEPING_ENDINGS = ("~", ".xcf", ".kra", ".xmp", ".pp3", "zone.identifier", "@synoeastream", "@synoresource")
+_HOUSEKEEPING_NAMES = frozenset({"thumbs.db", "desktop.ini", "@eadir", "__macosx", "icon\r", "$recycle.bin", "#recycle"})
+_SAVED_INTO = re.compile(r"\.sb-[0-9a-f]{8}-\w+\Z", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -111,6 +118,8 @@ class Arrivals:
         name = entry.name
         if name in SIGNS:
             look.paused = look.paused or name in PAUSE
+        elif is_housekeeping(name):
+            pass
         elif is_temporary(name):
             look.temporary[name] = self._last.temporary.get(name, now)
         elif entry.is_dir(follow_symlinks=False):
@@ -157,11 +166,19 @@ def _place(item: tuple[str, Arrival]) -> tuple[tuple[float, int], str]:
     return item[1].arrived, item[0]
 
 
+def is_housekeeping(name: str) -> bool:
+    """Whether a name is one that programs give to what they keep for themselves beside people's files, not worth a word."""
+    lower = name.lower()
+    named = lower.endswith(_HOUSEKEEPING_ENDINGS) or lower in _HOUSEKEEPING_NAMES
+    return named or _SAVED_INTO.search(lower) is not None
+
+
 def is_temporary(name: str) -> bool:
-    """Whether a name is one that programs give to files they have not finished."""
+    """Whether a name is one that programs give to files they have not finished, or to their housekeeping."""
     lower = name.lower()
     return (
-        lower.startswith(_TEMPORARY_STARTS)
+        is_housekeeping(name)
+        or lower.startswith(_TEMPORARY_STARTS)
         or lower.endswith(_TEMPORARY_ENDINGS)
         or lower in _TEMPORARY_NAMES
         or (lower.startswith("#") and lower.endswith("#"))

@@ -1,6 +1,6 @@
 """What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import tiffsd
@@ -12,6 +12,7 @@ from daemon.inbox.named_masks import with_named
 from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
+from daemon.jobs.originals import exported_latents
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
@@ -22,16 +23,22 @@ from daemon.stages import STAGES, TIFFS, Stage
 from daemon.stages.loop import stops_after
 
 
-def explain(path: Path, config: Config) -> list[str]:
-    """For each inbox that takes such a file, one sentence: what would happen there, or why it would be refused."""
+def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tuple[bool, str]]:
+    """For each inbox that takes such a file, whether it would be used there, and a sentence: what would happen, or why not.
+
+    What was `told` already is not said again.
+    """
     stages = [STAGES[name] for name in _takers(path)]
     if stages:
-        return [f"inbox/{stage.folder}: {_explained(stage, path, config)}" for stage in stages]
+        foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
+        return [(is_used, f"inbox/{stage.folder}: {sentence}") for stage, is_used, sentence in foretold]
+    if exported := exported_latents(path.name, config.spool_folder / KEEP):
+        return [(False, exported)]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
-        return ["goes with the file of its name, into any inbox"]
+        return [(True, "goes with the file of its name, into any inbox")]
     if path.suffix.lower() in TIFFS:
-        return [f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}"]
-    return ["no inbox takes such a file; prompts are .txt .md .json, pictures .png .jpg .webp .tiff, latents .tiff"]
+        return [(True, f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}")]
+    return [(False, "no inbox takes such a file; prompts are .txt .md .json, pictures .png .jpg .webp .tiff, latents .tiff")]
 
 
 def _takers(path: Path) -> Iterator[str]:
@@ -52,13 +59,13 @@ def _takers(path: Path) -> Iterator[str]:
         yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
 
 
-def _explained(stage: Stage, path: Path, config: Config) -> str:
-    """What would happen to the file in this inbox, with what lies beside it."""
+def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) -> tuple[bool, str]:
+    """Whether the file would be used in this inbox, and what would happen to it, with what lies beside it."""
     found = _group_of(stage, path, config)
     if found is None:
-        return f"goes with {shown(expected(stage, path.name))}"
+        return True, f"goes with {shown(expected(stage, path.name))}"
     if found.missing:
-        return f"waits for {shown(found.missing)}"
+        return True, f"waits for {shown(found.missing)}"
     keep = config.spool_folder / KEEP
     sources = InputSources(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
     try:
@@ -66,10 +73,10 @@ def _explained(stage: Stage, path: Path, config: Config) -> str:
             request = read_request(stage.name, Files(members, found.roles), sources)
         stage_settings(request, config)
     except (DaemonError, tiffsd.TiffsdError) as error:
-        return f"refused: {error}"
+        return False, f"refused: {error}"
     beside = [f"with {name}" for name in found.roles.values() if name != path.name]
-    notes = [note for note in request.notes if request.source is None or note not in request.source.notes]
-    return "; ".join([", ".join([_work(request), *beside]), *notes])
+    notes = [note for note in request.notes if note not in told]
+    return True, "; ".join([", ".join([_work(request), *beside]), *notes])
 
 
 def _work(request: Request) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 
 import tiffsd
 from daemon.beneath import Beneath
-from daemon.names import id_of, output_name, shown, stem_of
+from daemon.names import base_of, id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
+from daemon.stages import TIFFS
 from tiffsd.canvas import canvas_tensor
 from tiffsd.edit import WORDS, embedding_of
 
@@ -28,13 +29,37 @@ AMBIGUOUS = "its name does not tell which of the kept originals it is"
 def compared(artifact: tiffsd.Artifact, file: BinaryIO, *, name: str, keep: Path) -> tiffsd.Artifact:
     """The artifact in `file`, repaired from its kept original if it lost something; `name` is what people called the file."""
     if _is_whole(artifact):
-        kept = _of_id(keep, stem_of(name), artifact.header.id)
+        kept = kept_original(keep, stem_of(name), artifact.header.id)
         return _changed_by_program(artifact, file, kept) if kept else artifact
     identity = tiffsd.find_id(file, name)
-    kept = _of_id(keep, stem_of(name), identity) if identity else None
+    kept = kept_original(keep, stem_of(name), identity) if identity else None
     if kept:
         return tiffsd.repair(artifact, _read_kept(kept), name=name)
     return _repaired_by_stem(artifact, name, keep) if artifact.canvas else _completed_by_parent(artifact, name, keep)
+
+
+def exported_latents(name: str, keep: Path) -> str | None:
+    """Of a file that is no TIFF and has the id of kept latents in its name, what it is and what to do; None of any other.
+
+    An editor that saves latents as a picture, or as a document of its own, keeps the name of what it opened.
+    """
+    identity, extension = id_of(name), name[len(base_of(name)) :].lower()
+    if identity is None or extension in TIFFS:
+        return None
+    try:
+        kept = kept_original(keep, stem_of(name), identity)
+        if kept is None:
+            return None
+        with Beneath(keep.parent).plain(kept) as file:
+            kind = tiffsd.inspect(file, name=kept.name).kind
+    except (OSError, tiffsd.TiffsdError):
+        return None
+    if kind is not tiffsd.Kind.LATENTS:
+        return None
+    return (
+        f"{shown(name)}: these are latents {identity}, saved as {shown(extension) or 'something else'}, which has not their "
+        f"precision or is not read; export as TIFF, 32-bit float, uncompressed"
+    )
 
 
 def _is_whole(artifact: tiffsd.Artifact) -> bool:
@@ -42,7 +67,8 @@ def _is_whole(artifact: tiffsd.Artifact) -> bool:
     return complete and bool(artifact.header.recipe) and artifact.canvas is None
 
 
-def _of_id(keep: Path, stem: str, identity: str) -> Path | None:
+def kept_original(keep: Path, stem: str, identity: str) -> Path | None:
+    """The original of this id that is kept, by its usual name or any other; None where there is none."""
     beneath, usual = Beneath(keep.parent), keep / output_name(stem, identity, ".tiff")
     if beneath.lexists(usual):
         return usual
@@ -89,7 +115,7 @@ def _completed_by_parent(artifact: tiffsd.Artifact, name: str, keep: Path) -> ti
     header = artifact.header
     if header.parent is None or any(entry.get("stage") != "edit" for entry in header.history):
         return artifact
-    kept = _of_id(keep, stem_of(name), header.parent)
+    kept = kept_original(keep, stem_of(name), header.parent)
     original = _read_kept(kept) if kept else None
     return _completed(artifact, original) if original and original.header.kind is header.kind else artifact
 

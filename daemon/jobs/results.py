@@ -116,7 +116,9 @@ def _recipe(request: Request, facts: StageFacts) -> dict[str, Any]:
     elif request.enlarges_next:
         ahead = {"dump_every": request.settings.dump_every}
     chosen = {key: value for key, value in facts.items() if key in ("scheduler", "schedule", "eta")}
-    return {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
+    recipe = {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
+    # An eta of none is one that the scheduler does not take.
+    return {key: value for key, value in recipe.items() if key != "eta" or value is not None}
 
 
 def _dumps(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:

@@ -113,7 +113,7 @@ _TABLE: tuple[_Row, ...] = (
         automatic="karras",
         discards=True,
     ),
-    _Row("dpmpp_2s", None, _SIGMAS, _SINGLE, {**_PP, **_LOWER_ORDER_FINAL}),
+    _Row("dpmpp_2s", None, _SIGMAS, _SINGLE, {**_PP, **_LOWER_ORDER_FINAL}, automatic=None),
     _Row("dpmpp_2s_a", "DPM++ 2S a", _NONE, "DPMpp2SAncestral", scheduled=_ITSELF, eta=1.0, automatic="karras"),
     _Row(
         "dpmpp_sde",
@@ -166,7 +166,7 @@ _TABLE: tuple[_Row, ...] = (
     ),
     _Row("sa_solver", None, _ALL, "SASolverScheduler", automatic=None),
     _Row("lcm", "LCM", _TRAILING, "LCMScheduler", scheduled="LCM", automatic="lcm_timesteps"),
-    _Row("tcd", "TCD", _TRAILING, "TCDScheduler"),
+    _Row("tcd", "TCD", _TRAILING, "TCDScheduler", automatic=None),
     _Row("dpm_fast", "DPM fast", _NONE, "DPMFast", scheduled=_ITSELF, eta=1.0),
     _Row("restart", "Restart", _NONE, "Restart", scheduled=_ITSELF, automatic="karras"),
     _Row("er_sde", "ER SDE", _NONE, "ERSDE", scheduled=_ITSELF),
@@ -288,6 +288,9 @@ def read_name(name: str) -> Named:
     ours = name.replace("-", "_")
     if ours in RECIPES or ours in (AUTOMATIC, RELEASED):
         return Named(ours)
+    if theirs := {**_COMFYUI, **_HORDE}.get(ours.lower()):
+        # Without what does not matter some of them are names of another program.
+        return Named(theirs, "normal")
     plain = _plain(name)
     if plain in (AUTOMATIC, RELEASED):
         return Named(plain)
@@ -303,6 +306,8 @@ def read_name(name: str) -> Named:
 def _with_schedule(plain: str) -> Named | None:
     """What a sampler with a schedule behind it means; None for neither."""
     bare = {_plain(name): name for name in _BARE}
+    if (sampler := plain.removesuffix(AUTOMATIC)) in _SPELLINGS:
+        return _SPELLINGS[sampler]
     for label, schedule in _LABELS.items():
         sampler = plain.removesuffix(label)
         if sampler == plain:
@@ -345,7 +350,8 @@ def paired(scheduler: str, schedule: str | None) -> Named:
         return named
     schedule = canonical_schedule(schedule)
     if schedule == AUTOMATIC:
-        row = _ROWS.get(RECIPES[named.scheduler].plain) if named.scheduler in RECIPES else None
+        # A name with a spacing has its schedule already.
+        row = _ROWS.get(named.scheduler)
         return Named(named.scheduler, named.schedule or (row.automatic if row else None))
     if named.scheduler == AUTOMATIC or schedule == OWN:
         return Named(named.scheduler, schedule)
@@ -369,7 +375,10 @@ def check_flow(recipe: Recipe, schedule: str) -> None:
         raise InputError(f"the schedule {schedule} was made for models of noise prediction, and {recipe.name} is for flow matching")
 
 
-_OF_FLOW = {"euler": "flow_euler", "heun": "flow_heun", "dpmpp_2m": "flow_dpmpp_2m", "unipc": "flow_unipc", "lcm": "flow_lcm"}
+_OF_FLOW = {
+    **{name: f"flow_{name}" for name in ("euler", "heun", "dpmpp_2m", "unipc", "lcm")},
+    "unipc_bh1": "flow_unipc",
+}
 
 
 def fitting(name: str, *, flow: bool, family: str, default: str) -> str | None:

@@ -95,8 +95,11 @@ def _ddim_uniform(steps: int, model: NoiseLevels) -> Levels:
 
 
 def _ddim_timesteps(steps: int, model: NoiseLevels) -> Levels:
-    # A1111's own samplers go to the second timestep of the table and no further.
-    return model.table[1 :: max(len(model.table) // steps, 1)][::-1]
+    # A1111's own samplers go to the second timestep of the table and no further; what lies beyond its end counts as its end.
+    count = len(model.table)
+    timesteps = np.arange(0, count, max(count // steps, 1)) + 1
+    found: Levels = model.table[np.unique(timesteps.clip(max=count - 1))][::-1]
+    return found
 
 
 def _lcm_timesteps(steps: int, model: NoiseLevels) -> Levels:

@@ -108,7 +108,7 @@ class StageFacts(TypedDict, total=False):
     dumps: Sequence[Dump]
     scheduler: str
     schedule: str
-    eta: float
+    eta: float | None
     residual: float
     timestep_spacing: str
     notes: Sequence[str]

@@ -28,16 +28,19 @@ from daemon.jobs.context import JobContext
 from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
+from daemon.jobs.originals import exported_latents
 from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.layout import HOLD, INBOX, WORK
+from daemon.layout import HOLD, INBOX, KEEP, WORK
 from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.dispatch import DispatchPolicy
+from daemon.service.misplaced import Misplaced
+from daemon.service.restoring import is_sign, restored
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
 from daemon.service.status import Status, has_sign, notify, read_status, write_status
@@ -132,6 +135,7 @@ class Service:
         self._scans: dict[str, Scan] = {}
         self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
         self._backoff = StageBackoff()
+        self._misplaced = Misplaced(root)
         self._retries = RetryBudget()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
@@ -324,6 +328,7 @@ class Service:
     def _scan(self, now: float) -> None:
         self._scan_wanted.clear()
         started = time.monotonic()
+        self._misplaced.look()
         for name, inbox in self.inboxes.items():
             try:
                 scan = inbox.scan(now)
@@ -354,11 +359,16 @@ class Service:
                     self._next_scan = now
                     return
                 refusal = scan.refused.pop(0)
-                self._refuse(name, refusal.drop, refusal.sentence, now)
+                exported = exported_latents(refusal.drop.principal.path.name, self.spool.root / KEEP)
+                self._refuse(name, refusal.drop, exported or refusal.sentence, now)
 
     def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
         try:
             claim = self.spool.claim(stage, drop)
+            if claim and is_sign(claim.names["principal"]):
+                if self._restore(stage, claim):
+                    return
+                sentence = f"{shown(claim.names['principal'])} asks for an original, and none of that id is kept; look into done/"
             if claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 self._not_done += 1
@@ -368,6 +378,15 @@ class Service:
         except OSError as error:
             self._recovery.failed(now)
             self._backoff.record_failure(stage, f"{REFUSAL_FAILED}: {error}", now)
+
+    def _restore(self, stage: str, claim: Claim) -> bool:
+        """Put back the original that a sign asks for; whether there is one."""
+        published = restored(self.spool, claim)
+        if published is not None:
+            log.info(
+                "%s %s: restored %s", stage, shown(claim.names["principal"]), ", ".join(shown(str(path)) for path in published)
+            )
+        return published is not None
 
     def _claim(self, now: float) -> None:
         while len(self._jobs) < self.slots and not self._stopping:
@@ -469,6 +488,7 @@ class Service:
                 *self._warnings,
                 *self._config_complaint,
                 *self.hooks.complaints(),
+                *self._misplaced.complaints(),
                 *self.retention.complaints(),
                 *self._supervisor.complaints(),
             ],

@@ -17,7 +17,7 @@ from typing import Any
 
 from daemon import layout
 from daemon.beneath import Beneath
-from daemon.inbox.inbox import SIGNS
+from daemon.inbox.inbox import SIGNS, is_temporary
 from daemon.jobs.running import Running, read_running
 from daemon.names import shown
 from daemon.spool.atomic import atomic_replace
@@ -136,7 +136,7 @@ def notify(message: str) -> None:
 
 def _count(root: Path, folder: str) -> int:
     try:
-        return sum(1 for name in Beneath(root).names(root / folder) if not name.startswith(".") and name not in SIGNS)
+        return sum(1 for name in Beneath(root).names(root / folder) if not is_temporary(name) and name not in SIGNS)
     except OSError:  # gone, or not to be read: the stage's fault says why
         return 0
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import cut_loras
-from daemon.models.schedulers import paired
+from daemon.models.schedulers import paired, read_name, usual_eta
 from daemon.settings.vocabulary import ALIASES, EARLIER, REGISTRY, Settings
 
 DRAWN_BEFORE: Mapping[str, Any] = {"rng": "cpu", "ensd": 0, "variation_strength": 0.0}
@@ -33,11 +33,14 @@ def checked(values: Mapping[str, Any], where: str) -> Settings:
 def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The settings without aliases. Raises InputError where one is said twice, under two names."""
     named: dict[str, Any] = {}
+    written: dict[str, str] = {}
     for key, value in values.items():
         name = _NAMES.get(_plain(key), key) if isinstance(key, str) else key
         if name in named:
-            raise InputError(f"{where}: '{key}' is another name of '{name}', and both are given; keep one of them")
-        named[name] = value
+            other, own = sorted((key, written[name]), key=lambda said: said == name)
+            beside = " (how the noise levels lie is 'schedule')" if name == "scheduler" else ""
+            raise InputError(f"{where}: '{other}' is another name of '{own}', and both are given; keep one of them{beside}")
+        named[name], written[name] = value, key
     return named
 
 
@@ -96,14 +99,27 @@ def with_loras_cut_out(values: Mapping[str, Any], where: str) -> Mapping[str, An
 def layered(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Lay settings over each other: a later layer wins, and None says nothing.
 
-    A schedule goes with the scheduler that it was said for: where a later layer names another, it is gone."""
+    A schedule goes with the scheduler that it was said for, and an eta with both: where a later layer names others, they are gone.
+    """
     laid: dict[str, Any] = {}
     for layer in layers:
         said = {key: value for key, value in layer.items() if value is not None}
-        if "scheduler" in said:
+        other = "scheduler" in said and _names_another(said["scheduler"], laid.get("scheduler"))
+        if other:
             laid.pop("schedule", None)
+        if other or "schedule" in said:
+            laid.pop("eta", None)
         laid |= said
     return laid
+
+
+def _names_another(scheduler: object, than: object) -> bool:
+    """Whether the name of a scheduler is another than before, or has a schedule of its own."""
+    try:
+        named = [read_name(name) for name in (scheduler, than) if isinstance(name, str)]
+    except InputError:
+        return True
+    return len(named) < 2 or named[0].schedule is not None or named[0].scheduler != named[1].scheduler
 
 
 def as_made_by(version: object) -> dict[str, Any]:
@@ -112,8 +128,15 @@ def as_made_by(version: object) -> dict[str, Any]:
 
 
 def as_drawn_before(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a recipe with a seed meant when there was only one way to draw its noise, where it does not say; nothing for others."""
-    return dict(DRAWN_BEFORE) if "seed" in recipe and "rng" not in recipe else {}
+    """What a recipe with a seed means of its noise where it is silent, so that no default changes it; nothing for others."""
+    return dict(DRAWN_BEFORE) if "seed" in recipe else {}
+
+
+def as_made_before(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a finished picture, whose words leave out an eta that is the usual one."""
+    scheduler = recipe.get("scheduler")
+    eta = {"eta": usual_eta(scheduler, recipe.get("schedule"))} if isinstance(scheduler, str) else {}
+    return as_drawn_before(recipe) | eta
 
 
 def sentence_of(error: ValidationError) -> str:

@@ -13,7 +13,7 @@ from daemon.errors import ConfigError, InputError
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.schedulers import AUTOMATIC
-from daemon.settings.checking import checked, sentence_of
+from daemon.settings.checking import checked, layered, sentence_of
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
 from daemon.settings.values import MOST_URGENT, PlainName, StageName
@@ -251,7 +251,7 @@ class Config(_Section):
     def defaults_for(self, model: str | None) -> dict[str, Any]:
         """What counts where a file says nothing: the defaults, and over them those of the model that is meant."""
         known = self.models.get(model or self.defaults["model"])
-        return {**self.defaults, **(known.defaults if known else {})}
+        return layered(self.defaults, known.defaults if known else {})
 
     def model(self, name: str) -> ModelOptions:
         """The model of that name. Raises InputError where the configuration has none."""

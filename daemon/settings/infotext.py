@@ -30,6 +30,8 @@ OUR_SCHEDULER, OUR_SCHEDULE = "tiffsd scheduler", "tiffsd schedule"
 # Our `rng` for each "RNG"; GPU is what A1111 takes its silence for.
 RNGS: Mapping[str, str] = {"CPU": "cpu", "NV": "nv", "GPU": "nv"}
 ON_THE_CPU = "ComfyUI"
+# The samplers whose noise A1111 and ComfyUI draw from a Brownian tree.
+OF_A_TREE = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
 WITHOUT_NOISE = (
     "the recipe says 'Denoising strength: 0' for its hires fix, so it enlarges and makes nothing anew, which a second pass here "
     "cannot; give an upscale_strength above 0 in a settings file beside it, or take 'Hires upscale' out"
@@ -155,10 +157,10 @@ def _noise(pairs: Mapping[str, str], scheduler: str) -> tuple[dict[str, Any], li
     rng = RNGS.get(said, "nv")
     if rng == "nv":
         notes.append("the recipe's noise is that of a GPU, as A1111 draws it, and is drawn in the same way here (rng: nv)")
-    if "sde" in scheduler:
+    if scheduler in OF_A_TREE:
         notes.append(
-            f"the noise that {scheduler} adds at its steps comes from a Brownian tree in A1111, which is not reproduced: "
-            "the same seed gives another picture here"
+            f"the noise that {scheduler} adds at its steps comes from a Brownian tree in the program that made it, which is not "
+            "reproduced: the same seed gives another picture here"
         )
     return {"rng": rng}, notes
 
@@ -231,13 +233,15 @@ def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     if version.startswith(SOFTWARE):
         # Before it wrote its own names, it wrote the nearest that A1111 has.
         return _said(Named(written_before(sampler, schedule or None))), []
-    if not schedule and BEFORE_SCHEDULES.match(version):
-        schedule = "" if _with_schedule_behind(sampler) else "Uniform"
+    if not schedule and BEFORE_SCHEDULES.match(version) and sampler not in OF_THEIR_OWN and not _with_schedule_behind(sampler):
+        schedule = "Uniform"
     if schedule in ("", "Automatic", "Default"):
         return _said(read_name(sampler)), []
     named = read_name(sampler)
     if named.scheduler in BY_TIMESTEPS and sampler in BY_TIMESTEPS[named.scheduler]:
         return _said(named), [f"'Schedule type: {schedule}' of the recipe ignored: A1111 ignores it for {sampler} too"]
+    if (sampler, schedule) == ("LCM", "Uniform"):
+        return _said(named), []  # A1111 asks the model for its levels then, and that of LCM has fifty
     return _said(paired(named.scheduler, schedule)), []
 
 
@@ -250,7 +254,10 @@ def _with_schedule_behind(sampler: str) -> bool:
 
 
 # A1111 made the schedule a choice of its own in 1.9; until then a sampler without one behind it went evenly.
-BEFORE_SCHEDULES = re.compile(r"v?1\.[0-8]\b|v?0\.")
+# Forge writes its own version before that of A1111.
+BEFORE_SCHEDULES = re.compile(r"(f[\d.]+-?v|v?)1\.[0-8]\b|v?0\.")
+# These had a schedule of their own then, too.
+OF_THEIR_OWN = ("Restart", "LCM", "DDIM", "PLMS", "UniPC")
 # These of A1111 go by timesteps and not by noise levels.
 BY_TIMESTEPS: Mapping[str, tuple[str, ...]] = {"ddim": ("DDIM",), "pndm": ("PLMS",), "unipc_bh1": ("UniPC",)}
 

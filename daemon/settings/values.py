@@ -16,6 +16,7 @@ MOST_URGENT = 100
 LONGEST_ADAPTER_NAME = 250
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 SEEDS = 2**64
+CPU, NV = "cpu", "nv"
 RANDOM_SEED = -1
 """What A1111 says for no seed."""
 HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
@@ -71,6 +72,12 @@ def _lora_weight(value: Any) -> Any:
     return value
 
 
+def _known_rng(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() not in (CPU, NV):
+        raise ValueError(f"is not known: use {CPU}, or {NV} for the noise of a GPU")
+    return value.lower() if isinstance(value, str) else value
+
+
 def _known_scheduler(value: Any) -> Any:
     return _read(canonical, value)
 
@@ -109,6 +116,7 @@ SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 ScheduleName = Annotated[str, BeforeValidator(_known_schedule)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
 StageOrStages = Annotated[str | list[str], BeforeValidator(_known_stages)]
+Rng = Annotated[str, BeforeValidator(_known_rng)]
 MaskName = Annotated[str, BeforeValidator(_mask_name)]
 StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]
 Loras = dict[AdapterName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]

@@ -21,6 +21,7 @@ from daemon.settings.values import (
     Loras,
     MaskName,
     PlainName,
+    Rng,
     ScheduleName,
     SchedulerName,
     Seed,
@@ -151,7 +152,7 @@ class Settings(BaseModel):
         ),
     ] = Field(default=None, ge=1)
     rng: Annotated[
-        str | None,
+        Rng | None,
         Setting(
             "Who draws the noise of a seed: cpu, or nv, as a GPU of NVIDIA does, which A1111's recipes mean where they are silent.",
             _FORWARD,
@@ -161,7 +162,7 @@ class Settings(BaseModel):
             infotext="RNG",
             batch=Batch.OWN,
         ),
-    ] = Field(default=None, pattern="^(cpu|nv)$")
+    ] = None
     ensd: Annotated[
         int | None,
         Setting(

@@ -20,13 +20,16 @@ _REPORTS = ("error.txt", "error.json")
 _OTHER_REPORTS = ("error-report.txt", "error-report.json")  # for drops that are named like a report themselves
 
 
-def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[str, Any]) -> Failure:
-    """What is told about a job whose files are known."""
+def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[str, Any], *, original: str | None = None) -> Failure:
+    """What is told about a job whose files are known; `original` is the name of the one that is kept of them."""
     folder = names.output_name(record.stem, record.id)
     files = ", ".join(map(names.shown, record.names.values()))
     sentence = names.shown(sentence)
     text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to inbox/{inbox}\n"
     text += f"or run: tiffsd retry {names.shown(folder)}\n"
+    if original:
+        text += f"To have its original back in hold/: put an empty file {names.shown(original)}.restore into inbox/{inbox}\n"
+        text += f"or run: tiffsd restore {names.shown(original)}\n"
     reports = _OTHER_REPORTS if set(_REPORTS) & set(record.names.values()) else _REPORTS
     known = {"sentence": sentence, "stage": record.stage, "stem": record.stem, "id": record.id, "files": record.names}
     return Failure(f"{FAILED}/{inbox}", folder, reports[0], text, reports[1], {**facts, **known})

@@ -268,12 +268,21 @@ class Spool:
         """
         job = self._open(claim)
         times = {"at": self._fs.now().isoformat(), "attempts": self._begun.get(claim.job, claim.attempts)}
-        failure = failures.failure_of(claim, self._folders[claim.stage], sentence, {**times, **facts})
+        failure = failures.failure_of(
+            claim, self._folders[claim.stage], sentence, {**times, **facts}, original=self._original_of(claim)
+        )
         self._undelivered[claim.job] = failure
         records.write_failure(self._fs, job, failure)
         failed = self._transitions.fail(job, failure)
         self._forget(claim.job)
         return failed or self.root / failure.folder / failure.name
+
+    def _original_of(self, claim: Claim) -> str | None:
+        """The name of the original that is kept of the file that a job is about, by its usual name."""
+        name = claim.names["principal"]
+        identity = names.id_of(name)
+        usual = names.output_name(names.stem_of(name), identity, ".tiff") if identity else None
+        return usual if usual and self._transitions.exists(self.root / layout.KEEP / usual) else None
 
     def give_back(self, claim: Claim) -> None:
         """Put the members back into their inbox, as if they had never been claimed; the attempts do not count.

@@ -7,6 +7,7 @@ ends is the business of the PartialSchedule around the scheduler.
 """
 
 import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,8 +19,9 @@ from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.noise import Generator, restored
+from daemon.models.partial_schedule import PartialSchedule, index_of
 from daemon.models.registry import Models, ModelSpec
-from daemon.models.scheduling import Chosen, PartialSchedule, chosen_for, index_of, scheduler_with_timesteps, takes_eta
+from daemon.models.scheduling import Chosen, chosen_for, scheduler_with_timesteps, takes_eta
 from daemon.models.seeding import Seeding
 from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.solvers import heard_by
@@ -32,7 +34,7 @@ from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.ignored import ignored_by_loop, ignored_by_solver, ignored_by_steps
 from daemon.stages.inpainting import check_mask, inpainting_for
-from daemon.stages.loop import StepRange, step_range_of
+from daemon.stages.loop import StepRange, step_range_of, way_out
 
 
 @torch.no_grad()
@@ -58,7 +60,7 @@ def run(
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     size = (latents.shape[2], latents.shape[3])
     loop, chosen = step_range_of(settings, family, notes), chosen_for(family, settings)
-    schedule = _schedule(models, tensors, settings, chosen, loop, size, notes, progress)
+    schedule, loop = _schedule(models, tensors, settings, chosen, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
     latents, inpainting = _begun(models, tensors, settings, latents, schedule, generator, notes)
     denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
@@ -100,7 +102,7 @@ def run_together(
     embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
     noises = [latents_for(models, model, own, first) for own in tensors]
     size = (noises[0].shape[2], noises[0].shape[3])
-    schedule = _schedule(models, tensors[0], first, chosen, loop, size, notes, progress)
+    schedule, loop = _schedule(models, tensors[0], first, chosen, loop, size, notes, progress)
     generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
@@ -161,7 +163,8 @@ def _schedule(
     size: tuple[int, int],
     notes: list[str],
     progress: Progress,
-) -> PartialSchedule:
+) -> tuple[PartialSchedule, StepRange]:
+    """The part of a schedule that is to run, and its steps as far as the schedule has them."""
     model = ModelSpec.of(settings)
     family = models.family(model)
     config = models.config(model, "scheduler", as_of=settings.get("as_of"))
@@ -179,18 +182,24 @@ def _schedule(
         notes.append(f"the model was trained down to pure noise, which {chosen.name} cannot start from; ddim and euler can")
     resumed = settings["state"] == "partial" and loop.start > 0
     solver_state = _solver_state(tensors, settings, chosen, loop, notes) if resumed else None
-    last = index_of(loop.end, loop.steps, scheduler)
-    return PartialSchedule(
+    first, last = (index_of(step, loop.steps, scheduler) for step in (loop.start, loop.end))
+    if first >= len(scheduler.timesteps):
+        ends = f"this schedule ends before step {loop.start} of {loop.steps}"
+        raise InputError(f"nothing is left to do: {ends}; {way_out(settings)}")
+    if last >= len(scheduler.timesteps):
+        loop, last = loop.to_the_end(), len(scheduler.timesteps)
+    schedule = PartialSchedule(
         scheduler,
         loop.steps,
         flow=family.flow,
-        first=index_of(loop.start, loop.steps, scheduler),
+        first=first,
         last=last - ends_half_a_step_earlier(scheduler, loop, settings.get("as_of")),
         solver_state=solver_state,
         warm_up=resumed and solver_state is None,
         finish=loop.finish,
         report=progress,
     )
+    return schedule, loop
 
 
 def _used(settings: StageSettings, chosen: Chosen, schedule: PartialSchedule, family: Family) -> StageFacts:
@@ -203,8 +212,12 @@ def _used(settings: StageSettings, chosen: Chosen, schedule: PartialSchedule, fa
         facts["scheduler"] = chosen.name
     if chosen.schedule is not None and chosen.schedule != settings.get("schedule"):
         facts["schedule"] = chosen.schedule
-    if "eta" not in family.unsupported:
-        facts["eta"] = schedule.eta if takes_eta(schedule) else settings.get("eta") or 0.0
+    if takes_eta(schedule):
+        facts["eta"] = schedule.eta
+    elif "eta" in inspect.signature(schedule.step).parameters and "eta" not in family.unsupported:
+        facts["eta"] = settings.get("eta") or 0.0
+    elif settings.get("eta") is not None:
+        facts["eta"] = None
     return facts
 
 

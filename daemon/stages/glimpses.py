@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from daemon.models import Progress
-from daemon.models.scheduling import PartialSchedule
+from daemon.models.partial_schedule import PartialSchedule
 
 Unpack = Callable[[torch.Tensor], torch.Tensor]
 

@@ -6,8 +6,9 @@ import torch
 
 from daemon.models.masking import Inpainting
 from daemon.models.noise import Generator
+from daemon.models.partial_schedule import PartialSchedule
 from daemon.models.registry import ModelSpec
-from daemon.models.scheduling import Chosen, PartialSchedule
+from daemon.models.scheduling import Chosen
 from daemon.models.solver_state import pack
 from daemon.models.stage_settings import Dump
 from daemon.stages.glimpses import Unpack, estimate

@@ -8,6 +8,7 @@ import torch
 from daemon.models.families import Family
 from daemon.models.noise import Generator
 from daemon.models.registry import Models, ModelSpec
+from daemon.models.schedulers import AUTOMATIC, RELEASED
 from daemon.models.scheduling import takes_eta
 from daemon.models.stage_settings import StageSettings
 
@@ -33,19 +34,24 @@ def ignored_by_steps(settings: StageSettings, before: torch.Tensor, generator: G
     """What counts for the noise of the steps only, where there was none: the generator is as it was `before` them."""
     if not settings.get("ensd") or not torch.equal(before, generator.get_state()):
         return []
-    return [f"ensd ignored: {settings.get('scheduler') or 'the scheduler of the model'} added no noise at these steps"]
+    return [f"ensd ignored: {_named(settings)} added no noise at these steps"]
 
 
 def ignored_by_solver(family: Family, scheduler: Any, settings: StageSettings) -> list[str]:
     """What the step of a scheduler does not take."""
     notes = []
     if hasattr(scheduler, "heard") and not family.guided(settings["guidance_scale"]):
-        notes.append(f"without guidance {settings.get('scheduler')} is the same without CFG++: give a guidance_scale above 1")
+        notes.append(f"without guidance {_named(settings)} is the same without CFG++: give a guidance_scale above 1")
     taken = takes_eta(scheduler) or "eta" in inspect.signature(scheduler.step).parameters
     if not settings.get("eta") or "eta" in family.unsupported or taken:
         return notes
     return [
         *notes,
-        f"eta ignored: {settings.get('scheduler') or 'the scheduler of the model'} does not support it; ddim and tcd do, and "
-        "euler_a and its like with a schedule of their own",
+        f"eta ignored: {_named(settings)} does not support it; ddim and tcd do, and euler_a and its like with a schedule of their "
+        "own",
     ]
+
+
+def _named(settings: StageSettings) -> str:
+    said = settings.get("scheduler")
+    return "the scheduler of the model" if said in (None, AUTOMATIC, RELEASED) else str(said)

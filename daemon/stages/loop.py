@@ -1,7 +1,7 @@
 """Which of the steps of a schedule run: where the loop starts and where it ends, from what the settings and the latents say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from daemon.errors import InputError
 from daemon.models.families import Family
@@ -25,6 +25,10 @@ class StepRange:
         """Whether the latents are half-done where it ends."""
         return self.end < self.steps and not self.finish
 
+    def to_the_end(self) -> "StepRange":
+        """Return the range that ends with the schedule: some schedules have fewer steps than were asked for."""
+        return replace(self, end=self.steps, finish=False)
+
 
 def step_range_of(settings: StageSettings, family: Family, notes: list[str]) -> StepRange:
     """Return the steps that `state`, `step`, `steps`, `strength`, `start_at`, `stop_at` and `end_at` ask for.
@@ -33,7 +37,7 @@ def step_range_of(settings: StageSettings, family: Family, notes: list[str]) -> 
     steps = int(settings["steps"])
     start = _start(settings, steps, family)
     if not 0 <= start < steps:
-        raise InputError(f"nothing is left to do: the loop would start at step {start} of {steps}; {_way_out(settings)}")
+        raise InputError(f"nothing is left to do: the loop would start at step {start} of {steps}; {way_out(settings)}")
     if settings["state"] == "final" and settings.get("strength") is not None and settings.get("start_at") is not None:
         notes.append("start_at ignored: strength says where the loop starts")
     end_at = settings.get("end_at")
@@ -50,7 +54,8 @@ def stops_after(step: int, stop_at: int | Sequence[int] | None) -> list[int]:
     return [int(stop) for stop in stops if stop > step]
 
 
-def _way_out(settings: StageSettings) -> str:
+def way_out(settings: StageSettings) -> str:
+    """Say what to change where a loop would start at its end."""
     return "raise strength or steps" if settings["state"] == "final" else "lower start_at or raise steps"
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 import tiffsd
 import tiffsd.commands
 from daemon.cli import app
+from daemon.errors import DaemonError
 from daemon.pictures.software import versions
 from daemon.settings.config import read_config
 from daemon.spool.spool import Spool
@@ -252,3 +253,12 @@ def test_a_failed_job_is_tried_again_by_its_bare_name(home: Path) -> None:
     (failed,) = (home / "spool/failed/1-text").iterdir()
     said("retry", failed.name)
     assert (home / "spool/inbox/1-text/bad.txt").exists()
+
+
+def test_restore_asks_for_an_original_in_the_inbox_of_the_stage_where_its_file_is(home: Path) -> None:
+    (home / "spool/hold/3-decode/cat.3f9a1c2e.tiff").write_bytes(b"spoilt")
+    said("restore", "cat.3f9a1c2e.tiff", "dog.3f9a1c2f.tiff")
+    assert (home / "spool/inbox/3-decode/cat.3f9a1c2e.tiff.restore").exists()
+    assert (home / "spool/inbox/2-diffuse/dog.3f9a1c2f.tiff.restore").exists()
+    with pytest.raises(DaemonError, match=r"cat\.tiff has no id in its name"):
+        said("restore", "cat.tiff")

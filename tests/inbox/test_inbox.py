@@ -359,7 +359,28 @@ def test_temporary_names_are_never_drops(name: str, tmp_path: Path, inbox_of: Ma
     assert settled(inbox_of("text"), after=60) == Scan()
 
 
-@pytest.mark.parametrize("name", ["cat.txt", "#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt"])
+HOUSEKEEPING = [
+    *("cat.tiff~", "cat.xcf", "Cat.KRA", "cat.tiff.xmp", "cat.txt:Zone.Identifier", "cat.txt\uf03aZone.Identifier", "Icon\r"),
+    *("cat.tiff@SynoEAStream", "cat.txt.sb-1a2b3c4d-AbCdEf", "Thumbs.db", "desktop.ini", "#recycle", "$RECYCLE.BIN"),
+]
+
+
+@pytest.mark.parametrize("name", HOUSEKEEPING)
+def test_what_programs_keep_for_themselves_is_no_drop_and_never_worth_a_word(
+    name: str, tmp_path: Path, inbox_of: MakeInbox
+) -> None:
+    assert is_temporary(name)
+    drop(tmp_path, name)
+    assert settled(inbox_of("text"), after=100_000) == Scan()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cat.txt", "icon.txt", "cat.sb-1.txt", "zone.identifier.txt"),
+        *("#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt"),
+    ],
+)
 def test_ordinary_names_are_drops(name: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, name)
     assert ready(settled(inbox_of("text"))) == [{PRINCIPAL: name}]

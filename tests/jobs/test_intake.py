@@ -1,5 +1,6 @@
 """Files of one job -> a request: which settings count, what is restored, what is refused. No daemon, no model."""
 
+import io
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -299,3 +300,21 @@ def test_what_is_no_file_in_place_of_a_saved_embedding_is_refused_and_not_waited
     put(tmp_path / "embeddings" / "cat.tiff")
     with pytest.raises(InputError, match="there is no saved embedding 'cat'"):
         read("text", principal=("m.txt", "---\nembedding: cat\n---\n"))
+
+
+@pytest.mark.parametrize(
+    ("txt", "yaml", "overrides"),
+    [
+        ("---\nscheduler: euler\nschedule: karras\n---\na cat", "scheduler: ddim", {}),
+        ("a cat", "scheduler: euler\nschedule: karras", {"scheduler": "ddim"}),
+    ],
+)
+def test_a_companion_that_names_a_scheduler_drops_the_schedule_of_another(txt: str, yaml: str, overrides: dict[str, str]) -> None:
+    members = {".txt": io.BytesIO(txt.encode()), ".yaml": io.BytesIO(yaml.encode())}
+    said, _ = companion_settings(Files(members, {".txt": "a.txt", ".yaml": "a.yaml"}, overrides), Config(), FINAL)
+    assert (said["scheduler"], said.get("schedule")) == ("ddim", None)
+
+
+def test_the_default_number_of_pictures_does_not_count_for_the_largest_seed_of_latents(read: Read) -> None:
+    artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 2**64 - 1})
+    assert read("diffuse", Config(defaults={"count": 2}), principal=("cat.tiff", artifact)).settings.seed == 2**64 - 1

@@ -10,12 +10,14 @@ import tifffile
 
 import tiffsd
 from daemon.errors import InputError
+from daemon.jobs.explain import explain
 from daemon.jobs.intake.files import InputSources
-from daemon.jobs.originals import compared
+from daemon.jobs.originals import compared, exported_latents
 from daemon.jobs.request import Request
 from daemon.settings.config import Config
 from tests.artifacts import embedding, latents, unmarried
 from tests.opening import request_for
+from tests.tiffsd.mistakes import ENDINGS, folder
 from tiffsd import edit
 
 DESCRIPTION, PROFILE, RECORD, TENSORS = 270, 34675, 65000, 65001
@@ -197,3 +199,52 @@ def test_what_was_taken_out_on_purpose_is_not_brought_back(tmp_path: Path) -> No
     found = _compared(tiffsd.read(tmp_path / "bare.tiff"), tmp_path / "bare.tiff", name="bare.tiff", keep=keep.parent)
     assert "prompt_embeds" not in found.tensors
     assert found.header.recipe == {"seed": 1}
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".psd", ".exr"])
+def test_latents_that_an_editor_exported_as_a_picture_are_named_by_the_id_of_the_kept_ones(extension: str, tmp_path: Path) -> None:
+    keep = tmp_path / ".keep"
+    keep.mkdir()
+    kept, words = latents(), embedding()
+    tiffsd.write(keep / f"cat.{kept.header.id}.tiff", kept)
+    tiffsd.write(keep / f"words.{words.header.id}.tiff", words)
+    sentence = exported_latents(f"other.{kept.header.id}{extension}", keep) or ""
+    assert f"these are latents {kept.header.id}, saved as {extension.lower()}" in sentence
+    assert "export as TIFF, 32-bit float" in sentence
+    for name in (f"cat{extension}", f"cat.00000000{extension}", f"words.{words.header.id}{extension}", f"cat.{kept.header.id}.tif"):
+        assert exported_latents(name, keep) is None
+    assert exported_latents(f"cat.{kept.header.id}{extension}", tmp_path / "nowhere") is None
+
+
+@pytest.fixture
+def spool_with_originals(tmp_path: Path) -> Path:
+    """The folder of a spool that keeps the originals of the cases."""
+    cases, keep = folder(), tmp_path / "spool/.keep"
+    if cases is None:
+        pytest.skip("the cases are not here")
+    keep.mkdir(parents=True)
+    for original in (cases / "originals").iterdir():
+        (keep / original.name).write_bytes(original.read_bytes())
+    return tmp_path / "spool"
+
+
+def test_the_daemon_ends_every_case_as_the_table_says_and_check_foretells_it(spool_with_originals: Path) -> None:
+    config = Config.model_validate({"folder": spool_with_originals.parent})
+    cases = folder()
+    assert cases is not None
+    for name, (painted, words) in ENDINGS.items():
+        foretold = foreseen(cases / name, config)
+        if painted is None:
+            assert foretold is None or not any(is_used for is_used, sentence in foretold if "3-decode" in sentence), name
+            continue
+        assert foretold is not None
+        sentence = next(sentence for is_used, sentence in foretold if is_used and "inbox/3-decode: decoded" in sentence)
+        assert (f"{painted} of " in sentence) == (painted > 0), name
+        assert words.partition(" (")[0] in sentence, name
+
+
+def foreseen(path: Path, config: Config) -> list[tuple[bool, str]] | None:
+    try:
+        return explain(path, config)
+    except tiffsd.TiffsdError:
+        return None

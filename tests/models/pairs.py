@@ -12,8 +12,9 @@ import torch
 from daemon.errors import InputError
 from daemon.models.families import FAMILIES
 from daemon.models.noise import PhiloxGenerator
+from daemon.models.partial_schedule import PartialSchedule
 from daemon.models.schedulers import Named, paired, read_name
-from daemon.models.scheduling import Chosen, PartialSchedule, scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from tests import released
 from tests.models import published
 from tests.models.published import Array

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from daemon.models.families import FAMILIES
+from daemon.models.partial_schedule import PartialSchedule
 from daemon.models.schedulers import RECIPES, Named, read_name
 from daemon.models.schedules import SCHEDULES
-from daemon.models.scheduling import Chosen, PartialSchedule, scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from tests.models import pairs, published
 from tests.models.pairs import A1111, COMFYUI, COMFYUI_SCHEDULES, TYPES, Noises
 from tests.models.published import Array

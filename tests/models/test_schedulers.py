@@ -11,8 +11,9 @@ import torch
 
 from daemon.errors import InputError
 from daemon.models.families import FAMILIES
+from daemon.models.partial_schedule import PartialSchedule
 from daemon.models.schedulers import NAMES, RECIPES, SPACINGS, canonical, display, paired, read_name, written_before
-from daemon.models.scheduling import Chosen, PartialSchedule, build, chosen_for, scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, build, chosen_for, scheduler_with_timesteps
 from tests import tiny
 
 FAMILY, FLOW_FAMILY = FAMILIES["StableDiffusionPipeline"], FAMILIES["FluxPipeline"]
@@ -63,6 +64,7 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("Euler", ("euler", "normal")),
         ("DPM++ 2M", ("dpmpp_2m", "karras")),
         ("DPM++ 2M Karras", ("dpmpp_2m", "karras")),
+        ("DPMPP 2M", ("dpmpp_2m", "karras")),
         ("DPM++ 2M SDE", ("dpmpp_2m_sde", "exponential")),
         ("DPM++ 2M SDE Heun Karras", ("dpmpp_2m_sde_heun", "karras")),
         ("DPM++ 3M SDE", ("dpmpp_3m_sde", "exponential")),
@@ -82,6 +84,8 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("euler_ancestral", ("euler_a", "normal")),
         ("dpm_2_ancestral", ("dpm2_a", "normal")),
         ("dpmpp_2m_sde_gpu", ("dpmpp_2m_sde", "normal")),
+        ("dpm_2", ("dpm2", "normal")),
+        ("uni_pc", ("unipc_bh1", "normal")),
         ("uni_pc_bh2", ("unipc", "normal")),
         ("ddpm", ("ddpm", None)),
         # InvokeAI's, which are diffusers' with Karras' levels
@@ -95,12 +99,20 @@ def test_spacings_are_offered_exactly_where_the_class_has_them() -> None:
         ("FlowMatchEulerDiscreteScheduler", ("flow_euler", None)),
         # the AI Horde's and SD.Next's
         ("k_euler", ("euler", "normal")),
+        ("k_dpm_2", ("dpm2", "normal")),
+        ("k_dpm_2_a", ("dpm2_a", "normal")),
+        ("TCD", ("tcd", None)),
         ("k_dpmpp_sde", ("dpmpp_sde", "normal")),
         ("Default", ("default", None)),
     ],
 )
 def test_usual_spellings_are_understood(spelling: str, name: tuple[str, str | None]) -> None:
     assert read_name(spelling) == name
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if RECIPES[RECIPES[name].plain].scheduled is None])
+def test_what_takes_no_schedule_has_none_that_is_automatic(name: str) -> None:
+    assert paired(name, "automatic") == (name, None)
 
 
 def test_every_name_is_its_own_canonical_name() -> None:
@@ -134,6 +146,8 @@ def test_the_schedule_beside_a_name_wins_and_automatic_is_that_of_a1111() -> Non
     assert paired("dpmpp_2m_karras", "simple") == ("dpmpp_2m", "simple")
     assert paired("DPM++ 2M Karras", "SGM Uniform") == ("dpmpp_2m", "sgm_uniform")
     assert paired("dpmpp_2m", "Automatic") == ("dpmpp_2m", "karras")
+    assert paired("euler_karras", "automatic") == ("euler_karras", None)
+    assert read_name("DPM++ 2M Automatic") == ("dpmpp_2m", "karras")
     assert paired("deis", "karras") == ("deis_karras", None)
     with pytest.raises(InputError, match="align_your_steps was made for models of noise prediction"):
         paired("flow_euler", "align_your_steps")
@@ -150,6 +164,7 @@ def test_the_schedule_beside_a_name_wins_and_automatic_is_that_of_a1111() -> Non
         ("dpmpp_2m_karras", None, Chosen("flow_dpmpp_2m")),
         ("euler_karras", None, Chosen("flow_euler_karras")),
         ("LCM", "sgm_uniform", Chosen("flow_lcm", "sgm_uniform")),
+        ("uni_pc", "simple", Chosen("flow_unipc", "simple")),
         ("default", None, Chosen(None)),
         (None, None, Chosen(None)),
     ],

@@ -16,7 +16,7 @@ from daemon.errors import InputError, ModelMissing
 from daemon.models.checkpoints.tensors import index_of
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.schedulers import RECIPES
-from daemon.models.scheduling import scheduler_with_timesteps
+from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from daemon.stages import decode, diffuse
 from tests import originals, tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, embeddings, generator, loaded, quiet, settings, start
@@ -78,7 +78,7 @@ def schedule(specimens: Specimens, model: ModelSpec, name: str) -> tuple[dict[st
     """All that a scheduler goes by."""
     models, steps = specimens.models, 5
     told = {"family": models.family(model), "denoiser": models.denoiser_config(model), "size": (8, 8), "device": "cpu"}
-    scheduler = scheduler_with_timesteps(name, models.config(model, "scheduler"), steps, **told)
+    scheduler = scheduler_with_timesteps(Chosen(name), models.config(model, "scheduler"), steps, **told)
     tables = [value for value in vars(scheduler).values() if isinstance(value, torch.Tensor)]
     return {key: value for key, value in scheduler.config.items() if not key.startswith("_")}, tables
 

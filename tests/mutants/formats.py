@@ -10,8 +10,44 @@ PROTOTYPE = "tiffsd/prototype.py"
 T = "tests/tiffsd/test_canvas.py"
 EDITS = "tests/tiffsd/test_edit.py"
 ORIGINALS = "tests/jobs/test_originals.py"
+MISTAKES = "tests/tiffsd/test_mistakes.py"
 
 MUTANTS = (
+    Mutant(
+        "of two turns that explain a mosaic the first is undone by guess",
+        "tiffsd/undone.py",
+        "if len(explained) != 1:",
+        "if not explained:",
+        f"{MISTAKES}::test_a_mosaic_that_looks_the_same_in_two_ways_is_not_turned",
+    ),
+    Mutant(
+        "a tone curve by guess that explains nothing counts",
+        "tiffsd/undone.py",
+        "if 2 * best.painted > exact.size:",
+        "if 2 * best.painted > 3 * exact.size:",
+        f"{MISTAKES}::test_a_gamma_that_is_not_that_of_the_profile_is_refused_with_the_way_out",
+    ),
+    Mutant(
+        "of two whole layers the upper counts by guess",
+        "tiffsd/layers.py",
+        "if (hides_all and not np.array_equal(above, below)) or",
+        "if (hides_all and above.shape != below.shape) or",
+        f"{MISTAKES}::test_a_duplicated_layer_is_nothing_where_it_is_the_same_and_refused_where_nothing_tells_which_was_meant",
+    ),
+    Mutant(
+        "a layer lies in the corner by guess",
+        "tiffsd/layers.py",
+        "top, left = (there - here for",
+        "top, left = (0 * (there - here) for",
+        f"{MISTAKES}::test_a_layer_is_laid_over_the_canvas_at_its_place_by_its_alpha",
+    ),
+    Mutant(
+        "an interpolation by guess needs no proof",
+        "tiffsd/enlarged.py",
+        "if 4 * np.count_nonzero(untouched) < 3 * page.size:",
+        "if np.count_nonzero(untouched) < 0:",
+        f"{MISTAKES}::test_a_large_canvas_of_something_else_is_no_enlarged_mosaic",
+    ),
     Mutant(
         "the record of the kept original counts before the one that survived",
         ARTIFACT,

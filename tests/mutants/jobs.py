@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "the prompt wins over the settings file beside it",
         INTAKE + "files.py",
-        "spoken |= said",
-        "spoken = {**said, **spoken}",
+        "spoken = layered(spoken, said)",
+        "spoken = layered(said, spoken)",
         "tests/jobs/test_intake.py::test_settings_beside_latents_win_over_the_prompt_beside_them",
     ),
     Mutant(
@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "the settings of the command line count last",
         INTAKE + "files.py",
-        "counting(input_kind, {**spoken, **files.overrides})",
-        "counting(input_kind, {**files.overrides, **spoken})",
+        "spoken = layered(spoken, files.overrides)",
+        "spoken = layered(files.overrides, spoken)",
         f"{T}::test_what_is_said_on_the_command_line_wins_over_the_settings_file",
     ),
     Mutant(

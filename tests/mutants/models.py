@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 SCHEDULING = "daemon/models/scheduling.py"
+PARTIAL = "daemon/models/partial_schedule.py"
 SCHEDULERS = "daemon/models/schedulers.py"
 INVERSION = "daemon/models/inversion.py"
 MASKING = "daemon/models/masking.py"
@@ -11,7 +12,7 @@ CONDITIONING = "daemon/models/conditioning.py"
 FAMILY = "daemon/models/families/family.py"
 ONE_PIECE = "tests/models/test_families.py::test_by_parts_is_bit_equal_to_one_piece"
 FROM_A_PICTURE = "tests/models/test_families.py::test_image_to_image_is_bit_equal_to_the_pipeline"
-SCHEDULES, SOLVERS = "daemon/models/schedules.py", "daemon/models/solvers.py"
+SCHEDULES, SOLVERS = "daemon/models/schedules.py", "daemon/models/solvers"
 T, PAIRS = "tests/models/test_schedulers.py", "tests/models/test_pairs.py"
 ESTIMATES = "tests/stages/test_estimates.py"
 RESUMED = "tests/stages/test_resume.py"
@@ -25,49 +26,49 @@ DRAWN, BEGUN = "tests/models/test_noise.py", "tests/stages/test_noise.py"
 MUTANTS = (
     Mutant(
         "noise is not scaled by the sigma that a schedule begins with",
-        SCHEDULING,
+        PARTIAL,
         'factor: Any = getattr(self._inner, "init_noise_sigma", 1.0)',
         "factor: Any = 1.0",
         f"{ONE_PIECE}[sd1-euler]",
     ),
     Mutant(
         "noise that starts in the middle has the variance of the beginning",
-        SCHEDULING,
+        PARTIAL,
         "(self._first), 1) if self.sigma_scaled else 1.0",
         "(0), 1) if self.sigma_scaled else 1.0",
         f"{T}::test_noise_that_starts_in_the_middle_has_the_variance_of_latents_there",
     ),
     Mutant(
         "the velocity has the other sign",
-        SCHEDULING,
+        PARTIAL,
         "return alpha * x - s * model_output if",
         "return alpha * x + s * model_output if",
         f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd2-ddim]",
     ),
     Mutant(
         "the noise is added to the estimate and not taken from it",
-        SCHEDULING,
+        PARTIAL,
         "return (x - s * model_output) / alpha",
         "return (x + s * model_output) / alpha",
         f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd1-ddim]",
     ),
     Mutant(
         "the flow leads away from the estimate",
-        SCHEDULING,
+        PARTIAL,
         "(index) * model_output\n",
         "(index) * -model_output\n",
         f"{ESTIMATES}::test_end_at_of_a_flow_goes_straight_to_its_end",
     ),
     Mutant(
         "the estimate forgets how its latents are scaled",
-        SCHEDULING,
+        PARTIAL,
         "x = sample * alpha if self.sigma_scaled else sample",
         "x = sample",
         f"{ESTIMATES}::test_end_at_gives_the_estimate_of_diffusers_own_scheduler[sd1-euler]",
     ),
     Mutant(
         "the estimate of an ancestral DPM2 is made at another noise level than the denoiser saw",
-        SCHEDULING,
+        PARTIAL,
         'index - hasattr(self._inner, "sigmas_up")',
         "index",
         "tests/stages/test_end_at.py::test_the_estimate_is_the_solvers_own[v-dpm2_a]",
@@ -88,21 +89,21 @@ MUTANTS = (
     ),
     Mutant(
         "LMS takes the order of a solver that it is not after a stop",
-        SCHEDULING,
+        PARTIAL,
         "min(4, len(self._inner.derivatives) + 1)",
         "4",
         f"{ESTIMATES}::test_lms_begins_afresh_on_painted_latents_as_euler_does",
     ),
     Mutant(
         "a step of two evaluations is cut in the middle",
-        SCHEDULING,
+        PARTIAL,
         "step * int(scheduler.order)",
         "step * 1",
         f"{ESTIMATES}::test_a_loop_is_left_after_whole_steps[heun]",
     ),
     Mutant(
         "a solver forgets its last steps at a stop",
-        SCHEDULING,
+        PARTIAL,
         "vars(scheduler).update(copied(",
         "dict(vars(scheduler)).update(memory(",
         f"{STOPPED}[sd1-dpmpp_2m]",
@@ -151,42 +152,42 @@ MUTANTS = (
     ),
     Mutant(
         "a denoiser is shown whole timesteps",
-        SOLVERS,
+        f"{SOLVERS}/solver.py",
         "self.timesteps = torch.tensor(self._trained().timesteps_of(np.array(shown)),",
         "self.timesteps = torch.tensor(self._trained().timesteps_of(np.array(shown)).round(),",
         f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[Euler a-Karras]",
     ),
     Mutant(
         "Heun's correction of an SDE is the midpoint's",
-        SOLVERS,
+        f"{SOLVERS}/multistep.py",
         "return 1 + math.expm1(-reach) / reach",
         "return -math.expm1(-reach) / 2",
         f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ 2M SDE Heun-Karras]",
     ),
     Mutant(
         "the third order of an SDE is the second",
-        SOLVERS,
+        f"{SOLVERS}/multistep.py",
         "        if len(self.estimates) > 1:\n                r1",
         "        if len(self.estimates) > 2:\n                r1",
         f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ 3M SDE-Karras]",
     ),
     Mutant(
         "the noise of a whole step is that of its first half",
-        SOLVERS,
+        f"{SOLVERS}/two_stage.py",
         "math.sqrt(share) * begun + math.sqrt(1 - share) * draw()",
         "begun + 0 * draw()",
         f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[DPM++ SDE-Karras]",
     ),
     Mutant(
         "Restart adds no noise on its way up",
-        SOLVERS,
+        f"{SOLVERS}/two_stage.py",
         "math.sqrt(beyond**2 - following**2)",
         "0.0",
         f"{PAIRS}::test_a_pair_of_a1111_goes_the_way_that_it_goes_there[Restart-Karras]",
     ),
     Mutant(
         "CFG++ goes by the prediction with the prompt",
-        SOLVERS,
+        f"{SOLVERS}/cfg_pp.py",
         "heard[: len(x)].float()",
         "heard[len(x) :].float()",
         "tests/stages/test_schedules.py::test_cfg_pp_goes_by_the_prediction_without_the_prompt",

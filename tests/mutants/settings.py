@@ -110,7 +110,7 @@ MUTANTS = (
         INFOTEXT,
         "return _said(paired(named.scheduler, schedule)), []",
         "return _said(named), []",
-        f"{T}::test_an_infotext_is_read_as_its_own_program_reads_it",
+        f"{T}::test_a_sampler_means_what_it_means_in_the_program_that_wrote_it",
     ),
     Mutant(
         "the steps of hires fix count as those of the schedule",
@@ -129,7 +129,7 @@ MUTANTS = (
     Mutant(
         "nothing is said of noise out of a Brownian tree",
         INFOTEXT,
-        'if "sde" in scheduler:',
+        "if scheduler in OF_A_TREE:",
         "if False:",
         f"{T}::test_noise_out_of_a_brownian_tree_is_said_to_be_another_here",
     ),

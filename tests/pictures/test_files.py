@@ -123,7 +123,7 @@ def test_the_quality_that_is_asked_for_counts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".webp", ".jpg", ".png"])
 def test_every_program_finds_the_colours_and_the_words(files: dict[str, Path], suffix: str) -> None:
-    infotext = "a cat, 🐈\nNegative prompt: dog\nSteps: 4, Sampler: DDIM, Seed: 5, Model: demo, RNG: CPU, "
+    infotext = "a cat, 🐈\nNegative prompt: dog\nSteps: 4, Sampler: DDIM, Seed: 5, Model: demo, RNG: CPU, tiffsd scheduler: ddim, "
     with Image.open(files[suffix]) as image:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
         assert "sRGB" in ImageCms.getProfileDescription(profile)

@@ -50,7 +50,7 @@ def test_the_recipe_of_every_structure_is_read(name: str, config: Config) -> Non
     assert not found.faults
 
 
-@pytest.mark.parametrize("name", SPECIMENS.keys() - READ.keys())
+@pytest.mark.parametrize("name", [name for name in SPECIMENS if name not in READ])
 def test_a_form_that_is_not_read_is_told_by_name(name: str, config: Config) -> None:
     found = read(SPECIMENS[name], SPECIMENS[name].record, config)
     assert (found.settings, len(found.notes)) == ({}, 1)

@@ -13,14 +13,17 @@ from typing import Any
 
 import pytest
 
+import tiffsd
 from daemon.compute.engine import new_engine
 from daemon.compute.protocol import Compute, EngineOptions
 from daemon.errors import AnotherDaemon, InputError, OutOfMemory
 from daemon.jobs.retry_budget import MOST_TRIES, SHORT_FILES
 from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, StageBackoff
+from daemon.service.misplaced import Misplaced
 from daemon.service.service import CLAIM_FAILED, REFUSAL_FAILED, Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Recovery
+from tests.artifacts import latents
 from tests.conftest import wait_until
 from tests.leases import leased
 
@@ -73,6 +76,92 @@ def test_a_tick_after_the_settle_time_fails_a_bad_file(tmp_path: Path) -> None:
 
     (error,) = wait_until(failed)
     assert "inbox/1-text" in error.read_text()
+    service.stop()
+
+
+def test_latents_that_were_exported_as_a_picture_are_refused_by_their_id(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    kept = latents()
+    tiffsd.write(service.spool.root / f".keep/cat.{kept.header.id}.tiff", kept)
+    (service.spool.inbox("decode") / f"cat.{kept.header.id}.png").write_bytes(b"png")
+
+    def errors() -> list[Path]:
+        service.tick(time.monotonic())
+        return list(service.spool.root.glob("failed/3-decode/*/error.txt"))
+
+    (error,) = wait_until(errors, what="the picture is refused")
+    assert f"these are latents {kept.header.id}, saved as .png" in error.read_text()
+    service.stop()
+
+
+@pytest.mark.parametrize("ending", [".tiff.restore", ".restore"])
+def test_an_original_comes_back_where_a_file_asks_for_it_and_replaces_nothing(ending: str, tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    root, kept = service.spool.root, latents()
+    name = f"cat.{kept.header.id}.tiff"
+    tiffsd.write(root / ".keep" / name, kept)
+    (root / "hold/2-diffuse" / name).write_bytes(b"spoilt")
+    (root / "inbox/2-diffuse" / f"cat.{kept.header.id}{ending}").touch()
+
+    def found() -> list[Path]:
+        service.tick(time.monotonic())
+        return list(root.glob(f"hold/2-diffuse/cat-2.{kept.header.id}.tiff"))
+
+    (back,) = wait_until(found, what="the original is back")
+    assert back.read_bytes() == (root / ".keep" / name).read_bytes()
+    assert (root / "hold/2-diffuse" / name).read_bytes() == b"spoilt"
+    assert list(root.glob("done/*/*.restore"))
+    assert not list(root.glob("failed/*/*"))
+    service.stop()
+
+
+def test_an_original_that_is_not_kept_is_said_to_be_gone(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    (service.spool.inbox("decode") / "cat.00000000.restore").touch()
+
+    def failed() -> list[Path]:
+        service.tick(time.monotonic())
+        return list(tmp_path.glob("spool/failed/3-decode/*/error.txt"))
+
+    (error,) = wait_until(failed, what="the sign is answered")
+    assert "asks for an original, and none of that id is kept" in error.read_text()
+    service.stop()
+
+
+def test_what_was_dropped_beside_the_inboxes_is_told_where_it_belongs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    misplaced = Misplaced(tmp_path)
+    (tmp_path / "inbox/1-text").mkdir(parents=True)
+    for name in ("cat.txt", "status.txt", "status.json", "README.md", ".lock", "config.yaml", "inbox/cat.png", "inbox/cat.tiff",
+                 "inbox/1-text/dog.txt", "inbox/cat.txt~", "inbox/README.txt"):  # fmt: skip
+        (tmp_path / name).write_bytes(b"x")
+    for _ in range(2):
+        misplaced.look()
+    beside = "lies beside the inboxes, where nothing is taken from; move it to"
+    told = [
+        f"cat.txt {beside} inbox/1-text",
+        f"inbox/cat.png {beside} inbox/encode, or to inbox/1-text to repeat its recipe",
+        f"inbox/cat.tiff {beside} inbox/2-diffuse or inbox/3-decode",
+    ]
+    assert sorted(misplaced.complaints()) == told
+    assert sorted(caplog.messages) == told, "once of each"
+    (tmp_path / "cat.txt").unlink()
+    misplaced.look()
+    assert sorted(misplaced.complaints()) == told[1:]
+
+
+def test_a_prompt_beside_the_inboxes_is_complained_of_by_the_service(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    (service.spool.root / "inbox/cat.txt").write_text("a cat")
+
+    def told() -> bool:
+        service.tick(time.monotonic())
+        return "inbox/cat.txt lies beside the inboxes" in (service.spool.root / "status.json").read_text()
+
+    wait_until(told, what="the status says where it belongs")
     service.stop()
 
 

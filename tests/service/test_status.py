@@ -36,6 +36,13 @@ def test_the_folders_are_counted_and_signs_are_not_files(root: Path) -> None:
     assert status.line() == "0 running, 2 waiting, 1 on hold, 0 done today, 1 failed"
 
 
+def test_what_editors_keep_for_themselves_does_not_wait(root: Path) -> None:
+    for folder in ("inbox/1-text", "hold/2-diffuse"):
+        for name in ("a.tiff~", "a.xcf", "a.txt:Zone.Identifier", "a.tiff@SynoEAStream", "a.txt.sb-1a2b3c4d-AbCdEf", "Icon\r"):
+            (root / folder / name).touch()
+    assert read_status(root, now=NOON).line() == "0 running, 0 waiting, 0 on hold, 0 done today, 0 failed"
+
+
 def test_the_lock_says_whether_a_daemon_lives(root: Path) -> None:
     assert not read_status(root, now=NOON).alive
     spool = Spool(root, {"text": "1-text"})

@@ -154,3 +154,9 @@ def test_so_many_jobs_are_in_flight_as_keep_the_workers_busy(tmp_path: Path, sai
     path = tmp_path / "config.yaml"
     path.write_text(said)
     assert read_config(path).slots == slots
+
+
+def test_a_model_that_names_a_scheduler_does_not_inherit_the_schedule_of_another(tmp_path: Path) -> None:
+    said = "defaults: {scheduler: euler, schedule: karras}\nmodels: {other: {path: builtin, defaults: {scheduler: ddim}}}"
+    defaults = read_config(written(tmp_path, said)).defaults_for("other")
+    assert (defaults["scheduler"], defaults.get("schedule")) == ("ddim", None)

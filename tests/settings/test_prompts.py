@@ -99,7 +99,7 @@ def test_noise_out_of_a_brownian_tree_is_said_to_be_another_here() -> None:
         return " ".join(parse_prompt(line.format(*said).encode(), "cat.txt", characters=1000).notes)
 
     for sampler in ("DPM++ SDE", "DPM++ 2M SDE", "DPM++ 3M SDE"):
-        assert "from a Brownian tree in A1111, which is not reproduced" in notes(sampler, "CPU", "v1.10")
+        assert "from a Brownian tree in the program that made it, which is not reproduced" in notes(sampler, "CPU", "v1.10")
         assert notes(sampler, "CPU", "tiffsd 0.3.0") == ""
     assert "Brownian" not in notes("DPM++ 2M", "CPU", "v1.10")
 
@@ -151,12 +151,17 @@ def test_other_programs_read_a1111s_names_in_our_recipes() -> None:
         ("Sampler: DPM++ 2M, Schedule type: Automatic, Version: v1.10.1", ("dpmpp_2m", "karras")),
         ("Sampler: DPM++ 2M, Version: v1.10.1", ("dpmpp_2m", "karras")),
         ("Sampler: DPM++ 2M, Version: v1.6.0", ("dpmpp_2m", "normal")),
+        ("Sampler: DPM++ 2M, Version: f0.0.17v1.8.0rc-latest-276-g29be1da7", ("dpmpp_2m", "normal")),
+        ("Sampler: DPM++ 2M, Version: f2.0.1v1.10.1-previous-665-gae278f79", ("dpmpp_2m", "karras")),
+        ("Sampler: Restart, Version: v1.6.0", ("restart", "karras")),
+        ("Sampler: LCM, Version: v1.8.0", ("lcm", "lcm_timesteps")),
         ("Sampler: DPM++ 2M Karras, Version: v1.6.0", ("dpmpp_2m", "karras")),
         ("Sampler: DPM++ 2M SDE Exponential, Version: v1.6.0", ("dpmpp_2m_sde", "exponential")),
         ("Sampler: Restart, Schedule type: Align Your Steps", ("restart", "align_your_steps")),
         ("Sampler: DDIM, Schedule type: Karras, Version: v1.10.1", ("ddim", "ddim_timesteps")),
         ("Sampler: UniPC, Schedule type: SGM Uniform, Version: v1.10.1", ("unipc_bh1", "time_uniform")),
         ("Sampler: PLMS, Version: v1.10.1", ("pndm", None)),
+        ("Sampler: LCM, Schedule type: Uniform, Version: v1.10.1", ("lcm", "lcm_timesteps")),
     ],
 )
 def test_a_sampler_means_what_it_means_in_the_program_that_wrote_it(said: str, named: tuple[str, str | None]) -> None:
@@ -164,6 +169,12 @@ def test_a_sampler_means_what_it_means_in_the_program_that_wrote_it(said: str, n
     assert (read.settings["scheduler"], read.settings.get("schedule")) == named
     ignored = [note for note in read.notes if "Schedule type" in note]
     assert len(ignored) == (named[0] in ("ddim", "unipc_bh1"))
+
+
+@pytest.mark.parametrize("sampler", ["DDIM", "PLMS", "UniPC"])
+def test_no_note_is_of_a_schedule_that_a_recipe_does_not_name(sampler: str) -> None:
+    read = parse_prompt(f"a cat\nSteps: 8, Seed: 5, Sampler: {sampler}, Version: v1.8.0".encode(), "cat.txt", characters=1000)
+    assert not [note for note in read.notes if "Schedule type" in note]
 
 
 def test_the_distilled_guidance_of_flux_is_the_guidance() -> None:

@@ -77,3 +77,10 @@ def test_what_does_not_count_is_taken_out_and_named() -> None:
         "steps ignored: it does not count for latents to decode",
         "width ignored: it does not count for latents to decode (latents have their size)",
     )
+
+
+@pytest.mark.parametrize("said", [{"sampler": "euler", "scheduler": "karras"}, {"scheduler": "karras", "sampler": "euler"}])
+def test_who_means_the_schedule_by_scheduler_is_told_its_name(said: dict[str, str]) -> None:
+    words = r"'sampler' is another name of 'scheduler', and both .* \(how the noise levels lie is 'schedule'\)"
+    with pytest.raises(InputError, match=words):
+        checked(said, "cat.txt")

@@ -24,7 +24,7 @@ def test_a_whole_number_may_stand_for_a_float() -> None:
         ({"scheduler": "eulr"}, ["cat.txt", "'scheduler'", "eulr", "euler"]),
         ({"seed": -2}, ["cat.txt", "'seed'", "greater than or equal to 0", "-2"]),
         ({"seed": 2**64}, ["cat.txt", "'seed'", "less than 18446744073709551616"]),
-        ({"rng": "gpu"}, ["cat.txt", "'rng'", "cpu|nv"]),
+        ({"rng": "gpu"}, ["cat.txt", "'rng'", "use cpu, or nv"]),
         ({"variation_strength": 1.5}, ["cat.txt", "'variation_strength'", "less than or equal to 1"]),
         ({"steps": 0}, ["cat.txt", "'steps'", "greater than or equal to 1", "0"]),
         ({"steps": "many"}, ["cat.txt", "'steps'", "integer", "'many'"]),
@@ -67,6 +67,16 @@ def test_a_schedule_goes_with_the_scheduler_that_it_was_said_for() -> None:
     assert layered(below, {"scheduler": "euler"}) == {"scheduler": "euler"}
     assert layered(below, {"schedule": "exponential"}) == {"scheduler": "dpmpp_2m", "schedule": "exponential"}
     assert layered(below, {"scheduler": "euler", "schedule": "simple"}) == {"scheduler": "euler", "schedule": "simple"}
+    assert layered(below, {"scheduler": "dpmpp-2m"}) == {"scheduler": "dpmpp-2m", "schedule": "karras"}
+    assert layered(below, {"scheduler": "DPM++ 2M"}) == {"scheduler": "DPM++ 2M"}
+
+
+def test_an_eta_goes_with_the_scheduler_and_the_schedule_that_it_was_said_for() -> None:
+    below = {"scheduler": "euler_a", "eta": 0.0, "steps": 8}
+    assert layered(below, {"scheduler": "Euler a"}) == {"scheduler": "Euler a", "steps": 8}
+    assert layered(below, {"schedule": "karras"}) == {"scheduler": "euler_a", "schedule": "karras", "steps": 8}
+    assert layered(below, {"scheduler": "ddim", "eta": 0.5}) == {"scheduler": "ddim", "eta": 0.5, "steps": 8}
+    assert layered(below, {"steps": 9}) == {"scheduler": "euler_a", "eta": 0.0, "steps": 9}
 
 
 def test_the_schedule_that_is_said_wins_over_that_of_the_name() -> None:
@@ -88,3 +98,9 @@ def test_a_seed_has_64_bits_and_minus_one_is_none() -> None:
 
 def test_every_setting_is_none_until_somebody_gives_it() -> None:
     assert Settings().given() == {}
+
+
+def test_who_draws_the_noise_is_read_in_capitals_too_and_otherwise_refused_with_a_way_out() -> None:
+    assert checked({"RNG": "NV"}, "cat.txt").rng == "nv"
+    with pytest.raises(InputError, match="'rng' is not known: use cpu, or nv for the noise of a GPU"):
+        checked({"rng": "GPU"}, "cat.txt")

@@ -31,6 +31,16 @@ def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
     assert not list((root / ".work").iterdir())
 
 
+def test_a_failure_names_the_way_to_the_original_where_one_is_kept(root: Path, spool: Spool) -> None:
+    (root / ".keep/cat.3f9a1c2e.tiff").write_bytes(b"original")
+    for name, is_named in (("cat.3f9a1c2e.tiff", True), ("cat.3f9a1c2f.tiff", False), ("cat.tiff", False)):
+        drop(root, name, b"spoilt")
+        text = (spool.fail(claim_one(spool), "No.", {}) / "error.txt").read_text()
+        way = f"put an empty file {name}.restore into inbox/2-diffuse\nor run: tiffsd restore {name}\n"
+        assert (way in text) == is_named
+        assert ("restore" in text) == is_named
+
+
 def test_the_report_of_a_hostile_name_and_sentence_has_the_lines_of_any_other(root: Path, spool: Spool) -> None:
     name = "cat\n\x1b[2J\u202e" + os.fsdecode(b"\xff") + ".tiff"
     drop(root, name, b"latents")

@@ -14,6 +14,7 @@ from daemon.models.schedules import SCHEDULES
 from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from daemon.stages import diffuse, encode, text
 from tests import tiny
+from tests.models.published import A1111_TIMESTEPS
 from tests.parts import STEPS, embeddings, quiet, settings, start, through_numpy
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
@@ -86,9 +87,26 @@ def test_an_eta_counts_where_the_solver_has_one_and_is_recorded(models: Models, 
     assert not torch.equal(usual["latents"], without["latents"])
     assert torch.allclose(without["latents"], euler["latents"], atol=1e-3)
     _, facts = diffuse.run(models, tensors, {**chosen, "scheduler": "dpmpp_2m", "eta": 0.5}, quiet)
+    assert facts["eta"] is None
     assert facts["notes"] == [
         "eta ignored: dpmpp_2m does not support it; ddim and tcd do, and euler_a and its like with a schedule of their own"
     ]
+
+
+def test_a_schedule_of_fewer_steps_ends_with_them(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="euler", schedule="comfyui_beta", steps=200)
+    tensors = start(models, chosen)
+    whole, facts = diffuse.run(models, tensors, chosen, quiet)
+    for more in ({"stop_at": 199}, {"end_at": 199}):
+        made, ended = diffuse.run(models, tensors, {**chosen, **more}, quiet)
+        assert (ended["state"], ended["step"]) == (facts["state"], facts["step"]) == ("final", 200)
+        assert torch.equal(made["latents"], whole["latents"])
+
+
+def test_more_steps_than_a_model_was_trained_at_are_refused(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpmpp_2m_karras", steps=1001)
+    with pytest.raises(InputError, match="trained at 1000 timesteps and cannot run 1001 steps; give fewer"):
+        diffuse.run(models, start(models, {**chosen, "steps": 2}), chosen, quiet)
 
 
 def test_cfg_pp_goes_by_the_prediction_without_the_prompt(models: Models, folders: dict[str, Path]) -> None:
@@ -148,3 +166,49 @@ def test_what_a_model_cannot_take_is_refused_before_the_text_encoders_run(models
     for run, tensors in ((text.run, {}), (encode.run, {"picture": torch.zeros(64, 64, 3)})):
         with pytest.raises(InputError, match="'euler_a' does not fit this model"):
             run(models, tensors, chosen, quiet)
+
+
+@pytest.mark.parametrize(
+    ("name", "schedule", "steps", "way_out"),
+    [
+        ("ddim", "ddim_timesteps", 1, "more"),
+        ("dpm2", "ddim_timesteps", 1, "more"),
+        ("dpm2", "simple", 1000, "fewer"),
+        ("dpmpp_3m_sde", "turbo", 1000, "fewer"),
+        ("unipc", "turbo", 1000, "fewer"),
+    ],
+)
+def test_a_schedule_of_no_step_or_of_equal_levels_is_refused(
+    models: Models, folders: dict[str, Path], name: str, schedule: str, steps: int, way_out: str
+) -> None:
+    chosen = settings(folders["sd1"], scheduler=name, schedule=schedule, steps=steps)
+    with pytest.raises(InputError, match=f"the schedule {schedule} cannot be of {steps} steps with this model; give {way_out}"):
+        diffuse.run(models, start(models, chosen), chosen, quiet)
+
+
+def test_a_picture_that_would_begin_behind_the_end_of_a_short_schedule_is_refused(models: Models, folders: dict[str, Path]) -> None:
+    chosen = settings(folders["sd1"], scheduler="euler", schedule="comfyui_beta", steps=200)
+    with pytest.raises(InputError, match="nothing is left to do: this schedule ends before step 199 of 200; raise strength"):
+        diffuse.run(models, start(models, chosen), {**chosen, "state": "final", "strength": 0.005}, quiet)
+
+
+@pytest.mark.parametrize("steps", [3, 7, 9, 20, 27, 37, 105, 300])
+def test_the_timesteps_of_ddim_are_those_of_a1111(models: Models, folders: dict[str, Path], steps: int) -> None:
+    spec = ModelSpec.of(settings(folders["sd1"]))
+    config, denoiser = models.config(spec, "scheduler", as_of=None), models.denoiser_config(spec)
+    scheduler = scheduler_with_timesteps(
+        Chosen("ddim", "ddim_timesteps"), config, steps, family=models.family(spec), denoiser=denoiser, size=(8, 8), device="cpu"
+    )
+    expected = torch.tensor(A1111_TIMESTEPS(steps)[:0:-1].copy(), dtype=torch.float32)
+    assert torch.allclose(scheduler.timesteps, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("start_at", range(1, 8))
+def test_dpm_fast_begins_within_one_of_its_solvers_too(models: Models, folders: dict[str, Path], start_at: int) -> None:
+    chosen = settings(folders["sd1"], scheduler="dpm_fast", schedule="karras", steps=8)
+    tensors = start(models, chosen)
+    made, _ = diffuse.run(models, tensors, {**chosen, "state": "final", "start_at": start_at}, quiet)
+    half, _ = diffuse.run(models, tensors, {**chosen, "stop_at": start_at}, quiet)
+    painted, _ = diffuse.run(models, tensors | half, {**chosen, "state": "partial", "step": start_at, "painted": 1.0}, quiet)
+    assert torch.isfinite(made["latents"]).all()
+    assert torch.isfinite(painted["latents"]).all()

@@ -13,12 +13,15 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import daemon.cli
 import tiffsd
 import tiffsd.commands
+from daemon.pictures.exif import ExifText, render_exif
 from tests.artifacts import embedding_of, half_done, latents, picture
 from tests.conftest import YARDSTICK, processor_seconds
 from tests.house import REPOSITORY
@@ -177,27 +180,80 @@ def test_check_reads_everything_and_goes_on_after_a_fault(desk: Path) -> None:
 @pytest.mark.usefixtures("desk")
 def test_check_foretells_what_the_daemon_would_do(artifact: tiffsd.Artifact, sentences: list[str]) -> None:
     tiffsd.write("it.tiff", artifact)
-    text = said("check", "it.tiff")
+    text = said("check", "it.tiff", code=int("unheard of" in sentences))
     for sentence in sentences:
         assert sentence in text
+
+
+def test_show_and_check_say_how_many_values_are_painted_and_warn_where_it_is_nearly_all(desk: Path) -> None:
+    for name, side, warning in (("little.tiff", 3, False), ("all.tiff", 32, True)):
+        (desk / name).write_bytes((desk / "cat.tiff").read_bytes())
+        pixels = tifffile.memmap(desk / name, page=0, mode="r+")
+        pixels[:side, :side] = 0.123
+        pixels.flush()
+        del pixels
+        for command in ("show", "check"):
+            text = said(command, name)
+            assert f"{side * side} of 1024 values are painted" in text
+            assert ("that is nearly all of them" in text) == warning
+    assert "painted" not in said("show", "cat.tiff") + said("check", "cat.tiff")
+
+
+@pytest.mark.parametrize("module", ["tiffsd", "daemon"])
+def test_check_does_not_blame_a_file_for_a_pipe_that_nobody_reads(module: str, desk: Path) -> None:
+    program = (
+        "import os, subprocess, sys\n"
+        "reading, writing = os.pipe(); os.close(reading)\n"
+        f"done = subprocess.run([sys.executable, '-m', {module!r}, 'check', 'cat.tiff'], stdout=writing, stderr=subprocess.PIPE)\n"
+        "sys.stderr.buffer.write(done.stderr)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=desk)
+    assert result.stderr == ""
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+def test_show_and_preview_print_the_recipe_of_a_picture(extension: str, desk: Path) -> None:
+    name = f"told.{extension}"
+    text = "a red house\nSteps: 20, Sampler: Euler a, Seed: 7, Size: 64x48"
+    image, extras = Image.new("RGB", (64, 48)), {}
+    if extension == "png":
+        extras["pnginfo"] = PngInfo()
+        extras["pnginfo"].add_text("parameters", text)
+    else:
+        extras["exif"] = b"Exif\0\0" * (extension == "jpg") + render_exif(ExifText(infotext=text), "nobody")
+    image.save(desk / name, **extras)
+    for command in ("show", "preview"):
+        told = said(command, name)
+        assert told.startswith(f"{name}: a {extension.upper()} picture, 64x48 pixels\n")
+        assert 'prompt: "a red house"' in told
+        assert "seed: 7" in told
+    facts = json.loads(said("show", "--json", name))
+    assert (facts["kind"], facts["size"], facts["recipe"]["seed"]) == ("picture", [48, 64, 3], 7)
+    image.save(desk / f"silent.{extension}")
+    assert "there is no recipe in it" in said("show", f"silent.{extension}")
+    assert "is a picture already" in said("preview", name, "-o", "x.png", code=2)
+    (desk / f"bad.{extension}").write_bytes(b"no picture")
+    with pytest.raises(tiffsd.NotTiffsd, match="is no picture"):
+        said("show", f"bad.{extension}")
 
 
 def test_check_looks_at_what_lies_beside_the_file(desk: Path) -> None:
     assert "with cat_prompt.tiff" in said("check", "cat_latent.tiff")
     (desk / "cat.yaml").write_text("steps: 7\n")
-    assert "7 steps of 7 by dpmpp_2m_karras, model demo, with cat.yaml" in said("check", "cat.tiff")
+    assert "7 steps of 7 by automatic, model demo, with cat.yaml" in said("check", "cat.tiff")
 
 
 def test_check_knows_prompts_and_photos_where_the_daemon_is_there(desk: Path) -> None:
     (desk / "cat.txt").write_text("---\nwidth: 64\nheight: 64\n---\na cat")
     (desk / "bad.txt").write_text("---\nstepz: 1\n---\na cat")
     Image.new("RGB", (64, 64)).save(desk / "photo.jpg")
-    text = said("check", "cat.txt", "bad.txt", "photo.jpg")
+    text = said("check", "cat.txt", "bad.txt", "photo.jpg", code=1)
     assert "cat.txt: inbox/1-text: noise and embedding for 1 of 64x64 pixels, model demo" in text
     assert "bad.txt: inbox/1-text: refused: bad.txt: 'stepz' is no setting" in text
     assert "photo.jpg: inbox/encode: encoded to latents of 64x64 pixels" in text
     (desk / "cat.xcf").write_bytes(b"gimp xcf")
-    assert "no inbox takes such a file" in said("check", "cat.xcf")
+    assert "no inbox takes such a file" in said("check", "cat.xcf", code=1)
+    assert said("check", "cat.txt", "photo.jpg")
     alone = CliRunner().invoke(tiffsd.commands.app, ["check", "cat.txt"])
     assert alone.exit_code == 1
     assert "is not a TIFF file" in alone.stderr
@@ -273,6 +329,7 @@ def test_set_checks_the_vocabulary_where_the_daemon_is_there() -> None:
         "height": 128,
         "steps": 30,
         "scheduler": "euler_a",
+        "schedule": "normal",  # as A1111 means it
     }
     for word in ("stepz=3", "steps=0", "steps=many", "model=../secret"):
         result = CliRunner().invoke(daemon.cli.app, ["set", "cat.tiff", word])

@@ -251,3 +251,23 @@ def test_a_flat_result_is_known_by_its_name(deviation: float, name: str, rescale
 def test_latents_that_happen_to_be_called_a_result_keep_their_units(tmp_path: Path) -> None:
     found = tiffsd.read(raw_planes(tmp_path / "cat_unet.tiff", smooth(4, 16, 24), np.float32), expect=Kind.LATENTS)
     np.testing.assert_array_equal(found.tensors["latents"], smooth(4, 16, 24))
+
+
+@pytest.mark.parametrize("name", ["deer_5_unet.tiff", "deer_12_UNET.3f9a1c2e.tif", "deer_5_state2.tiff"])
+def test_what_the_loop_put_out_on_its_way_is_refused_by_its_step_and_a_result_is_not(name: str, tmp_path: Path) -> None:
+    noisy = smooth(4, 32, 32) + 9 * normal(4, 32, 32)
+    with pytest.raises(tiffsd.BadValues, match=r"put out at step (5|12), with noise left in it \(standard deviation 9"):
+        tiffsd.read(raw_planes(tmp_path / name, noisy), expect=Kind.LATENTS)
+    result = tiffsd.read(raw_planes(tmp_path / name, smooth(4, 32, 32) / 0.18215), expect=Kind.LATENTS)
+    assert result.header.state is State.FINAL
+    np.testing.assert_allclose(result.tensors["latents"], smooth(4, 32, 32), rtol=2**-9, atol=1e-4)
+
+
+def test_the_embedding_beside_a_result_is_one_and_a_result_of_that_name_is_latents(tmp_path: Path) -> None:
+    pages = np.stack([normal(77, 768), normal(77, 768, seed=4)])
+    tifffile.imwrite(tmp_path / "deer_prompt_unet.tiff", pages, photometric="minisblack")
+    found = tiffsd.read(tmp_path / "deer_prompt_unet.tiff")
+    assert found.header.kind is Kind.EMBEDDING
+    np.testing.assert_array_equal(found.tensors["prompt_embeds"], pages[1])
+    latents = tiffsd.read(raw_planes(tmp_path / "deer_prompt_unet.tiff", smooth(4, 32, 32) / 0.18215))
+    assert (latents.header.kind, latents.header.state) == (Kind.LATENTS, State.FINAL)

@@ -14,7 +14,7 @@ from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
-from daemon.settings.checking import as_drawn_before, as_made_by, checked, counting
+from daemon.settings.checking import as_drawn_before, as_made_before, as_made_by, checked, counting, layered
 from daemon.settings.config import Config
 from daemon.settings.infotext import SOFTWARE
 from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported, settings_file, without_prompt
@@ -125,7 +125,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
         raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
-    return replace(recipe, settings={"count": 1, **as_drawn_before(recipe.settings), **recipe.settings})
+    return replace(recipe, settings={"count": 1, **as_made_before(recipe.settings), **recipe.settings})
 
 
 def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
@@ -146,11 +146,12 @@ def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[d
         if role in files.members:
             name = files.names[role]
             said = checked(settings_file(files.data(role, limit), name), name).given()
-            spoken |= said
+            spoken = layered(spoken, said)
             prompt = prompt and prompt.under(said)
+    spoken = layered(spoken, files.overrides)
     if prompt is not None:
-        _check_usable(prompt.under(files.overrides), files.names[".txt"], {**spoken, **files.overrides})
-    kept, ignored = counting(input_kind, {**spoken, **files.overrides})
+        _check_usable(prompt.under(files.overrides), files.names[".txt"], spoken)
+    kept, ignored = counting(input_kind, spoken)
     return kept, notes + ignored
 
 
@@ -177,7 +178,8 @@ def read_latents(files: Files, sources: InputSources) -> tiffsd.Artifact:
     largest, tensors = largest_latents(limits.pixels), tensor_limits(limits.pixels, limits.characters)
     with naming_the_stage(files):
         artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, largest=largest, tensors=tensors)
-    return artifact if sources.keep is None else compared(artifact, file, name=files.name, keep=sources.keep)
+    found = artifact if sources.keep is None else compared(artifact, file, name=files.name, keep=sources.keep)
+    return replace(found, notes=(*found.notes, found.told_painted)) if found.told_painted else found
 
 
 def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:

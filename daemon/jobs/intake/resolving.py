@@ -25,9 +25,6 @@ def resolve_settings(given: Mapping[str, Any], where: str, config: Config) -> Se
         if (getattr(settings, key) or 0) > limit:
             named = key.removeprefix("upscale_")
             raise InputError(f"{where}: {key} is {getattr(settings, key)}, the limit is {limit} (limits.{named} in config.yaml)")
-    last = max(settings.seed or 0, (settings.variation_seed or 0) if settings.variation_strength else 0) + (settings.count or 1) - 1
-    if last >= SEEDS:
-        raise InputError(f"{where}: the seed of the last of {settings.count} pictures would be {last}, and the largest is 2^64 - 1")
     if (dumps := (settings.steps or 0) // (settings.dump_every or sys.maxsize)) > limits.count:
         raise InputError(
             f"{where}: dump_every {settings.dump_every} of {settings.steps} steps makes {dumps} files, the limit is {limits.count} "
@@ -44,6 +41,13 @@ def resolve_settings(given: Mapping[str, Any], where: str, config: Config) -> Se
                 f"{where}: a prompt of {len(text or '')} characters exceeds {limits.characters} (limits.characters in config.yaml)"
             )
     return settings
+
+
+def check_last_seed(settings: Settings, where: str) -> None:
+    """Raise InputError where the seeds of several pictures of one prompt go beyond the largest."""
+    last = max(settings.seed or 0, (settings.variation_seed or 0) if settings.variation_strength else 0) + (settings.count or 1) - 1
+    if last >= SEEDS:
+        raise InputError(f"{where}: the seed of the last of {settings.count} pictures would be {last}, and the largest is 2^64 - 1")
 
 
 def recipe_of(stage: str, settings: Settings, said: Mapping[str, Any]) -> dict[str, Any]:

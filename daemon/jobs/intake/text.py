@@ -2,7 +2,7 @@
 
 from daemon.jobs.intake.embeddings import saved_embedding
 from daemon.jobs.intake.files import Files, InputSources, companion_settings, prompt_or_recipe
-from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
+from daemon.jobs.intake.resolving import check_last_seed, recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
 from daemon.jobs.request import Request
 from daemon.settings.checking import counting, layered
@@ -20,6 +20,7 @@ def read_text(files: Files, sources: InputSources) -> Request:
     if not str(given.get("prompt", "")).strip() and "embedding" not in given:
         raise without_prompt(files.name)
     settings = with_seed(resolve_settings(given, files.name, sources.config))
+    check_last_seed(settings, files.name)
     check_enlarged_size(settings, files.name, sources.config)
     tensors, found = saved_embedding(settings.embedding, sources)
     notes = prompt.notes + of_the_prompt + of_companions + found
