@@ -29,11 +29,14 @@ from daemon.jobs.probe import Probe
 from daemon.jobs.recipes import _record
 from daemon.models import prompt_grammar
 from daemon.models.schedulers import canonical
+from daemon.pictures.alpha_text import alpha_text
 from daemon.pictures.chunks import Form, pixels_digest
+from daemon.pictures.comments import comment_text
 from daemon.pictures.exif_text import exif_text, parse_exif
 from daemon.pictures.png_text import PNG_BEGINNING, png_text
 from daemon.settings import plain_yaml
 from daemon.settings.checking import checked
+from daemon.settings.foreign.telling import tell
 from daemon.settings.plain_yaml import parse_yaml
 from daemon.settings.prompts import front_matter, parse_prompt
 from daemon.stages import STAGES
@@ -291,6 +294,10 @@ PARSERS: list[tuple[str, Parser, dict[str, Shape]]] = [
     ("PNG", lambda data: png_text(io.BytesIO(data)), PNGS),
     ("pixels of a PNG", lambda data: pixels_digest(io.BytesIO(data), Form.PNG), PNGS),
     ("EXIF", parse_exif, EXIFS),
+    ("comment", comment_text, BLANKS | INFOTEXTS),
+    ("labelled texts", text(lambda said: tell({"parameters": said, "prompt": said, "Dream": said})), JSONS | INFOTEXTS | LONG),
+    ("unlabelled texts", text(lambda said: tell({"XML:com.adobe.xmp": said, "UserComment": said})), JSONS | INFOTEXTS),
+    ("alpha channel", lambda data: alpha_text(io.BytesIO(data)), PNGS),
     ("JPEG", lambda data: exif_text(io.BytesIO(data), Form.JPEG), JPEGS),
     (
         "TIFF",

@@ -35,7 +35,7 @@ ROOMS = {
 }
 GROUND = ("errors", "names", "layout", "lease", "beneath", "machine", "stray")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
-BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "compute")
+BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "settings.foreign", "compute")
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
 TORCH_FREE = ("daemon.stages", "daemon.models.schedulers", "daemon.models.stage_settings")
@@ -51,7 +51,7 @@ MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
 # The child that decodes what people drop, and the room that starts it: a codec that crashes must not crash the daemon.
 DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decoding"
 # What parses the words in a picture may swell, and runs in that child too.
-PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text"))
+PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text", "alpha_text", "comments"))
 PIXELS = tuple(f"daemon.pictures.{name}" for name in ("codecs", "colour", "code_points", "foreign", "child_limits"))
 IN_THE_CHILD = (DECODER, *PIXELS, *PARSERS)
 DECODING_LIBRARIES = (*IN_THE_CHILD, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")

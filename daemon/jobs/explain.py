@@ -40,7 +40,7 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
         return [(True, "goes with the file of its name, into any inbox")]
     if path.suffix.lower() in TIFFS:
         return [(True, f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}")]
-    return [(False, "no inbox takes such a file; prompts are .txt, pictures .png .jpg .webp .tiff, latents .tiff")]
+    return [(False, "no inbox takes such a file; prompts are .txt .md .json, pictures .png .jpg .webp .tiff, latents .tiff")]
 
 
 def _takers(path: Path) -> Iterator[str]:

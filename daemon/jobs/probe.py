@@ -17,9 +17,8 @@ from daemon.errors import InputError, InUse
 from daemon.names import id_of, stem_of
 from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.values import MOST_URGENT, NAME
-from daemon.stages import MASK_ENDING, TIFFS
+from daemon.stages import MASK_ENDING, PROMPTS, TIFFS
 
-PROMPTS = (".txt",)
 SETTINGS = (".yaml", ".yml")
 MOST_KNOWN = 16_384
 BYTES_PER_CHARACTER = 4

@@ -1,7 +1,7 @@
 """The recipe that rides in a picture, so that the picture can be dropped and made again.
 
 `pictures/forms.py` says what is written into a picture; a TIFF has its recipe in the record of its artifact. Pictures of other
-programs are read too, as far as they hold A1111's infotext.
+programs are read too: A1111's infotext, and the forms of `settings/foreign/`.
 """
 
 import json
@@ -17,7 +17,9 @@ from daemon.pictures.decoding import TextInPicture, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
 from daemon.settings.checking import as_made_by, checked
 from daemon.settings.config import Config
-from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt
+from daemon.settings.infotext import SOFTWARE
+from daemon.settings.prompts import read_foreign, read_labelled
+from daemon.settings.recipe import Prompt
 from daemon.settings.vocabulary import Settings
 from daemon.stages import TIFFS
 
@@ -50,13 +52,18 @@ def saved_again(file: BinaryIO, name: str, config: Config) -> tuple[str, ...]:
 
 
 def recipe_in(words: TextInPicture, name: str, config: Config) -> Prompt:
-    """The recipe in the words of a PNG, JPEG or WebP; empty where there is none. Raises InputError where it cannot be used."""
+    """The recipe in the words of a PNG, JPEG or WebP; empty where there is none, and where it is of a form that is not read, with a
+    note. Raises InputError where it is damaged or too long; what of another program's cannot be honoured is among its faults."""
     if words.refused is not None:
         raise InputError(words.refused)
     if words.exact is not None:
         found = _recipe(_record(words.exact, name), name)
     elif words.infotext is not None:
-        found = _foreign_recipe(words.infotext, name, config)
+        found = _from_another_picture(with_what_is_there(read_labelled(words.infotext), config))
+    elif words.foreign is not None and words.foreign["unread"]:
+        found = Prompt({}, (words.foreign["unread"],))
+    elif words.foreign is not None:
+        found = _from_another_picture(with_what_is_there(read_foreign(words.foreign), config))
     else:
         found = Prompt({})
     return replace(found, notes=(*words.notes, *found.notes))
@@ -132,16 +139,31 @@ def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     return notes
 
 
-def _foreign_recipe(text: str, name: str, config: Config) -> Prompt:
-    prompt = parse_prompt(text.encode(), name, characters=config.limits.characters)
+def with_what_is_there(prompt: Prompt, config: Config) -> Prompt:
+    """The prompt without what its recipe names and the configuration does not have, and notes on that; what a person said stays."""
     settings, notes = dict(prompt.settings), list(prompt.notes)
     for key, known in (("model", config.models), ("vae", config.vaes)):
-        if key in settings and settings[key] not in known:
-            notes.append(f"the recipe's {key} {settings.pop(key)!r} is not in config.yaml; the default is used instead")
-    shelf = config.loras()
-    for name in [name for name in settings.get("loras", {}) if name not in shelf]:
+        if key in settings and key in prompt.of_recipe and settings[key] not in known:
+            notes.append(f"the recipe's {key} {shown(str(settings.pop(key)))!r} is not in config.yaml; the default is used instead")
+    shelf = config.loras() if "loras" in prompt.of_recipe else {}
+    for name in [name for name in settings.get("loras") or {} if "loras" in prompt.of_recipe and name not in shelf]:
         settings["loras"] = {other: weight for other, weight in settings["loras"].items() if other != name}
         notes.append(f"LoRA {name!r} of the recipe ignored: it is not in the folder of adapters.loras in config.yaml")
+    there = config.textual_inversions() if prompt.inversions else {}
+    notes += [
+        f"textual inversion {shown(name)[:80]!r} of the recipe is not in the folder of adapters.textual_inversions in config.yaml; "
+        "its name is read as words"
+        for name in prompt.inversions
+        if name not in there
+    ]
+    return replace(prompt, settings=settings, notes=tuple(notes))
+
+
+def _from_another_picture(prompt: Prompt) -> Prompt:
+    """The recipe of a picture without the strength with which that came of another, and without a prompt of no words."""
+    settings, notes = dict(prompt.settings), prompt.notes
     if settings.pop("strength", None) is not None:
-        notes.append("this picture came from another picture: the recipe starts from noise instead")
-    return Prompt(settings, tuple(notes))
+        notes += ("this picture came from another picture: the recipe starts from noise instead",)
+    if not str(settings.get("prompt", "")).strip():
+        settings.pop("prompt", None)
+    return replace(prompt, settings=settings, notes=notes)

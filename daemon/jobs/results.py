@@ -136,7 +136,8 @@ def _dumps(request: Request, stem: str, tensors: Tensors, facts: StageFacts, con
 
 def _place(request: Request, target: str, context: ResultContext, *, hold: bool = False) -> str:
     """The folder of a stage in which latents for it appear: its inbox, or its hold folder where a gate is closed."""
-    gate = HOLD if hold or request.settings.hold == target or context.gated(target) else INBOX
+    held = request.settings.hold if isinstance(request.settings.hold, list) else [request.settings.hold]
+    gate = HOLD if hold or target in held or context.gated(target) else INBOX
     return f"{gate}/{STAGES[target].folder}"
 
 

@@ -10,7 +10,7 @@ Sentences of errors begin with the fault; the reader of the file puts the file's
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -37,6 +37,12 @@ _LORA = re.compile(r"(?:(?<![ \t])[ \t]+)?<(?:lora|lyco):([^<>]*)>")
 _NETWORK = re.compile(r"<(?:lora|lyco|hypernet):")
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)\s*")
 _AND = re.compile(r"\bAND\b")
+# What programs and extensions replace by other words before anything is encoded, each within what it may span.
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_WILDCARD = re.compile(r"(?<![^\W_])__[^\W_][\w*/.-]{0,80}?__(?![^\W_])|(?<![^\W_])__\*{1,2}__")
+_OF_SWARMUI = re.compile(
+    r"<(?:random|wildcard|alternate|alt|fromto|repeat|segment|object|region|preset|setvar|var|embed|trigger|comment)\b[^<>:]*:[^<>]*>"
+)
 _EMBEDDING = re.compile(r"\bembedding:(\w[\w.-]*)")
 
 LoraWeight = float | list[float]
@@ -134,12 +140,23 @@ def check_syntax(prompt: str) -> None:
         what = "hypernetworks cannot be used" if found[0].startswith("<hypernet") else "a LoRA is named in the prompt alone"
         raise InputError(f"the prompt holds {prompt[found.start() : end + 1]!r:.60}; {what}: take it out")
     found = _AND.search(prompt)
+    for words, how in _replaced_elsewhere(prompt):
+        raise InputError(
+            f"the prompt holds {words!r:.60}; {how} here, and it would be read as words: write the words that are meant"
+        )
     for text, what in ((schedule_in(prompt), "prompt schedules [a:b:0.5] and alternation [a|b]"), (found and found[0], "AND")):
         if text:
             raise InputError(
                 f"the prompt holds {text!r:.60}; {what} cannot be done and would be read as words: "
                 "take it out (a backslash before a bracket makes it a plain bracket)"
             )
+
+
+def _replaced_elsewhere(prompt: str) -> Iterator[tuple[str, str]]:
+    """What other programs replace by words of their choice, and what that is."""
+    yield from ((found[0], "a choice {a|b} is not made") for found in _BRACES.finditer(prompt) if "|" in found[1])
+    yield from ((found[0], "a wildcard __name__ is not filled in") for found in _WILDCARD.finditer(prompt))
+    yield from ((found[0], "what SwarmUI does in angle brackets is not done") for found in _OF_SWARMUI.finditer(prompt))
 
 
 def schedule_in(prompt: str) -> str | None:

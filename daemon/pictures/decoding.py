@@ -46,7 +46,8 @@ Picture = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TextInPicture:
-    """What a picture says, as text that is still to be parsed, and bounded: the exact recipe in JSON, else the infotext.
+    """What a picture says, bounded: the exact recipe in JSON or the infotext, which are still to be parsed, or what another program
+    says as `settings/foreign/recipe.py` has it.
 
     `pixels` is the digest of its coded pixels where it was asked for and there is an exact recipe. `notes` are the sentences on
     what was ignored; `refused` is the one on words that are longer than the configuration allows.
@@ -57,6 +58,7 @@ class TextInPicture:
     pixels: str | None = None
     notes: tuple[str, ...] = ()
     refused: str | None = None
+    foreign: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def _words_bytes(characters: int) -> int:
 
 
 def _words(said: Mapping[str, Any]) -> TextInPicture:
-    return TextInPicture(said.get("infotext"), said.get("exact"), said.get("pixels"), tuple(said["notes"]), said["refused"])
+    return TextInPicture(**{**said, "notes": tuple(said["notes"])})
 
 
 def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> list[NDArray[Any]]:

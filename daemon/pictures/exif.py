@@ -9,26 +9,27 @@ EXIF is a TIFF of two directories without pixels (CIPA DC-008, 4.6); tags and ty
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 JPEG_APP1, WEBP_EXIF = b"\xe1", b"EXIF"
 EXIF_NAME = b"Exif\0\0"
 SOFTWARE, EXIF_DIRECTORY, EXIF_VERSION, MAKER_NOTE, USER_COMMENT, COLOUR_SPACE = 305, 34665, 36864, 37500, 37510, 40961
-ASCII, SHORT, LONG, UNDEFINED = 2, 3, 4, 7
+BYTE, ASCII, SHORT, LONG, UNDEFINED = 1, 2, 3, 4, 7
 SRGB = 1
 OURS, UTF16 = b"tiffsd\0", b"UNICODE\0"
 
 
 @dataclass(frozen=True)
 class ExifText:
-    """What the EXIF data say: the infotext, and the exact recipe as JSON; None where there is none.
+    """What the EXIF data say: the comment, which is the infotext in ours, and the exact recipe as JSON; None where there is none.
 
-    `notes` are the sentences on what was ignored in reading them.
+    `notes` are the sentences on what was ignored in reading them, `others` what stands elsewhere, by its label.
     """
 
     infotext: str | None = None
     exact: str | None = None
     notes: tuple[str, ...] = ()
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def render_exif(text: ExifText, software: str) -> bytes:

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from daemon.pictures.chunks import EXACT_RECIPE, INFOTEXT, PNG_BEGINNING, Chunk, Form, chunks, pixels_digest
 from daemon.pictures.exif import EXIF_NAME, JPEG_APP1, ExifText, render_exif
-from daemon.settings.prompts import SOFTWARE, render_infotext
+from daemon.settings.infotext import SOFTWARE, render_infotext
 
 log = logging.getLogger(__name__)
 

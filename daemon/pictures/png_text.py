@@ -1,6 +1,7 @@
 """The texts in a PNG, read without decoding a pixel, in the child process.
 
-tEXt, zTXt and iTXt chunks before the first pixels, as in the PNG specification (ISO/IEC 15948, 11.3.4), within limits.
+tEXt, zTXt and iTXt chunks as in the PNG specification (ISO/IEC 15948, 11.3.4), within limits; before the pixels or behind them,
+where ImageMagick puts them.
 """
 
 import zlib
@@ -14,10 +15,13 @@ __all__ = ["LARGEST_TEXTS_BYTES", "LARGEST_TEXT_BYTES", "PNG_BEGINNING", "Texts"
 
 LARGEST_TEXT_BYTES = 2**20
 LARGEST_TEXTS_BYTES = 16 * LARGEST_TEXT_BYTES  # all together, a damaged one counted as the largest
-MOST_CHUNKS = 1000
+MOST_CHUNKS = 1000  # of others than pixels
+MOST_CHUNKS_OF_PIXELS = 100_000
 LONGEST_KEYWORD = 79
 BEHIND = f"texts ignored beyond the first {LARGEST_TEXTS_BYTES} bytes of them in this picture"
 BEHIND_CHUNKS = f"chunks ignored beyond the first {MOST_CHUNKS} of this picture"
+
+BEHIND_PIXELS = f"texts ignored beyond the first {MOST_CHUNKS_OF_PIXELS} chunks of pixels of this picture"
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,17 @@ def png_text(file: IO[bytes], wanted: Container[str] | None = None) -> Texts:
     One that is damaged or larger than a megabyte is ignored, and so is all that stands behind 16 megabytes of texts.
     """
     texts, notes, left = dict[str, str](), list[str](), LARGEST_TEXTS_BYTES
-    for number, chunk in enumerate(chunks(file, Form.PNG)):
-        if chunk.kind in (b"IDAT", b"IEND"):
+    number = pixels = 0
+    for chunk in chunks(file, Form.PNG):
+        if chunk.kind == b"IEND":
             break
-        if number == MOST_CHUNKS:
-            notes.append(BEHIND_CHUNKS)
+        if number == MOST_CHUNKS or pixels == MOST_CHUNKS_OF_PIXELS:
+            notes.append(BEHIND_CHUNKS if number == MOST_CHUNKS else BEHIND_PIXELS)
             break
+        if chunk.kind == b"IDAT":
+            pixels += 1
+            continue
+        number += 1
         keyword = _keyword(chunk, file) if chunk.kind in READERS else None
         if keyword is None or (wanted is not None and keyword not in wanted):
             continue
@@ -65,12 +74,16 @@ def _text(chunk: Chunk, file: IO[bytes]) -> str | None:
 
 
 def _plain(rest: bytes) -> str:
-    return rest.decode("latin-1")
+    # Latin-1 by the standard, but many programs write UTF-8, which Latin-1 hardly ever looks like.
+    try:
+        return rest.decode("utf-8")
+    except UnicodeDecodeError:
+        return rest.decode("latin-1")
 
 
 def _compressed(rest: bytes) -> str | None:
     data = inflated(rest[1:])
-    return None if data is None else data.decode("latin-1")
+    return None if data is None else _plain(data)
 
 
 def _international(rest: bytes) -> str | None:

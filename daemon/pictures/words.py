@@ -1,17 +1,32 @@
 """The words in a PNG, JPEG or WebP that can be run again, found in the child process and bounded for the front.
 
-Nothing here needs a codec, so that a child that is asked for words only starts in a moment.
+Nothing here needs a codec, so that a child that is asked for words only starts in a moment. What the texts of other programs are,
+`settings/foreign/telling.py` tells.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import IO, Any
 
 from daemon.errors import InputError
-from daemon.pictures.chunks import EXACT_RECIPE, INFOTEXT, Form, form_of, pixels_digest
+from daemon.pictures.alpha_text import alpha_text
+from daemon.pictures.chunks import EXACT_RECIPE, Form, chunks, form_of, pixels_digest
 from daemon.pictures.exif import ExifText
-from daemon.pictures.exif_text import exif_text
-from daemon.pictures.png_text import png_text
+from daemon.pictures.exif_text import LARGEST_EXIF_BYTES, exif_text, parse_exif
+from daemon.pictures.png_text import MOST_CHUNKS, png_text
 from daemon.pictures.sizes import longest_record
+from daemon.settings.foreign.recipe import WORDS
+from daemon.settings.foreign.telling import ALPHA, LABELS, USER_COMMENT, Told, tell
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a picture says: the exact recipe, or what its other texts were told to be; and the sentences on what was ignored."""
+
+    exact: str | None = None
+    told: Told = field(default_factory=Told)
+    notes: tuple[str, ...] = ()
 
 
 def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Mapping[str, Any]:
@@ -22,32 +37,49 @@ def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Ma
     form = form_of(file)
     if form is None:
         raise InputError(f"{name}: not a readable PNG, JPEG or WebP picture; save it anew and drop it again")
-    text = _texts(file, form)
-    refused = _too_long(text, name, characters)
-    said: dict[str, Any] = {"notes": text.notes, "refused": refused}
+    words = _words(file, form)
+    refused = _too_long(words, name, characters)
+    said: dict[str, Any] = {"notes": words.notes, "refused": refused}
     if refused is None:
-        said |= {"infotext": text.infotext if text.exact is None else None, "exact": text.exact}
-    if digest and text.exact is not None:
+        foreign = words.told.foreign
+        said |= {"infotext": words.told.infotext, "exact": words.exact, "foreign": None if foreign is None else asdict(foreign)}
+    if digest and words.exact is not None:
         said["pixels"] = pixels_digest(file, form)
     return said
 
 
-def _texts(file: IO[bytes], form: Form) -> ExifText:
-    if form is not Form.PNG:
-        return exif_text(file, form)
-    texts = png_text(file, (INFOTEXT, EXACT_RECIPE))
-    return ExifText(texts.found.get(INFOTEXT), texts.found.get(EXACT_RECIPE), texts.notes)
+def _words(file: IO[bytes], form: Form) -> Words:
+    found = _of_png(file) if form is Form.PNG else exif_text(file, form)
+    if found.exact is not None:
+        return Words(found.exact, notes=found.notes)
+    texts = {**found.others, **({} if found.infotext is None else {USER_COMMENT: found.infotext})}
+    told = tell(texts)
+    if form is Form.PNG and told.infotext is None and told.foreign is None and (hidden := alpha_text(file)):
+        told = tell({ALPHA: hidden})
+    return Words(None, told, (*found.notes, *told.notes))
 
 
-def _too_long(text: ExifText, name: str, characters: int) -> str | None:
+def _of_png(file: IO[bytes]) -> ExifText:
+    """The texts of a PNG, and those of its EXIF data."""
+    texts = png_text(file, LABELS | {EXACT_RECIPE})
+    exif = next((chunk for chunk in islice(chunks(file, Form.PNG), MOST_CHUNKS) if chunk.kind in (b"eXIf", b"IDAT")), None)
+    beside = parse_exif(exif.read(file)) if exif and exif.kind == b"eXIf" and exif.length <= LARGEST_EXIF_BYTES else ExifText()
+    others = {key: text for key, text in texts.found.items() if key != EXACT_RECIPE}
+    return ExifText(beside.infotext, texts.found.get(EXACT_RECIPE), texts.notes, {**beside.others, **others})
+
+
+def _too_long(words: Words, name: str, characters: int) -> str | None:
     most = longest_record(characters)
-    if text.exact is not None:
-        if len(text.exact) <= most:
+    if words.exact is not None:
+        if len(words.exact) <= most:
             return None
         return (
-            f"{name}: the recipe in this picture has {len(text.exact)} characters, and at most {most} are read "
+            f"{name}: the recipe in this picture has {len(words.exact)} characters, and at most {most} are read "
             "(limits.characters in config.yaml allows so many); drop a prompt file instead"
         )
-    if text.infotext is None or len(text.infotext) <= characters:
+    foreign = words.told.foreign
+    texts = [words.told.infotext, *(foreign.said.get(key) for key in WORDS if foreign)]
+    longest = max((len(text) for text in texts if isinstance(text, str)), default=0)
+    if longest <= characters:
         return None
-    return f"{name}: the prompt has {len(text.infotext)} characters, the limit is {characters} (limits.characters in config.yaml)"
+    return f"{name}: the prompt has {longest} characters, the limit is {characters} (limits.characters in config.yaml)"

@@ -25,7 +25,7 @@ from daemon.settings.vocabulary import (
 )
 
 KINDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
-OTHER_KINDS = {"stop_at": "whole number, or a list of them", "loras": "names with numbers"}
+OTHER_KINDS = {"stop_at": "whole number, or a list of them", "hold": "text, or a list of them", "loras": "names with numbers"}
 BOUNDS = {"ge": "from", "gt": "above", "le": "up to", "lt": "below"}
 COLUMNS = {TEXT: "prompt", PHOTO: "encode", NOISE: "noise", PARTIAL: "half-done", FINAL: "finished", DECODE: "decode"}
 INVERTED = {PAST: "invert latents", PAST_PHOTO: "invert a picture"}

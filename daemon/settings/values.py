@@ -101,6 +101,12 @@ def _known_stage(value: Any) -> Any:
     return value
 
 
+def _known_stages(value: Any) -> Any:
+    for stage in value if isinstance(value, list) else [value]:
+        _known_stage(stage)
+    return list(dict.fromkeys(value)) if isinstance(value, list) and all(isinstance(stage, str) for stage in value) else value
+
+
 Seed = Annotated[Annotated[int, Field(ge=0, lt=SEEDS)] | None, BeforeValidator(_unsaid)]
 Side = Annotated[int, BeforeValidator(_on_the_grid), Field(ge=8, le=16_384)]
 Text = Annotated[str, BeforeValidator(_whole_characters)]
@@ -109,6 +115,7 @@ AdapterName = Annotated[str, BeforeValidator(_adapter_name)]
 SchedulerName = Annotated[str, BeforeValidator(_known_scheduler)]
 ScheduleName = Annotated[str, BeforeValidator(_known_schedule)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
+StageOrStages = Annotated[str | list[str], BeforeValidator(_known_stages)]
 Rng = Annotated[str, BeforeValidator(_known_rng)]
 MaskName = Annotated[str, BeforeValidator(_mask_name)]
 StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]

@@ -27,6 +27,7 @@ from daemon.settings.values import (
     Seed,
     Side,
     StageName,
+    StageOrStages,
     StepOrSteps,
     Text,
 )
@@ -433,9 +434,9 @@ class Settings(BaseModel):
         ),
     ] = Field(default=None, ge=1)
     hold: Annotated[
-        StageName | None,
+        StageOrStages | None,
         Setting(
-            "The stage before which the result waits in hold/ for somebody to look at it.",
+            "The stage, or stages, before which the result waits in hold/ for somebody to look at it.",
             _LOOP,
             batch=Batch.OWN,
             of_second_pass=True,

@@ -21,6 +21,7 @@ TIFFS = (".tif", ".tiff")
 CODED = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
 PICTURES = (*CODED, *TIFFS)
 PHOTOS = (".gif", ".bmp", ".heic", ".heif", ".avif", ".jxl")
+PROMPTS = (".txt", ".md", ".json")
 MASK_ENDING = "_mask.png"
 
 
@@ -60,7 +61,7 @@ class Stage:
 TEXT = Stage(
     "text",
     "1-text",
-    extensions=(".txt", *PICTURES),
+    extensions=(*PROMPTS, *PICTURES),
     companions=(".yaml", ".yml", "_neg.txt"),
     instead=dict.fromkeys(PHOTOS, "encode"),
     gives=Gives.NOISE,
@@ -83,7 +84,7 @@ DECODE = Stage(
     "decode",
     "3-decode",
     extensions=TIFFS,
-    instead={".txt": "text", **dict.fromkeys((*CODED, *PHOTOS), "encode")},
+    instead={**dict.fromkeys(PROMPTS, "text"), **dict.fromkeys((*CODED, *PHOTOS), "encode")},
     gives=Gives.PICTURE,
 )
 ENCODE = Stage(

@@ -51,7 +51,14 @@ def test_the_original_is_kept_before_its_artifact_can_be_edited() -> None:
     assert [output.publication.folder for output in noise_of_two()] == [KEEP, "inbox/2-diffuse"] * 2
 
 
-GATES = [({}, False, "inbox"), ({}, True, "hold"), ({"hold": "diffuse"}, False, "hold"), ({"hold": "decode"}, False, "inbox")]
+GATES = [
+    ({}, False, "inbox"),
+    ({}, True, "hold"),
+    ({"hold": "diffuse"}, False, "hold"),
+    ({"hold": "decode"}, False, "inbox"),
+    ({"hold": ["decode", "diffuse"]}, False, "hold"),
+    ({"hold": ["decode"]}, False, "inbox"),
+]
 
 
 @pytest.mark.parametrize(("settings", "gated", "way"), GATES)

@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "the prompt wins over the settings file beside it",
         INTAKE + "files.py",
-        "spoken = layered(spoken, checked(settings_file(files.data(role, limit), name), name).given())",
-        "spoken = layered(checked(settings_file(files.data(role, limit), name), name).given(), spoken)",
+        "spoken = layered(spoken, said)",
+        "spoken = layered(said, spoken)",
         "tests/jobs/test_intake.py::test_settings_beside_latents_win_over_the_prompt_beside_them",
     ),
     Mutant(
@@ -61,8 +61,8 @@ MUTANTS = (
     Mutant(
         "the settings of the command line count last",
         INTAKE + "files.py",
-        "layered(spoken, files.overrides)",
-        "layered(files.overrides, spoken)",
+        "spoken = layered(spoken, files.overrides)",
+        "spoken = layered(files.overrides, spoken)",
         f"{T}::test_what_is_said_on_the_command_line_wins_over_the_settings_file",
     ),
     Mutant(
@@ -131,7 +131,7 @@ MUTANTS = (
     Mutant(
         "hold in a prompt opens the gate",
         RESULTS,
-        "if hold or request.settings.hold == target or",
+        "if hold or target in held or",
         "if hold or",
         "tests/jobs/test_results.py::test_a_gate_is_closed_by_the_configuration_or_by_the_prompt",
     ),
@@ -166,7 +166,7 @@ MUTANTS = (
     Mutant(
         "a model that only another machine has fails the recipe",
         RECIPES,
-        "if key in settings and settings[key] not in known:",
+        "if key in settings and key in prompt.of_recipe and settings[key] not in known:",
         "if False:",
         f"{PHOTOS}::test_an_infotext_from_elsewhere_runs_without_the_model_it_names",
     ),

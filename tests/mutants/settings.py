@@ -5,12 +5,15 @@ from tests.mutants.mutant import Mutant
 CHECKING = "daemon/settings/checking.py"
 VALUES = "daemon/settings/values.py"
 PROMPTS = "daemon/settings/prompts.py"
+INFOTEXT = "daemon/settings/infotext.py"
+LINES = "daemon/settings/infotext_lines.py"
 YAML = "daemon/settings/plain_yaml.py"
 PERMISSIONS = "daemon/settings/permissions.py"
 GRAMMAR = "daemon/models/prompt_grammar.py"
 FITTING = "daemon/pictures/fitting.py"
 CODECS = "daemon/pictures/codecs.py"
 T = "tests/settings/test_prompts.py"
+CORPUS = "tests/recipes/test_corpus.py"
 WORDS = "tests/settings/test_vocabulary.py"
 PLAIN = "tests/settings/test_plain_yaml.py"
 WEIGHTS = "tests/models/test_prompt_grammar.py"
@@ -34,7 +37,7 @@ MUTANTS = (
     ),
     Mutant(
         "our own names in a recipe do not win",
-        PROMPTS,
+        INFOTEXT,
         "if OUR_SCHEDULER in pairs:",
         "if OUR_SCHEDULER in pairs and False:",
         f"{T}::test_our_own_names_win_over_those_of_a1111",
@@ -76,23 +79,23 @@ MUTANTS = (
     ),
     Mutant(
         "two pairs are an infotext already",
-        PROMPTS,
-        "if len(pairs) < 3 or not any(",
-        "if len(pairs) < 2 or not any(",
+        LINES,
+        "return len(pairs) >= FEWEST_PAIRS and any(",
+        "return len(pairs) >= 2 and any(",
         f"{T}::test_two_pairs_are_words_of_the_prompt",
     ),
     Mutant(
         "pairs without steps are an infotext",
-        PROMPTS,
-        'if len(pairs) < 3 or not any(key == "Steps" for key, _ in pairs):',
-        "if len(pairs) < 3:",
+        LINES,
+        "return len(pairs) >= FEWEST_PAIRS and any(key == FIRST_KEY for key, _ in pairs)",
+        "return len(pairs) >= FEWEST_PAIRS",
         f"{T}::test_pairs_without_steps_are_words_of_the_prompt",
     ),
     Mutant(
         "the infotext wins over the front matter",
         PROMPTS,
-        "layered(written, spoken)",
-        "layered(spoken, written)",
+        "settings=layered(written, spoken)",
+        "settings=layered(spoken, written)",
         f"{T}::test_front_matter_wins_over_an_infotext_below_it",
     ),
     Mutant(
@@ -104,38 +107,87 @@ MUTANTS = (
     ),
     Mutant(
         "the schedule type of an infotext is forgotten",
-        PROMPTS,
+        INFOTEXT,
         "return _said(paired(named.scheduler, schedule)), []",
         "return _said(named), []",
         f"{T}::test_a_sampler_means_what_it_means_in_the_program_that_wrote_it",
     ),
     Mutant(
         "the steps of hires fix count as those of the schedule",
-        PROMPTS,
+        INFOTEXT,
         "steps = math.ceil(run / strength)",
         "steps = math.ceil(run)",
         f"{T}::test_a1111s_hires_fix_is_a_second_pass_with_as_many_steps_as_it_runs",
     ),
     Mutant(
         "a recipe of A1111 that says nothing of its noise means torch's",
-        PROMPTS,
+        INFOTEXT,
         "if ON_THE_CPU in version else",
         "if True else",
         f"{T}::test_the_noise_of_a_recipe_is_that_of_its_program",
     ),
     Mutant(
         "nothing is said of noise out of a Brownian tree",
-        PROMPTS,
+        INFOTEXT,
         "if scheduler in OF_A_TREE:",
         "if False:",
         f"{T}::test_noise_out_of_a_brownian_tree_is_said_to_be_another_here",
     ),
     Mutant(
         "an infotext says that its noise was torch's whoever drew it",
-        PROMPTS,
+        INFOTEXT,
         '"RNG": str(recipe.get("rng") or "cpu").upper(),',
         '"RNG": "CPU",',
         f"{T}::test_how_noise_was_drawn_is_written_as_it_is_read",
+    ),
+    Mutant(
+        "a comment that nobody labelled is a prompt",
+        "daemon/settings/foreign/telling.py",
+        "if record is None and has_parameters(text):",
+        "if record is None:",
+        f"{CORPUS}::test_no_text_that_nobody_labelled_becomes_a_prompt",
+    ),
+    Mutant(
+        "a key of another program is passed over in silence",
+        "daemon/settings/foreign/recipe.py",
+        "elif key not in silent and value not in SAYS_NOTHING:",
+        "elif False:",
+        f"{CORPUS}::test_each_key_of_a_recipe_is_honoured_or_named",
+    ),
+    Mutant(
+        "the texts behind the pixels of a PNG are lost",
+        "daemon/pictures/png_text.py",
+        'if chunk.kind == b"IEND":',
+        'if chunk.kind in (b"IDAT", b"IEND"):',
+        "tests/pictures/test_png_text.py::test_what_stands_behind_the_pixels_is_read_too_and_nothing_behind_the_end",
+    ),
+    Mutant(
+        "of two decodings of a comment the first counts",
+        "daemon/pictures/comments.py",
+        "return max(readings, key=_likelihood, default=None)",
+        "return next(iter(readings), None)",
+        f"{CORPUS}::test_a_comment_that_is_text_in_either_order_is_that_which_is_a_recipe",
+    ),
+    Mutant(
+        "a recipe that cannot be honoured stops its picture",
+        "daemon/jobs/intake/encode.py",
+        "if not own.settings:",
+        "if own.settings:",
+        "tests/jobs/test_foreign_recipes.py::test_a_recipe_that_cannot_be_honoured_stops_no_picture",
+    ),
+    Mutant(
+        "a choice of words is encoded",
+        GRAMMAR,
+        'if "|" in found[1])',
+        "if False)",
+        f"{T}::test_a_bad_prompt_is_refused_with_one_sentence",
+    ),
+    Mutant(
+        "settings without their lines are words",
+        PROMPTS,
+        "if not prompt.of_recipe and (line := settings_without_fence(text)):",
+        "if False and (line := settings_without_fence(text)):",
+        f"{T}::test_settings_without_their_lines_are_asked_about",
     ),
     Mutant(
         "yes is a word",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from daemon.pictures.png_text import LARGEST_TEXT_BYTES, PNG_BEGINNING, png_text
+from daemon.pictures.png_text import LARGEST_TEXT_BYTES, MOST_CHUNKS_OF_PIXELS, PNG_BEGINNING, png_text
 
 
 def png(info: PngInfo | None = None) -> bytes:
@@ -82,9 +82,22 @@ def test_chunks_beyond_the_thousandth_are_passed_over_with_a_note() -> None:
     assert (texts.found, texts.notes) == ({}, ("chunks ignored beyond the first 1000 of this picture",))
 
 
-def test_only_what_stands_before_the_pixels_is_read() -> None:
+def test_what_stands_behind_the_pixels_is_read_too_and_nothing_behind_the_end() -> None:
+    whole, text = png(), chunk(b"tEXt", b"parameters\0a cat")
+    assert found(whole[:-12] + text + whole[-12:]) == {"parameters": "a cat"}
+    assert found(whole + text) == {}
+
+
+def test_very_many_chunks_of_pixels_do_not_take_the_time_of_a_child() -> None:
     whole = png()
-    assert found(whole[:-12] + chunk(b"tEXt", b"parameters\0a cat") + whole[-12:]) == {}
+    many = whole[:33] + chunk(b"IDAT", b"") * MOST_CHUNKS_OF_PIXELS + chunk(b"tEXt", b"a\0b") + whole[33:]
+    texts = png_text(io.BytesIO(many))
+    assert (texts.found, texts.notes) == ({}, ("texts ignored beyond the first 100000 chunks of pixels of this picture",))
+
+
+def test_a_text_in_utf_8_is_read_as_such_where_latin_1_was_asked_for() -> None:
+    assert found(with_chunk(b"tEXt", "a\0Kätzchen".encode())) == {"a": "Kätzchen"}
+    assert found(with_chunk(b"zTXt", b"a\0\0" + zlib.compress("Kätzchen".encode()))) == {"a": "Kätzchen"}
 
 
 @pytest.mark.parametrize("data", [PNG_BEGINNING, PNG_BEGINNING + b"\0\0", PNG_BEGINNING + b"\xff\xff\xff\xfftEXt", png()[:40]])

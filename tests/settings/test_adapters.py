@@ -17,7 +17,8 @@ from daemon.jobs.intake.files import InputSources
 from daemon.jobs.request import Request, stage_settings
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.settings.config import Config, read_config
-from daemon.settings.prompts import parse_prompt, render_infotext
+from daemon.settings.infotext import render_infotext
+from daemon.settings.prompts import parse_prompt
 from tests.adapters import kohya, written
 from tests.artifacts import latents
 from tests.opening import request_for

@@ -1,12 +1,15 @@
 """Prompt files: plain text, front matter, infotext; and what is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.errors import InputError
-from daemon.settings.prompts import Prompt, parse_prompt, render_infotext
+from daemon.settings.infotext import render_infotext
+from daemon.settings.prompts import parse_prompt, read_prompt, settings_file
+from daemon.settings.recipe import Prompt
 
 A1111 = """a cat, sitting
 on a wall
@@ -234,6 +237,12 @@ def test_a_recipe_survives_being_written_and_read() -> None:
         (b"a [cat:dog:0.5]", ["cat.txt", "[cat:dog:0.5]", "schedules"]),
         (b"a [cat|dog]", ["cat.txt", "[cat|dog]", "alternation"]),
         (b"a cat AND a wall", ["cat.txt", "AND"]),
+        (b"a {red|blue} cat", ["cat.txt", "{red|blue}", "not made"]),
+        (b"a {2$$red|{blue|green}} cat", ["cat.txt", "{blue|green}", "not made"]),
+        (b"a __colour__ cat", ["cat.txt", "__colour__", "not filled in"]),
+        (b"a cat, __animals/big_cats__", ["cat.txt", "__animals/big_cats__", "not filled in"]),
+        (b"a <random:red|blue> cat", ["cat.txt", "<random:red|blue>", "SwarmUI"]),
+        (b"a <wildcard[2]:colour> cat", ["cat.txt", "<wildcard[2]:colour>", "SwarmUI"]),
         (b"(a cat:1.3.4)", ["cat.txt", "1.3.4", "number"]),
         (b"a cat\nSteps: 8, Seed: 1, Hires upscale: 2, Denoising strength: nan", ["hires fix", "8 steps", "strength nan"]),
         (b"a cat\nSteps: 8, Seed: 1, Hires upscale: 2, Denoising strength: 5e-324", ["hires fix", "no schedule"]),
@@ -331,3 +340,156 @@ def test_a_second_pass_is_written_as_it_is_read() -> None:
     assert "Hires upscale: 2.0, Hires steps: 12, Hires upscaler: Latent" in text
     read = parse_prompt(text.encode(), "cat.txt", characters=20_000).settings
     assert {key: read[key] for key in second} == second
+
+
+@pytest.mark.parametrize(
+    "text", ["a {red} cat", "a|b", "snake_case_words", "a ____ cat", "__", "a cat__b__c", "<random>", "a <cat>"]
+)
+def test_words_that_only_look_like_choices_are_words(text: str) -> None:
+    assert parse(text) == {"prompt": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("prompt: a red house\nsteps: 20\nseed: 5", "prompt: a red house"),
+        ("a red house\nseed: -1", "seed: -1"),
+        ("seed: 5\na red house", "seed: 5"),
+        ("a red house\nCFG scale: 7", "CFG scale: 7"),
+        ("a red house\nsampler: Euler a", "sampler: Euler a"),
+        ("a red house\nnegative: blurry, dark", "negative: blurry, dark"),
+        ("a red house\nhold: [diffuse, decode]", "hold: [diffuse, decode]"),
+        ("a red house --steps 20 --seed 5", "--steps 20"),
+        ("a red house --cfg-scale=7", "--cfg-scale=7"),
+    ],
+)
+def test_settings_without_their_lines_are_asked_about(text: str, line: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        parse(text)
+    assert f"cat.txt: the line {line!r} looks like a setting, and settings stand above the prompt, between two lines of ---" in str(
+        refusal.value
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: a tall woman\nin a red dress",
+        "style: oil",
+        "steps: of a church",
+        "seed: of doom",
+        "a mask: porcelain",
+        "a cat --ar 16:9",
+    ],
+)
+def test_words_with_a_colon_are_words(text: str) -> None:
+    assert parse(text) == {"prompt": text}
+
+
+@pytest.mark.parametrize("code", ["utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_what_editors_of_windows_write_is_read(code: str) -> None:
+    mark = "" if code == "utf-8-sig" else "\ufeff"
+    data = f"{mark}---\r\nsteps: 5\r\n---\r\nein Kätzchen 🐈\r\n".encode(code)
+    assert parse_prompt(data, "cat.txt", characters=1000).settings == {"prompt": "ein Kätzchen 🐈", "steps": 5}
+    assert settings_file(f"{mark}steps: 5\r\n".encode(code), "cat.yaml") == {"steps": 5}
+
+
+def test_half_a_character_of_utf_16_is_refused() -> None:
+    with pytest.raises(InputError, match="not UTF-16, though it begins as such text"):
+        parse_prompt(b"\xff\xfea\0b", "cat.txt", characters=1000)
+
+
+def test_a_json_object_is_settings_with_the_prompt_among_them() -> None:
+    read = parse_prompt(b'{"prompt": "a cat <lora:fur:0.5>", "negative": "dog", "cfg": 4, "steps": 5}', "cat.json", characters=1000)
+    assert read.settings == {"prompt": "a cat", "negative_prompt": "dog", "guidance_scale": 4, "steps": 5, "loras": {"fur": 0.5}}
+
+
+def test_json_in_a_text_is_read_as_such_where_it_has_settings() -> None:
+    assert parse('{"prompt": "a cat", "cfg": 4}') == {"prompt": "a cat", "guidance_scale": 4}
+    assert parse('{"scene": "a cat"}') == {"prompt": '{"scene": "a cat"}'}, "some models are asked so"
+
+
+def test_two_parameters_are_enough_where_they_are_sure() -> None:
+    assert parse("a cat\nSteps: 8, Seed: 5") == {"prompt": "a cat", "steps": 8, "seed": 5, "rng": "nv"}
+    assert parse("a cat\nSteps: 8, mood: calm") == {"prompt": "a cat\nSteps: 8, mood: calm"}
+
+
+def test_a_graph_of_comfyui_is_read_out_of_a_json_file() -> None:
+    graph = {
+        "3": {
+            "class_type": "KSampler",
+            "inputs": {"seed": 5, "steps": 2, "cfg": 4.0, "sampler_name": "euler", "positive": ["6", 0]},
+        },
+        "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a red house"}},
+    }
+    read = parse_prompt(json.dumps(graph).encode(), "graph.json", characters=1000)
+    assert {key: read.settings[key] for key in ("prompt", "seed", "steps")} == {"prompt": "a red house", "seed": 5, "steps": 2}
+
+
+@pytest.mark.parametrize(
+    "data", [b"[]", b"a cat", b'{"prompt": "a', b'{"3": {"class_type": "Nothing"}}', b'{"prompt": 1, "prompt": 2}']
+)
+def test_another_json_file_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(InputError, match=r"cat\.json: "):
+        parse_prompt(data, "cat.json", characters=1000)
+
+
+PARAMETERS = "Steps: 8, Sampler: Euler a, CFG scale: 4, Seed: 5, RNG: CPU"
+READ = {"steps": 8, "scheduler": "euler_a", "schedule": "normal", "guidance_scale": 4.0, "seed": 5, "rng": "cpu"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"a cat\nNegative prompt: dog\n{PARAMETERS}",
+        f"a cat\nNegative prompt: dog\n{PARAMETERS}\nTemplate: a {{cat|dog}}, Steps: 30\nNegative Template: dog",
+        f"a cat\nNegative prompt: dog\n{PARAMETERS}\nhttps://example.org/a,b: c",
+        f"a cat Negative prompt: dog {PARAMETERS}",
+        f"a cat, Negative prompt: dog, {PARAMETERS}",
+        f"a cat\nNegative prompt: dog {PARAMETERS}",
+        "a cat\nNegative prompt: dog\n" + PARAMETERS.replace(", ", "\n"),
+        "a cat\nNegative prompt: dog\n" + PARAMETERS.replace(", CFG", ",\nCFG"),
+        f"a cat\nNegative prompt: dog\n{PARAMETERS}\n\nUsed embeddings: EasyNegative [66a7]",
+        f"a cat\n{PARAMETERS}\nNegative prompt: dog",
+    ],
+)
+def test_parameters_are_the_last_line_that_begins_with_steps_and_what_goes_on_with_it(text: str) -> None:
+    read = parse_prompt(text.encode(), "cat.txt", characters=1000)
+    assert read.settings == {"prompt": "a cat", "negative_prompt": "dog", **READ}
+    behind = [line for line in text.split("\n") if line.startswith(("Template", "Negative T", "https", "Used"))]
+    assert len([note for note in read.notes if "behind the parameters of the recipe ignored" in note]) == len(behind)
+
+
+def test_lists_and_objects_without_quotes_are_one_value() -> None:
+    resources = '[{"type": "lora", "weight": 0.8, "modelName": "a, b"}, {"type": "checkpoint"}]'
+    read = parse_prompt(
+        f"a cat\n{PARAMETERS}, Civitai resources: {resources}, Civitai metadata: {{}}".encode(), "x", characters=1000
+    )
+    assert read.settings == {"prompt": "a cat", **READ}
+    assert [note[:20] for note in read.notes] == ["'Civitai resources: ", "'Civitai metadata: {"]
+
+
+def test_what_a_recipe_says_wrong_is_a_fault_that_another_file_can_mend() -> None:
+    read = read_prompt(b"a cat\nSteps: many, Sampler: DPM adaptive, Seed: 5, Size: huge", "cat.txt", characters=1000)
+    assert set(read.faults) == {"steps", "scheduler", "width"}
+    assert set(read.under({"steps", "width"}).faults) == {"scheduler"}
+    assert read.under({"steps", "width", "scheduler"}).usable("cat.txt").settings["seed"] == 5
+    with pytest.raises(InputError, match=r"cat\.txt: the recipe says 'Steps: many', expected a number"):
+        read.usable("cat.txt")
+
+
+def test_a_second_pass_without_noise_is_a_fault_and_no_pass_of_another_strength() -> None:
+    line = f"a cat\n{PARAMETERS}, Denoising strength: 0, Hires upscale: 2"
+    read = read_prompt(line.encode(), "cat.txt", characters=1000)
+    assert "upscale_strength" not in read.settings
+    assert "makes nothing anew" in read.faults["upscale_strength"]
+    assert not read.under({"upscale_strength"}).faults
+
+
+def test_the_hashes_of_what_a_recipe_does_not_name_are_noted() -> None:
+    hashes = 'Lora hashes: "fur: 7c6bad76eb54, add_detail: 7c6b", TI hashes: "EasyNegative: 66a7"'
+    read = read_prompt(f"a cat <lora:fur:1>\n{PARAMETERS}, {hashes}".encode(), "cat.txt", characters=1000)
+    assert read.inversions == ("EasyNegative",)
+    assert [note for note in read.notes if "Lora hashes" in note] == [
+        "LoRA 'add_detail' of the recipe's 'Lora hashes' ignored: its prompt does not name it as <lora:add_detail:1>"
+    ]

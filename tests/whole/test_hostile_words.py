@@ -73,6 +73,15 @@ DROPS: dict[str, list[tuple[str, bytes]]] = {
         (".png", png(f"{WORDS}\nSteps: 2, Sampler: Euler, Seed: 1, Size: 64x64, Model: \x1b{WORDS}")),
         (".png", png(json.dumps({"recipe": RECIPE, "history": [{"stage": UNPAIRED, "painted": 1}]}), "tiffsd")),
         (".png", png(json.dumps({"recipe": {"prompt": UNPAIRED}, "history": []}), "tiffsd")),
+        (
+            ".png",
+            png(json.dumps({"sui_image_params": {"prompt": "a cat", "seed": 1, WORDS: WORDS, "model": WORDS, "sampler": WORDS}})),
+        ),
+        (
+            ".png",
+            png(json.dumps({"3": {"class_type": WORDS}, "4": {"class_type": "KSampler", "inputs": {"seed": WORDS}}}), "prompt"),
+        ),
+        (".png", png(f'a cat\nSteps: 2, Seed: 1, Size: 64x64, Lora hashes: "{WORDS}", TI hashes: {WORDS}\nTemplate: {WORDS}')),
         (".tiff", tiff()),
     ],
     "2-diffuse": [(".tiff", tiff()), (".tiff", tiff()[:-700]), (".tiff", tiff(state=FINAL)), (".tiff", tiff(UNPAIRED))],

@@ -10,20 +10,25 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.originals import compared
-from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in
+from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
 from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
 from daemon.settings.checking import as_drawn_before, as_made_before, as_made_by, checked, counting, layered
 from daemon.settings.config import Config
-from daemon.settings.prompts import SOFTWARE, Prompt, parse_prompt, plain_text, settings_file
+from daemon.settings.infotext import SOFTWARE
+from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported, settings_file, without_prompt
+from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
 from daemon.stages import PICTURES, TIFFS
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
+BYTES_PER_CHARACTER = 4
+# What a recipe says of them is not asked where its picture is encoded, which has its size.
+OF_NO_CONCERN = ("width", "height", "upscale", "upscale_strength", "upscale_steps")
 
 # The side of the pictures of most models, for one that the configuration says no size of.
 USUAL_SIDE = 1024
@@ -78,16 +83,21 @@ def naming_the_stage(files: Files) -> Iterator[None]:
         raise InputError(f"{error}: {DESTINATIONS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
 
 
-def embedded_recipe(files: Files, photo: Photo, config: Config, *, needed: bool) -> Prompt:
-    """The recipe in a picture that is encoded; one that cannot be used is no hindrance where a prompt lies beside it."""
+def embedded_recipe(files: Files, photo: Photo, config: Config, beside: Mapping[str, Any]) -> Prompt:
+    """The recipe in a picture that is encoded; one that cannot be used, and that nothing beside it mends, is no hindrance."""
     try:
         if photo.words is not None:
-            return recipe_in(photo.words, files.name, config)
-        return read_recipe(files.members["principal"], files.name, config)
+            found = recipe_in(photo.words, files.name, config)
+        else:
+            found = read_recipe(files.members["principal"], files.name, config)
+        return found.under({*beside, *OF_NO_CONCERN}).usable(files.name)
     except InputError as error:
-        if needed:
-            raise
-        return Prompt({}, (f"recipe in the picture ignored: {error}",))
+        return without_recipe(error)
+
+
+def without_recipe(error: InputError) -> Prompt:
+    """No recipe, and why that of the picture cannot be used."""
+    return Prompt({}, (f"recipe in the picture ignored: {error}",))
 
 
 def requested_size(files: Files, beside: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -121,7 +131,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     """What the principal of a text job says: a prompt file, or a picture with a recipe."""
     file, extension = files.members["principal"], Path(files.name).suffix.lower()
     if extension not in PICTURES:
-        return parse_prompt(files.data("principal", 4 * config.limits.characters), files.name, characters=config.limits.characters)
+        return _prompt(files, "principal", config)
     if extension in TIFFS and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
         raise InputError(
             f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; "
@@ -138,12 +148,13 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
 def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
     """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what was dropped, one
     of INPUT_KINDS. And a note on what does not."""
-    limit = 4 * config.limits.characters
+    limit = BYTES_PER_CHARACTER * config.limits.characters
     spoken: dict[str, Any] = {}
+    prompt: Prompt | None = None
     notes: Notes = ()
     if ".txt" in files.members:
         name = files.names[".txt"]
-        prompt = parse_prompt(files.data(".txt", limit), name, characters=config.limits.characters)
+        prompt = _prompt(files, ".txt", config)
         spoken |= prompt.settings
         notes = tuple(f"{shown(name)}: {note}" for note in prompt.notes)
     if "_neg.txt" in files.members:
@@ -151,9 +162,30 @@ def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[d
     for role in (".yaml", ".yml"):
         if role in files.members:
             name = files.names[role]
-            spoken = layered(spoken, checked(settings_file(files.data(role, limit), name), name).given())
-    kept, ignored = counting(input_kind, layered(spoken, files.overrides))
+            said = checked(settings_file(files.data(role, limit), name), name).given()
+            spoken = layered(spoken, said)
+            prompt = prompt and prompt.under(said)
+    spoken = layered(spoken, files.overrides)
+    if prompt is not None:
+        _check_usable(prompt.under(files.overrides), files.names[".txt"], spoken)
+    kept, ignored = counting(input_kind, spoken)
     return kept, notes + ignored
+
+
+def _prompt(files: Files, role: str, config: Config) -> Prompt:
+    """A prompt file, without what its recipe names and is not there; its faults are for who knows what lies beside it."""
+    characters = config.limits.characters
+    prompt = read_prompt(files.data(role, BYTES_PER_CHARACTER * characters), files.names[role], characters=characters)
+    return with_what_is_there(prompt, config)
+
+
+def _check_usable(prompt: Prompt, name: str, said: Mapping[str, Any]) -> None:
+    """Raise InputError where a prompt file cannot be honoured, and nothing that is said beside it mends that."""
+    prompt.usable(name)
+    if not str(said.get("prompt", "")).strip() and "embedding" not in said:
+        raise without_prompt(name)
+    for key in ("prompt", "negative_prompt"):
+        refuse_unsupported(str(said.get(key, "")), name)
 
 
 def read_latents(files: Files, sources: InputSources) -> tiffsd.Artifact:

@@ -56,13 +56,13 @@ def _of_a_picture(files: Files, sources: InputSources) -> Request:
     config = sources.config
     beside, ignored = companion_settings(files, config, PAST_PHOTO)
     photo = read_photo_and_words(files, config, beside)
-    own = embedded_recipe(files, photo, config, needed=not {"prompt", "embedding"} & beside.keys())
+    own = embedded_recipe(files, photo, config, beside)
     photo = for_its_own_model(photo, own.settings, files, config, beside)
     given, _ = counting(PAST_PHOTO, layered(own.settings, beside))
     if not {"prompt", "embedding"} & given.keys():
         raise InputError(
             f"{files.name}: to find the noise that makes a picture, its prompt is needed; put it beside the picture as "
-            f"{shown(stem_of(files.name))}.txt, perhaps with `guidance_scale: 1`"
+            f"{shown(stem_of(files.name))}.txt, perhaps with `guidance_scale: 1`" + "".join(f" ({note})" for note in own.notes)
         )
     settings = with_seed(resolve_settings(given, files.name, config))
     settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})

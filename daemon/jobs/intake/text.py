@@ -6,6 +6,7 @@ from daemon.jobs.intake.resolving import check_last_seed, recipe_of, resolve_set
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
 from daemon.jobs.request import Request
 from daemon.settings.checking import counting, layered
+from daemon.settings.prompts import without_prompt
 from daemon.settings.vocabulary import TEXT
 
 
@@ -14,7 +15,10 @@ def read_text(files: Files, sources: InputSources) -> Request:
     prompt = prompt_or_recipe(files, sources.config)
     said, of_the_prompt = counting(TEXT, prompt.settings)
     beside, of_companions = companion_settings(files, sources.config, TEXT)
+    prompt.under(beside).usable(files.name)
     given = layered(said, beside)
+    if not str(given.get("prompt", "")).strip() and "embedding" not in given:
+        raise without_prompt(files.name)
     settings = with_seed(resolve_settings(given, files.name, sources.config))
     check_last_seed(settings, files.name)
     check_enlarged_size(settings, files.name, sources.config)

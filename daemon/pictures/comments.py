@@ -1,0 +1,42 @@
+"""The comment in EXIF data as the text that it is, whatever its code says: programs do not agree on either.
+
+The standard (CIPA DC-008, 4.6.5) asks for 8 bytes that name the character code; of "UNICODE" it does not say which byte of UTF-16
+comes first, its third version means UTF-8, and many programs leave the code out. Cameras fill the field with zeros,
+blanks and noise.
+"""
+
+from collections.abc import Iterator
+
+from daemon.settings.infotext_lines import has_parameters
+
+CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0", bytes(8))
+WITHOUT_MARK = ("utf-8", "utf-16-be", "utf-16-le")
+MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xfe\xff": "utf-16-be", b"\xff\xfe": "utf-16-le"}
+LINES = "\t\n\r"
+
+
+def comment_text(value: bytes) -> str | None:
+    """A comment as text; None where no decoding of it is any."""
+    value = value[8:] if value[:8] in CODES else value
+    readings = [text for text in _readings(value) if text]
+    return max(readings, key=_likelihood, default=None)
+
+
+def _readings(value: bytes) -> Iterator[str]:
+    """What each encoding makes of it where that is text: the first of equals is the likeliest."""
+    marked = next((code for mark, code in MARKS.items() if value.startswith(mark)), None)
+    for code in (marked,) if marked else WITHOUT_MARK:
+        # A text of UTF-16 may end in the zero byte of a text, which makes its length odd.
+        even = value[: len(value) - len(value) % 2] if code.startswith("utf-16") else value
+        try:
+            text = even.decode(code).removeprefix("\ufeff").strip("\0 ")
+        except UnicodeDecodeError:
+            continue
+        if all(character.isprintable() or character in LINES for character in text):
+            yield text
+
+
+def _likelihood(text: str) -> tuple[bool, int]:
+    """UTF-16 in the wrong order is text too, of other scripts, but has neither parameters nor much of the alphabet."""
+    recipe = has_parameters(text) or (text.startswith("{") and text.endswith("}"))
+    return recipe, sum(character.isascii() for character in text)

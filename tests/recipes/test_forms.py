@@ -1,0 +1,89 @@
+"""What single forms of other programs mean in our settings."""
+
+import json
+
+import pytest
+
+from daemon.settings.foreign import comfyui, invokeai, novelai
+from daemon.settings.foreign.draw_things import comment_in
+from tests.recipes.specimens import COMFYUI, COMFYUI_FLUX, FOOOCUS, INVOKEAI, NOVELAI, SWARM, node
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("a (red)1.3 house", "a (red:1.3) house"),
+        ("a red++ house", "a (red:1.21) house"),
+        ("a (red house)+, (sky)--", "a (red house:1.1), (sky:0.81)"),
+        ("a red house, well-lit (day)", "a red house, well-lit (day)"),
+    ],
+)
+def test_invokeais_weights_are_ours(theirs: str, ours: str) -> None:
+    assert invokeai.weighted(theirs) == ours
+    assert invokeai.read({**INVOKEAI, "positive_prompt": theirs}).said["prompt"] == ours
+
+
+def test_joined_prompts_of_invokeai_are_named() -> None:
+    found = invokeai.read({**INVOKEAI, "positive_prompt": '("a cat", "a dog").and(1, 1)'})
+    assert ".and(...) in the prompt ignored: it is read as words" in found.notes
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [("{{red}} [house] (big)", r"((red:1.05):1.05) (house:0.9524) \(big\)"), ("a {red", "a (red")]
+)
+def test_novelais_braces_are_weights_and_its_brackets_characters(theirs: str, ours: str) -> None:
+    assert novelai.weighted(theirs) == ours
+
+
+def test_the_characters_of_novelai_4_are_named() -> None:
+    captions = {"caption": {"base_caption": "a house", "char_captions": [{"char_caption": "girl"}, {"char_caption": "boy"}]}}
+    assert (
+        "2 characters of the recipe ignored: it tells of them apart from the prompt"
+        in novelai.read({**NOVELAI, "v4_prompt": captions}).notes
+    )
+
+
+def test_the_loras_of_a_graph_have_both_weights_and_its_layers_count_from_the_end() -> None:
+    said = comfyui.read(COMFYUI).said
+    assert (said["loras"], said["clip_skip"], said["model"], said["vae"]) == ({"fur": [0.25, 0.5]}, 2, "demo", "fine")
+    assert (said["prompt"], said["schedule"], said["rng"]) == (r"a red \[house\]", "comfyui_beta", "cpu")
+
+
+def test_the_guidance_of_flux_is_the_guidance_of_its_graph() -> None:
+    assert comfyui.read(COMFYUI_FLUX).said["guidance_scale"] == 3.5
+
+
+def test_a_graph_that_begins_with_a_picture_has_its_strength() -> None:
+    graph = {**COMFYUI, "3": node("KSampler", **{**COMFYUI["3"]["inputs"], "denoise": 0.4, "latent_image": ["21", 0]})}
+    graph |= {"21": node("VAEEncode", pixels=["22", 0]), "22": node("LoadImage", image="x.png")}
+    found = comfyui.read(graph)
+    assert found.said["strength"] == 0.4
+    assert "width" not in found.said
+
+
+def test_what_text_encoders_are_told_apart_is_named() -> None:
+    graph = {**COMFYUI, "6": node("CLIPTextEncodeSDXL", text_g="a house", text_l="red", clip=["11", 0])}
+    found = comfyui.read(graph)
+    assert found.said["prompt"] == "a house"
+    assert "the text 'text_l' of the node 'CLIPTextEncodeSDXL' ignored: all text encoders have one prompt here" in found.notes
+
+
+def test_part_of_the_steps_of_a_graph_is_part_of_ours() -> None:
+    advanced = {**COMFYUI["3"]["inputs"], "noise_seed": 5, "start_at_step": 2, "end_at_step": 6, "add_noise": "enable"}
+    advanced.pop("seed")
+    said = comfyui.read({**COMFYUI, "3": node("KSamplerAdvanced", **advanced)}).said
+    assert (said["seed"], said["start_at"], said["end_at"]) == (5, 2, 6)
+    assert comfyui.read({**COMFYUI, "3": node("KSamplerAdvanced", **{**advanced, "add_noise": "disable"})}).unread
+
+
+def test_a_comment_in_xmp_is_found_without_a_parser() -> None:
+    assert (
+        comment_in("<exif:UserComment><rdf:li>{&quot;c&quot;: &quot;a &amp; b&quot;}</rdf:li></exif:UserComment>")
+        == '{"c": "a & b"}'
+    )
+    assert comment_in("<exif:UserComment>" * 1000) is None
+
+
+@pytest.mark.parametrize("record", [SWARM, FOOOCUS, INVOKEAI, NOVELAI])
+def test_records_are_json(record: dict[str, object]) -> None:
+    assert json.loads(json.dumps(record)) == record
