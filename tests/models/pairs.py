@@ -180,28 +180,37 @@ def refusal(named: Callable[[], Named]) -> str | None:
     return None
 
 
-def _row(program: str, sampler: str, kinds: Sequence[str]) -> str:
-    name, of = (named_by_a1111, of_a1111) if program == "A1111" else (named_by_comfyui, of_comfyui)
+def what_is_here(program: str, sampler: str) -> str:
+    """What a sampler of theirs is here: ours, and over how many of their schedules; or the sentence with which it is refused."""
+    name, kinds = (named_by_a1111, TYPES) if program == "A1111" else (named_by_comfyui, tuple(COMFYUI_SCHEDULES))
     said = refusal(lambda: name(sampler, kinds[0]))
     if said:
-        return f"| {program} | {sampler} | refused: {said} | |"
-    noises, measured = Noises.of(), {}
-    for kind in kinds:
-        named = name(sampler, kind)
-        if program == "ComfyUI" and named.schedule is None:
-            return f"| {program} | {sampler} | {named.scheduler}, by diffusers | |"
-        measured[kind] = float(np.abs(ours(named, noises) - of(sampler, kind, noises)).max())
-    worst = max(measured, key=lambda kind: measured[kind])
-    return f"| {program} | {sampler} | {name(sampler, kinds[0]).scheduler}, all {len(kinds)} | {measured[worst]:.0e} ({worst}) |"
+        return f"refused: {said}"
+    taken = [kind for kind in kinds if refusal(lambda k=kind: name(sampler, k)) is None]  # type: ignore[misc]
+    return f"{name(sampler, kinds[0]).scheduler}, {len(taken)} of {len(kinds)}"
 
 
-def table() -> str:
-    """The table of all samplers, a row each, with the largest difference to the reference and the schedule where it is."""
-    head = ["| program | sampler | here | largest difference |", "|---|---|---|---|"]
-    rows = [_row("A1111", sampler, TYPES) for sampler in A1111]
-    rows += [_row("ComfyUI", sampler, tuple(COMFYUI_SCHEDULES)) for sampler in COMFYUI]
-    return "\n".join([*head, *rows])
+def _measured(program: str, sampler: str) -> str:
+    """The largest difference to the reference, and the schedule where it is."""
+    name, of, kinds = (
+        (named_by_a1111, of_a1111, TYPES) if program == "A1111" else (named_by_comfyui, of_comfyui, tuple(COMFYUI_SCHEDULES))
+    )
+    noises = Noises.of()
+    found = {kind: float(np.abs(ours(name(sampler, kind), noises) - of(sampler, kind, noises)).max()) for kind in kinds}
+    worst = max(found, key=lambda kind: found[kind])
+    return f"{found[worst]:.0e} ({worst})"
+
+
+def rows(*, measured: bool) -> list[str]:
+    """The table of all samplers, a row each, with the largest difference where it is to be `measured`."""
+    made = []
+    for program, sampler in [*(("A1111", name) for name in A1111), *(("ComfyUI", name) for name in COMFYUI)]:
+        here = what_is_here(program, sampler)
+        difference = _measured(program, sampler) if measured and not here.startswith("refused") else ""
+        made.append(f"| {program} | {sampler} | {here} | {difference} |")
+    return made
 
 
 if __name__ == "__main__":
-    sys.stdout.write(table() + "\n")
+    head = ["| program | sampler | here | largest difference |", "|---|---|---|---|"]
+    sys.stdout.write("\n".join([*head, *rows(measured=True)]) + "\n")
