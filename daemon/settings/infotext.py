@@ -10,8 +10,9 @@ from typing import Any
 
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import render_loras
-from daemon.models.schedulers import Named, display, paired, read_name, usual_eta, written_before
+from daemon.models.schedulers import RECIPES, Named, display, paired, read_name, usual_eta, written_before
 from daemon.settings.checking import as_made_by
+from daemon.settings.foreign.comfyui_names import schedule as schedule_of_comfyui
 from daemon.settings.infotext_lines import NEGATIVE, split_infotext
 from daemon.settings.recipe import Prompt
 from daemon.settings.vocabulary import REGISTRY, UPSCALE_STRENGTH, kind_of
@@ -40,7 +41,7 @@ WITHOUT_NOISE = (
 SILENT = frozenset(
     {
         *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
-        *(OUR_SCHEDULER, OUR_SCHEDULE, "Distilled CFG Scale", "Discard penultimate sigma"),
+        *(OUR_SCHEDULER, OUR_SCHEDULE, "Distilled CFG Scale", "Discard penultimate sigma", "Scheduler"),
         *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize", "As of"),
     }
 )
@@ -58,13 +59,19 @@ def read_infotext(text: str) -> Prompt:
         return Prompt(words)
     read = _parameters(found.pairs)
     behind = [f"the line {line[:LONGEST_SHOWN]!r} behind the parameters of the recipe ignored" for line in found.behind]
+    told = _told_of_noise(read.settings) if "rng" in read.settings and not _is_ours(dict(found.pairs)) else {}
     return Prompt(
         {**words, **read.settings},
-        (*read.notes, *behind),
+        (*read.notes, *told.values(), *behind),
         faults=read.faults,
         of_recipe=frozenset({*words, *read.settings, "loras"}),
         inversions=tuple(_hashed(dict(found.pairs).get("TI hashes", ""))),
+        notes_on=told,
     )
+
+
+def _is_ours(pairs: Mapping[str, str]) -> bool:
+    return pairs.get("Version", "").startswith(f"{SOFTWARE} ")
 
 
 @dataclass
@@ -107,7 +114,7 @@ def _parameters(said: Sequence[tuple[str, str]]) -> _Reading:
     if "Clip skip" in pairs:
         reading.read("clip_skip", lambda: (_clip_skip(pairs["Clip skip"]), []))
     settings |= {name: pairs[key] for key, name in (("Model", "model"), ("VAE", "vae")) if key in pairs}
-    reading.read("rng", lambda: _noise(pairs, str(settings.get("scheduler", ""))))
+    reading.read("rng", lambda: _noise(pairs))
     settings |= {"as_of": pairs["As of"]} if "As of" in pairs else as_made_by(pairs.get("Version", "").removeprefix(f"{SOFTWARE} "))
     return reading
 
@@ -145,24 +152,28 @@ def loras_not_named(text: str, loras: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def _noise(pairs: Mapping[str, str], scheduler: str) -> tuple[dict[str, Any], list[str]]:
-    """By whom a recipe's noise was drawn, and notes on what of it comes out otherwise here."""
-    version = pairs.get("Version", "")
-    if not pairs or version.startswith(f"{SOFTWARE} "):
+def _noise(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """By whom a recipe's noise was drawn."""
+    if not pairs or _is_ours(pairs):
         return ({"rng": pairs.get("RNG", "CPU").lower()} if pairs else {}), []
-    said = pairs.get("RNG", "CPU" if ON_THE_CPU in version else "GPU")
+    said = pairs.get("RNG", "CPU" if ON_THE_CPU in pairs.get("Version", "") else "GPU")
     notes = []
     if said not in RNGS:
         notes.append(f"'RNG: {said}' of the recipe ignored: known are {', '.join(RNGS)}, and the noise of a GPU is used (rng: nv)")
-    rng = RNGS.get(said, "nv")
-    if rng == "nv":
-        notes.append("the recipe's noise is that of a GPU, as A1111 draws it, and is drawn in the same way here (rng: nv)")
+    return {"rng": RNGS.get(said, "nv")}, notes
+
+
+def _told_of_noise(settings: Mapping[str, Any]) -> dict[str, str]:
+    """By the setting that it is of, what of another program's noise comes out otherwise here."""
+    told, scheduler = {}, settings.get("scheduler")
+    if settings["rng"] == "nv":
+        told["rng"] = "the recipe's noise is that of a GPU, as A1111 draws it, and is drawn in the same way here (rng: nv)"
     if scheduler in OF_A_TREE:
-        notes.append(
+        told["scheduler"] = (
             f"the noise that {scheduler} adds at its steps comes from a Brownian tree in the program that made it, which is not "
             "reproduced: the same seed gives another picture here"
         )
-    return {"rng": rng}, notes
+    return told
 
 
 def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
@@ -228,11 +239,13 @@ def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
         return _said(named), []
     if "Sampler" not in pairs:
         return {}, []
-    sampler, schedule = pairs["Sampler"], pairs.get("Schedule type", "")
+    sampler, schedule = pairs["Sampler"], pairs.get("Schedule type", pairs.get("Scheduler", ""))
     version = pairs.get("Version", "")
     if version.startswith(SOFTWARE):
         # Before it wrote its own names, it wrote the nearest that A1111 has.
         return _said(Named(written_before(sampler, schedule or None))), []
+    if ON_THE_CPU in version:
+        return _said(_of_comfyui(sampler, schedule)), []
     if not schedule and BEFORE_SCHEDULES.match(version) and sampler not in OF_THEIR_OWN and not _with_schedule_behind(sampler):
         schedule = "Uniform"
     if schedule in ("", "Automatic", "Default"):
@@ -243,6 +256,15 @@ def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     if (sampler, schedule) == ("LCM", "Uniform"):
         return _said(named), []  # A1111 asks the model for its levels then, and that of LCM has fifty
     return _said(paired(named.scheduler, schedule)), []
+
+
+def _of_comfyui(sampler: str, schedule: str) -> Named:
+    named = read_name(sampler)
+    if schedule:
+        return paired(named.scheduler, str(schedule_of_comfyui(schedule)))
+    # A bare name of its own, which is ours too; what takes no schedule there has none here.
+    takes_one = named.scheduler in RECIPES and RECIPES[named.scheduler].scheduled is not None
+    return paired(named.scheduler, "normal") if named.schedule is None and takes_one else named
 
 
 def _said(named: Named) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class Prompt:
 
     `faults` are the sentences on settings that cannot be read, by their names: each is an error where nobody says another value.
     `of_recipe` are the settings that stand in a recipe, where another program may have written them. `inversions` are the textual
-    inversions that a recipe says it used. Of a picture's recipe `software` is what made the picture, as far as it says.
+    inversions that a recipe says it used. `notes_on` are those of the notes that hold only while nobody says another value of a
+    setting. Of a picture's recipe `software` is what made the picture, as far as it says.
     """
 
     settings: Mapping[str, Any]
@@ -30,11 +31,13 @@ class Prompt:
     faults: Mapping[str, str] = field(default_factory=dict)
     of_recipe: frozenset[str] = frozenset()
     inversions: tuple[str, ...] = ()
+    notes_on: Mapping[str, str] = field(default_factory=dict)
 
     def under(self, said: Collection[str]) -> "Prompt":
-        """The prompt without the faults of settings that are said elsewhere, where they win."""
+        """The prompt without the faults of settings that are said elsewhere, where they win, and without the notes on them."""
         left = {key: fault for key, fault in self.faults.items() if not {key, *INSTEAD.get(key, ())} & set(said)}
-        return replace(self, faults=left)
+        untrue = {note for key, note in self.notes_on.items() if key in said}
+        return replace(self, faults=left, notes=tuple(note for note in self.notes if note not in untrue))
 
     def usable(self, where: str) -> "Prompt":
         """The prompt, where it has no fault. Raises InputError with the first one, naming the file `where`."""

@@ -122,7 +122,7 @@ MUTANTS = (
     Mutant(
         "a recipe of A1111 that says nothing of its noise means torch's",
         INFOTEXT,
-        "if ON_THE_CPU in version else",
+        'if ON_THE_CPU in pairs.get("Version", "") else',
         "if True else",
         f"{T}::test_the_noise_of_a_recipe_is_that_of_its_program",
     ),

@@ -104,6 +104,13 @@ def test_noise_out_of_a_brownian_tree_is_said_to_be_another_here() -> None:
     assert "Brownian" not in notes("DPM++ 2M", "CPU", "v1.10")
 
 
+def test_what_is_said_above_a_recipe_takes_its_notes_away() -> None:
+    recipe = "a cat\nSteps: 8, Sampler: DPM++ SDE, Seed: 5, CFG scale: 5, Version: v1.10.1"
+    assert len(parse_prompt(recipe.encode(), "cat.txt", characters=1000).notes) == 2
+    above = "---\nrng: cpu\nscheduler: euler\n---\n"
+    assert parse_prompt((above + recipe).encode(), "cat.txt", characters=1000).notes == ()
+
+
 def test_how_noise_was_drawn_is_written_as_it_is_read() -> None:
     recipe = {"prompt": "a cat", "steps": 8, "scheduler": "euler_a", "seed": 2**64 - 1, "rng": "nv", "ensd": 31337}
     varied = {**recipe, "variation_seed": 7, "variation_strength": 0.25}
@@ -162,6 +169,10 @@ def test_other_programs_read_a1111s_names_in_our_recipes() -> None:
         ("Sampler: UniPC, Schedule type: SGM Uniform, Version: v1.10.1", ("unipc_bh1", "time_uniform")),
         ("Sampler: PLMS, Version: v1.10.1", ("pndm", None)),
         ("Sampler: LCM, Schedule type: Uniform, Version: v1.10.1", ("lcm", "lcm_timesteps")),
+        ("Sampler: dpmpp_2m, Scheduler: karras, Version: ComfyUI", ("dpmpp_2m", "karras")),
+        ("Sampler: euler, Scheduler: beta, Version: ComfyUI", ("euler", "comfyui_beta")),
+        ("Sampler: euler, Version: ComfyUI", ("euler", "normal")),
+        ("Sampler: deis, Version: ComfyUI", ("deis", None)),
     ],
 )
 def test_a_sampler_means_what_it_means_in_the_program_that_wrote_it(said: str, named: tuple[str, str | None]) -> None:

@@ -156,7 +156,6 @@ def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[d
         name = files.names[".txt"]
         prompt = _prompt(files, ".txt", config)
         spoken |= prompt.settings
-        notes = tuple(f"{shown(name)}: {note}" for note in prompt.notes)
     if "_neg.txt" in files.members:
         spoken["negative_prompt"] = plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
     for role in (".yaml", ".yml"):
@@ -167,7 +166,9 @@ def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[d
             prompt = prompt and prompt.under(said)
     spoken = layered(spoken, files.overrides)
     if prompt is not None:
-        _check_usable(prompt.under(files.overrides), files.names[".txt"], spoken)
+        name, prompt = files.names[".txt"], prompt.under(files.overrides)
+        _check_usable(prompt, name, spoken)
+        notes = tuple(f"{shown(name)}: {note}" for note in prompt.notes)
     kept, ignored = counting(input_kind, spoken)
     return kept, notes + ignored
 

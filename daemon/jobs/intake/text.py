@@ -15,7 +15,7 @@ def read_text(files: Files, sources: InputSources) -> Request:
     prompt = prompt_or_recipe(files, sources.config)
     said, of_the_prompt = counting(TEXT, prompt.settings)
     beside, of_companions = companion_settings(files, sources.config, TEXT)
-    prompt.under(beside).usable(files.name)
+    prompt = prompt.under(beside).usable(files.name)
     given = layered(said, beside)
     if not str(given.get("prompt", "")).strip() and "embedding" not in given:
         raise without_prompt(files.name)
