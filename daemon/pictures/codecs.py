@@ -24,6 +24,7 @@ from tiffsd.file import decode_pages, exact_tensors
 from tiffsd.inks import Colour, Space, plain_rgb, to_unit
 from tiffsd.pixels import upright
 
+LEAST_OPAQUE = 254
 DEEP_GRAY = ("I;16", "I;16B", "I")
 NO_WORDS: Mapping[str, Any] = {"notes": [], "refused": None}
 # Where a PNG has its bits per sample: behind the signature, the head of IHDR and two sizes.
@@ -198,13 +199,21 @@ def _pixels(file: IO[bytes], image: Image.Image, request: Request) -> Decoded:
     reduces = fit.scales and _area(had) > request["limit"]
     if reduces:
         image.draft(None, (OVERSIZE * max(fit.wanted),) * 2)
-    laid = ImageOps.exif_transpose(image)
+    laid = _without_idle_alpha(ImageOps.exif_transpose(image))
     if laid.mode == "CMYK" and profile:
         return Decoded(to_unit(np.asarray(laid)), Space.CMYK, had, profile, None, tuple(notes))
     alpha = _alpha(laid)
     notes += ["transparent parts were laid on white"] if _has_alpha(laid) else []
+    notes += ["its inks (CMYK) were mixed plainly, without a profile"] if laid.mode == "CMYK" else []
     colours, space = _laid_on_white(laid, fit if reduces else None)
     return Decoded(colours, space, had, profile, alpha, tuple(notes))
+
+
+def _without_idle_alpha(image: Image.Image) -> Image.Image:
+    """Without an alpha that nobody sees: all is opaque, but for the lowest bit, in which programs hide texts."""
+    if image.mode not in ("RGBA", "LA") or image.getchannel("A").getextrema()[0] < LEAST_OPAQUE:
+        return image
+    return image.convert(image.mode.removesuffix("A"))
 
 
 def _laid_on_white(image: Image.Image, reducing: Fit | None) -> tuple[Floats, Space]:
@@ -248,12 +257,11 @@ def _deep_colours(file: IO[bytes], turned: int) -> tuple[Floats, Floats | None]:
 
 def _on_paper(decoded: Decoded) -> Decoded:
     """Deep colours laid on white by their alpha."""
-    if decoded.alpha is None:
-        return decoded
+    if decoded.alpha is None or decoded.alpha.min() == 1:
+        return replace(decoded, alpha=None)
     alpha = decoded.alpha[..., None]
     notes = (*decoded.notes, "transparent parts were laid on white")
-    seen = None if decoded.alpha.min() == 1 else decoded.alpha
-    return replace(decoded, colours=decoded.colours * alpha + (1 - alpha), alpha=seen, notes=notes)
+    return replace(decoded, colours=decoded.colours * alpha + (1 - alpha), notes=notes)
 
 
 def _alpha(image: Image.Image) -> Floats | None:
