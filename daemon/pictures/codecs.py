@@ -14,7 +14,7 @@ from daemon.errors import InputError
 from daemon.pictures.child_limits import RefusedByFormat, limit_memory, limit_time
 from daemon.pictures.chunks import Form, form_of
 from daemon.pictures.code_points import profile_in
-from daemon.pictures.colour import to_srgb
+from daemon.pictures.colour import ALIKE, to_srgb
 from daemon.pictures.fitting import Fit, fit_for, fitted, fitted_beside
 from daemon.pictures.foreign import BROKEN, frames, opened, other_form, webp_canvas
 from daemon.pictures.sizes import check_decodable, check_size
@@ -87,7 +87,16 @@ def _made_to_fit(decoded: Decoded, request: Request) -> Answer:
     arrays = [np.ascontiguousarray(picture, np.float32)]
     if request["alpha"] and decoded.alpha is not None:
         arrays.append(np.ascontiguousarray(fitted_beside(1 - decoded.alpha, fit), np.float32))
-    return {"notes": [*decoded.notes, *done, *fit.notes], "had": list(decoded.had)}, arrays
+    beyond = [] if decoded.profile else _beyond_white(decoded.colours)
+    return {"notes": [*decoded.notes, *beyond, *done, *fit.notes], "had": list(decoded.had)}, arrays
+
+
+def _beyond_white(colours: Floats) -> list[str]:
+    """The sentence on floats that are no colours of sRGB: of 0 to 255, or linear ones with lights."""
+    least, most = float(colours.min()), float(colours.max())
+    if least >= -ALIKE and most <= 1 + ALIKE:
+        return []
+    return [f"its values go from {least:.3g} to {most:.3g}, and black is 0 and white 1; scale them where that is not meant"]
 
 
 def _checked_fit(had: tuple[int, int], request: Request) -> Fit:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, PngImagePlugin
 
 from daemon.errors import InputError
@@ -260,3 +261,12 @@ def test_inks_without_a_profile_are_told_in_a_jpeg_too(tmp_path: Path) -> None:
     Image.new("CMYK", (16, 24), (10, 200, 30, 40)).save(path)
     photo = opening(read_photo, path, path.name, size=(None, None), limit=10**6)
     assert photo.notes == ("its inks (CMYK) were mixed plainly, without a profile",)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1, ()), (255, ("its values go from 0 to 255, and black is 0 and white 1",))])
+def test_floats_beyond_black_and_white_are_told(factor: int, told: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    levels = np.linspace(0, 1, 16 * 24 * 3, dtype=np.float32).reshape(16, 24, 3)
+    tifffile.imwrite(path, levels * factor, photometric="rgb")
+    notes = opening(read_photo, path, path.name, size=(None, None), limit=10**6).notes
+    assert tuple(note.split(";")[0] for note in notes) == told
