@@ -98,6 +98,13 @@ def test_a_lora_that_only_the_text_encoders_have_is_named() -> None:
     assert not any("LoraLoader" in note for note in comfyui.read(COMFYUI).notes)
 
 
+def test_a_node_that_makes_a_text_in_an_unknown_way_is_named() -> None:
+    joined = node("StringConcatenate", string_a="red", string_b="cat")
+    found = comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=["21", 0], clip=["11", 0]), "21": joined})
+    assert "prompt" not in found.said
+    assert "the node 'StringConcatenate' of the workflow ignored: what it makes is not known here" in found.notes
+
+
 def test_what_draw_things_changes_of_a_picture_is_named() -> None:
     recipe = {"c": "a house", "sampler": "Euler a", "shift": 1, "hires_fix": False}
     quiet, told = (draw_things.read({**recipe, **more}).notes for more in ({}, {"shift": 3, "hires_fix": True}))

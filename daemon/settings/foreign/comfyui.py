@@ -88,7 +88,9 @@ class Graph:
             if not isinstance(said, list):
                 return said
             inputs = self.node(said)
-            said = next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
+            link, said = said, next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
+            if said is None and str(link[0]) in self._nodes:
+                self.pass_over(kind_of(self._nodes[str(link[0])]), "what it makes is not known here")
         return None
 
     def pass_over(self, kind: str, why: str = "tiffsd has nothing like it") -> None:
