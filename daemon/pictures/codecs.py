@@ -220,7 +220,7 @@ def _pixels(file: IO[bytes], image: Image.Image, request: Request) -> Decoded:
 
 def _without_idle_alpha(image: Image.Image) -> Image.Image:
     """Without an alpha that nobody sees: all is opaque, but for the lowest bit, in which programs hide texts."""
-    if image.mode not in ("RGBA", "LA") or image.getchannel("A").getextrema()[0] < LEAST_OPAQUE:
+    if image.mode not in ("RGBA", "LA") or np.asarray(image.getchannel("A")).min() < LEAST_OPAQUE:
         return image
     return image.convert(image.mode.removesuffix("A"))
 

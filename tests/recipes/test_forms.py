@@ -102,6 +102,7 @@ def test_a_node_that_makes_a_text_in_an_unknown_way_is_named() -> None:
     joined = node("StringConcatenate", string_a="red", string_b="cat")
     found = comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=["21", 0], clip=["11", 0]), "21": joined})
     assert "prompt" not in found.said
+    assert "prompt" not in comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=[])}).said
     assert "the node 'StringConcatenate' of the workflow ignored: what it makes is not known here" in found.notes
 
 

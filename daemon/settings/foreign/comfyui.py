@@ -89,8 +89,9 @@ class Graph:
                 return said
             inputs = self.node(said)
             link, said = said, next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
-            if said is None and str(link[0]) in self._nodes:
-                self.pass_over(kind_of(self._nodes[str(link[0])]), "what it makes is not known here")
+            node = self._nodes.get(str(link[0]) if link else "")
+            if said is None and node is not None:
+                self.pass_over(kind_of(node), "what it makes is not known here")
         return None
 
     def pass_over(self, kind: str, why: str = "tiffsd has nothing like it") -> None:
