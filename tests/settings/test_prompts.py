@@ -205,12 +205,12 @@ def test_a_key_of_a_recipe_is_told_without_regard_to_capitals(key: str) -> None:
 
 
 def test_pairs_without_steps_are_words_of_the_prompt() -> None:
-    text = "style: oil, light: soft, mood: calm"
+    text = "style: oil, light: soft, size: huge"
     assert parse(text) == {"prompt": text}
 
 
 def test_two_pairs_are_words_of_the_prompt() -> None:
-    text = "Steps: of a church, mood: calm"
+    text = "Steps: of a church, size: huge"
     assert parse(text) == {"prompt": text}
 
 
