@@ -14,7 +14,7 @@ from daemon.errors import InputError
 from daemon.pictures.child_limits import RefusedByFormat, limit_memory, limit_time
 from daemon.pictures.chunks import Form, form_of
 from daemon.pictures.code_points import profile_in
-from daemon.pictures.colour import to_srgb
+from daemon.pictures.colour import ALIKE, to_srgb
 from daemon.pictures.fitting import Fit, fit_for, fitted, fitted_beside
 from daemon.pictures.foreign import BROKEN, frames, opened, other_form, webp_canvas
 from daemon.pictures.sizes import check_decodable, check_size
@@ -24,6 +24,7 @@ from tiffsd.file import decode_pages, exact_tensors
 from tiffsd.inks import Colour, Space, plain_rgb, to_unit
 from tiffsd.pixels import upright
 
+LEAST_OPAQUE = 254
 DEEP_GRAY = ("I;16", "I;16B", "I")
 NO_WORDS: Mapping[str, Any] = {"notes": [], "refused": None}
 # Where a PNG has its bits per sample: behind the signature, the head of IHDR and two sizes.
@@ -86,7 +87,16 @@ def _made_to_fit(decoded: Decoded, request: Request) -> Answer:
     arrays = [np.ascontiguousarray(picture, np.float32)]
     if request["alpha"] and decoded.alpha is not None:
         arrays.append(np.ascontiguousarray(fitted_beside(1 - decoded.alpha, fit), np.float32))
-    return {"notes": [*decoded.notes, *done, *fit.notes], "had": list(decoded.had)}, arrays
+    beyond = [] if decoded.profile else _beyond_white(decoded.colours)
+    return {"notes": [*decoded.notes, *beyond, *done, *fit.notes], "had": list(decoded.had)}, arrays
+
+
+def _beyond_white(colours: Floats) -> list[str]:
+    """The sentence on floats that are no colours of sRGB: of 0 to 255, or linear ones with lights."""
+    least, most = float(colours.min()), float(colours.max())
+    if least >= -ALIKE and most <= 1 + ALIKE:
+        return []
+    return [f"its values go from {least:.3g} to {most:.3g}, and black is 0 and white 1; scale them where that is not meant"]
 
 
 def _checked_fit(had: tuple[int, int], request: Request) -> Fit:
@@ -198,13 +208,21 @@ def _pixels(file: IO[bytes], image: Image.Image, request: Request) -> Decoded:
     reduces = fit.scales and _area(had) > request["limit"]
     if reduces:
         image.draft(None, (OVERSIZE * max(fit.wanted),) * 2)
-    laid = ImageOps.exif_transpose(image)
+    laid = _without_idle_alpha(ImageOps.exif_transpose(image))
     if laid.mode == "CMYK" and profile:
         return Decoded(to_unit(np.asarray(laid)), Space.CMYK, had, profile, None, tuple(notes))
     alpha = _alpha(laid)
     notes += ["transparent parts were laid on white"] if _has_alpha(laid) else []
+    notes += ["its inks (CMYK) were mixed plainly, without a profile"] if laid.mode == "CMYK" else []
     colours, space = _laid_on_white(laid, fit if reduces else None)
     return Decoded(colours, space, had, profile, alpha, tuple(notes))
+
+
+def _without_idle_alpha(image: Image.Image) -> Image.Image:
+    """Without an alpha that nobody sees: all is opaque, but for the lowest bit, in which programs hide texts."""
+    if image.mode not in ("RGBA", "LA") or np.asarray(image.getchannel("A")).min() < LEAST_OPAQUE:
+        return image
+    return image.convert(image.mode.removesuffix("A"))
 
 
 def _laid_on_white(image: Image.Image, reducing: Fit | None) -> tuple[Floats, Space]:
@@ -248,12 +266,11 @@ def _deep_colours(file: IO[bytes], turned: int) -> tuple[Floats, Floats | None]:
 
 def _on_paper(decoded: Decoded) -> Decoded:
     """Deep colours laid on white by their alpha."""
-    if decoded.alpha is None:
-        return decoded
+    if decoded.alpha is None or decoded.alpha.min() == 1:
+        return replace(decoded, alpha=None)
     alpha = decoded.alpha[..., None]
     notes = (*decoded.notes, "transparent parts were laid on white")
-    seen = None if decoded.alpha.min() == 1 else decoded.alpha
-    return replace(decoded, colours=decoded.colours * alpha + (1 - alpha), alpha=seen, notes=notes)
+    return replace(decoded, colours=decoded.colours * alpha + (1 - alpha), notes=notes)
 
 
 def _alpha(image: Image.Image) -> Floats | None:

@@ -6,6 +6,7 @@ blanks and noise.
 """
 
 from collections.abc import Iterator
+from unicodedata import category
 
 from daemon.settings.infotext_lines import has_parameters
 
@@ -13,11 +14,13 @@ CODES = (b"UNICODE\0", b"ASCII\0\0\0", b"JIS\0\0\0\0\0", bytes(8))
 WITHOUT_MARK = ("utf-8", "utf-16-be", "utf-16-le")
 MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xfe\xff": "utf-16-be", b"\xff\xfe": "utf-16-le"}
 LINES = "\t\n\r"
+# The blanks of other scripts, and what joins or turns letters.
+BETWEEN = ("Zs", "Zl", "Zp", "Cf")
 
 
 def comment_text(value: bytes) -> str | None:
     """A comment as text; None where no decoding of it is any."""
-    value = value[8:] if value[:8] in CODES else value
+    value = value[8:] if value[:8].upper() in CODES else value
     readings = [text for text in _readings(value) if text]
     return max(readings, key=_likelihood, default=None)
 
@@ -32,8 +35,12 @@ def _readings(value: bytes) -> Iterator[str]:
             text = even.decode(code).removeprefix("\ufeff").strip("\0 ")
         except UnicodeDecodeError:
             continue
-        if all(character.isprintable() or character in LINES for character in text):
+        if all(_is_of_text(character) for character in text):
             yield text
+
+
+def _is_of_text(character: str) -> bool:
+    return character.isprintable() or character in LINES or category(character) in BETWEEN
 
 
 def _likelihood(text: str) -> tuple[bool, int]:

@@ -80,7 +80,8 @@ def _beginning(lines: Sequence[str]) -> int | None:
 
 
 def _are_parameters(pairs: Sequence[tuple[str, str]]) -> bool:
-    return len(pairs) >= FEWEST_PAIRS and any(key == FIRST_KEY for key, _ in pairs)
+    known = any(CONTINUES.match(f"{key}:") for key, _ in pairs)
+    return len(pairs) >= FEWEST_PAIRS and any(key == FIRST_KEY for key, _ in pairs) and known
 
 
 def _are_few_but_sure(pairs: Sequence[tuple[str, str]]) -> bool:

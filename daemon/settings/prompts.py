@@ -17,8 +17,7 @@ from daemon.settings.foreign.telling import of_record
 from daemon.settings.infotext import loras_not_named, read_infotext
 from daemon.settings.plain_yaml import parse_yaml
 from daemon.settings.recipe import Prompt
-from daemon.settings.unfenced import settings_without_fence
-from daemon.settings.vocabulary import REGISTRY
+from daemon.settings.unfenced import has_settings, settings_without_fence
 
 FENCE = re.compile(r"\s*---[ \t]*(\n|\Z)")
 FRONT_MATTER = re.compile(r"\s*---[ \t]*\n(?P<head>.*?)^---[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -133,7 +132,7 @@ def _bare(text: str, where: str) -> Prompt:
 
     Raises InputError where words look like settings, which stand between lines of ---."""
     record = parsed(text)
-    if record is not None and (of_record(record) or REGISTRY.keys() & by_their_names(record, where).keys()):
+    if record is not None and (of_record(record) or has_settings(record)):
         return _json(text, where)
     prompt = read_infotext(text)
     if not prompt.of_recipe and (line := settings_without_fence(text)):

@@ -1,7 +1,8 @@
 """Settings that stand in a prompt without the lines of --- around them: they would be read as words, which nobody can mean."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from daemon.errors import InputError
 from daemon.settings.checking import by_their_names, checked
@@ -20,6 +21,11 @@ OF_WORDS = frozenset({"prompt", "negative_prompt"})
 def settings_without_fence(text: str) -> str | None:
     """The first line or option of a text that is a setting with a value that it can have; None where there is none."""
     return next(_found(text), None)
+
+
+def has_settings(record: Mapping[str, Any]) -> bool:
+    """Whether a JSON object has settings of ours, and is not the picture itself told in JSON: words such as model can be either."""
+    return any(_is_setting(key, str(value)) for key, value in record.items())
 
 
 def _found(text: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, PngImagePlugin
 
 from daemon.errors import InputError
@@ -241,3 +242,31 @@ def test_deep_gray_keeps_its_levels_beside_a_transparent_one(tmp_path: Path) -> 
     photo = opening(read_photo, path, "deep.png", size=(None, None), limit=NO_LIMIT)
     np.testing.assert_allclose(photo.pixels[0, ::2, 0], [0, 1, 30_000 / 65_535, 1], atol=1e-6)
     assert photo.notes == ("transparent parts were laid on white",)
+
+
+@pytest.mark.parametrize("least", [255, 254])
+def test_an_alpha_that_nobody_sees_is_no_mask_and_changes_nothing(least: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    levels = rng.integers(0, 256, (16, 24, 4), np.uint8)
+    levels[..., 3] = rng.integers(least, 256, (16, 24))
+    path = tmp_path / "photo.png"
+    Image.fromarray(levels).save(path)
+    photo = opening(read_photo, path, path.name, size=(None, None), limit=10**6, alpha=True)
+    np.testing.assert_array_equal(photo.pixels, levels[..., :3] / np.float32(255))
+    assert (photo.mask, photo.notes) == (None, ())
+
+
+def test_inks_without_a_profile_are_told_in_a_jpeg_too(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    Image.new("CMYK", (16, 24), (10, 200, 30, 40)).save(path)
+    photo = opening(read_photo, path, path.name, size=(None, None), limit=10**6)
+    assert photo.notes == ("its inks (CMYK) were mixed plainly, without a profile",)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1, ()), (255, ("its values go from 0 to 255, and black is 0 and white 1",))])
+def test_floats_beyond_black_and_white_are_told(factor: int, told: tuple[str, ...], tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    levels = np.linspace(0, 1, 16 * 24 * 3, dtype=np.float32).reshape(16, 24, 3)
+    tifffile.imwrite(path, levels * factor, photometric="rgb")
+    notes = opening(read_photo, path, path.name, size=(None, None), limit=10**6).notes
+    assert tuple(note.split(";")[0] for note in notes) == told

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from daemon.settings.foreign import comfyui, invokeai, novelai
+from daemon.settings.foreign import comfyui, draw_things, invokeai, novelai
 from daemon.settings.foreign.draw_things import comment_in
 from tests.recipes.specimens import COMFYUI, COMFYUI_FLUX, FOOOCUS, INVOKEAI, NOVELAI, SWARM, node
 
@@ -74,6 +74,43 @@ def test_part_of_the_steps_of_a_graph_is_part_of_ours() -> None:
     said = comfyui.read({**COMFYUI, "3": node("KSamplerAdvanced", **advanced)}).said
     assert (said["seed"], said["start_at"], said["end_at"]) == (5, 2, 6)
     assert comfyui.read({**COMFYUI, "3": node("KSamplerAdvanced", **{**advanced, "add_noise": "disable"})}).unread
+
+
+def through_a_control_net(**more: object) -> dict[str, object]:
+    """The graph, both of whose prompts go through one node."""
+    control = node("ControlNetApplyAdvanced", positive=["6", 0], negative=["7", 0], strength=0.5)
+    sampler = node("KSampler", **{**COMFYUI["3"]["inputs"], "positive": ["21", 0], "negative": ["21", 1]})
+    return {**COMFYUI, "3": sampler, "21": control, **more}
+
+
+def test_the_negative_prompt_stays_negative_behind_a_node_that_has_both() -> None:
+    found = comfyui.read(through_a_control_net())
+    assert (found.said["prompt"], found.said["negative_prompt"]) == (r"a red \[house\]", "blurry")
+    assert "the node 'ControlNetApplyAdvanced' of the workflow ignored: tiffsd has nothing like it" in found.notes
+
+
+def test_a_lora_that_only_the_text_encoders_have_is_named() -> None:
+    sampler = node("KSampler", **{**COMFYUI["3"]["inputs"], "model": ["4", 0]})
+    found = comfyui.read({**COMFYUI, "3": sampler})
+    assert "loras" not in found.said
+    why = "only the text encoders have it, and a LoRA is for the denoiser too here"
+    assert f"the node 'LoraLoader' of the workflow ignored: {why}" in found.notes
+    assert not any("LoraLoader" in note for note in comfyui.read(COMFYUI).notes)
+
+
+def test_a_node_that_makes_a_text_in_an_unknown_way_is_named() -> None:
+    joined = node("StringConcatenate", string_a="red", string_b="cat")
+    found = comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=["21", 0], clip=["11", 0]), "21": joined})
+    assert "prompt" not in found.said
+    assert "prompt" not in comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=[])}).said
+    assert "the node 'StringConcatenate' of the workflow ignored: what it makes is not known here" in found.notes
+
+
+def test_what_draw_things_changes_of_a_picture_is_named() -> None:
+    recipe = {"c": "a house", "sampler": "Euler a", "shift": 1, "hires_fix": False}
+    quiet, told = (draw_things.read({**recipe, **more}).notes for more in ({}, {"shift": 3, "hires_fix": True}))
+    assert len(told) == len(quiet) + 2
+    assert "'shift: 3' of the recipe ignored: tiffsd has no such setting" in told
 
 
 def test_a_comment_in_xmp_is_found_without_a_parser() -> None:

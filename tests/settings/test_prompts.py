@@ -8,6 +8,7 @@ import pytest
 
 from daemon.errors import InputError
 from daemon.settings.infotext import render_infotext
+from daemon.settings.infotext_lines import has_parameters
 from daemon.settings.prompts import parse_prompt, read_prompt, settings_file
 from daemon.settings.recipe import Prompt
 
@@ -204,12 +205,12 @@ def test_a_key_of_a_recipe_is_told_without_regard_to_capitals(key: str) -> None:
 
 
 def test_pairs_without_steps_are_words_of_the_prompt() -> None:
-    text = "style: oil, light: soft, mood: calm"
+    text = "style: oil, light: soft, size: huge"
     assert parse(text) == {"prompt": text}
 
 
 def test_two_pairs_are_words_of_the_prompt() -> None:
-    text = "Steps: of a church, mood: calm"
+    text = "Steps: of a church, size: huge"
     assert parse(text) == {"prompt": text}
 
 
@@ -323,6 +324,17 @@ HIRES = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x51
 
 def hires(more: str) -> Prompt:
     return parse_prompt(f"{HIRES}, {more}".encode(), "cat.txt", characters=20_000)
+
+
+def test_lines_that_have_nothing_of_a_recipe_but_steps_are_words() -> None:
+    for text in ("How to tie a knot.\nSteps: 3, Time: 20 minutes, Serves: 4", "Film: Vertigo, Steps: 39, Place: London"):
+        assert parse(text) == {"prompt": text}
+        assert not has_parameters(text)
+
+
+@pytest.mark.parametrize("text", ['{"scene": "a studio", "model": "a tall woman"}', '{"seed": "a sunflower seed", "mood": "calm"}'])
+def test_a_picture_told_in_json_is_words(text: str) -> None:
+    assert parse(text) == {"prompt": text}
 
 
 def test_a1111s_hires_fix_is_a_second_pass_with_as_many_steps_as_it_runs() -> None:

@@ -57,6 +57,7 @@ class Graph:
     def __init__(self, nodes: Mapping[str, Node]) -> None:
         self._nodes = nodes
         self._seen: set[str] = set()
+        self.loras: list[Node] = []  # those that the denoiser has
         self.notes: list[str] = []
 
     def of(self, *kinds: str) -> list[str]:
@@ -72,7 +73,8 @@ class Graph:
                 return
             self._seen.add(identity)
             yield kind_of(node), inputs_of(node)
-            link = next((value for name in ONWARD[onward] if isinstance(value := inputs_of(node).get(name), list)), None)
+            names = ("negative",) if onward == "conditioning" and _is_negative(link, inputs_of(node)) else ONWARD[onward]
+            link = next((value for name in names if isinstance(value := inputs_of(node).get(name), list)), None)
 
     def node(self, link: object) -> Node:
         """The inputs of the node that an input leads to; empty where it leads nowhere."""
@@ -86,7 +88,10 @@ class Graph:
             if not isinstance(said, list):
                 return said
             inputs = self.node(said)
-            said = next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
+            link, said = said, next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
+            node = self._nodes.get(str(link[0]) if link else "")
+            if said is None and node is not None:
+                self.pass_over(kind_of(node), "what it makes is not known here")
         return None
 
     def pass_over(self, kind: str, why: str = "tiffsd has nothing like it") -> None:
@@ -132,6 +137,11 @@ def inputs_of(node: Node) -> Node:
     """The inputs of a node by name: values, or links [id, index]."""
     inputs = node.get("inputs")
     return inputs if isinstance(inputs, dict) else {}
+
+
+def _is_negative(link: object, inputs: Node) -> bool:
+    """Whether a link leads to the negative one of two conditionings that go through one node, as ControlNets have them."""
+    return isinstance(link, list) and link[1:2] == [1] and {"positive", "negative"} <= inputs.keys()
 
 
 def _of_ksampler(graph: Graph, sampler: Node) -> dict[str, Any]:
@@ -181,6 +191,7 @@ def _model(graph: Graph, link: object) -> dict[str, Any]:
             denoiser = inputs.get("strength_model", 1.0)
             text = inputs.get("strength_clip", 0.0 if kind == "LoraLoaderModelOnly" else denoiser)
             named.append((graph.value(inputs.get("lora_name")), [text, denoiser]))
+            graph.loras.append(inputs)
         elif kind == "RescaleCFG":
             said["guidance_rescale"] = inputs.get("multiplier")
         elif not _changes_nothing(kind, inputs):
@@ -234,6 +245,8 @@ def _clip_skip(graph: Graph, link: object) -> dict[str, Any]:
         layer = inputs.get("stop_at_clip_layer")
         if kind == "CLIPSetLastLayer" and isinstance(layer, int):
             said.setdefault("clip_skip", -layer)
+        elif kind in LORA_LOADERS and not any(inputs is other for other in graph.loras):
+            graph.pass_over(kind, "only the text encoders have it, and a LoRA is for the denoiser too here")
         elif kind not in (*LOADERS, *LORA_LOADERS, *HARMLESS):
             graph.pass_over(kind, "the text encoders are those of the model here")
     return said

@@ -20,7 +20,7 @@ NAMES = {
     "lora": "loras",
     "clip_skip": "clip_skip",
 }
-SILENT = ("size", "profile", "v2", "mask_blur", "shift", "tiled_decoding", "hires_fix")
+SILENT = ("size", "profile", "v2", "mask_blur", "tiled_decoding")
 # How it makes noise out of a seed, which "seed_mode" names, is its own.
 OWN = "Draw Things draws its noise in its own way: the same seed gives another picture here"
 _COMMENT = re.compile(r"<exif:UserComment>(?P<inner>.{0,1000000}?)</exif:UserComment>", re.DOTALL)
@@ -35,7 +35,8 @@ def is_recipe(record: Mapping[str, Any]) -> bool:
 
 def read(recipe: Mapping[str, Any]) -> Foreign:
     """The recipe in a record of its keys."""
-    said, notes = translated({key: value for key, value in recipe.items() if key != "seed_mode"}, NAMES, SILENT)
+    rest = {key: value for key, value in recipe.items() if key != "seed_mode" and (key, value) != ("shift", 1)}
+    said, notes = translated(rest, NAMES, SILENT)
     named = said.get("loras")
     entries = [entry for entry in named if isinstance(entry, dict)] if isinstance(named, list) else []
     said["loras"] = loras([(entry.get("model"), entry.get("weight", 1.0)) for entry in entries])
