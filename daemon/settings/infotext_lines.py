@@ -15,7 +15,8 @@ from dataclasses import dataclass
 # A1111's expression in two, each of which goes over its characters once: a run of those that a key is made of, and the value
 # behind it.
 KEY_CHARACTERS = re.compile(r"[\w \-/]+")
-VALUE = re.compile(r':\s*("(?:\\.|[^\\"])+"(?=,|$)|[^,]*)(?:,|$)')
+# Possessive, because a quote that is not closed is not to be remembered character by character.
+VALUE = re.compile(r':\s*("(?:\\.|[^\\"])++"(?=,|$)|[^,]*)(?:,|$)')
 JSON_BEGINS = re.compile(r":\s*(?=[\[{])")
 MOST_JSON_VALUES = 20
 NEGATIVE = "Negative prompt:"

@@ -297,8 +297,8 @@ MUTANTS = (
     Mutant(
         "what a profile says is not asked",
         CODECS,
-        "if decoded.profile else",
-        "if False else",
+        "decoded.profile) if decoded.profile else",
+        "decoded.profile) if False else",
         "tests/pictures/test_colour.py::test_a_photo_in_a_wide_space_is_what_littlecms_makes_of_it",
     ),
     Mutant(
