@@ -41,7 +41,7 @@ WITHOUT_NOISE = (
 SILENT = frozenset(
     {
         *("Version", "RNG", "Size", "Sampler", "Schedule type", "Clip skip", "Model", "VAE", "Model hash", "VAE hash"),
-        *(OUR_SCHEDULER, OUR_SCHEDULE, "Distilled CFG Scale", "Discard penultimate sigma", "Scheduler"),
+        *(OUR_SCHEDULER, OUR_SCHEDULE, "Distilled CFG Scale", "Scheduler"),
         *("Lora hashes", "TI hashes", "Hires upscaler", "Hires resize", "As of"),
     }
 )
@@ -237,9 +237,10 @@ def _scheduler(pairs: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     if OUR_SCHEDULER in pairs:
         named = paired(pairs[OUR_SCHEDULER], pairs.get(OUR_SCHEDULE))
         return _said(named), []
+    schedule = pairs.get("Schedule type", pairs.get("Scheduler", ""))
     if "Sampler" not in pairs:
-        return {}, []
-    sampler, schedule = pairs["Sampler"], pairs.get("Schedule type", pairs.get("Scheduler", ""))
+        return {}, [f"'Schedule type: {schedule}' of the recipe ignored: it names no sampler"] if schedule else []
+    sampler = pairs["Sampler"]
     version = pairs.get("Version", "")
     if version.startswith(SOFTWARE):
         # Before it wrote its own names, it wrote the nearest that A1111 has.

@@ -189,6 +189,18 @@ def test_no_note_is_of_a_schedule_that_a_recipe_does_not_name(sampler: str) -> N
     assert not [note for note in read.notes if "Schedule type" in note]
 
 
+def test_a_level_that_a1111_discarded_by_an_option_is_named() -> None:
+    recipe = "a cat\nSteps: 8, Sampler: Euler, Seed: 5, Discard penultimate sigma: True, Version: v1.10.1"
+    notes = parse_prompt(recipe.encode(), "cat.txt", characters=1000).notes
+    assert any("'Discard penultimate sigma: True' of the recipe ignored" in note for note in notes)
+
+
+def test_a_schedule_without_a_sampler_is_named() -> None:
+    recipe = "a cat\nSteps: 8, Schedule type: Karras, Seed: 5, CFG scale: 5, Version: v1.10.1"
+    notes = parse_prompt(recipe.encode(), "cat.txt", characters=1000).notes
+    assert any("'Schedule type: Karras' of the recipe ignored" in note for note in notes)
+
+
 def test_the_distilled_guidance_of_flux_is_the_guidance() -> None:
     line = "a cat\nSteps: 8, Sampler: Euler, CFG scale: {}, Distilled CFG Scale: 3.5, Seed: 5"
     read = parse_prompt(line.format(1).encode(), "cat.txt", characters=1000)

@@ -31,21 +31,31 @@ class Multistep(SigmaSolver):
         return self.levels[int(self._step_index) - steps]
 
 
-class DPMpp2MSDE(Multistep):
-    """DPM-Solver++ of second order over two steps, stochastic (Lu et al. 2022), by the midpoint."""
+class DPMppSDEMultistep(Multistep):
+    """What the stochastic DPM-Solver++ of every order begin with, and the noise that they end with (Lu et al. 2022)."""
 
     eta = 1.0
+
+    def _first_order(self, x: Tensor, denoised: Tensor, h: float) -> Tensor:
+        return math.exp(-h * (1 + self.eta)) * x - math.expm1(-h * (1 + self.eta)) * denoised
+
+    def _noised(self, x: Tensor, following: float, h: float, draw: Draw) -> Tensor:
+        return noisy(x, following * math.sqrt(-math.expm1(-2 * h * self.eta)), draw)
+
+
+class DPMpp2MSDE(DPMppSDEMultistep):
+    """DPM-Solver++ of second order over two steps, stochastic, by the midpoint."""
 
     def _advance(self, x: Tensor, denoised: Tensor, sigma: float, following: float, draw: Draw) -> Tensor:
         if following == 0:
             return denoised
         h = math.log(sigma / following)
         reach = h * (1 + self.eta)
-        x = (following / sigma) * math.exp(-h * self.eta) * x - math.expm1(-reach) * denoised
+        x = self._first_order(x, denoised, h)
         if self.estimates:
             r = math.log(self._before(1) / sigma) / h
             x = x + self._correction(reach) / r * (denoised - self.estimates[-1])
-        return noisy(x, following * math.sqrt(-math.expm1(-2 * h * self.eta)), draw)
+        return self._noised(x, following, h, draw)
 
     def _correction(self, reach: float) -> float:
         return -math.expm1(-reach) / 2
@@ -58,17 +68,17 @@ class DPMpp2MSDEHeun(DPMpp2MSDE):
         return 1 + math.expm1(-reach) / reach
 
 
-class DPMpp3MSDE(Multistep):
+class DPMpp3MSDE(DPMppSDEMultistep):
     """DPM-Solver++ of third order over three steps, stochastic, as k-diffusion has it."""
 
-    eta, kept = 1.0, 2
+    kept = 2
 
     def _advance(self, x: Tensor, denoised: Tensor, sigma: float, following: float, draw: Draw) -> Tensor:
         if following == 0:
             return denoised
         h = math.log(sigma / following)
         reach = h * (1 + self.eta)
-        x = (following / sigma) * math.exp(-h * self.eta) * x - math.expm1(-reach) * denoised
+        x = self._first_order(x, denoised, h)
         phi_2 = 1 + math.expm1(-reach) / reach
         if self.estimates:
             r0 = math.log(self._before(1) / sigma) / h
@@ -79,7 +89,7 @@ class DPMpp3MSDE(Multistep):
                 curve = (slope - (self.estimates[-1] - self.estimates[-2]) / r1) / (r0 + r1)
                 slope = slope + curve * r0
             x = x + phi_2 * slope - (0 if curve is None else (phi_2 / reach - 0.5) * curve)
-        return noisy(x, following * math.sqrt(-math.expm1(-2 * h * self.eta)), draw)
+        return self._noised(x, following, h, draw)
 
 
 class RESMultistep(Multistep):
