@@ -19,6 +19,9 @@ from daemon.models.solver_state import changed, copied
 Watch = Callable[[int, torch.Tensor], None]
 """Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""
 
+# From here on a loop leaves alone what somebody painted: kept longer, it looks pasted.
+CLEAN = 0.98
+
 
 def _silent(step: int, steps: int, estimate: torch.Tensor | None = None, /) -> None:
     del step, steps, estimate
@@ -58,6 +61,7 @@ class PartialSchedule:
         self._flow = flow
         self._warms_up = warm_up and first > 0 and hasattr(scheduler, "plms_timesteps")
         self._inpainting: Inpainting | None = None
+        self._held: Inpainting | None = None
         self._predicted: tuple[torch.Tensor, Any, torch.Tensor, int] | None = None
         self._fresh = copied(vars(scheduler))
         # The pipelines inspect its signature, and whether there is a set_begin_index.
@@ -113,9 +117,18 @@ class PartialSchedule:
     def inpaint(self, inpainting: Inpainting) -> None:
         """Let what the mask leaves out be kept after every step."""
         self._inpainting = inpainting
-        if hasattr(self._inner, "set_begin_index"):
-            # Those that go by an index could otherwise not tell which of two equal timesteps the noise is of.
-            self._inner.set_begin_index(self._first)
+        self._go_by_index()
+
+    def factors(self) -> tuple[float, float]:
+        """Return a and s, where latents at the first timestep shown are a x0 + s n of finished latents x0 and unit noise n."""
+        return _factors(self.noised)
+
+    def hold(self, painted: Inpainting) -> None:
+        """Let what somebody painted outlive the loop: what the mask leaves out is kept after each step until little noise is left.
+
+        Kept to the end it would look pasted."""
+        self._go_by_index()
+        self._held = painted
 
     def estimate(self) -> torch.Tensor:
         """Return how the last step saw the finished latents, x0, as the loop takes latents; there must have been a step."""
@@ -158,6 +171,8 @@ class PartialSchedule:
         self._done += 1
         if self._inpainting is not None:
             stepped = (self._inpainting.blended(stepped[0], self._noised_for_next),)
+        if self._held is not None and self._clean_share() < CLEAN:
+            stepped = (self._held.blended(stepped[0], self._noised_for_next),)
         whole, order = len(self._inner.timesteps), self._inner.order
         step = min(self._steps if self._index >= whole else self._index // order, self._steps)
         if self._index >= whole or (self._index % order == 0 and not (self._warms_up and self._done == 1)):
@@ -170,6 +185,16 @@ class PartialSchedule:
     def _index(self) -> int:
         """The index of the next timestep in the whole schedule."""
         return self._first + self._done - (self._warms_up and self._done > 1)
+
+    def _go_by_index(self) -> None:
+        if hasattr(self._inner, "set_begin_index"):
+            # Those that go by an index could otherwise not tell which of two equal timesteps the noise is of.
+            self._inner.set_begin_index(self._first)
+
+    def _clean_share(self) -> float:
+        """The factor of the finished latents at the timestep that comes next, 0..1, with all in units of variance 1."""
+        a, s = _factors(self._noised_for_next)
+        return a if self._flow else a / math.hypot(a, s)
 
     def _noised_for_next(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Finished latents with the noise of the timestep that comes next; as they are after the last."""
@@ -210,6 +235,11 @@ class PartialSchedule:
 
     def _sigma(self, index: int) -> float:
         return float(self._inner.sigmas[index])
+
+
+def _factors(noised: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> tuple[float, float]:
+    one, none = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    return float(noised(one, none)), float(noised(none, one))
 
 
 def _alike(method: Callable[..., Any], original: Any) -> Any:

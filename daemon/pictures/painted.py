@@ -127,4 +127,5 @@ def _grown(seeds: Blocks, around: Blocks) -> Blocks:
 
 def _block_means(values: NDArray[np.floating], block: int) -> Floats:
     height, width = values.shape[0] // block, values.shape[1] // block
-    return values.reshape(height, block, width, block, *values.shape[2:]).mean(axis=(1, 3), dtype=np.float32)
+    means: Floats = values.reshape(height, block, width, block, *values.shape[2:]).mean(axis=(1, 3), dtype=np.float32)
+    return means

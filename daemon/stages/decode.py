@@ -14,6 +14,7 @@ from daemon.models.autoencoder import precise, to_vae, weight
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
+from daemon.stages.painting import paint_of
 
 
 @torch.no_grad()
@@ -27,6 +28,8 @@ def run(
     """
     model, notes = ModelSpec.of(settings), list[str]()
     latents = _checked(tensors["latents"], model, models.config(model, "vae"))
+    if (paint := paint_of(models, tensors, settings, progress)) is not None:
+        latents = paint.on(latents)
 
     def decoded(vae: Any) -> torch.Tensor:
         picture: torch.Tensor = decode(vae, to_vae(latents.to(weight(vae)), vae.config), Room.of(settings), progress)

@@ -9,6 +9,7 @@ ends is the business of the PartialSchedule around the scheduler.
 import functools
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ from daemon.stages.halfway import Dumps, Halfway
 from daemon.stages.ignored import ignored_by_loop, ignored_by_solver, ignored_by_steps
 from daemon.stages.inpainting import check_mask, inpainting_for
 from daemon.stages.loop import StepRange, step_range_of, way_out
+from daemon.stages.painting import Paint, paint_of
 
 
 @torch.no_grad()
@@ -56,17 +58,23 @@ def run(
     family = models.family(model)
     notes = ignored_by_loop(models, model, settings)
     embeddings = embeddings_for(models, model, tensors, settings)
+    paint = paint_of(models, tensors, settings, progress)
+    if paint is not None:
+        settings = {**settings, "painted": max(settings.get("painted", 0), int(paint.blocks.sum()))}
     patch = family.patch(models.denoiser_config(model))
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     size = (latents.shape[2], latents.shape[3])
     loop, chosen = step_range_of(settings, family, notes), chosen_for(family, settings)
     schedule, loop = _schedule(models, tensors, settings, chosen, loop, size, notes, progress)
     generator = _generator(tensors, settings, latents, notes)
-    latents, inpainting = _begun(models, tensors, settings, latents, schedule, generator, notes)
+    latents, inpainting, held = _begun(models, tensors, settings, latents, schedule, generator, notes, paint)
     denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
+    pack = functools.partial(family.packed, pipe)
     if inpainting is not None:
-        schedule.inpaint(inpainting.packed(functools.partial(family.packed, pipe)))
+        schedule.inpaint(inpainting.packed(pack))
+    if held is not None:
+        schedule.hold(held.packed(pack))
     unpacked = functools.partial(family.unpacked, pipe, size=size)
     halfway = Halfway(model, schedule, chosen, loop.steps, generator, inpainting, unpacked)
     dumps = Dumps(settings.get("dump_every"), loop, halfway)
@@ -130,10 +138,16 @@ def _begun(
     schedule: PartialSchedule,
     generator: Generator,
     notes: list[str],
-) -> tuple[torch.Tensor, Inpainting | None]:
-    """The latents as the loop begins with them, and what it keeps of them under a mask."""
+    paint: Paint | None,
+) -> tuple[torch.Tensor, Inpainting | None, Inpainting | None]:
+    """The latents as the loop begins with them, what it keeps of them under a mask, and what it holds of the paint."""
     model, state, begun = ModelSpec.of(settings), settings["state"], dict[str, torch.Tensor]()
-    masked = check_mask(models, model, tensors, settings)
+    masked, held = check_mask(models, model, tensors, settings), None
+    if paint is not None and state == "partial":
+        a, s = schedule.factors()
+        held, latents = paint.held(latents, a, s), paint.on(latents, a)
+    elif paint is not None:
+        latents = paint.on(latents)
     picture = latents
     if state == "noise":
         latents = schedule.scaled(latents)
@@ -144,14 +158,16 @@ def _begun(
         latents = schedule.scaled(noise) if anew else schedule.noised(latents, noise)
         begun = {PICTURE: picture, NOISE: noise}
     if not masked:
-        return latents, None
+        return latents, None, held
     if begun:
         skip_masked_picture(generator, picture)
     inpainting = inpainting_for(models, model, tensors, shape=picture.shape, begun=begun)
+    if paint is not None and not begun and inpainting.picture is not None:
+        inpainting = replace(inpainting, picture=paint.on(inpainting.picture))
     if settings.get("painted") and not begun:
         notes.append("the latents were painted on under a mask: what was painted where it is black gives way to the picture")
     notes.append(f"under the mask {inpainting.share:.0%} of the picture is made anew")
-    return latents, inpainting
+    return latents, inpainting, held
 
 
 def _schedule(
