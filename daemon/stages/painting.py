@@ -2,8 +2,8 @@
 
     x' = x + a D,    D = E(painted) - E(shown) in painted blocks, 0 elsewhere
 
-x are latents with noise in them, a the factor of the finished latents in them, E the middle of what the VAE's encoder gives. A second
-pass takes what D itself decodes to for what was shown, which brings the result nearer to the paint.
+x are latents with noise in them, a the factor of the finished latents in them, E the middle of what the VAE's encoder gives. A
+second pass takes what D itself decodes to for what was shown, which brings the result nearer to the paint.
 
     C latent channels   H, W height and width of the picture   h, w of the latents
 """

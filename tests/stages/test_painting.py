@@ -46,7 +46,7 @@ def schedule_of(name: str, first: int, *, family: Family | None = None, config: 
 @pytest.mark.parametrize("name", schedulers.RECIPES)
 def test_the_factor_takes_a_change_of_the_finished_latents_to_those_with_noise(name: str) -> None:
     x0, noise, change = torch.randn((3, 1, 4, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    for step in (1, HALF, STEPS - 1):
+    for step in (1, HALF, STEPS - 1) if schedulers.RECIPES[name].spacing is None else (HALF,):
         schedule = schedule_of(name, step)
         a, s = schedule.factors()
         noised = schedule.noised(x0, noise)
