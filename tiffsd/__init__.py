@@ -5,7 +5,8 @@
     tiffsd.write("copy.tiff", artifact, layout=tiffsd.Layout.PAGES)
     tiffsd.write("cut.tiff", tiffsd.edit.crop(artifact, tiffsd.Region(64, 64)))
 
-The format is described in `tiffsd.spec`. Needs numpy, tifffile and safetensors; imagecodecs for files that editors compressed.
+`read` takes OpenEXR and ComfyUI's `.latent` too. The format is described in `tiffsd.spec`. Needs numpy, tifffile and safetensors;
+imagecodecs for files that editors compressed, OpenEXR for those.
 """
 
 from importlib import import_module
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from tiffsd import edit, preview
     from tiffsd.artifact import Artifact, repair
     from tiffsd.difference import compare
-    from tiffsd.file import find_id, inspect, read, same_tensors, write
+    from tiffsd.file import write
     from tiffsd.header import Header, new_id
+    from tiffsd.reading import find_id, inspect, read, same_tensors
     from tiffsd.region import Region
     from tiffsd.spec import (
         VERSION,
@@ -69,8 +71,9 @@ __all__ = [
 _ROOMS = {
     "artifact": ("Artifact", "repair"),
     "difference": ("compare",),
-    "file": ("find_id", "inspect", "read", "same_tensors", "write"),
+    "file": ("write",),
     "header": ("Header", "new_id"),
+    "reading": ("find_id", "inspect", "read", "same_tensors"),
     "region": ("Region",),
     "summary": ("describe",),
 }

@@ -53,7 +53,8 @@ class Artifact:
     """A header, named tensors, and what reading found, assumed or restored, in sentences for people.
 
     `painted` counts the values of the canvas that differ from what the exact tensors would have painted; it is 0 where there was
-    nothing to compare with. `canvas` is kept only then, so that `repair` can compare it with the original.
+    nothing to compare with. `canvas` is kept only then, so that `repair` can compare it with the original. `of_vae` says
+    that latents are in the units of their VAE still, which cannot be written: who knows the model brings them to those here.
     """
 
     header: Header
@@ -61,6 +62,7 @@ class Artifact:
     notes: tuple[str, ...] = ()
     painted: int = 0
     canvas: Canvas | None = field(default=None, repr=False, compare=False)
+    of_vae: bool = False
 
     @property
     def married(self) -> bool:
@@ -89,7 +91,7 @@ def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> A
     notes = list(reading.notes)
     if reading.painted:
         resized = painted_on is not None and painted_on.shape != reading.tensor.shape
-        notes += _drop_stale(others, resized=resized)
+        notes += drop_stale(others, resized=resized)
     return Artifact(header, named_tensors(reading.tensor, header) | others, tuple(notes), reading.painted)
 
 
@@ -135,6 +137,11 @@ def check(artifact: Artifact) -> None:
     TooLarge beyond the limits, BadValues for the content of the canvas.
     """
     header, label = artifact.header, f"artifact {artifact.header.id}"
+    if artifact.of_vae:
+        raise BadValues(
+            f"{label} holds latents in the units of their VAE, and they are written as the denoiser sees them; say of which model "
+            f"they are, or its scaling factor"
+        )
     _check_kept_together(artifact, label)
     if header.kind is Kind.PICTURE:
         found = artifact.tensors.get("picture")
@@ -218,7 +225,7 @@ def _restored(artifact: Artifact, original: Artifact, lost: Tensors) -> tuple[st
     return (f"restored from the original {original.header.id}: {', '.join(parts)}",) if parts else ()
 
 
-def _drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
+def drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
     """Remove, in place, what belonged to latents that are no longer there; say what it was."""
     memory = [key for key in others if key.startswith(HISTORY_PREFIX)]
     notes = ["the scheduler's memory of its last steps does not fit the painted latents and was dropped"] * bool(memory)
