@@ -136,8 +136,8 @@ def same_tensors(one: Source, other: Source) -> bool:
 
 
 def decode_pages(source: IO[bytes], indices: Sequence[int], *, name: str | None = None) -> Iterator[NDArray[Any]]:
-    """The pixels (H, W, samples) of these pages of a TIFF, or channels of an OpenEXR file, that `read` has checked, in the byte order
-    of this machine.
+    """The pixels (H, W, samples) of these pages of a TIFF, or channels of an OpenEXR file, that `read` has checked, in the order of
+    bytes of this machine.
 
     Raises whatever codecs raise on broken pixels, and may crash on malicious ones; `name` is the file's.
     """

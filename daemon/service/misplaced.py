@@ -11,7 +11,7 @@ from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, is_temporary
 from daemon.layout import INBOX
 from daemon.names import base_of, shown
-from daemon.stages import PICTURES, STAGES, TIFFS
+from daemon.stages import COMFYUI, PICTURES, STAGES, TIFFS
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Misplaced:
 
 def _place_of(name: str) -> str | None:
     extension = name[len(base_of(name)) :].lower()
-    if extension in TIFFS:
+    if extension in (*TIFFS, *COMFYUI):
         return " or ".join(f"{INBOX}/{STAGES[stage].folder}" for stage in ("diffuse", "decode"))
     if extension in PICTURES:
         return f"{INBOX}/{STAGES['encode'].folder}, or to {INBOX}/{STAGES['text'].folder} to repeat its recipe"

@@ -14,6 +14,7 @@ from daemon.models.autoencoder import precise, to_vae, weight
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
+from daemon.stages.conditions import of_denoiser
 
 
 @torch.no_grad()
@@ -26,7 +27,7 @@ def run(
     model's VAE, or where the picture is not finite.
     """
     model, notes = ModelSpec.of(settings), list[str]()
-    latents = _checked(tensors["latents"], model, models.config(model, "vae"))
+    latents = _checked(of_denoiser(models, model, tensors, settings), model, models.config(model, "vae"))
 
     def decoded(vae: Any) -> torch.Tensor:
         picture: torch.Tensor = decode(vae, to_vae(latents.to(weight(vae)), vae.config), Room.of(settings), progress)

@@ -21,13 +21,13 @@ from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.checking import counting, layered
 from daemon.settings.vocabulary import PAST, PAST_PHOTO
-from daemon.stages import TIFFS
+from daemon.stages import LATENTS
 
 
 def read_invert(files: Files, sources: InputSources) -> Request:
     """Read finished latents with their prompt, or a picture with a prompt beside it or in it."""
     file = files.members["principal"]
-    if Path(files.name).suffix.lower() in TIFFS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
+    if Path(files.name).suffix.lower() in LATENTS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
         return _of_latents(files, sources)
     return _of_a_picture(files, sources)
 
