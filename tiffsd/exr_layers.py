@@ -102,6 +102,8 @@ def picture_layer(layers: Sequence[Layer], name: str) -> Layer:
 
     Raises BadShape with the names that there are.
     """
+    if any({channel.name.rpartition(".")[2].upper() for channel in layer.part.channels} & LUMA_CHROMA for layer in layers):
+        raise BadShape(f"{name} has its colours as luminance and chroma (Y, RY, BY), and R, G and B are read; export it as RGB")
     pictures = [layer for layer in layers if layer.is_picture]
     # A part may have a name, and its picture none.
     plain = [layer for layer in pictures if "." not in layer.colours[0].name]
@@ -109,9 +111,7 @@ def picture_layer(layers: Sequence[Layer], name: str) -> Layer:
     for choice in (plain[:1], pictures if len(pictures) == 1 else [], combined if len(combined) == 1 else []):
         if choice:
             return choice[0]
-    named = ", ".join(shown(repr(layer.name[:40])) for layer in (pictures or layers)[:MOST_NAMES])
-    if any(set(channel.name.upper() for channel in layer.part.channels) & LUMA_CHROMA for layer in layers):
-        raise BadShape(f"{name} has its colours as luminance and chroma (Y, RY, BY), and R, G and B are read; export it as RGB")
+    named = ", ".join(shown(repr((layer.name or layer.colours[0].name)[:40])) for layer in (pictures or layers)[:MOST_NAMES])
     if pictures:
         raise BadShape(f"{name} has {len(pictures)} pictures in it ({named}), and one is read; export the one that is meant alone")
     raise BadShape(f"{name} has no channels R, G and B, nor Y ({named} are there); export it as RGB or gray")
