@@ -6,7 +6,6 @@ Which channels there are, and how large, `tiffsd/exr_header.py` has told before;
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from importlib import import_module
 from typing import IO, Any
 
 import numpy as np
@@ -64,8 +63,9 @@ def _numbered(parts: Sequence[ExrPart]) -> Iterator[tuple[int, Any]]:
 
 def _library(name: str) -> Any:
     try:
-        return import_module("OpenEXR")
+        import OpenEXR
     except ImportError as error:
         raise NotTiffsd(
             f"{name}: OpenEXR files need the package OpenEXR (pip install 'tiffsd[exr]'); or save it as TIFF, 32-bit float"
         ) from error
+    return OpenEXR

@@ -25,6 +25,7 @@ LINES = {"none": 1, "RLE": 1, "ZIPS": 1, "ZIP": 16, "PXR24": 16, "PIZ": 32, "B44
 MOST_PER_BYTE = {"none": 1, "RLE": 64, "ZIPS": 1032, "ZIP": 1032}
 DEEP = (b"deepscanline", b"deeptile")
 LONGEST_NAME, MOST_ATTRIBUTES, MOST_PARTS, MOST_OF_ALL_CHANNELS = 255, 1024, 64, 1024
+LARGEST_TILE = 2048  # a side, of a picture that is smaller than half of it
 LARGEST_VALUE_BYTES = 2**16  # of attributes that are no texts
 
 
@@ -248,13 +249,13 @@ def _check_chunks(parts: tuple[ExrPart, ...], end: int, label: str, *, length: i
 
 def _chunk_count(header: Mapping[bytes, _Value], data: Window, compression: str) -> int | None:
     """How many pieces of pixels a part has; None where nothing tells, as of tiles with smaller copies."""
+    across, down, mode = struct.unpack("<IIB", _data(header[b"tiles"])) if b"tiles" in header else (1, 1, 0)
+    if not 0 < across <= max(LARGEST_TILE, 2 * data.width) or not 0 < down <= max(LARGEST_TILE, 2 * data.height):
+        raise ValueError(f"tiles of {across}x{down}")
     if b"chunkCount" in header:
         (count,) = struct.unpack("<i", _data(header[b"chunkCount"]))
         return int(count) if count > 0 else None
     if b"tiles" not in header:
         lines = LINES.get(compression)
         return None if lines is None else -(-data.height // lines)
-    across, down, mode = struct.unpack("<IIB", _data(header[b"tiles"]))
-    if not across or not down:
-        raise ValueError("tiles without a size")
     return None if mode & 0xF else -(-data.width // across) * -(-data.height // down)

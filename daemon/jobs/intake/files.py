@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
+from daemon.jobs.intake.resolving import resolve_settings
 from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
 from daemon.names import shown
@@ -209,9 +210,10 @@ def _with_graph(artifact: tiffsd.Artifact, files: Files, config: Config) -> tiff
     """Latents of ComfyUI with the recipe of the graph in their file; one that cannot be used stops no latents."""
     try:
         found = read_recipe(files.members["principal"], files.name, config).under(OF_NO_CONCERN).usable(files.name)
+        said = {key: value for key, value in found.settings.items() if key not in OF_NO_CONCERN}
+        resolve_settings(said, files.name, config)  # within the limits
     except InputError as error:
-        found = without_recipe(error)
-    said = {key: value for key, value in found.settings.items() if key not in OF_NO_CONCERN and key not in artifact.header.recipe}
+        said, found = {}, without_recipe(error)
     header = replace(artifact.header, recipe={**said, **artifact.header.recipe})
     return replace(artifact, header=header, notes=(*artifact.notes, OF_VAE, *found.notes))
 
