@@ -137,11 +137,7 @@ def check(artifact: Artifact) -> None:
     TooLarge beyond the limits, BadValues for the content of the canvas.
     """
     header, label = artifact.header, f"artifact {artifact.header.id}"
-    if artifact.of_vae:
-        raise BadValues(
-            f"{label} holds latents in the units of their VAE, and they are written as the denoiser sees them; say of which model "
-            f"they are, or its scaling factor"
-        )
+    check_units(artifact)
     _check_kept_together(artifact, label)
     if header.kind is Kind.PICTURE:
         found = artifact.tensors.get("picture")
@@ -162,6 +158,15 @@ def check(artifact: Artifact) -> None:
     else:
         extremes = np.stack([found.min(), found.max()])  # painting keeps the order, so theirs are those of all
         check_pixels(to_pixels(extremes, header), header, name=label)
+
+
+def check_units(artifact: Artifact) -> None:
+    """Raise BadValues for latents in the units of their VAE, which nothing but `latent_file.scaled` takes."""
+    if artifact.of_vae:
+        raise BadValues(
+            f"artifact {artifact.header.id} holds latents in the units of their VAE, and here they are those of the denoiser; convert "
+            f"them first, and say of which model they are, or its scaling factor"
+        )
 
 
 def _check_kept_together(artifact: Artifact, label: str) -> None:

@@ -16,7 +16,7 @@ from tiffsd import exr_file, file, latent_file
 from tiffsd.artifact import Artifact
 from tiffsd.exact import Exact
 from tiffsd.exr import decode_channels
-from tiffsd.exr_header import EXR_BEGINNING
+from tiffsd.exr_header import EXR_BEGINNING, read_exr_header
 from tiffsd.header import Header, id_in_name
 from tiffsd.inks import Colour
 from tiffsd.spec import Kind, TiffsdError
@@ -124,6 +124,17 @@ def exact_tensors(source: Source, *, name: str | None = None) -> Exact:
         if beginning.startswith(EXR_BEGINNING):
             return exr_file.exact_tensors_of_exr(opened, label, length=length)
         return file.exact_tensors(opened, name=label)
+
+
+def working_bytes(source: Source, *, name: str | None = None) -> int:
+    """What decoding takes beside the pixels that are asked for: all channels of an OpenEXR file, and of a TIFF nothing.
+
+    Raises any TiffsdError."""
+    with _opened(source, name) as (opened, label, beginning, length):
+        if not beginning.startswith(EXR_BEGINNING):
+            return 0
+        parts = read_exr_header(opened, label, length=length)
+        return max(channel.working_bytes for part in parts for channel in part.channels)
 
 
 def same_tensors(one: Source, other: Source) -> bool:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import tiffsd
-from daemon.pictures.decoding import Beside, TextInPicture, decode_mask, decode_photo
+from daemon.pictures.decoding import BYTES_PER_TIFF_PIXEL, Beside, TextInPicture, decode_mask, decode_photo
 from daemon.pictures.fitting import AskedSize, Picture
 from daemon.pictures.sizes import check_decodable, most_decoded
+from tiffsd.reading import working_bytes
 from tiffsd.spec import SUFFIXES
 
 
@@ -50,6 +51,8 @@ def read_photo(
     """
     is_tiff = Path(name).suffix.lower() in (*SUFFIXES, ".exr")
     pixels = _checked_pixels(file, name, most=most_decoded(limit)) if is_tiff else 0
+    # The library of OpenEXR decodes all channels, also those of layers that are not asked for.
+    pixels += working_bytes(file, name=name) // BYTES_PER_TIFF_PIXEL if is_tiff else 0
     decoded = decode_photo(
         file,
         name=name,

@@ -114,6 +114,8 @@ def test_a_mosaic_that_an_editor_exported_is_taken_by_the_id_in_its_name(sources
     for stage in ("decode", "invert"):
         request = dropped(stage, f"cat.{made.header.id}.exr", gimp, sources)
         assert np.array_equal(request.tensors["latents"], made.tensors["latents"])
+    with pytest.raises(InputError, match=f"has the name of latents {made.header.id}.*move it to inbox/2-diffuse"):
+        dropped("encode", f"cat.{made.header.id}.exr", gimp, sources)
     said = foretold(f"cat.{made.header.id}.exr", gimp, sources)
     assert said["inbox/3-decode"][0]
     assert said["inbox/invert"][0]

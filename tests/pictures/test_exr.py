@@ -55,6 +55,15 @@ def test_one_that_is_too_large_is_made_smaller_and_one_off_the_grid_trimmed(tmp_
     assert smaller.size[0] * smaller.size[1] <= 128 * 128
 
 
+def test_a_picture_among_a_hundred_layers_is_read(tmp_path: Path) -> None:
+    large = np.tile(LIGHT, (12, 9))[:760, :704]
+    layers = {f"ViewLayer.Pass{k}.{c}": large for k in range(33) for c in "XYZ"}
+    path = dropped(tmp_path / "a.exr", exr_with({**layers, **{f"ViewLayer.Combined.{c}": large for c in "RGB"}}))
+    found = photo(path, limit=1024 * 1024)
+    assert found.size == (704, 760)
+    assert "of its layers 'ViewLayer.Combined' was taken" in found.notes
+
+
 def test_the_recipe_of_a_picture_that_was_written_here_is_known_without_its_pixels(tmp_path: Path) -> None:
     made = picture(64, 64)
     path = dropped(tmp_path / "a.exr", exr_of(made))
