@@ -164,8 +164,8 @@ def check_units(artifact: Artifact) -> None:
     """Raise BadValues for latents in the units of their VAE, which nothing but `latent_file.scaled` takes."""
     if artifact.of_vae:
         raise BadValues(
-            f"artifact {artifact.header.id} holds latents in the units of their VAE, and here they are those of the denoiser; convert "
-            f"them first, and say of which model they are, or its scaling factor"
+            f"artifact {artifact.header.id} holds latents in the units of their VAE, and here they are those of the denoiser; "
+            f"convert them first, and say of which model they are, or its scaling factor"
         )
 
 

@@ -103,7 +103,7 @@ def test_what_would_not_be_used_is_not_said_in_vain() -> None:
     for words in (["--shift-factor", "1"], ["--model", "sd1", "--scaling-factor", "1"]):
         told = said("convert", "comfy.latent", "-o", "a.tiff", *words, code=2)
         assert "say --model, or --scaling-factor" in " ".join(told.split())
-    with pytest.raises(tiffsd.WrongKind, match="holds picture, and a .latent file latents"):
+    with pytest.raises(tiffsd.WrongKind, match=r"holds picture, and a \.latent file latents"):
         said("convert", "picture.tiff", "-o", "a.latent", "--model", "sd1")
     assert not Path("a.latent").exists()
 
