@@ -329,6 +329,12 @@ def test_a_file_that_is_cut_off_is_refused_with_a_sentence(share: float) -> None
             read(data[: int(share * len(data))])
 
 
+def test_a_list_of_places_that_leads_out_of_the_file_is_refused_as_cut_off() -> None:
+    data = exr_with(dict(COLOURS))
+    with pytest.raises(tiffsd.Truncated, match="is cut off: some of its 2 pieces of pixels do not lie within"):
+        read(data[: len(data) - 5000])
+
+
 def test_pixels_that_are_damaged_are_refused_and_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     data = bytearray(exr_with({name: np.linspace(0, 1, 10_000, dtype=np.float32).reshape(100, 100) for name in "RGB"}))
     data[-300:-200] = bytes(100)
