@@ -28,14 +28,15 @@ def decode_channels(file: IO[bytes], indices: Sequence[int], *, name: str) -> It
     places = {channel.index: (number, channel.name) for number, channel in _numbered(read_exr_header(file, name, length=length))}
     file.seek(0)
     # Of a part that breaks off it prints a warning, and goes on without that part.
-    with redirect_stdout(io.StringIO()):
+    with redirect_stdout(io.StringIO()) as warned:
         try:
             opened = library.File(file, separate_channels=True, num_threads=0)
             parts = {part.part_index: part.channels for part in opened.parts}
             found = [np.asarray(parts[places[index][0]][places[index][1]].pixels) for index in indices]
         # The library raises RuntimeError, ValueError and others of pybind11.
         except (RuntimeError, ValueError, KeyError, IndexError, TypeError, OSError) as error:
-            detail = " ".join(str(error).split())[:120] or type(error).__name__
+            why = warned.getvalue().rpartition(" - ")[2] or str(error)
+            detail = " ".join(why.split())[:120] or type(error).__name__
             raise Truncated(f"{name} is damaged or incomplete ({detail}); copy or export it again from the original") from error
     for pixels in found:
         yield pixels[..., np.newaxis]

@@ -1,4 +1,4 @@
-"""Faults in the exchange with other programs: units that are mixed up, pixels that are not the file's, sizes that nobody checked."""
+"""Faults in the exchange with other programs: units mixed up, pixels that are not the file's, sizes that nobody checked."""
 
 from tests.mutants.mutant import Mutant
 

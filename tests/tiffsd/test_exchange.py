@@ -319,6 +319,63 @@ def test_what_is_no_picture_is_refused_by_the_name_of_what_it_is(channels: dict[
         read(exr_with(channels))
 
 
+def test_deep_pixels_and_channels_of_half_the_size_are_refused() -> None:
+    deep = bytearray(exr_with(dict(COLOURS)))
+    deep[5] |= 0x08
+    with pytest.raises(tiffsd.BadShape, match="has deep pixels"):
+        read(bytes(deep))
+    halved = exr_with(dict(COLOURS))
+    place = halved.index(b"B\0" + struct.pack("<iB3xii", 2, 0, 1, 1)) + 2 + 8
+    with pytest.raises(tiffsd.BadShape, match="channels of half the size"):
+        read(halved[:place] + struct.pack("<ii", 2, 2) + halved[place + 8 :])
+
+
+def with_smaller_copies(data: bytes, width: int, height: int, tile: int) -> bytes:
+    """A file of uncompressed tiles in R, G, B floats, with copies of half, a quarter ... of its size behind it, all of them black.
+
+    The library writes none; layout: "OpenEXR File Layout", tiles of a mip-map, rounded down."""
+    mode = data.index(b"tiles\0tiledesc\0") + 15 + 4 + 8
+    across, down = -(-width // tile), -(-height // tile)
+    head = data[: data.index(struct.pack("<Q", first_place(data, across * down)))]
+    copies = []
+    level, w, h = 1, width // 2, height // 2
+    while True:
+        for y in range(-(-h // tile)):
+            for x in range(-(-w // tile)):
+                size = 12 * min(tile, w - x * tile) * min(tile, h - y * tile)
+                copies.append(struct.pack("<5i", x, y, level, level, size) + bytes(size))
+        if max(w, h) == 1:
+            break
+        level, w, h = level + 1, max(w // 2, 1), max(h // 2, 1)
+    places = np.frombuffer(data, "<u8", across * down, len(head)) + 8 * len(copies)
+    ends = len(data) + 8 * len(copies) + np.cumsum([0, *map(len, copies)])[:-1]
+    table = np.concatenate([places, ends]).astype("<u8").tobytes()
+    return head[:mode] + b"\1" + head[mode + 1 :] + table + data[len(head) + 8 * across * down :] + b"".join(copies)
+
+
+def first_place(data: bytes, count: int) -> int:
+    """Where the first tile lies: behind the list of so many places, which is where the list says so itself."""
+    return next(k for k in range(300, len(data)) if data[k - 8 * count : k - 8 * count + 8] == struct.pack("<Q", k))
+
+
+def test_of_a_picture_with_smaller_copies_the_largest_is_read() -> None:
+    tiles = OpenEXR.TileDescription()
+    tiles.xSize, tiles.ySize, tiles.mode = 16, 16, OpenEXR.ONE_LEVEL
+    flat = exr_with(dict(COLOURS), type=OpenEXR.tiledimage, tiles=tiles, compression=OpenEXR.NO_COMPRESSION)
+    found = read(with_smaller_copies(flat, 40, 24, 16)).tensors["picture"]
+    assert np.array_equal(found[..., 0], to_srgb(COLOURS["R"]))
+
+
+def test_lines_that_lie_from_bottom_to_top_are_read_as_they_are_meant() -> None:
+    found = read(exr_with(dict(COLOURS), lineOrder=OpenEXR.DECREASING_Y)).tensors["picture"]
+    assert np.array_equal(found[..., 0], to_srgb(COLOURS["R"]))
+
+
+def test_pixels_that_are_no_squares_are_told() -> None:
+    notes = read(exr_with(dict(COLOURS), pixelAspectRatio=2.0)).notes
+    assert notes == ("its pixels are 2 times as wide as high, and were taken as squares",)
+
+
 # --- OpenEXR: damaged and hostile files
 
 
