@@ -26,7 +26,9 @@ MOST_PER_BYTE = {"none": 1, "RLE": 64, "ZIPS": 1032, "ZIP": 1032}
 DEEP = (b"deepscanline", b"deeptile")
 LONGEST_NAME, MOST_ATTRIBUTES, MOST_PARTS, MOST_OF_ALL_CHANNELS = 255, 1024, 64, 1024
 LARGEST_TILE = 2048  # a side, of a picture that is smaller than half of it
-LARGEST_VALUE_BYTES = 2**16  # of attributes that are no texts
+LARGEST_VALUE_BYTES = 2**16  # of attributes that are not the record; longer ones are passed over
+LARGEST_HEADER_BYTES = 2**24
+RECORD = b"tiffsd"
 
 
 @dataclass(frozen=True)
@@ -112,8 +114,12 @@ def read_exr_header(file: IO[bytes], label: str, *, length: int) -> tuple[ExrPar
 
 
 def _headers(file: IO[bytes], *, many: bool) -> Iterator[dict[bytes, _Value]]:
+    kept = 0
     for _ in range(MOST_PARTS):
         found = _attributes(file)
+        kept += sum(len(value.data or b"") for value in found.values())
+        if kept > LARGEST_HEADER_BYTES:
+            raise ValueError(f"more than {LARGEST_HEADER_BYTES} bytes of attributes")
         if not found and many:
             return
         yield found
@@ -133,7 +139,7 @@ def _attributes(file: IO[bytes]) -> dict[bytes, _Value]:
         if length < 0:
             raise ValueError(f"an attribute of {length} bytes")
         start = file.tell()
-        most = LARGEST_RECORD_BYTES if kind == b"string" else LARGEST_VALUE_BYTES
+        most = LARGEST_RECORD_BYTES if name == RECORD else LARGEST_VALUE_BYTES
         found[name] = _Value(kind, start, length, _bytes(file, length) if length <= most else None)
         file.seek(start + length)
     return found

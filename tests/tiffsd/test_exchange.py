@@ -414,6 +414,16 @@ def test_windows_that_nobody_has_are_refused_before_anything_is_allocated(window
         read(_with_window(exr_of(picture()), window, box))
 
 
+def test_a_header_of_endless_attributes_is_refused_and_long_ones_are_passed_over() -> None:
+    data = exr_with(dict(COLOURS), note="x" * 2**20)
+    assert read(data).header.size == (24, 40, 3)
+    attribute = b"a%d\0string\0" + struct.pack("<i", 2**16) + b"x" * 2**16
+    for count, sentence in ((300, "bytes of attributes"), (2000, "attributes")):
+        endless = data[:8] + b"".join(attribute % k for k in range(count)) + data[8:]
+        with pytest.raises(tiffsd.Truncated, match=sentence):
+            read(endless)
+
+
 def test_a_caller_with_less_memory_says_how_much_is_read() -> None:
     with pytest.raises(tiffsd.TooLarge, match="a canvas of 768 pixels, and at most 700"):
         read(exr_of(picture(24, 32)), largest=700)
