@@ -41,7 +41,12 @@ ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
 TORCH_FREE = ("daemon.stages", "daemon.models.schedulers", "daemon.models.stage_settings")
 MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors.torch")
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
-ONE_DOOR = {"tifffile": "tiffsd.file", "watchdog": "daemon.inbox.watch", "yaml": "daemon.settings.plain_yaml"}
+ONE_DOOR = {
+    "tifffile": "tiffsd.file",
+    "OpenEXR": "tiffsd.exr",
+    "watchdog": "daemon.inbox.watch",
+    "yaml": "daemon.settings.plain_yaml",
+}
 MAY_PRINT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
 # The worker is a process of its own, which ends itself when its parent is gone; `run` leaves threads that hang in the system.
 MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker", "daemon.commands.serve")
@@ -54,7 +59,14 @@ DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decodin
 PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text", "alpha_text", "comments"))
 PIXELS = tuple(f"daemon.pictures.{name}" for name in ("codecs", "colour", "code_points", "foreign", "child_limits"))
 IN_THE_CHILD = (DECODER, *PIXELS, *PARSERS)
-DECODING_LIBRARIES = (*IN_THE_CHILD, "tifffile", "imagecodecs", "tiffsd.file.decode_pages")
+DECODING_LIBRARIES = (
+    *IN_THE_CHILD,
+    "tifffile",
+    "imagecodecs",
+    "OpenEXR",
+    "tiffsd.file.decode_pages",
+    "tiffsd.reading.decode_pages",
+)
 DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
 OPENING_CALLS = {"open", "io.open", "os.open", *(f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree", "move"))}

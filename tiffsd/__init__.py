@@ -4,8 +4,10 @@
     artifact.header.recipe["prompt"], artifact.tensors["latents"].shape, artifact.painted
     tiffsd.write("copy.tiff", artifact, layout=tiffsd.Layout.PAGES)
     tiffsd.write("cut.tiff", tiffsd.edit.crop(artifact, tiffsd.Region(64, 64)))
+    tiffsd.exchange.write_as(Path("cat.exr"), tiffsd.exchange.Form.EXR, artifact)
 
-The format is described in `tiffsd.spec`. Needs numpy, tifffile and safetensors; imagecodecs for files that editors compressed.
+`read` takes OpenEXR and ComfyUI's `.latent` too. The format is described in `tiffsd.spec`. Needs numpy, tifffile and safetensors;
+imagecodecs for files that editors compressed, OpenEXR for those.
 """
 
 from importlib import import_module
@@ -13,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from tiffsd import edit, preview
+    from tiffsd import edit, exchange, preview
     from tiffsd.artifact import Artifact, repair
     from tiffsd.difference import compare
-    from tiffsd.file import find_id, inspect, read, same_tensors, write
+    from tiffsd.file import write
     from tiffsd.header import Header, new_id
+    from tiffsd.reading import find_id, inspect, read, same_tensors
     from tiffsd.region import Region
     from tiffsd.spec import (
         VERSION,
@@ -56,6 +59,7 @@ __all__ = [
     "compare",
     "describe",
     "edit",
+    "exchange",
     "find_id",
     "inspect",
     "new_id",
@@ -69,8 +73,9 @@ __all__ = [
 _ROOMS = {
     "artifact": ("Artifact", "repair"),
     "difference": ("compare",),
-    "file": ("find_id", "inspect", "read", "same_tensors", "write"),
+    "file": ("write",),
     "header": ("Header", "new_id"),
+    "reading": ("find_id", "inspect", "read", "same_tensors"),
     "region": ("Region",),
     "summary": ("describe",),
 }
@@ -82,7 +87,7 @@ def __getattr__(name: str) -> Any:
         return import_module("importlib.metadata").version("tiffsd")
     if name not in __all__:
         raise AttributeError(f"module 'tiffsd' has no attribute {name!r}")
-    if name in ("edit", "preview"):
+    if name in ("edit", "exchange", "preview"):
         return import_module(f"tiffsd.{name}")
     room = next((room for room, names in _ROOMS.items() if name in names), "spec")
     found = globals()[name] = getattr(import_module(f"tiffsd.{room}"), name)

@@ -53,7 +53,8 @@ class Artifact:
     """A header, named tensors, and what reading found, assumed or restored, in sentences for people.
 
     `painted` counts the values of the canvas that differ from what the exact tensors would have painted; it is 0 where there was
-    nothing to compare with. `canvas` is kept only then, so that `repair` can compare it with the original.
+    nothing to compare with. `canvas` is kept only then, so that `repair` can compare it with the original. `of_vae` says
+    that latents are in the units of their VAE still, which cannot be written: who knows the model brings them to those here.
     """
 
     header: Header
@@ -61,6 +62,7 @@ class Artifact:
     notes: tuple[str, ...] = ()
     painted: int = 0
     canvas: Canvas | None = field(default=None, repr=False, compare=False)
+    of_vae: bool = False
 
     @property
     def married(self) -> bool:
@@ -89,7 +91,7 @@ def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> A
     notes = list(reading.notes)
     if reading.painted:
         resized = painted_on is not None and painted_on.shape != reading.tensor.shape
-        notes += _drop_stale(others, resized=resized)
+        notes += drop_stale(others, resized=resized)
     return Artifact(header, named_tensors(reading.tensor, header) | others, tuple(notes), reading.painted)
 
 
@@ -135,6 +137,7 @@ def check(artifact: Artifact) -> None:
     TooLarge beyond the limits, BadValues for the content of the canvas.
     """
     header, label = artifact.header, f"artifact {artifact.header.id}"
+    check_units(artifact)
     _check_kept_together(artifact, label)
     if header.kind is Kind.PICTURE:
         found = artifact.tensors.get("picture")
@@ -155,6 +158,15 @@ def check(artifact: Artifact) -> None:
     else:
         extremes = np.stack([found.min(), found.max()])  # painting keeps the order, so theirs are those of all
         check_pixels(to_pixels(extremes, header), header, name=label)
+
+
+def check_units(artifact: Artifact) -> None:
+    """Raise BadValues for latents in the units of their VAE, which nothing but `latent_file.scaled` takes."""
+    if artifact.of_vae:
+        raise BadValues(
+            f"artifact {artifact.header.id} holds latents in the units of their VAE, and here they are those of the denoiser; "
+            f"convert them first, and say of which model they are, or its scaling factor"
+        )
 
 
 def _check_kept_together(artifact: Artifact, label: str) -> None:
@@ -218,7 +230,7 @@ def _restored(artifact: Artifact, original: Artifact, lost: Tensors) -> tuple[st
     return (f"restored from the original {original.header.id}: {', '.join(parts)}",) if parts else ()
 
 
-def _drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
+def drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
     """Remove, in place, what belonged to latents that are no longer there; say what it was."""
     memory = [key for key in others if key.startswith(HISTORY_PREFIX)]
     notes = ["the scheduler's memory of its last steps does not fit the painted latents and was dropped"] * bool(memory)

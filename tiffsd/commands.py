@@ -8,6 +8,7 @@ import json
 import logging
 import re
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tiffsd.artifact import Artifact
+    from tiffsd.exchange import Form
+    from tiffsd.latent_file import Scaling
 
 SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
-NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?)?", re.IGNORECASE)
+NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?|\.exr|\.latent)?", re.IGNORECASE)
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 # Pillow has a limit of its own, which a program may have switched off.
 MOST_PIXELS = 2**27
@@ -72,7 +75,10 @@ class Knowledge(Protocol):
         """What the daemon would do with a file, in sentences, and whether it would use it; without the notes that were `told`."""
 
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The recipe in a picture that is no TIFF, and notes. Raises an error for a person."""
+        """The recipe in a picture that is no TIFF, or in latents of ComfyUI, and notes. Raises an error for a person."""
+
+    def scaling(self, model: str) -> tuple[float, float] | None:
+        """The scaling factor and the shift of a model's VAE; None where the model, or what it says of them, is not known."""
 
 
 @app.command()
@@ -140,7 +146,7 @@ def preview(knowledge: Knowledge | None, file: Path, canvas: bool, output: Path 
             raise click.UsageError(f"{shown(file.name)} is a picture already; leave out -o and --canvas")
         _show_picture(knowledge, file, as_json=False)
         return
-    artifact = _read(file)
+    artifact = _at_a_glance(_read(file))
     levels = previews.canvas(artifact) if canvas else previews.preview(artifact)
     factor = SIDE_OF_A_PREVIEW if artifact.header.kind is Kind.LATENTS and not canvas else 1
     _write_png(output or _unused(file.with_suffix(".png")), previews.enlarged(levels, factor))
@@ -180,25 +186,46 @@ def diff(first: Path, second: Path, output: Path | None) -> None:
 @click.option("--layout", type=click.Choice([*map(str, Layout)]), help="How latents lie on the canvas: mosaic, pages or rgba.")
 @click.option("--dtype", help="Of a picture: float16 or float32.")
 @click.option("--prototype", is_flag=True, help="Write the files of the prototype of 2023.")
+@click.option("--form", type=click.Choice(["tiff", "exr", "latent"]), help="The form to write, where -o does not say it.")
+@click.option("--model", help="Whose VAE latents of ComfyUI are of: sd1, sd2, sdxl, sd3, flux, or one of config.yaml.")
+@click.option("--scaling-factor", type=float, help="That of the VAE, where no model says it.")
+@click.option("--shift-factor", type=float, help="That of the VAE, beside its scaling factor; else 0.")
 @output_option
-def convert(file: Path, layout: str | None, dtype: str | None, prototype: bool, output: Path | None) -> None:
-    """Write the same in another layout, a picture in another precision, or the prototype's files as TIFFSD and back.
+@click.pass_obj
+def convert(
+    knowledge: Knowledge | None,
+    file: Path,
+    layout: str | None,
+    dtype: str | None,
+    prototype: bool,
+    form: str | None,
+    model: str | None,
+    scaling_factor: float | None,
+    shift_factor: float | None,
+    output: Path | None,
+) -> None:
+    """Write the same in another layout or precision, as OpenEXR or latents of ComfyUI, or the prototype's files, and back.
 
-    Example: tiffsd convert cat.tiff --layout pages
+    Example: tiffsd convert cat.tiff -o cat.exr
     """
-    from tiffsd.edit import convert as converted
+    from tiffsd.exchange import FORMATS, Form, form_of
 
     if dtype not in (None, "float16", "float32"):
         raise click.BadParameter(f"{dtype} is neither float16 nor float32", param_hint="--dtype")
-    if prototype and (layout or dtype):
+    if prototype and (layout or dtype or form):
         raise click.BadParameter("the prototype's files have one layout and one precision; say no others", param_hint="--prototype")
-    artifact = _read(file)
-    if not (prototype or layout or dtype or _gains_by_writing(artifact)):
-        raise click.BadParameter(f"{file.name} is TIFFSD already; say what is to change: --layout, --dtype or --prototype")
+    written = Form(form) if form else (output and form_of(output)) or Form.TIFF
+    artifact, factors = _read(file), _Factors(model, scaling_factor, shift_factor)
+    factors.check_needed(artifact, written)
+    foreign = written is not Form.TIFF or form_of(file) not in (written, None)
+    if not (prototype or layout or dtype or foreign or _gains_by_writing(artifact)):
+        what = "say what is to change: --layout, --dtype, --form or --prototype"
+        raise click.BadParameter(f"{file.name} is {FORMATS[written]} already; {what}")
+    artifact = _of_the_denoiser(artifact, file, factors, knowledge)
     if prototype:
         _write_prototype(artifact, file, output)
     else:
-        _write(converted(artifact, layout=Layout(layout) if layout else None, dtype=dtype), file, output)
+        _write_converted(artifact, file, output, written, _changes(layout, dtype), factors, knowledge)
 
 
 @app.command()
@@ -396,7 +423,7 @@ def _setting(word: str) -> tuple[str, Any]:
 
 
 def _read(path: Path, expect: Any = None) -> "Artifact":
-    from tiffsd.file import read
+    from tiffsd.reading import read
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it complains of ends in a sentence here
     return read(path, expect=expect, name=path.name)
@@ -409,7 +436,7 @@ def _read_mask(path: Path) -> "NDArray[np.float64]":
 
     from tiffsd.spec import Kind, TooLarge
 
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in (*SUFFIXES, ".exr"):
         weights: NDArray[np.float64] = _read(path, Kind.PICTURE).tensors["picture"].mean(axis=2, dtype=np.float64).clip(0, 1)
         return weights
     try:
@@ -429,11 +456,11 @@ def _gains_by_writing(artifact: "Artifact") -> bool:
     return bool(artifact.notes or artifact.painted or not known)
 
 
-def _of_artifact(output: Path) -> Path:
+def _of_artifact(output: Path, endings: tuple[str, ...] = SUFFIXES, what: str = "a TIFF file") -> Path:
     """The name that a person gave to an artifact, with an ending."""
-    if output.suffix and output.suffix.lower() not in SUFFIXES:
-        raise click.UsageError(f"{output} ends in {output.suffix}, and what is written is a TIFF file; let it end in .tiff")
-    return output if output.suffix or output.is_dir() else output.with_name(f"{output.name}.tiff")
+    if output.suffix and output.suffix.lower() not in endings:
+        raise click.UsageError(f"{output} ends in {output.suffix}, and what is written is {what}; let it end in {endings[-1]}")
+    return output if output.suffix or output.is_dir() else output.with_name(f"{output.name}{endings[-1]}")
 
 
 def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
@@ -442,6 +469,43 @@ def _write(artifact: "Artifact", origin: Path, output: Path | None) -> None:
     path = _of_artifact(output) if output else _unused(origin.with_name(f"{_stem(origin)}.{artifact.header.id}.tiff"))
     write(path, artifact)
     _say(f"wrote {path}")
+
+
+def _changes(layout: str | None, dtype: str | None) -> dict[str, Any]:
+    return {"layout": Layout(layout) if layout else None, "dtype": dtype}
+
+
+def _write_converted(
+    artifact: "Artifact",
+    origin: Path,
+    output: Path | None,
+    form: "Form",
+    changes: dict[str, Any],
+    factors: "_Factors",
+    knowledge: Knowledge | None,
+) -> None:
+    """Write an artifact in a form; where nothing else changes and nothing is to be told, it is the same one and keeps its id."""
+    from tiffsd.edit import convert as converted
+    from tiffsd.exchange import FORMATS, Form, laid_out_for, write_as
+
+    if (form is Form.TIFF and form is form_or_tiff(origin)) or any(changes.values()) or artifact.notes or artifact.painted:
+        artifact = converted(artifact, **changes)
+    if not changes["layout"]:
+        artifact = laid_out_for(form, artifact)
+    scaling = factors.of(artifact, knowledge) if form is Form.LATENT else None
+    endings = SUFFIXES if form is Form.TIFF else (form.suffix,)
+    named = f"{_stem(origin)}.{artifact.header.id}{form.suffix}"
+    path = _of_artifact(output, endings, FORMATS[form]) if output else _unused(origin.with_name(named))
+    for note in write_as(path, form, artifact, scaling):
+        _say(f"note: {note}", err=True)
+    _say(f"wrote {path}")
+
+
+def form_or_tiff(path: Path) -> "Form":
+    """The form of a file by its name; without an ending that is known a TIFF."""
+    from tiffsd.exchange import Form, form_of
+
+    return form_of(path) or Form.TIFF
 
 
 def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) -> None:
@@ -453,6 +517,61 @@ def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) ->
         path = _ending_in(output, f"{name}.tiff") if output else _unused(origin.with_name(f"{stem}{name}.tiff"))
         write_plain(path, planes)
         _say(f"wrote {path}")
+
+
+@dataclass(frozen=True)
+class _Factors:
+    """What a person says of the VAE whose units ComfyUI has latents in."""
+
+    model: str | None
+    factor: float | None
+    shift: float | None
+
+    def check_needed(self, artifact: "Artifact", form: "Form") -> None:
+        """Raise an error for what was said and would not be used."""
+        if self == _Factors(None, None, None):
+            return
+        if not (artifact.of_vae or form == "latent"):
+            raise click.BadParameter("only latents of ComfyUI are in other units; leave out --model and the factors")
+        if (self.shift is not None and self.factor is None) or (self.model and self.factor is not None):
+            raise click.BadParameter("say --model, or --scaling-factor and perhaps --shift-factor beside it")
+
+    def of(self, artifact: "Artifact", knowledge: Knowledge | None) -> "Scaling":
+        """The scaling that is meant: the one that was said, else that of the model, else that of the recipe's model."""
+        from tiffsd.latent_file import SCALINGS, Scaling
+
+        if self.factor is not None:
+            return Scaling(self.factor, self.shift or 0.0)
+        model = self.model or artifact.header.recipe.get("model")
+        found = knowledge.scaling(str(model)) if knowledge and model else None
+        if found:
+            return Scaling(*found)
+        if str(model) in SCALINGS:
+            return SCALINGS[str(model)]
+        known = f"the model {model!r} does not say what its VAE has; " if model else ""
+        raise click.UsageError(
+            f"ComfyUI has latents in the units of their VAE, and which that is must be said: {known}give --model "
+            f"({', '.join(SCALINGS)}, or one of config.yaml) or --scaling-factor"
+        )
+
+
+def _of_the_denoiser(artifact: "Artifact", path: Path, factors: _Factors, knowledge: Knowledge | None) -> "Artifact":
+    """Latents of ComfyUI in the units of the format, with the recipe of the graph in their file; others as they are."""
+    from tiffsd.latent_file import scaled
+
+    if not artifact.of_vae:
+        return artifact
+    if knowledge:
+        recipe, notes = knowledge.recipe(path)
+        artifact = replace(artifact, header=replace(artifact.header, recipe=recipe), notes=(*artifact.notes, *notes))
+    return scaled(artifact, factors.of(artifact, knowledge))
+
+
+def _at_a_glance(artifact: "Artifact") -> "Artifact":
+    """Latents of ComfyUI as they would be of the usual model with so many channels, which a glance can do with."""
+    from tiffsd.latent_file import SCALINGS, scaled
+
+    return scaled(artifact, SCALINGS["sd1" if artifact.header.size[0] == 4 else "flux"]) if artifact.of_vae else artifact
 
 
 def _write_png(path: Path, levels: "NDArray[np.uint8]") -> None:

@@ -57,11 +57,13 @@ def check_length(count: int, code: int, label: str) -> None:
         raise TooLarge(f"{label} has {count} bytes in tag {code}, and at most {most} are read; {what}")
 
 
-def check_marks(text: str | bytes, code: int, label: str) -> None:
-    """Refuse a JSON text of more values than are read of the tag with this code, before any of them is made; raises TooLarge."""
+def check_marks(text: str | bytes, code: int | str, label: str) -> None:
+    """Refuse a JSON text of more values than are read of the tag with this code, or of what has this name, before any of them is
+    made; raises TooLarge."""
     if marks_in(text) > MOST_MARKS:
+        where = f"tag {code}" if isinstance(code, int) else code
         raise TooLarge(
-            f"{label} has more than {MOST_MARKS} values in tag {code}; shorten what it says, or save it again from the original"
+            f"{label} has more than {MOST_MARKS} values in {where}; shorten what it says, or save it again from the original"
         )
 
 

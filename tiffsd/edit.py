@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.artifact import HISTORY_PREFIX, UNDER_A_MASK, Artifact, Tensors, size_of
+from tiffsd.artifact import HISTORY_PREFIX, UNDER_A_MASK, Artifact, Tensors, check_units, size_of
 from tiffsd.header import Header, new_id
 from tiffsd.region import Region, extent, pixels_per_value, window
 from tiffsd.spec import LAYOUTS, NOUNS, BadShape, BadValues, Kind, Layout, State, WrongKind
@@ -216,6 +216,8 @@ def _edited(
 
     `untold` counts values that the recipe does not tell either, although they are those that were there.
     """
+    for given in (artifact, *([source] if source else [])):
+        check_units(given)
     before, header = artifact.tensors, header or artifact.header
     moved = "latents" in tensors and not np.array_equal(before["latents"], tensors["latents"])
     kept = {name: tensor for name, tensor in tensors.items() if not (moved and name.startswith(HISTORY_PREFIX))}

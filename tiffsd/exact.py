@@ -23,6 +23,8 @@ try:
 except ModuleNotFoundError:  # it does what binascii does, forty times as fast, and nothing else depends on it
     pybase64 = None
 
+Exact = tuple[dict[str, NDArray[Any]], str | None]  # the exact tensors, or none and the reason
+
 STORABLE = "biuf"
 WIDTHS = ("BOOL", "U8", "I8", "I16", "U16", "F16", "I32", "U32", "F32", "F64", "I64", "U64")
 PIECE_BYTES = 3 * 2**16
@@ -80,7 +82,7 @@ def decode_tensors(text: str | bytes, *, artifact_id: str) -> dict[str, NDArray[
         return f"they are damaged ({type(error).__name__})"
 
 
-def tensors_of(header: Header, text: Any) -> tuple[dict[str, NDArray[Any]], str | None]:
+def tensors_of(header: Header, text: Any) -> Exact:
     """The exact tensors that a tag's text holds for this header, or none and the reason, a sentence for people; raises nothing.
 
     Those of the canvas of latents and embeddings are finite float32 of the header's size, others of the dtype and

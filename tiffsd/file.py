@@ -16,22 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 from tifffile import TiffFile, TiffPage, TiffWriter
 
-from tiffsd.artifact import Artifact, reconcile
+from tiffsd.artifact import Artifact
 from tiffsd.atomic import replacing
 from tiffsd.bare import Shape, kind_of, layout_of, read_bare
-from tiffsd.content import Content, check_length, check_marks, content_of
-from tiffsd.curves import Curve, curves_of
-from tiffsd.exact import tensors_of
-from tiffsd.header import Header, header_from, id_in_name, new_id, parse
+from tiffsd.content import Content, check_length, content_of
+from tiffsd.curves import curves_of
+from tiffsd.exact import Exact, tensors_of
+from tiffsd.header import Header, header_from, id_in_name, new_id
 from tiffsd.inks import GRAY, PALETTE, Colour
-from tiffsd.layers import settled
 from tiffsd.outline import Outline, check_outlines
-from tiffsd.pixels import Page, to_canvas, to_picture
+from tiffsd.pixels import Page, to_picture
 from tiffsd.profile import id_in_profile, profile
+from tiffsd.recorded import check_expected, parse_record, read_recorded
 from tiffsd.spec import (
     DESCRIPTION_TAG,
     LARGEST_SIDE,
-    NOUNS,
     PAGE_NAME,
     PAGE_NAME_TAG,
     PROFILE_TAG,
@@ -43,13 +42,11 @@ from tiffsd.spec import (
     NotTiffsd,
     TiffsdError,
     Truncated,
-    WrongKind,
 )
 from tiffsd.structure import check_structure
 
 Source = str | os.PathLike[str] | IO[bytes]
 Decode = Callable[[IO[bytes], Sequence[Outline]], list[NDArray[Any]]]
-Exact = tuple[dict[str, NDArray[Any]], str | None]  # the exact tensors, or none and the reason
 Unpack = Callable[[IO[bytes], int], Exact]
 
 TIFF_BEGINNINGS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -122,10 +119,7 @@ def read(
         label, pages = opened.label, opened.pages()
         header, notes = _header(pages[0], label)
         kind = header.kind if header else kind_of(_shapes(pages), name=label, expect=expect)
-        if expect is not None and kind is not expect:
-            raise WrongKind(
-                f"{label} holds {NOUNS[kind]}, and this place takes {NOUNS[expect]}; use it where {NOUNS[kind]} can be taken"
-            )
+        check_expected(kind, expect, label)
         if kind is Kind.PICTURE and len(pages) > 1:
             raise BadShape(f"{label} has {len(pages)} pages, and a picture has one; merge the layers and save it again")
         outlines = [_outline(page) for page in pages]
@@ -142,7 +136,7 @@ def read(
     elif header is None:
         artifact = read_bare(loaded, kind, artifact_id=artifact_id, name=label, curves=curves)
     else:
-        artifact = _with_metadata(loaded, header, exact, curves, label=label)
+        artifact = read_recorded(loaded, header, exact, curves, name=label)
     return replace(artifact, notes=(*notes, *artifact.notes))
 
 
@@ -171,7 +165,7 @@ def find_id(source: Source, name: str | None = None) -> str | None:
         with _opened(source, name) as opened:
             return _id_inside(opened.pages()[0], opened.label) or id_in_name(opened.label)
     except TiffsdError:
-        return id_in_name(_label(source, name))
+        return id_in_name(label_of(source, name))
 
 
 def same_tensors(one: Source, other: Source) -> bool:
@@ -215,17 +209,6 @@ def _write_page(tiff: TiffWriter, file: IO[bytes], page: NDArray[Any], **tags: A
         raise OSError(errno.ENOSPC, f"{end - length} bytes could not be written; {os.strerror(errno.ENOSPC)}")
 
 
-def _with_metadata(pages: Sequence[Page], header: Header, found: Exact, curves: Sequence[Curve], *, label: str) -> Artifact:
-    pages, notes = settled(pages, header, name=label, curved=bool(curves))
-    canvas = to_canvas(pages, header.kind, name=label, raw=header.layout is Layout.RGBA, curves=curves)
-    canvas = replace(canvas, notes=(*notes, *canvas.notes))
-    exact, note = found
-    artifact = reconcile(header, canvas, exact, name=label)
-    if note:
-        artifact = replace(artifact, canvas=canvas, notes=(note, *artifact.notes))
-    return artifact
-
-
 def _of_picture(header: Header | None, artifact_id: str, size: tuple[int, ...]) -> Header:
     return replace(header or Header(Kind.PICTURE, artifact_id, Layout.RGB, size), size=size)
 
@@ -249,7 +232,7 @@ class _Opened:
 
 @contextmanager
 def _opened(source: Source, name: str | None) -> Iterator[_Opened]:
-    label = _label(source, name)
+    label = label_of(source, name)
     if isinstance(source, str | os.PathLike):
         with Path(source).open("rb") as file, _opened(file, label) as opened:
             yield opened
@@ -265,7 +248,7 @@ def _opened(source: Source, name: str | None) -> Iterator[_Opened]:
             yield _Opened(tiff, source, label, length)
 
 
-def _label(source: Source, name: str | None) -> str:
+def label_of(source: Source, name: str | None) -> str:
     found = name or (source if isinstance(source, str | os.PathLike) else getattr(source, "name", None))
     return os.fspath(found).rpartition("/")[2] if isinstance(found, str | os.PathLike) else "the file"
 
@@ -300,8 +283,8 @@ def _shapes(pages: Sequence[TiffPage]) -> list[Shape]:
 def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     """The header that the tags of the first page tell, and what was wrong with it."""
     description = _value(page, DESCRIPTION_TAG, label)
-    essentials = _record(description, DESCRIPTION_TAG, label)
-    record = _record(_value(page, RECORD_TAG, label), RECORD_TAG, label)
+    essentials = parse_record(description, DESCRIPTION_TAG, label)
+    record = parse_record(_value(page, RECORD_TAG, label), RECORD_TAG, label)
     notes = []
     if essentials is None and isinstance(description, str) and '"tiffsd"' in description:
         notes.append("the ImageDescription is damaged and was ignored")
@@ -311,13 +294,6 @@ def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
     if not essentials and not record:
         return None, notes
     return header_from({**(record or {}), **(essentials or {})}, name=label), notes
-
-
-def _record(text: str | bytes | None, code: int, label: str) -> dict[str, Any] | None:
-    if text and b"tiffsd" in (text.encode() if isinstance(text, str) else text):
-        check_marks(text, code, label)
-        return parse(text)
-    return None
 
 
 def _id(page: TiffPage, label: str) -> str:
@@ -405,7 +381,7 @@ def decode_pages(file: IO[bytes], indices: Sequence[int]) -> Iterator[NDArray[An
 
     Raises whatever tifffile and its codecs raise on broken pixels, and may crash on malicious ones.
     """
-    with TiffFile(file, name=_label(file, None)) as tiff:
+    with TiffFile(file, name=label_of(file, None)) as tiff:
         for index in indices:
             yield _pixels(tiff.pages[index])
 

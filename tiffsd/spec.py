@@ -306,6 +306,63 @@ text is the length of a table (8 bytes, 104), the table {"__metadata__":{"id":"3
     03c0  39765a6d 5a7a5a58 527a496a 70624d43 77784e6c 31396653 41674943 41674941  9vZmZzZXRzIjpbMCwxNl19fSAgICAgIA
     03e0  4141674d 41414141 41414141 43415077 41416745 413d0000 00000000 00000000  AAgMAAAAAAAACAPwAAgEA=..........
     0400  00000000 0000003f 0000203f 0000803f                                      .......?.. ?...?
+
+12. Exchange
+------------
+An artifact MAY be written in the forms of other programs. It is the same artifact there: it keeps its id, its record and its exact
+tensors. A reader that takes such files tells them by their first bytes.
+
+OpenEXR (version 2 of its file layout), one part of scanlines, compressed with ZIP:
+
+    kind        channels                                  of what value
+    picture     R, G, B; float, or half where asked for   linear light: that of sRGB of the value, 0 black, 1 white
+    latents     "channel 0.Y" .. "channel C-1.Y", float   the pixels of layout pages (section 3): 0.5 + x / (8 f)
+                Y, float                                  those of layout mosaic, where asked for
+    embedding   Y, float                                  those of layout strip
+
+    attribute        type             value
+    tiffsd           string           the full record, as in tag 65000
+    tiffsdTensors    string           the exact tensors, as in tag 65001; absent where there are none
+    comments         string           what the channels are, for people, with the formula of the pixels
+    chromaticities   chromaticities   of pictures, those of ITU-R BT.709
+
+So latents are mapped as in a TIFF, what is painted is told by the rule of section 6, and all else stays exact: the names are those
+that programs show as layers (Krita, Nuke, Blender), one gray channel each. Layout rgba is not written, which is transparency there.
+
+The curve between light and sRGB is that of IEC 61966-2-1; below 0 it is mirrored, above 1 it goes on. Both ways in float64, rounded
+once: a value v of a picture comes back within 2^-23 max(1, |v|), most values to the bit, as half floats within 2^-10.
+
+Of OpenEXR a reader SHOULD read, and MUST report what it did:
+
+    the picture       R, G and B without a layer, else those of the only layer that has them, else of the one named "Combined"; or
+                      Y. Half, float, and uint as the number it is; scanlines and tiles, all compressions that its library knows
+    alpha             colours are multiplied by it (as OpenEXR has them): laid on white, in linear light
+    chromaticities    other primaries and another white are brought to those of sRGB (Bradford); the same within 0.001 are not
+    windows           the picture is the display window; pixels beyond are cut, where there are none is 0
+    latents           layers "channel K", "latents.K" and the like, also behind a prefix, in the order of K; without any, a gray
+                      layer is a mosaic where latents are expected. Layers of Krita with an alpha of 1, and R = G = B, are gray
+    no metadata       section 7; the id is found in the name
+
+It MUST refuse deep pixels, channels of half the size (Y, RY, BY), several pictures, NaN and infinity; of latents also B44 and DWA,
+PXR24 of floats, uint, and alpha that is not 1 everywhere. Before anything is allocated: windows within the sides of section 8, all
+channels of all parts together at most 2^28 samples, at most 64 parts and 1024 channels, the list of pieces of pixels within the
+file, and bytes of pixels that the compressed ones can hold (ZIP 1032 times, RLE 64 times).
+
+Latents of ComfyUI (".latent") are a safetensors file:
+
+    tensor                    shape            value
+    latent_tensor             (1, C, h, w)     float32, in the units of the VAE: x / scaling factor + shift factor
+    latent_format_version_0   (0)              a mark; where it is missing, values are to be divided by 0.18215 (Stable Diffusion 1)
+    tiffsd.NAME               as section 2     the exact tensors, which ComfyUI ignores; `latents` in the units of section 2
+
+    metadata                  value
+    tiffsd                    the full record
+    tiffsd.units              {"scaling_factor": number, "shift_factor": number}
+
+A value of latent_tensor that is what the exact one would have been written as, within 2^-20 max(1, |value|), is the exact one, all
+others are painted. Without `tiffsd.units` nothing in the file says the factor: a reader MUST NOT guess it, and takes that of the
+model that is to go on with the latents. Their state is then final. A batch of several is refused; float16, bfloat16 and float64 are
+read, and a frame axis of 1 is dropped. ComfyUI's `prompt` and `workflow` in the metadata are the graph that made them.
 """
 
 import re

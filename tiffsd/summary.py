@@ -66,6 +66,8 @@ def _header_lines(header: Header) -> Iterator[str]:
 
 
 def _content_lines(artifact: Artifact) -> Iterator[str]:
+    if artifact.of_vae:
+        yield "  units of their VAE, not of the denoiser: `tiffsd convert` brings them there, told of which model they are"
     for name, tensor in artifact.tensors.items():
         yield f"  {name}: {tensor.dtype} {list(tensor.shape)}"
     for name, of in statistics(artifact).items():

@@ -29,13 +29,20 @@ class Knowledge:
         return explain(path, _config(), told)
 
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The settings of the recipe in a PNG, JPEG or WebP, and what is to be noted of it. Raises InputError."""
+        """The settings of the recipe in a PNG, JPEG or WebP, or in latents of ComfyUI, and notes. Raises InputError."""
         from daemon.jobs.named import opened
         from daemon.jobs.recipes import read_to_repeat
 
         with opened({"principal": path}) as members:
             found = read_to_repeat(members["principal"], path.name, _config())
         return dict(found.settings), found.notes
+
+    def scaling(self, model: str) -> tuple[float, float] | None:
+        """The scaling factor and the shift of the VAE of a configured model, where its files say them."""
+        from daemon.models.vae_units import scaling_of
+
+        config = _config()
+        return scaling_of(config.model_path(model), config.model_parts(model)) if model in config.models else None
 
 
 def _config() -> "Config":

@@ -12,7 +12,7 @@ from daemon.inbox.named_masks import with_named
 from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
-from daemon.jobs.originals import exported_latents
+from daemon.jobs.originals import exported_latents, names_latents
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
@@ -21,7 +21,7 @@ from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
-from daemon.stages import STAGES, TIFFS, Stage
+from daemon.stages import LATENTS, STAGES, Stage
 from daemon.stages.loop import stops_after
 
 
@@ -30,7 +30,7 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
 
     What was `told` already is not said again.
     """
-    stages = [STAGES[name] for name in _takers(path)]
+    stages = [STAGES[name] for name in _takers(path, config.spool_folder / KEEP)]
     if stages:
         foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
         return [(is_used, f"inbox/{stage.folder}: {sentence}") for stage, is_used, sentence in foretold]
@@ -38,14 +38,20 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
         return [(False, exported)]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
         return [(True, "goes with the file of its name, into any inbox")]
-    if path.suffix.lower() in TIFFS:
+    if path.suffix.lower() in LATENTS:
         return [(True, f"goes to {DESTINATIONS[tiffsd.Kind.EMBEDDING]}")]
-    return [(False, "no inbox takes such a file; prompts are .txt .md .json, pictures .png .jpg .webp .tiff, latents .tiff")]
+    return [
+        (
+            False,
+            "no inbox takes such a file; prompts are .txt .md .json, pictures .png .jpg .webp .tiff .exr, latents "
+            ".tiff .exr .latent",
+        )
+    ]
 
 
-def _takers(path: Path) -> Iterator[str]:
+def _takers(path: Path, keep: Path) -> Iterator[str]:
     suffix = path.suffix.lower()
-    if suffix not in TIFFS:
+    if suffix not in LATENTS:
         yield from (stage.name for stage in STAGES.values() if suffix in stage.extensions)
         return
     with opened({PRINCIPAL: path}) as members:
@@ -53,7 +59,9 @@ def _takers(path: Path) -> Iterator[str]:
         # Only reading tells the state of files without metadata.
         is_known = header.state or header.kind is not tiffsd.Kind.LATENTS
         state = header.state if is_known else read_artifact(members[PRINCIPAL], name=path.name).header.state
-    if header.kind is tiffsd.Kind.PICTURE:
+    if header.kind is tiffsd.Kind.PICTURE and names_latents(path.name, keep):
+        yield from ["decode", "diffuse", "invert"]
+    elif header.kind is tiffsd.Kind.PICTURE:
         yield from ["encode", "invert"]
     if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):
         yield "diffuse"

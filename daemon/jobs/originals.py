@@ -15,7 +15,7 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.names import base_of, id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
-from daemon.stages import TIFFS
+from daemon.stages import LATENTS
 from tiffsd.canvas import canvas_tensor
 from tiffsd.edit import WORDS, embedding_of
 
@@ -39,27 +39,30 @@ def compared(artifact: tiffsd.Artifact, file: BinaryIO, *, name: str, keep: Path
 
 
 def exported_latents(name: str, keep: Path) -> str | None:
-    """Of a file that is no TIFF and has the id of kept latents in its name, what it is and what to do; None of any other.
+    """Of a file of a form that is not read, with the id of kept latents in its name, what it is and what to do; else None.
 
     An editor that saves latents as a picture, or as a document of its own, keeps the name of what it opened.
     """
-    identity, extension = id_of(name), name[len(base_of(name)) :].lower()
-    if identity is None or extension in TIFFS:
-        return None
-    try:
-        kept = kept_original(keep, stem_of(name), identity)
-        if kept is None:
-            return None
-        with Beneath(keep.parent).plain(kept) as file:
-            kind = tiffsd.inspect(file, name=kept.name).kind
-    except (OSError, tiffsd.TiffsdError):
-        return None
-    if kind is not tiffsd.Kind.LATENTS:
+    extension = name[len(base_of(name)) :].lower()
+    if extension in LATENTS or not names_latents(name, keep):
         return None
     return (
-        f"{shown(name)}: these are latents {identity}, saved as {shown(extension) or 'something else'}, which has not their "
+        f"{shown(name)}: these are latents {id_of(name)}, saved as {shown(extension) or 'something else'}, which has not their "
         f"precision or is not read; export as TIFF, 32-bit float, uncompressed"
     )
+
+
+def names_latents(name: str, keep: Path) -> bool:
+    """Whether the id in a name is that of latents whose original is kept."""
+    identity = id_of(name)
+    try:
+        kept = None if identity is None else kept_original(keep, stem_of(name), identity)
+        if kept is None:
+            return False
+        with Beneath(keep.parent).plain(kept) as file:
+            return tiffsd.inspect(file, name=kept.name).kind is tiffsd.Kind.LATENTS
+    except (OSError, tiffsd.TiffsdError):
+        return False
 
 
 def _is_whole(artifact: tiffsd.Artifact) -> bool:

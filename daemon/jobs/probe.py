@@ -17,7 +17,7 @@ from daemon.errors import InputError, InUse
 from daemon.names import id_of, stem_of
 from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.values import MOST_URGENT, NAME
-from daemon.stages import MASK_ENDING, PROMPTS, TIFFS
+from daemon.stages import LATENTS, MASK_ENDING, PROMPTS
 
 SETTINGS = (".yaml", ".yml")
 MOST_KNOWN = 16_384
@@ -53,7 +53,7 @@ class Probe:
         Raises InUse while another program holds it: what it says is not known then.
         """
         extension = path.suffix.lower()
-        if extension not in PROMPTS + SETTINGS + TIFFS:
+        if extension not in PROMPTS + SETTINGS + LATENTS:
             return NOTHING
         try:
             with self._beneath.plain(path) as file:
@@ -72,7 +72,7 @@ class Probe:
 
     def _said(self, file: BinaryIO, name: str, extension: str, size: int) -> Stated:
         try:
-            if extension in TIFFS:
+            if extension in LATENTS:
                 return _stated(tiffsd.inspect(file, name=name).recipe)
             characters = self._characters()
             most = BYTES_PER_CHARACTER * characters
@@ -98,9 +98,9 @@ def read_ids(beneath: Beneath, path: Path) -> set[str]:
 
     Raises InUse while another program holds the file.
     """
-    is_tiff = path.suffix.lower() in TIFFS
+    is_artifact = path.suffix.lower() in LATENTS
     found = {id_of(path.name)}
-    if is_tiff:
+    if is_artifact:
         try:
             with beneath.plain(path) as file:
                 found.add(tiffsd.find_id(file, path.name))
@@ -109,4 +109,4 @@ def read_ids(beneath: Beneath, path: Path) -> set[str]:
         except OSError:
             pass  # what cannot be read has no id in it
     ids = {identity for identity in found if identity}
-    return ids or ({stem_of(path.name)} if is_tiff else set())
+    return ids or ({stem_of(path.name)} if is_artifact else set())

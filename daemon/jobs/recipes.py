@@ -21,7 +21,7 @@ from daemon.settings.infotext import SOFTWARE
 from daemon.settings.prompts import read_foreign, read_labelled
 from daemon.settings.recipe import Prompt
 from daemon.settings.vocabulary import Settings
-from daemon.stages import TIFFS
+from daemon.stages import EXR, RECORDED
 
 SAVED_AGAIN = (
     "this picture was edited, or saved again by another program, since it was made: the recipe makes the picture as it was"
@@ -30,13 +30,13 @@ SAVED_AGAIN = (
 
 def read_recipe(file: BinaryIO, name: str, config: Config) -> Prompt:
     """The recipe that a picture carries, without its pixels; empty where there is none. Raises InputError for no picture."""
-    return _recipe_of_tiff(file, name) if _is_tiff(name) else recipe_in(_words(file, name, config), name, config)
+    return _recipe_of_record(file, name) if _is_recorded(name) else recipe_in(_words(file, name, config), name, config)
 
 
 def read_to_repeat(file: BinaryIO, name: str, config: Config) -> Prompt:
     """The same, with a note where the pixels are not those that were written with the recipe, as `saved_again` tells."""
-    if _is_tiff(name):
-        prompt = _recipe_of_tiff(file, name)
+    if _is_recorded(name):
+        prompt = _recipe_of_record(file, name)
         return replace(prompt, notes=prompt.notes + saved_again(file, name, config)) if prompt.settings else prompt
     words = _words(file, name, config)
     prompt = recipe_in(words, name, config)
@@ -45,7 +45,10 @@ def read_to_repeat(file: BinaryIO, name: str, config: Config) -> Prompt:
 
 def saved_again(file: BinaryIO, name: str, config: Config) -> tuple[str, ...]:
     """The sentence on a picture whose pixels are not those that were written with its recipe; none where nothing tells."""
-    if not _is_tiff(name):
+    if Path(name).suffix.lower() in EXR:
+        # Its values are those of linear light, which are not the ones that were written to the last bit.
+        return ()
+    if not _is_recorded(name):
         return _other_pixels(_words(file, name, config), name)
     written = tiffsd.inspect(file, name=name).extra.get(PIXELS)
     return () if written is None or written == _digest_of_tiff(file, name, config) else (SAVED_AGAIN,)
@@ -69,15 +72,15 @@ def recipe_in(words: TextInPicture, name: str, config: Config) -> Prompt:
     return replace(found, notes=(*words.notes, *found.notes))
 
 
-def _is_tiff(name: str) -> bool:
-    return Path(name).suffix.lower() in TIFFS
+def _is_recorded(name: str) -> bool:
+    return Path(name).suffix.lower() in RECORDED
 
 
 def _words(file: BinaryIO, name: str, config: Config) -> TextInPicture:
     return read_words(file, name=name, characters=config.limits.characters)
 
 
-def _recipe_of_tiff(file: BinaryIO, name: str) -> Prompt:
+def _recipe_of_record(file: BinaryIO, name: str) -> Prompt:
     header = tiffsd.inspect(file, name=name)
     return _recipe(vars(header), name) if header.recipe else Prompt({})
 

@@ -104,6 +104,7 @@ def stage_settings(request: Request, config: Config) -> StageSettings:
         "state": header.state.value if header and header.state else None,
         "step": header.step if header else None,
         "painted": request.source.painted if request.source else 0,
+        "of_vae": request.source.of_vae if request.source else False,
         "enlarged": request.enlarged if header and header.state is tiffsd.State.FINAL else None,
         "model": model_settings(settings, config, request.stage),
         "loras": lora_settings(settings, config) if request.encodes_text or STAGES[request.stage].adapted else [],

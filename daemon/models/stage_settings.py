@@ -42,9 +42,9 @@ class RoomSettings(TypedDict):
 class StageSettings(TypedDict, total=False):
     """One call of a stage. `model` is always there; the rest is what the stage needs of it, or what somebody gave.
 
-    `seeds` and `variation_seeds` are those of all pictures, `seed` the first. `state`, `step`, `painted` and `enlarged` tell of the
-    latents that come with the call: what they are, how far, how many values a person painted, and how much larger they are to
-    become. `preview_every` is after how many steps an estimate is shown.
+    `seeds` and `variation_seeds` are those of all pictures, `seed` the first. `state`, `step`, `painted`, `of_vae` and `enlarged`
+    tell of the latents that come with the call: what they are, how far, how many values a person painted, whether they are in the
+    units of the VAE still, and how much larger they are to become. `preview_every` is after how many steps an estimate is shown.
     """
 
     model: ModelSettings
@@ -81,6 +81,7 @@ class StageSettings(TypedDict, total=False):
     state: str | None
     step: int | None
     painted: int
+    of_vae: bool
     enlarged: float | None
     preview_every: int | None
     fast: bool | None

@@ -21,9 +21,9 @@ from daemon.pictures.foreign import BROKEN, frames, opened, other_form, webp_can
 from daemon.pictures.sizes import check_decodable, check_size
 from daemon.pictures.values import values_digest
 from daemon.pictures.words import words_of
-from tiffsd.file import decode_pages, exact_tensors
 from tiffsd.inks import Colour, Space, plain_rgb, to_unit
 from tiffsd.pixels import upright
+from tiffsd.reading import decode_pages, exact_tensors
 
 LEAST_OPAQUE = 254
 DEEP_GRAY = ("I;16", "I;16B", "I")
@@ -56,9 +56,13 @@ def _pages(file: IO[bytes], request: Request) -> Answer:
     limit_memory(request["memory_bytes"])
     limit_time(request["pixels"])
     try:
-        return {"notes": []}, [np.ascontiguousarray(pixels) for pixels in decode_pages(file, request["indices"])]
+        return {"notes": []}, [
+            np.ascontiguousarray(pixels) for pixels in decode_pages(file, request["indices"], name=request["name"])
+        ]
     except MemoryError:
         raise
+    except tiffsd.TiffsdError as error:
+        raise RefusedByFormat(type(error).__name__, str(error)) from error
     # Whatever tifffile and its codecs raise on broken pixels is the file's fault.
     except Exception as error:
         raise RefusedByFormat(

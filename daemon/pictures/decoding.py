@@ -27,7 +27,7 @@ from daemon.errors import InputError
 from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record, most_decoded
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.stray import overhear
-from tiffsd.outline import Outline
+from tiffsd.reading import Coded
 from tiffsd.spec import LARGEST_TABLE_BYTES
 
 SECONDS = 60
@@ -191,7 +191,7 @@ def _words(said: Mapping[str, Any]) -> TextInPicture:
     return TextInPicture(**{**said, "notes": tuple(said["notes"])})
 
 
-def _decoded_pages(file: IO[bytes], pages: Sequence[Outline], *, name: str) -> list[NDArray[Any]]:
+def _decoded_pages(file: IO[bytes], pages: Sequence[Coded], *, name: str) -> list[NDArray[Any]]:
     request = {
         "what": "pages",
         "indices": [page.index for page in pages],

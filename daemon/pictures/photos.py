@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import tiffsd
-from daemon.pictures.decoding import Beside, TextInPicture, decode_mask, decode_photo
+from daemon.pictures.decoding import BYTES_PER_TIFF_PIXEL, Beside, TextInPicture, decode_mask, decode_photo
 from daemon.pictures.fitting import AskedSize, Picture
 from daemon.pictures.sizes import check_decodable, most_decoded
+from tiffsd.reading import working_bytes
 from tiffsd.spec import SUFFIXES
 
 
@@ -15,8 +16,8 @@ from tiffsd.spec import SUFFIXES
 class Photo:
     """A picture (H, W, 3) float32 in 0..1, the size (width, height) that it had in its file, and what was done to it since.
 
-    `words` are those that a PNG, JPEG or WebP carries; a TIFF has its recipe in its record. `mask` (H, W) is 1 where the picture
-    was transparent, if it was so anywhere; `scaled` says that it was scaled to its size, and not trimmed.
+    `words` are those that a PNG, JPEG or WebP carries; a TIFF or OpenEXR file has its recipe in its record. `mask` (H, W) is 1
+    where the picture was transparent, if it was so anywhere; `scaled` says that it was scaled to its size, and not trimmed.
     """
 
     pixels: Picture
@@ -48,8 +49,10 @@ def read_photo(
     for the mask that its transparency makes. Raises InputError where it is no picture, stays larger or is too large to be decoded,
     and TiffsdError for a TIFF that cannot be read.
     """
-    is_tiff = Path(name).suffix.lower() in SUFFIXES
+    is_tiff = Path(name).suffix.lower() in (*SUFFIXES, ".exr")
     pixels = _checked_pixels(file, name, most=most_decoded(limit)) if is_tiff else 0
+    # The library of OpenEXR decodes all channels, also those of layers that are not asked for.
+    pixels += working_bytes(file, name=name) // BYTES_PER_TIFF_PIXEL if is_tiff else 0
     decoded = decode_photo(
         file,
         name=name,

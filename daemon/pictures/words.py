@@ -1,9 +1,10 @@
-"""The words in a PNG, JPEG or WebP that can be run again, found in the child process and bounded for the front.
+"""The words in a PNG, JPEG, WebP, or in latents of ComfyUI, that can be run again, found in the child and bounded for the front.
 
 Nothing here needs a codec, so that a child that is asked for words only starts in a moment. What the texts of other programs are,
 `settings/foreign/telling.py` tells.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -11,6 +12,7 @@ from typing import IO, Any
 
 from daemon.errors import InputError
 from daemon.pictures.alpha_text import alpha_text
+from daemon.pictures.child_limits import RefusedByFormat
 from daemon.pictures.chunks import EXACT_RECIPE, Form, chunks, form_of, pixels_digest
 from daemon.pictures.exif import ExifText
 from daemon.pictures.exif_text import LARGEST_EXIF_BYTES, exif_text, parse_exif
@@ -18,6 +20,8 @@ from daemon.pictures.png_text import MOST_CHUNKS, png_text
 from daemon.pictures.sizes import longest_record
 from daemon.settings.foreign.recipe import WORDS
 from daemon.settings.foreign.telling import ALPHA, LABELS, USER_COMMENT, Told, tell
+
+LATENT = ".latent"
 
 
 @dataclass(frozen=True)
@@ -35,15 +39,18 @@ def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Ma
     Raises InputError for no picture. Words that are longer than `characters` allows are left out for the sentence that says so.
     """
     form = form_of(file)
-    if form is None:
+    if form is None and name.lower().endswith(LATENT):
+        words = _of_latents(file, name)
+    elif form is None:
         raise InputError(f"{name}: not a readable PNG, JPEG or WebP picture; save it anew and drop it again")
-    words = _words(file, form)
+    else:
+        words = _words(file, form)
     refused = _too_long(words, name, characters)
     said: dict[str, Any] = {"notes": words.notes, "refused": refused}
     if refused is None:
         foreign = words.told.foreign
         said |= {"infotext": words.told.infotext, "exact": words.exact, "foreign": None if foreign is None else asdict(foreign)}
-    if digest and words.exact is not None:
+    if digest and form is not None and words.exact is not None:
         said["pixels"] = pixels_digest(file, form)
     return said
 
@@ -57,6 +64,20 @@ def _words(file: IO[bytes], form: Form) -> Words:
     if form is Form.PNG and told.infotext is None and told.foreign is None and (hidden := alpha_text(file)):
         told = tell({ALPHA: hidden})
     return Words(None, told, (*found.notes, *told.notes))
+
+
+def _of_latents(file: IO[bytes], name: str) -> Words:
+    """The graph that ComfyUI keeps in the head of its latents."""
+    # Only here: it brings numpy, which no other words need.
+    from tiffsd.latent_file import texts_of_latent
+    from tiffsd.spec import TiffsdError
+
+    try:
+        texts = texts_of_latent(file, name, length=file.seek(0, os.SEEK_END))
+    except TiffsdError as error:
+        raise RefusedByFormat(type(error).__name__, str(error)) from error
+    told = tell({key: text for key, text in texts.items() if key in LABELS})
+    return Words(None, told, told.notes)
 
 
 def _of_png(file: IO[bytes]) -> ExifText:

@@ -11,7 +11,7 @@ from daemon.beneath import Beneath
 from daemon.inbox.arrivals import SIGNS, is_temporary
 from daemon.layout import INBOX
 from daemon.names import base_of, shown
-from daemon.stages import PICTURES, STAGES, TIFFS
+from daemon.stages import COMFYUI, EXR, PICTURES, STAGES, TIFFS
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +54,10 @@ class Misplaced:
 
 def _place_of(name: str) -> str | None:
     extension = name[len(base_of(name)) :].lower()
-    if extension in TIFFS:
+    if extension in (*TIFFS, *COMFYUI):
         return " or ".join(f"{INBOX}/{STAGES[stage].folder}" for stage in ("diffuse", "decode"))
+    if extension in EXR:
+        return f"{_place_of('x.png')}, or with latents to {_place_of('x.tiff')}"
     if extension in PICTURES:
         return f"{INBOX}/{STAGES['encode'].folder}, or to {INBOX}/{STAGES['text'].folder} to repeat its recipe"
     return f"{INBOX}/{STAGES['text'].folder}" if extension in STAGES["text"].extensions else None

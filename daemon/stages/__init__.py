@@ -17,9 +17,13 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 TIFFS = (".tif", ".tiff")
+# Artifacts in the forms of other programs, which carry a record as a TIFF does: OpenEXR, and latents of ComfyUI.
+EXR, COMFYUI = (".exr",), (".latent",)
+RECORDED = (*TIFFS, *EXR)
+LATENTS = (*RECORDED, *COMFYUI)
 # Those that may carry a recipe, and those that are read for their pixels only.
 CODED = (".png", ".jpg", ".jpeg", ".jfif", ".webp")
-PICTURES = (*CODED, *TIFFS)
+PICTURES = (*CODED, *RECORDED)
 PHOTOS = (".gif", ".bmp", ".heic", ".heif", ".avif", ".jxl")
 PROMPTS = (".txt", ".md", ".json")
 MASK_ENDING = "_mask.png"
@@ -63,7 +67,7 @@ TEXT = Stage(
     "1-text",
     extensions=(*PROMPTS, *PICTURES),
     companions=(".yaml", ".yml", "_neg.txt"),
-    instead=dict.fromkeys(PHOTOS, "encode"),
+    instead={**dict.fromkeys(PHOTOS, "encode"), **dict.fromkeys(COMFYUI, "diffuse")},
     gives=Gives.NOISE,
     next="diffuse",
     adapted=True,
@@ -72,7 +76,7 @@ TEXT = Stage(
 DIFFUSE = Stage(
     "diffuse",
     "2-diffuse",
-    extensions=TIFFS,
+    extensions=LATENTS,
     companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
     instead=dict.fromkeys((*CODED, *PHOTOS), "encode"),
@@ -83,7 +87,7 @@ DIFFUSE = Stage(
 DECODE = Stage(
     "decode",
     "3-decode",
-    extensions=TIFFS,
+    extensions=LATENTS,
     instead={**dict.fromkeys(PROMPTS, "text"), **dict.fromkeys((*CODED, *PHOTOS), "encode")},
     gives=Gives.PICTURE,
 )
@@ -92,13 +96,14 @@ ENCODE = Stage(
     "encode",
     extensions=(*PICTURES, *PHOTOS),
     companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
+    instead=dict.fromkeys(COMFYUI, "decode"),
     next="diffuse",
 )
 
 INVERT = Stage(
     "invert",
     "invert",
-    extensions=(*PICTURES, *PHOTOS),
+    extensions=(*PICTURES, *PHOTOS, *COMFYUI),
     companions=(".yaml", ".yml", ".txt", "_neg.txt"),
     next="diffuse",
     held=True,

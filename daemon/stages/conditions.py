@@ -4,19 +4,22 @@ C latent channels   h, w latent height and width   T tokens   D width of a token
 """
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 
 import torch
 
 from daemon.errors import InputError
+from daemon.models.autoencoder import from_vae
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageSettings
+from daemon.models.vae_units import USUAL_FACTOR
 
 PROMPT, NEGATIVE = ("prompt_embeds", "pooled_prompt_embeds"), ("negative_prompt_embeds", "negative_pooled_prompt_embeds")
 
 
 def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings) -> torch.Tensor:
     """Return the latents as (1, C, h, w) in the device and dtype of the denoiser. Raises InputError where they do not fit it."""
-    latents, family, config = tensors["latents"], models.family(model), models.denoiser_config(model)
+    latents, family, config = of_denoiser(models, model, tensors, settings), models.family(model), models.denoiser_config(model)
     channels, patch = family.channels(config), family.patch(config)
     if latents.ndim != 3 or latents.shape[0] != channels:
         raise InputError(
@@ -31,6 +34,23 @@ def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Te
     # Half-done latents were multiplied when their loop began.
     factor = 1.0 if settings["state"] == "partial" else _factor(settings.get("latent_influence"))
     return (latents.float() * factor)[None].to(model.device, model.torch_dtype)
+
+
+def of_denoiser(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings) -> torch.Tensor:
+    """Return the latents (C, h, w) as the denoiser sees them, also where they came in the units of the model's VAE.
+
+    Raises InputError where they have other channels than that VAE."""
+    latents = tensors["latents"]
+    if not settings.get("of_vae"):
+        return latents
+    config = models.config(model, "vae")
+    if latents.ndim != 3 or latents.shape[0] != config.get("latent_channels", 4):
+        raise InputError(
+            f"the latents are {tuple(latents.shape)}, and the VAE of the model {model.name!r} has "
+            f"{config.get('latent_channels', 4)} channels; use the model they were made with"
+        )
+    units = {"scaling_factor": USUAL_FACTOR, **config}
+    return from_vae(latents.float()[None], SimpleNamespace(**units, get=units.get))[0]
 
 
 def embeddings_for(

@@ -14,6 +14,7 @@ from daemon.models.autoencoder import precise, to_vae, weight
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
+from daemon.stages.conditions import of_denoiser
 from daemon.stages.painting import paint_of
 
 
@@ -27,8 +28,8 @@ def run(
     model's VAE, or where the picture is not finite.
     """
     model, notes = ModelSpec.of(settings), list[str]()
-    latents = _checked(tensors["latents"], model, models.config(model, "vae"))
-    if (paint := paint_of(models, tensors, settings, progress)) is not None:
+    latents = _checked(of_denoiser(models, model, tensors, settings), model, models.config(model, "vae"))
+    if (paint := paint_of(models, {**tensors, "latents": latents[0]}, settings, progress)) is not None:
         latents = paint.on(latents)
 
     def decoded(vae: Any) -> torch.Tensor:

@@ -307,14 +307,14 @@ def test_symlinked_companion_refuses_the_whole_drop(tmp_path: Path, inbox_of: Ma
 def test_file_of_another_stage_is_sent_there(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat.txt")
     assert sentences(settled(inbox_of("decode"))) == [
-        "cat.txt is a .txt file, and the decode stage takes .tif .tiff; move it to inbox/1-text."
+        "cat.txt is a .txt file, and the decode stage takes .tif .tiff .exr .latent; move it to inbox/1-text."
     ]
 
 
 def test_picture_in_the_diffuse_inbox_is_sent_to_encode(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "Cat.PNG")
     assert sentences(settled(inbox_of("diffuse"))) == [
-        "Cat.PNG is a .png file, and the diffuse stage takes .tif .tiff; move it to inbox/encode."
+        "Cat.PNG is a .png file, and the diffuse stage takes .tif .tiff .exr .latent; move it to inbox/encode."
     ]
 
 
@@ -324,8 +324,8 @@ def test_unknown_extension_is_refused_only_when_no_program_may_rename_it_any_mor
     scan = settled(inbox)
     assert set(waiting(scan)) == {"cat.tiff-x7f3", "noise"}
     assert sorted(sentences(inbox.scan(100.0 + UNLEASED))) == [
-        "cat.tiff-x7f3 ends in .tiff-x7f3, and the decode stage takes .tif .tiff; save it as one of these.",
-        "noise has no extension, and the decode stage takes .tif .tiff; save it as one of these.",
+        "cat.tiff-x7f3 ends in .tiff-x7f3, and the decode stage takes .tif .tiff .exr .latent; save it as one of these.",
+        "noise has no extension, and the decode stage takes .tif .tiff .exr .latent; save it as one of these.",
     ]
 
 

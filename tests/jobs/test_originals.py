@@ -201,7 +201,7 @@ def test_what_was_taken_out_on_purpose_is_not_brought_back(tmp_path: Path) -> No
     assert found.header.recipe == {"seed": 1}
 
 
-@pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".psd", ".exr"])
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".JPEG", ".webp", ".psd", ".xcf"])
 def test_latents_that_an_editor_exported_as_a_picture_are_named_by_the_id_of_the_kept_ones(extension: str, tmp_path: Path) -> None:
     keep = tmp_path / ".keep"
     keep.mkdir()

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import saved_embedding
 from daemon.jobs.intake.files import (
+    DESTINATIONS,
     Files,
     InputSources,
     Notes,
@@ -19,13 +22,15 @@ from daemon.jobs.intake.files import (
 from daemon.jobs.intake.masks import check_named, mask_of_photo
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
+from daemon.jobs.originals import names_latents
 from daemon.jobs.request import Request
+from daemon.names import id_of
 from daemon.pictures.photos import Photo
 from daemon.settings.checking import layered
 from daemon.settings.config import Config
 from daemon.settings.recipe import Prompt
 from daemon.settings.vocabulary import PHOTO, Settings
-from daemon.stages import MASK_ENDING
+from daemon.stages import EXR, MASK_ENDING
 from tiffsd.artifact import Tensors
 
 # Image-to-image needs a strength; a picture dropped with a prompt and no strength gets this one, and the recipe says so.
@@ -38,6 +43,7 @@ NOT_REPEATED = ("as_of", "width", "height")
 def read_encode(files: Files, sources: InputSources) -> Request:
     """Read a picture, and the prompt, settings and mask for image-to-image where they lie beside it or in it."""
     config = sources.config
+    _check_no_latents(files, sources)
     beside, ignored = companion_settings(files, config, PHOTO)
     alpha = MASK_ENDING not in files.members
     photo = read_photo_and_words(files, config, beside, alpha=alpha)
@@ -62,6 +68,15 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     recipe = {**recipe_of("encode", settings, given), **upscale_recipe(settings)}
     notes = meant.notes + ignored + found + photo.notes + meant.told
     return Request("encode", settings, recipe, tensors, notes=notes, encodes_text=encodes_text)
+
+
+def _check_no_latents(files: Files, sources: InputSources) -> None:
+    """Refuse a canvas that an editor exported as OpenEXR, where only its name tells that it is one."""
+    if Path(files.name).suffix.lower() in EXR and sources.keep is not None and names_latents(files.name, sources.keep):
+        raise InputError(
+            f"{files.name} has the name of latents {id_of(files.name)}, and this place takes pictures; move it to "
+            f"{DESTINATIONS[tiffsd.Kind.LATENTS]}, or give a picture another name"
+        )
 
 
 class _Meant(NamedTuple):

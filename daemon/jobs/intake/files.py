@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
+from daemon.jobs.intake.resolving import resolve_settings
 from daemon.jobs.originals import compared
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
 from daemon.names import shown
@@ -22,13 +23,16 @@ from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported,
 from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
-from daemon.stages import PICTURES, TIFFS
+from daemon.stages import PICTURES, RECORDED
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
 BYTES_PER_CHARACTER = 4
 # What a recipe says of them is not asked where its picture is encoded, which has its size.
 OF_NO_CONCERN = ("width", "height", "upscale", "upscale_strength", "upscale_steps")
+
+# Latents of ComfyUI are those of a VAE; what runs the stage has its configuration.
+OF_VAE = "latents of ComfyUI, brought to the units of the denoiser by the VAE of the model"
 
 # The side of the pictures of most models, for one that the configuration says no size of.
 USUAL_SIDE = 1024
@@ -132,7 +136,7 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
     file, extension = files.members["principal"], Path(files.name).suffix.lower()
     if extension not in PICTURES:
         return _prompt(files, "principal", config)
-    if extension in TIFFS and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
+    if extension in RECORDED and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
         raise InputError(
             f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; "
             f"move it to {DESTINATIONS[kind]}"
@@ -197,7 +201,21 @@ def read_latents(files: Files, sources: InputSources) -> tiffsd.Artifact:
     with naming_the_stage(files):
         artifact = read_artifact(file, expect=tiffsd.Kind.LATENTS, name=files.name, largest=largest, tensors=tensors)
     found = artifact if sources.keep is None else compared(artifact, file, name=files.name, keep=sources.keep)
+    if found.of_vae:
+        found = _with_graph(found, files, sources.config)
     return replace(found, notes=(*found.notes, found.told_painted)) if found.told_painted else found
+
+
+def _with_graph(artifact: tiffsd.Artifact, files: Files, config: Config) -> tiffsd.Artifact:
+    """Latents of ComfyUI with the recipe of the graph in their file; one that cannot be used stops no latents."""
+    try:
+        found = read_recipe(files.members["principal"], files.name, config).under(OF_NO_CONCERN).usable(files.name)
+        said = {key: value for key, value in found.settings.items() if key not in OF_NO_CONCERN}
+        resolve_settings(said, files.name, config)  # within the limits
+    except InputError as error:
+        said, found = {}, without_recipe(error)
+    header = replace(artifact.header, recipe={**said, **artifact.header.recipe})
+    return replace(artifact, header=header, notes=(*artifact.notes, OF_VAE, *found.notes))
 
 
 def size_of(artifact: tiffsd.Artifact) -> dict[str, int]:

@@ -17,19 +17,27 @@ from daemon.jobs.intake.files import (
     size_of,
 )
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
+from daemon.jobs.originals import names_latents
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.checking import counting, layered
 from daemon.settings.vocabulary import PAST, PAST_PHOTO
-from daemon.stages import TIFFS
+from daemon.stages import EXR, LATENTS
 
 
 def read_invert(files: Files, sources: InputSources) -> Request:
     """Read finished latents with their prompt, or a picture with a prompt beside it or in it."""
-    file = files.members["principal"]
-    if Path(files.name).suffix.lower() in TIFFS and tiffsd.inspect(file, name=files.name).kind is not tiffsd.Kind.PICTURE:
-        return _of_latents(files, sources)
-    return _of_a_picture(files, sources)
+    return _of_latents(files, sources) if _holds_latents(files, sources) else _of_a_picture(files, sources)
+
+
+def _holds_latents(files: Files, sources: InputSources) -> bool:
+    """Whether a file is one of latents, also where an editor left nothing but their id in the name of an OpenEXR file."""
+    suffix = Path(files.name).suffix.lower()
+    if suffix not in LATENTS:
+        return False
+    kind = tiffsd.inspect(files.members["principal"], name=files.name).kind
+    exported = suffix in EXR and sources.keep is not None and names_latents(files.name, sources.keep)
+    return kind is not tiffsd.Kind.PICTURE or exported
 
 
 def _of_latents(files: Files, sources: InputSources) -> Request:

@@ -27,6 +27,7 @@ HARMLESS = (
         "VAEDecode",
         "VAEDecodeTiled",
         "SaveImage",
+        "SaveLatent",
         "PreviewImage",
         "VAELoader",
         "Note",
