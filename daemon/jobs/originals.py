@@ -54,10 +54,14 @@ def exported_latents(name: str, keep: Path) -> str | None:
             kind = tiffsd.inspect(file, name=kept.name).kind
     except (OSError, tiffsd.TiffsdError):
         return None
-    if kind is not tiffsd.Kind.LATENTS:
-        return None
+    return told_of_exported(name, f"these are latents {identity}") if kind is tiffsd.Kind.LATENTS else None
+
+
+def told_of_exported(name: str, what: str) -> str:
+    """The sentence on a canvas that an editor saved as something else than a TIFF."""
+    extension = name[len(base_of(name)) :].lower()
     return (
-        f"{shown(name)}: these are latents {identity}, saved as {shown(extension) or 'something else'}, which has not their "
+        f"{shown(name)}: {what}, saved as {shown(extension) or 'something else'}, which has not their "
         f"precision or is not read; export as TIFF, 32-bit float, uncompressed"
     )
 

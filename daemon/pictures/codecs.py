@@ -23,6 +23,7 @@ from daemon.pictures.words import words_of
 from tiffsd.file import decode_pages, exact_tensors
 from tiffsd.inks import Colour, Space, plain_rgb, to_unit
 from tiffsd.pixels import upright
+from tiffsd.profile import id_of_canvas
 
 LEAST_OPAQUE = 254
 DEEP_GRAY = ("I;16", "I;16B", "I")
@@ -88,7 +89,9 @@ def _made_to_fit(decoded: Decoded, request: Request) -> Answer:
     if request["alpha"] and decoded.alpha is not None:
         arrays.append(np.ascontiguousarray(fitted_beside(1 - decoded.alpha, fit), np.float32))
     beyond = [] if decoded.profile else _beyond_white(decoded.colours)
-    return {"notes": [*decoded.notes, *beyond, *done, *fit.notes], "had": list(decoded.had)}, arrays
+    identity = id_of_canvas(decoded.profile) if decoded.profile else None
+    canvas = f"these are latents {identity}" if identity else None
+    return {"notes": [*decoded.notes, *beyond, *done, *fit.notes], "had": list(decoded.had), "canvas": canvas}, arrays
 
 
 def _beyond_white(colours: Floats) -> list[str]:

@@ -4,11 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 import tiffsd
 from daemon.pictures.decoding import Beside, TextInPicture, decode_mask, decode_photo
 from daemon.pictures.fitting import AskedSize, Picture
 from daemon.pictures.sizes import check_decodable, most_decoded
 from tiffsd.spec import SUFFIXES
+
+COLOURLESS = 4 / 255
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,8 @@ class Photo:
     """A picture (H, W, 3) float32 in 0..1, the size (width, height) that it had in its file, and what was done to it since.
 
     `words` are those that a PNG, JPEG or WebP carries; a TIFF has its recipe in its record. `mask` (H, W) is 1 where the picture
-    was transparent, if it was so anywhere; `scaled` says that it was scaled to its size, and not trimmed.
+    was transparent, if it was so anywhere; `scaled` says that it was scaled to its size, and not trimmed. `canvas` says of which
+    latents or embedding it is the canvas, by what is in it: an editor exported them as a picture.
     """
 
     pixels: Picture
@@ -25,6 +30,12 @@ class Photo:
     words: TextInPicture | None = None
     mask: Picture | None = None
     scaled: bool = False
+    canvas: str | None = None
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether it has no colours, but for what lossy coding leaves of them."""
+        return bool((np.ptp(self.pixels, axis=-1) < COLOURLESS).all())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,7 +72,8 @@ def read_photo(
         alpha=alpha,
     )
     scaled = size != (None, None) or decoded.had[0] * decoded.had[1] > limit
-    return Photo(decoded.pixels, decoded.had, decoded.notes, decoded.words, decoded.mask, scaled)
+    canvas = decoded.canvas or (decoded.words.canvas if decoded.words else None)
+    return Photo(decoded.pixels, decoded.had, decoded.notes, decoded.words, decoded.mask, scaled, canvas)
 
 
 def _checked_pixels(file: BinaryIO, name: str, *, most: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
-from daemon.jobs.originals import compared
+from daemon.jobs.originals import compared, exported_latents, told_of_exported
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
 from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
@@ -117,6 +117,14 @@ def read_photo_and_words(files: Files, config: Config, beside: Mapping[str, Any]
         return read(files.members["principal"], files.name)
 
 
+def refuse_exported(photo: Photo, files: Files, sources: InputSources) -> None:
+    """Raise InputError for latents that an editor exported as a picture: by what is in it, else by the name of a gray one."""
+    if photo.canvas is not None:
+        raise InputError(told_of_exported(files.name, photo.canvas))
+    if photo.is_gray and sources.keep and (sentence := exported_latents(files.name, sources.keep)):
+        raise InputError(sentence)
+
+
 def for_its_own_model(
     photo: Photo, own: Mapping[str, Any], files: Files, config: Config, beside: Mapping[str, Any], *, alpha: bool = False
 ) -> Photo:
@@ -127,8 +135,9 @@ def for_its_own_model(
     return read_photo_and_words(files, config, {**beside, "model": own["model"]}, alpha=alpha)
 
 
-def prompt_or_recipe(files: Files, config: Config) -> Prompt:
+def prompt_or_recipe(files: Files, sources: InputSources) -> Prompt:
     """What the principal of a text job says: a prompt file, or a picture with a recipe."""
+    config = sources.config
     file, extension = files.members["principal"], Path(files.name).suffix.lower()
     if extension not in PICTURES:
         return _prompt(files, "principal", config)
@@ -139,6 +148,8 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         )
     recipe = read_to_repeat(file, files.name, config)
     if not {"prompt", "embedding"} & recipe.settings.keys():
+        if sources.keep and (sentence := exported_latents(files.name, sources.keep)):
+            raise InputError(sentence)
         why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
         raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
