@@ -138,7 +138,7 @@ def _bare(text: str, where: str) -> Prompt:
     if not prompt.of_recipe and (line := settings_without_fence(text)):
         raise InputError(
             f"{where}: the line {line[:60]!r} looks like a setting, and settings stand above the prompt, between two lines of ---; "
-            "put these there, or write it otherwise where it is meant as words"
+            "put these there; or, where it is meant as words, two lines of --- above it with nothing between them"
         )
     return prompt
 

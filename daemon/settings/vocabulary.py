@@ -104,6 +104,7 @@ class Settings(BaseModel):
         Setting(
             "What the picture shall show; `(words:1.3)`, `BREAK` and `<lora:NAME:WEIGHT>` as A1111 reads them.",
             _LOOP,
+            aliases=("positive", "positive_prompt"),
             batch=Batch.OWN,
         ),
     ] = None

@@ -406,6 +406,14 @@ def test_settings_without_their_lines_are_asked_about(text: str, line: str) -> N
     )
 
 
+@pytest.mark.parametrize("text", ["count: 5", "negative: film strip", "a cat\nsteps: 20", "seed: 5\n"])
+def test_a_prompt_that_looks_like_settings_is_one_below_two_lines(text: str) -> None:
+    with pytest.raises(InputError, match="two lines of --- above it with nothing between them"):
+        parse_prompt(text.encode(), "cat.txt", characters=1000)
+    read = parse_prompt(f"---\n---\n{text}".encode(), "cat.txt", characters=1000)
+    assert read.settings == {"prompt": text.strip()}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -437,6 +445,13 @@ def test_half_a_character_of_utf_16_is_refused() -> None:
 def test_a_json_object_is_settings_with_the_prompt_among_them() -> None:
     read = parse_prompt(b'{"prompt": "a cat <lora:fur:0.5>", "negative": "dog", "cfg": 4, "steps": 5}', "cat.json", characters=1000)
     assert read.settings == {"prompt": "a cat", "negative_prompt": "dog", "guidance_scale": 4, "steps": 5, "loras": {"fur": 0.5}}
+
+
+@pytest.mark.parametrize("name", ["cat.json", "cat.txt"])
+@pytest.mark.parametrize("key", ["positive", "positive_prompt", "Positive prompt", "prompt"])
+def test_a_prompt_in_json_has_the_names_that_people_give_it(key: str, name: str) -> None:
+    read = parse_prompt(json.dumps({key: "a cat", "negative": "dog"}).encode(), name, characters=1000)
+    assert read.settings == {"prompt": "a cat", "negative_prompt": "dog"}
 
 
 def test_json_in_a_text_is_read_as_such_where_it_has_settings() -> None:
