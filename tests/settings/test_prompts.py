@@ -406,6 +406,13 @@ def test_settings_without_their_lines_are_asked_about(text: str, line: str) -> N
     )
 
 
+def test_a_prompt_that_is_said_above_and_below_is_asked_about() -> None:
+    with pytest.raises(InputError, match=r"cat\.txt: the prompt is said twice, above as 'a cat' and below; keep one of them"):
+        parse_prompt(b"---\nprompt: a cat\n---\na dog", "cat.txt", characters=1000)
+    for text in (b"---\nprompt: a cat\n---\na cat\n", b"---\nprompt: a cat\n---\n"):
+        assert parse_prompt(text, "cat.txt", characters=1000).settings == {"prompt": "a cat"}
+
+
 @pytest.mark.parametrize("text", ["count: 5", "negative: film strip", "a cat\nsteps: 20", "seed: 5\n"])
 def test_a_prompt_that_looks_like_settings_is_one_below_two_lines(text: str) -> None:
     with pytest.raises(InputError, match="two lines of --- above it with nothing between them"):
