@@ -73,7 +73,7 @@ DIFFUSE = Stage(
     "diffuse",
     "2-diffuse",
     extensions=TIFFS,
-    companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
+    companions=(".yaml", ".yml", *PROMPTS, "_neg.txt", MASK_ENDING),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
     instead=dict.fromkeys((*CODED, *PHOTOS), "encode"),
     next="decode",
@@ -91,7 +91,7 @@ ENCODE = Stage(
     "encode",
     "encode",
     extensions=(*PICTURES, *PHOTOS),
-    companions=(".yaml", ".yml", ".txt", "_neg.txt", MASK_ENDING),
+    companions=(".yaml", ".yml", *PROMPTS, "_neg.txt", MASK_ENDING),
     next="diffuse",
 )
 
@@ -99,7 +99,7 @@ INVERT = Stage(
     "invert",
     "invert",
     extensions=(*PICTURES, *PHOTOS),
-    companions=(".yaml", ".yml", ".txt", "_neg.txt"),
+    companions=(".yaml", ".yml", *PROMPTS, "_neg.txt"),
     next="diffuse",
     held=True,
     adapted=True,

@@ -22,7 +22,7 @@ from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported,
 from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
-from daemon.stages import PICTURES, TIFFS
+from daemon.stages import PICTURES, PROMPTS, TIFFS
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
@@ -157,31 +157,40 @@ def prompt_or_recipe(files: Files, sources: InputSources) -> Prompt:
 
 
 def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
-    """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what was dropped, one
-    of INPUT_KINDS. And a note on what does not."""
+    """What the companions say: NAME.txt (or .md, or .json), NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what
+    was dropped, one of INPUT_KINDS. And a note on what does not."""
     limit = BYTES_PER_CHARACTER * config.limits.characters
     spoken: dict[str, Any] = {}
     prompt: Prompt | None = None
     notes: Notes = ()
-    if ".txt" in files.members:
-        name = files.names[".txt"]
-        prompt = _prompt(files, ".txt", config)
+    role = _prompt_beside(files)
+    if role is not None:
+        prompt = _prompt(files, role, config)
         spoken |= prompt.settings
     if "_neg.txt" in files.members:
         spoken["negative_prompt"] = plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
-    for role in (".yaml", ".yml"):
-        if role in files.members:
-            name = files.names[role]
-            said = checked(settings_file(files.data(role, limit), name), name).given()
+    for ending in (".yaml", ".yml"):
+        if ending in files.members:
+            name = files.names[ending]
+            said = checked(settings_file(files.data(ending, limit), name), name).given()
             spoken = layered(spoken, said)
             prompt = prompt and prompt.under(said)
     spoken = layered(spoken, files.overrides)
-    if prompt is not None:
-        name, prompt = files.names[".txt"], prompt.under(files.overrides)
+    if prompt is not None and role is not None:
+        name, prompt = files.names[role], prompt.under(files.overrides)
         _check_usable(prompt, name, spoken)
         notes = tuple(f"{shown(name)}: {note}" for note in prompt.notes)
     kept, ignored = counting(input_kind, spoken)
     return kept, notes + ignored
+
+
+def _prompt_beside(files: Files) -> str | None:
+    """The role of the prompt that lies beside the principal, if one does. Raises InputError where several do."""
+    roles = [role for role in PROMPTS if role in files.members]
+    if len(roles) > 1:
+        names = " and ".join(shown(files.names[role]) for role in roles)
+        raise InputError(f"{files.name}: {names} both say what it is to show; take one of them away")
+    return next(iter(roles), None)
 
 
 def _prompt(files: Files, role: str, config: Config) -> Prompt:
@@ -194,7 +203,9 @@ def _prompt(files: Files, role: str, config: Config) -> Prompt:
 def _check_usable(prompt: Prompt, name: str, said: Mapping[str, Any]) -> None:
     """Raise InputError where a prompt file cannot be honoured, and nothing that is said beside it mends that."""
     prompt.usable(name)
-    if not str(said.get("prompt", "")).strip() and "embedding" not in said:
+    if name.lower().endswith(".json") and "prompt" not in prompt.settings:
+        checked(prompt.settings, name)  # settings alone, as a settings file has them
+    elif not str(said.get("prompt", "")).strip() and "embedding" not in said:
         raise without_prompt(name)
     for key in ("prompt", "negative_prompt"):
         refuse_unsupported(str(said.get(key, "")), name)
