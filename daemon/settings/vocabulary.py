@@ -329,12 +329,12 @@ class Settings(BaseModel):
     upscale_strength: Annotated[
         float | None,
         Setting(
-            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out.",
+            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out. 0 enlarges and makes nothing anew.",
             _FORWARD,
             needs="upscale",
             of_second_pass=True,
         ),
-    ] = Field(default=None, gt=0, le=1)
+    ] = Field(default=None, ge=0, le=1)
     upscale_steps: Annotated[
         int | None,
         Setting(

@@ -535,12 +535,14 @@ def test_what_a_recipe_says_wrong_is_a_fault_that_another_file_can_mend() -> Non
         read.usable("cat.txt")
 
 
-def test_a_second_pass_without_noise_is_a_fault_and_no_pass_of_another_strength() -> None:
+def test_a_second_pass_without_noise_enlarges_and_makes_nothing_anew() -> None:
     line = f"a cat\n{PARAMETERS}, Denoising strength: 0, Hires upscale: 2"
     read = read_prompt(line.encode(), "cat.txt", characters=1000)
-    assert "upscale_strength" not in read.settings
-    assert "makes nothing anew" in read.faults["upscale_strength"]
-    assert not read.under({"upscale_strength"}).faults
+    assert not read.faults
+    second = {key: read.settings[key] for key in ("upscale", "upscale_strength", "upscale_steps")}
+    assert second == {"upscale": 2.0, "upscale_strength": 0.0, "upscale_steps": read.settings["steps"]}
+    again = read_prompt(render_infotext(read.settings, "1").encode(), "cat.txt", characters=1000)
+    assert {key: again.settings[key] for key in second} == second
 
 
 def test_the_hashes_of_what_a_recipe_does_not_name_are_noted() -> None:
