@@ -329,7 +329,7 @@ class Settings(BaseModel):
     upscale_strength: Annotated[
         float | None,
         Setting(
-            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out. 0 enlarges and makes nothing anew.",
+            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out, and with 0 nothing is made anew.",
             _FORWARD,
             needs="upscale",
             of_second_pass=True,
