@@ -127,7 +127,7 @@ def test_of_the_decodings_of_a_comment_the_one_that_is_text_counts(words: str, o
 
 @pytest.mark.parametrize("place", ["UserComment ASCII", "UserComment no code", "UserComment nothing", "ImageDescription"])
 @pytest.mark.parametrize(
-    ("words", "code"), [("ein rotes Haus, schön", "latin-1"), ("“café” – 5 €", "cp1252"), ("a\x8dé", "latin-1")]
+    ("words", "code"), [("ein rotes Haus, schön", "latin-1"), ("“café” … 5 €", "cp1252"), ("a\x8dé", "latin-1")]
 )
 def test_a_recipe_in_the_letters_of_old_programs_is_read(words: str, code: str, place: str, config: Config) -> None:
     ending, data = PLACES[place](f"{words}\nSteps: 8, Sampler: Euler, Seed: 5".encode(code))
