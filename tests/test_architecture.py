@@ -57,7 +57,7 @@ MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
 DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decoding"
 # What parses the words in a picture may swell, and runs in that child too.
 PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text", "alpha_text", "comments"))
-PIXELS = tuple(f"daemon.pictures.{name}" for name in ("codecs", "colour", "code_points", "foreign", "child_limits"))
+PIXELS = tuple(f"daemon.pictures.{name}" for name in ("codecs", "colour", "code_points", "deep", "foreign", "child_limits"))
 IN_THE_CHILD = (DECODER, *PIXELS, *PARSERS)
 DECODING_LIBRARIES = (
     *IN_THE_CHILD,

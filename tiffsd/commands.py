@@ -365,13 +365,9 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
     from tiffsd.summary import headline
 
     lines, told = list[str](), list[str]()
-    try:
+    # Prompts and photos are no artifacts, but a daemon takes them.
+    if knowledge is None or path.suffix.lower() in SUFFIXES:
         artifact = _read(path)
-    except NotTiffsd:
-        # Prompts and photos are no artifacts, but a daemon takes them.
-        if knowledge is None or path.suffix.lower() in SUFFIXES:
-            raise
-    else:
         told = [*artifact.notes, *([artifact.told_painted] if artifact.told_painted else [])]
         lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in told)]
     foretold = knowledge.explain(path, told) if knowledge else []

@@ -131,7 +131,7 @@ def _alpha(page: Page) -> NDArray[np.float64]:
 
 
 def _title(page: Page) -> str:
-    return repr((page.title or "")[:LONGEST_TITLE])
+    return repr(page.title[:LONGEST_TITLE]) if page.title else "without a name"
 
 
 def _unflattened(name: str, count: int) -> BadValues:

@@ -21,6 +21,7 @@ CURVE_POINTS = 1024
 COPYRIGHT = b"No copyright, use freely"
 LARGEST_PROFILE_BYTES = 2**16
 
+_LINEAR = b"TIFFSD linear "
 _ID = re.compile(rb"TIFFSD (?:linear gray|linear RGB|sRGB) ([0-9a-f]{8})(?![0-9a-f])")
 
 
@@ -40,6 +41,11 @@ def id_in_profile(data: bytes) -> str | None:
     """
     found = _ID.search(bytes(data[:LARGEST_PROFILE_BYTES]).replace(b"\0", b""))
     return found[1].decode("ascii") if found else None
+
+
+def id_of_canvas(data: bytes) -> str | None:
+    """The same of a profile that only latents and embeddings have: a linear one."""
+    return id_in_profile(data) if _LINEAR in bytes(data[:LARGEST_PROFILE_BYTES]).replace(b"\0", b"") else None
 
 
 def _colour(description: str, curve: bytes) -> bytes:

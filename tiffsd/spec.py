@@ -144,7 +144,7 @@ counts, elsewhere the value that p stands for; such pixels are "painted".
 
     canvas saved as                                  t
     float32, float64                                 2^-20 max(1, |p|), the rounding of editors (measured)
-    float16                                          2^-20 max(1, |p|) + 2^-11 |e|
+    float16                                          2^-20 max(1, |p|) + 2^-10 |e|: some editors round, some cut off
     uint16, uint32, or floats that all lie within    2^-20 + 0.5 / 65535; moreover p = 0 where e <= 0 and p = 1 where e >= 1
     0..1 on multiples of 1 / 65535 (mapped only)     are not painted
 
@@ -384,7 +384,7 @@ PIXEL_OF_ZERO = 0.5
 VALUES_PER_UNIT = 8.0  # pixel = 0.5 + x / 8: -4..4 is black..white
 
 ROUNDING = 2.0**-20
-HALF_ROUNDING = 2.0**-11
+HALF_ROUNDING = 2.0**-10
 INTEGER_STEP = 1 / 65535
 CLIPPED_SHARE = 0.01
 CUT_SHARE = 0.05

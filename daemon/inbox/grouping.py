@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.names import base_of, stem_of, without_id
-from daemon.stages import Stage
+from daemon.stages import PROMPTS, Stage
 
 PRINCIPAL = "principal"
 PROMPT = "_prompt"  # NAME_prompt.txt is the prompt of NAME, as NAME_neg.txt is its negative
@@ -170,7 +170,7 @@ def _companion_of(stage: Stage, name: str) -> Iterator[tuple[str, str]]:
         if lower.endswith(ending) and len(name) > len(ending):
             key = name[: -len(ending)]
             yield ending, key
-            if ending == ".txt" and key.removesuffix(PROMPT) not in {key, ""}:
+            if ending in PROMPTS and key.removesuffix(PROMPT) not in {key, ""}:
                 yield ending, key.removesuffix(PROMPT)
 
 

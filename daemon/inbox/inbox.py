@@ -75,6 +75,11 @@ class Scan:
         return len(self.ready) + len(self.refused) >= AT_ONCE
 
 
+def told_of_empty(name: str) -> str:
+    """The sentence on a file of no bytes."""
+    return f"{shown(name)} is empty (0 bytes); save it again, or copy it again."
+
+
 class _NotYet(Exception):
     """The file may still change; `due` is when a look at the clock alone could change that."""
 
@@ -266,7 +271,7 @@ class Inbox:
             if known[role].empty and now - known[role].since < self._empty_grace_seconds:
                 raise _NotYet(f"{shown(name)} is empty so far", known[role].since + self._empty_grace_seconds)
         if known["principal"].empty:
-            return f"{shown(found.principal)} is empty (0 bytes); save it again, or copy it again."
+            return told_of_empty(found.principal)
         return None
 
     def _check_not_open(self, name: str, known: Arrival, now: float) -> None:

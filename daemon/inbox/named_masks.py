@@ -14,9 +14,9 @@ from daemon.errors import InUse
 from daemon.inbox.arrivals import Arrival
 from daemon.inbox.grouping import Group, Mark
 from daemon.inbox.ranking import BUDGET_SECONDS
-from daemon.stages import MASK_ENDING, Stage
+from daemon.stages import MASK_ENDING, PROMPTS, Stage
 
-SAYING = (".yaml", ".yml", ".txt")
+SAYING = (".yaml", ".yml", *PROMPTS)
 
 
 class NamedMasks:

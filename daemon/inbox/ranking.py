@@ -17,10 +17,11 @@ from pathlib import Path
 from daemon.errors import InUse
 from daemon.inbox.arrivals import Arrival
 from daemon.inbox.grouping import Group
+from daemon.stages import PROMPTS
 
 BUDGET_SECONDS = 0.05
 AGING_SECONDS = 300.0  # of waiting count as much as a priority of 1
-SAID_FIRST = (".yaml", ".yml", ".txt")  # in a drop the settings file counts before the prompt beside it, and that before the file
+SAID_FIRST = (".yaml", ".yml", *PROMPTS)  # in a drop the settings file counts before the prompt beside it, and that before the file
 
 ReadPriority = Callable[[Path], int]
 

@@ -1,6 +1,6 @@
 """What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import tiffsd
@@ -8,21 +8,29 @@ from daemon.beneath import Beneath
 from daemon.errors import DaemonError
 from daemon.inbox.arrivals import is_temporary
 from daemon.inbox.grouping import PRINCIPAL, Group, expected, group_into_drops, group_of_one, is_tied, related
+from daemon.inbox.inbox import told_of_empty
 from daemon.inbox.named_masks import with_named
+from daemon.jobs.foreseen import check_fits
 from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
-from daemon.jobs.originals import exported_latents, names_latents
+from daemon.jobs.originals import exported_latents
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
 from daemon.models.schedulers import AUTOMATIC, RELEASED
 from daemon.names import shown
-from daemon.pictures.decoding import read_artifact
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
 from daemon.stages import LATENTS, STAGES, Stage
 from daemon.stages.loop import stops_after
+
+# Where artifacts go, by what they are.
+MEANT = {
+    tiffsd.Kind.LATENTS: ("diffuse", "decode", "invert"),
+    tiffsd.Kind.EMBEDDING: ("diffuse",),
+    tiffsd.Kind.PICTURE: ("encode", "invert"),
+}
 
 
 def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tuple[bool, str]]:
@@ -30,12 +38,17 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
 
     What was `told` already is not said again.
     """
-    stages = [STAGES[name] for name in _takers(path, config.spool_folder / KEEP)]
-    if stages:
+    stages = [stage for stage in STAGES.values() if path.suffix.lower() in stage.extensions]
+    if stages and not _is_kept_embedding(path):
         foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
-        return [(is_used, f"inbox/{stage.folder}: {sentence}") for stage, is_used, sentence in foretold]
+        meant = _meant(path, [stage.name for stage, is_used, _ in foretold if is_used])
+        return [
+            (is_used, f"inbox/{stage.folder}: {sentence}")
+            for stage, is_used, sentence in foretold
+            if is_used or stage.name in meant
+        ]
     if exported := exported_latents(path.name, config.spool_folder / KEEP):
-        return [(False, exported)]
+        return [(False, f"{exported}; this file is left alone where it lies" if is_temporary(path.name) else exported)]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
         return [(True, "goes with the file of its name, into any inbox")]
     if path.suffix.lower() in LATENTS:
@@ -49,24 +62,24 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
     ]
 
 
-def _takers(path: Path, keep: Path) -> Iterator[str]:
-    suffix = path.suffix.lower()
-    if suffix not in LATENTS:
-        yield from (stage.name for stage in STAGES.values() if suffix in stage.extensions)
-        return
+def _is_kept_embedding(path: Path) -> bool:
+    """Whether a file is an embedding, and no half of a job."""
+    if path.suffix.lower() not in LATENTS or is_tied(STAGES["diffuse"], path.name):
+        return False
+    return _kind(path) is tiffsd.Kind.EMBEDDING
+
+
+def _kind(path: Path) -> tiffsd.Kind:
     with opened({PRINCIPAL: path}) as members:
-        header = tiffsd.inspect(members[PRINCIPAL], name=path.name)
-        # Only reading tells the state of files without metadata.
-        is_known = header.state or header.kind is not tiffsd.Kind.LATENTS
-        state = header.state if is_known else read_artifact(members[PRINCIPAL], name=path.name).header.state
-    if header.kind is tiffsd.Kind.PICTURE and names_latents(path.name, keep):
-        yield from ["decode", "diffuse", "invert"]
-    elif header.kind is tiffsd.Kind.PICTURE:
-        yield from ["encode", "invert"]
-    if header.kind is tiffsd.Kind.EMBEDDING and is_tied(STAGES["diffuse"], path.name):
-        yield "diffuse"
-    if header.kind is tiffsd.Kind.LATENTS:
-        yield from ["diffuse"] if state is not tiffsd.State.FINAL else ["decode", "diffuse", "invert"]
+        return tiffsd.inspect(members[PRINCIPAL], name=path.name).kind
+
+
+def _meant(path: Path, used: Collection[str]) -> Collection[str]:
+    """The stages of which a refusal is worth a line: where such files go, but none for latents that have their loop before them."""
+    if path.suffix.lower() not in LATENTS:
+        return STAGES
+    kind = _kind(path)
+    return () if kind is tiffsd.Kind.LATENTS and "diffuse" in used else MEANT[kind]
 
 
 def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) -> tuple[bool, str]:
@@ -76,12 +89,14 @@ def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) 
         return True, f"goes with {shown(expected(stage, path.name))}"
     if found.missing:
         return True, f"waits for {shown(found.missing)}"
+    if path.with_name(found.principal).stat().st_size == 0:
+        return False, f"refused: {told_of_empty(found.principal)}"
     keep = config.spool_folder / KEEP
     sources = InputSources(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
     try:
         with opened({role: path.with_name(name) for role, name in found.roles.items()}) as members:
             request = read_request(stage.name, Files(members, found.roles), sources)
-        stage_settings(request, config)
+        check_fits(request, stage_settings(request, config))
     except (DaemonError, tiffsd.TiffsdError) as error:
         return False, f"refused: {error}"
     beside = [f"with {name}" for name in found.roles.values() if name != path.name]

@@ -46,8 +46,14 @@ def exported_latents(name: str, keep: Path) -> str | None:
     extension = name[len(base_of(name)) :].lower()
     if extension in LATENTS or not names_latents(name, keep):
         return None
+    return told_of_exported(name, f"these are latents {id_of(name)}")
+
+
+def told_of_exported(name: str, what: str) -> str:
+    """The sentence on a canvas that an editor saved as something else than a TIFF."""
+    extension = name[len(base_of(name)) :].lower()
     return (
-        f"{shown(name)}: these are latents {id_of(name)}, saved as {shown(extension) or 'something else'}, which has not their "
+        f"{shown(name)}: {what}, saved as {shown(extension) or 'something else'}, which has not their "
         f"precision or is not read; export as TIFF, 32-bit float, uncompressed"
     )
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import tiffsd
 from daemon.errors import InputError
+from daemon.jobs.originals import told_of_exported
 from daemon.names import shown
 from daemon.pictures.decoding import TextInPicture, digest_of_tiff, read_words
 from daemon.pictures.forms import PIXELS
@@ -56,9 +57,12 @@ def saved_again(file: BinaryIO, name: str, config: Config) -> tuple[str, ...]:
 
 def recipe_in(words: TextInPicture, name: str, config: Config) -> Prompt:
     """The recipe in the words of a PNG, JPEG or WebP; empty where there is none, and where it is of a form that is not read, with a
-    note. Raises InputError where it is damaged or too long; what of another program's cannot be honoured is among its faults."""
+    note. Raises InputError where it is damaged or too long, and of latents that were exported as a picture; what of another
+    program's cannot be honoured is among its faults."""
     if words.refused is not None:
         raise InputError(words.refused)
+    if words.canvas is not None:
+        raise InputError(told_of_exported(name, words.canvas))
     if words.exact is not None:
         found = _recipe(_record(words.exact, name), name)
     elif words.infotext is not None:

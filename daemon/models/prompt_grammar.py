@@ -3,6 +3,7 @@
     (words)         count 1.1 times           [words]   count 1 / 1.1 times        (words:1.3)   count as said
     BREAK           begins a new chunk        brackets nest; one that is never closed runs to the end
     \\( \\) \\[ \\] \\\\   are plain characters     <lora:NAME:WEIGHT>, <lora:NAME:TEXT_WEIGHT:DENOISER_WEIGHT> name a LoRA
+    \\AND \\BREAK \\{a|b} \\__a__   are plain words: what stands behind the backslash
 
 The grammar as A1111 documents it, in `modules/prompt_parser.py`. Torch-free, because the front process checks prompts with it.
 Sentences of errors begin with the fault; the reader of the file puts the file's name before them.
@@ -22,7 +23,7 @@ LARGEST_WEIGHT = 100.0
 DEEPEST = 48
 
 _TOKEN = re.compile(
-    r"""\\(?P<escaped>[()\[\]\\])
+    r"""\\(?P<escaped>[()\[\]\\] | AND\b | BREAK\b | \{(?=[^{}|]*\|[^{}]*\}) | __(?=[^\W_][\w*/.-]{0,80}?__|\*{1,2}__))
     | (?P<opening>[(\[])
     | :\s*(?P<weight>[+-]?[\d.]+)\s*\)
     | (?P<closing>[)\]])
@@ -139,24 +140,37 @@ def check_syntax(prompt: str) -> None:
     if found and end >= 0:
         what = "hypernetworks cannot be used" if found[0].startswith("<hypernet") else "a LoRA is named in the prompt alone"
         raise InputError(f"the prompt holds {prompt[found.start() : end + 1]!r:.60}; {what}: take it out")
-    found = _AND.search(prompt)
-    for words, how in _replaced_elsewhere(prompt):
+    bare = _without_escaped(prompt)
+    for words, how in _replaced_elsewhere(bare):
+        raise InputError(f"the prompt holds {words!r:.60}; {how}")
+    if text := schedule_in(prompt):
         raise InputError(
-            f"the prompt holds {words!r:.60}; {how} here, and it would be read as words: write the words that are meant"
+            f"the prompt holds {text!r:.60}; prompt schedules [a:b:0.5] and alternation [a|b] cannot be done and would be read as "
+            "words: take it out (a backslash before a bracket makes it a plain bracket)"
         )
-    for text, what in ((schedule_in(prompt), "prompt schedules [a:b:0.5] and alternation [a|b]"), (found and found[0], "AND")):
-        if text:
-            raise InputError(
-                f"the prompt holds {text!r:.60}; {what} cannot be done and would be read as words: "
-                "take it out (a backslash before a bracket makes it a plain bracket)"
-            )
+    if _AND.search(bare):
+        raise InputError(
+            "the prompt holds 'AND'; AND cannot be done, which A1111 makes a picture of two prompts by, and it would be read as a "
+            "word: take it out, or write \\AND where the word is meant"
+        )
 
 
 def _replaced_elsewhere(prompt: str) -> Iterator[tuple[str, str]]:
-    """What other programs replace by words of their choice, and what that is."""
-    yield from ((found[0], "a choice {a|b} is not made") for found in _BRACES.finditer(prompt) if "|" in found[1])
-    yield from ((found[0], "a wildcard __name__ is not filled in") for found in _WILDCARD.finditer(prompt))
-    yield from ((found[0], "what SwarmUI does in angle brackets is not done") for found in _OF_SWARMUI.finditer(prompt))
+    """What other programs replace by words of their choice, and the rest of the sentence on it."""
+    chosen = [(found[0], "a choice {a|b} is not made") for found in _BRACES.finditer(prompt) if "|" in found[1]]
+    for words, how in (*chosen, *((found[0], "a wildcard __name__ is not filled in") for found in _WILDCARD.finditer(prompt))):
+        yield (
+            words,
+            f"{how} here, and it would be read as words: write the words that are meant, or a backslash before it "
+            f"(\\{words:.60}) where it is itself meant as words",
+        )
+    how = "what SwarmUI does in angle brackets is not done here, and it would be read as words: write the words that are meant"
+    yield from ((found[0], how) for found in _OF_SWARMUI.finditer(prompt))
+
+
+def _without_escaped(prompt: str) -> str:
+    """A prompt of the same length without what a backslash makes plain characters or words."""
+    return _TOKEN.sub(lambda found: "\0" * len(found[0]) if found["escaped"] else found[0], prompt)
 
 
 def schedule_in(prompt: str) -> str | None:

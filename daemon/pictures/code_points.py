@@ -9,6 +9,7 @@ from typing import IO
 
 import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from daemon.pictures.chunks import Form, chunks, form_of
@@ -29,7 +30,11 @@ PRIMARIES_OF_SRGB, UNSAID = 1, 2
 # Transfers of video count as sRGB's, as programs that show them have it.
 LIKE_SRGB = {1, UNSAID, 6, 13, 14, 15}
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
+# Of high dynamic range. The white of paper is at 203 cd/m2 in them (ITU-R BT.2408), and what is brighter has no place in sRGB.
 HDR = {16: "PQ", 18: "HLG"}
+WHITE_OF_PAPER, MOST_OF_PQ = 203.0, 10_000.0
+# HLG on a screen of 1000 cd/m2 (BT.2100): its white of paper, and the power by which scene becomes screen.
+WHITE_OF_HLG, GAMMA_OF_HLG = 0.75, 1.2
 CURVE_POINTS = 4096
 # 1 / 2.2 is what programs write who mean sRGB.
 GAMMAS_OF_SRGB = (0.44, 0.47)
@@ -53,14 +58,36 @@ def profile_of(primaries: Chromaticities, white: tuple[float, float], gamma: flo
     """A profile of these primaries (x and y of red, green and blue) with a power as its curve; None: sRGB's own."""
     steps = np.linspace(0, 1, CURVE_POINTS)
     curve = np.where(steps <= 0.04045, steps / 12.92, ((steps + 0.055) / 1.055) ** 2.4) if gamma is None else steps**gamma
+    return _of_curve(primaries, white, curve)
+
+
+def _light(transfer: int) -> NDArray[np.float64]:
+    """The light of each level of PQ or HLG, 1 for the white of paper and all beyond it (SMPTE ST 2084; ITU-R BT.2100)."""
+    levels = np.linspace(0, 1, CURVE_POINTS)
+    if HDR[transfer] == "PQ":
+        root = levels ** (32 / 2523)
+        found = (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (8192 / 1305) * MOST_OF_PQ / WHITE_OF_PAPER
+    else:
+        found = _of_hlg(levels) / _of_hlg(np.array(WHITE_OF_HLG))
+    return np.minimum(found, 1.0)
+
+
+def _of_hlg(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    scene = np.where(levels <= 0.5, levels**2 / 3, (np.exp((levels - c) / a) + b) / 12)
+    return np.asarray(scene**GAMMA_OF_HLG)
+
+
+def _of_curve(primaries: Chromaticities, white: tuple[float, float], curve: NDArray[np.float64]) -> bytes:
     xyy = [value for index in (0, 2, 4) for value in (primaries[index], primaries[index + 1], 1.0)]
     levels = np.rint(curve * 65_535).astype(np.uint16)
     return bytes(imagecodecs.cms_profile("rgb", whitepoint=(*white, 1.0), primaries=xyy, transferfunction=levels))
 
 
 def _of_code_points(primaries: int, transfer: int) -> Found:
-    if transfer in HDR:
-        return None, [f"it is of high dynamic range ({HDR[transfer]}), which is not brought to sRGB; {AS_SRGB}"]
+    if transfer in HDR and primaries in {*PRIMARIES, UNSAID}:
+        told = f"it is of high dynamic range ({HDR[transfer]}): what is brighter than the white of paper (203 cd/m2) became white"
+        return _of_curve(PRIMARIES.get(primaries, PRIMARIES[9]), D65, _light(transfer)), [told]
     if primaries not in {*PRIMARIES, UNSAID} or transfer not in LIKE_SRGB | GAMMAS.keys():
         return None, [f"its colours are of the code points {primaries} and {transfer}, which are not known here; {AS_SRGB}"]
     if transfer in LIKE_SRGB and primaries in (PRIMARIES_OF_SRGB, UNSAID):

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any, TypeVar
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -13,9 +12,9 @@ from PIL import Image, ImageOps
 import tiffsd
 from daemon.errors import InputError
 from daemon.pictures.child_limits import RefusedByFormat, limit_memory, limit_time
-from daemon.pictures.chunks import Form, form_of
 from daemon.pictures.code_points import profile_in
 from daemon.pictures.colour import ALIKE, to_srgb
+from daemon.pictures.deep import deep_samples
 from daemon.pictures.fitting import Fit, fit_for, fitted, fitted_beside
 from daemon.pictures.foreign import BROKEN, frames, opened, other_form, webp_canvas
 from daemon.pictures.sizes import check_decodable, check_size
@@ -23,13 +22,12 @@ from daemon.pictures.values import values_digest
 from daemon.pictures.words import words_of
 from tiffsd.inks import Colour, Space, plain_rgb, to_unit
 from tiffsd.pixels import upright
+from tiffsd.profile import id_of_canvas
 from tiffsd.reading import decode_pages, exact_tensors
 
 LEAST_OPAQUE = 254
 DEEP_GRAY = ("I;16", "I;16B", "I")
 NO_WORDS: Mapping[str, Any] = {"notes": [], "refused": None}
-# Where a PNG has its bits per sample: behind the signature, the head of IHDR and two sizes.
-DEPTH_AT, DEEP = 24, 16
 # A JPEG that is made smaller is decoded at this many times the size at least, which leaves the choice of pixels to the scaling.
 OVERSIZE = 2
 
@@ -93,7 +91,9 @@ def _made_to_fit(decoded: Decoded, request: Request) -> Answer:
     if request["alpha"] and decoded.alpha is not None:
         arrays.append(np.ascontiguousarray(fitted_beside(1 - decoded.alpha, fit), np.float32))
     beyond = [] if decoded.profile else _beyond_white(decoded.colours)
-    return {"notes": [*decoded.notes, *beyond, *done, *fit.notes], "had": list(decoded.had)}, arrays
+    identity = id_of_canvas(decoded.profile) if decoded.profile else None
+    canvas = f"these are latents {identity}" if identity else None
+    return {"notes": [*decoded.notes, *beyond, *done, *fit.notes], "had": list(decoded.had), "canvas": canvas}, arrays
 
 
 def _beyond_white(colours: Floats) -> list[str]:
@@ -209,8 +209,9 @@ def _pixels(file: IO[bytes], image: Image.Image, request: Request) -> Decoded:
     had = image.size if turned not in (5, 6, 7, 8) else image.size[::-1]
     profile, notes = profile_in(file, image)
     notes += frames(image)
-    if _is_deep_png(file, image):
-        colours, alpha = _deep_colours(file, turned)
+    samples = deep_samples(file, image)
+    if samples is not None:
+        colours, alpha = _deep_colours(upright(samples, turned))
         return _on_paper(Decoded(colours, Space.RGB, had, profile, alpha, tuple(notes)))
     fit = _checked_fit(had, request)
     reduces = fit.scales and _area(had) > request["limit"]
@@ -252,22 +253,7 @@ def _scaled_levels(channel: Image.Image, fit: Fit) -> Floats:
     return np.asarray(scaled, np.float32) / np.float32(255)
 
 
-def _is_deep_png(file: IO[bytes], image: Image.Image) -> bool:
-    """Whether a PNG has 16 bits of colour or of gray with alpha, which Pillow would crush to 8; one colour of them may stand for
-    transparent, which is left to Pillow."""
-    if form_of(file) is not Form.PNG or image.mode not in ("RGB", "RGBA", "LA") or "transparency" in image.info:
-        return False
-    file.seek(DEPTH_AT)
-    return file.read(1) == bytes([DEEP])
-
-
-def _deep_colours(file: IO[bytes], turned: int) -> tuple[Floats, Floats | None]:
-    file.seek(0)
-    try:
-        levels = imagecodecs.png_decode(file.read())
-    except imagecodecs.PngError as error:
-        raise OSError(str(error)) from error
-    samples = to_unit(upright(levels, turned))
+def _deep_colours(samples: Floats) -> tuple[Floats, Floats | None]:
     colours = samples[..., :3] if samples.shape[2] > 2 else np.repeat(samples[..., :1], 3, axis=2)
     return colours, samples[..., -1] if samples.shape[2] in (2, 4) else None
 

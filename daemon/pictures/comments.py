@@ -2,10 +2,12 @@
 
 The standard (CIPA DC-008, 4.6.5) asks for 8 bytes that name the character code; of "UNICODE" it does not say which byte of UTF-16
 comes first, its third version means UTF-8, and many programs leave the code out. Cameras fill the field with zeros,
-blanks and noise.
+blanks and noise. Old programs write the letters of Western Europe in a byte each: what is any text then is read only where it is a
+recipe.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from unicodedata import category
 
 from daemon.settings.infotext_lines import has_parameters
@@ -22,7 +24,19 @@ def comment_text(value: bytes) -> str | None:
     """A comment as text; None where no decoding of it is any."""
     value = value[8:] if value[:8].upper() in CODES else value
     readings = [text for text in _readings(value) if text]
-    return max(readings, key=_likelihood, default=None)
+    found = max(readings, key=_likelihood, default=None)
+    if found is None or not _likelihood(found)[0]:
+        old = of_one_byte(value).strip("\0 ")
+        return old if has_parameters(old) and all(map(_is_of_text, old)) else found
+    return found
+
+
+def of_one_byte(data: bytes) -> str:
+    """A text whose characters have a byte each: UTF-8 where it is that, else as programs of Windows wrote it."""
+    for code in ("utf-8", "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return data.decode(code)
+    return data.decode("latin-1")
 
 
 def _readings(value: bytes) -> Iterator[str]:

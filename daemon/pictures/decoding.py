@@ -50,7 +50,8 @@ class TextInPicture:
     says as `settings/foreign/recipe.py` has it.
 
     `pixels` is the digest of its coded pixels where it was asked for and there is an exact recipe. `notes` are the sentences on
-    what was ignored; `refused` is the one on words that are longer than the configuration allows.
+    what was ignored; `refused` is the one on words that are longer than the configuration allows. `canvas` says of which latents
+    or embedding it is the canvas, which an editor exported as a picture.
     """
 
     infotext: str | None = None
@@ -59,13 +60,15 @@ class TextInPicture:
     notes: tuple[str, ...] = ()
     refused: str | None = None
     foreign: Mapping[str, Any] | None = None
+    canvas: str | None = None
 
 
 @dataclass(frozen=True)
 class DecodedPhoto:
     """Pixels (H, W, 3) float32 in 0..1, the size (width, height) that they had in the file, what was done to them, and words.
 
-    `mask` (H, W) is 1 where the file was transparent, if anywhere and if it was asked for.
+    `mask` (H, W) is 1 where the file was transparent, if anywhere and if it was asked for. `canvas` says the same as that of
+    its words, by its profile.
     """
 
     pixels: Picture
@@ -73,6 +76,7 @@ class DecodedPhoto:
     notes: tuple[str, ...]
     words: TextInPicture | None
     mask: Picture | None = None
+    canvas: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ def decode_photo(
     facts, arrays = _asked(file, request, name=name, answer_bytes=16 * limit, facts_bytes=facts_bytes)
     words = _words(facts["words"]) if "words" in facts else None
     mask = arrays[1] if len(arrays) > 1 else None
-    return DecodedPhoto(arrays[0], (facts["had"][0], facts["had"][1]), tuple(facts["notes"]), words, mask)
+    return DecodedPhoto(arrays[0], (facts["had"][0], facts["had"][1]), tuple(facts["notes"]), words, mask, facts["canvas"])
 
 
 def decode_mask(file: BinaryIO, *, name: str, limit: int, beside: Beside | None = None) -> tuple[Picture, tuple[int, int]]:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import IO
 
 from daemon.pictures.chunks import Chunk, Form, chunks
-from daemon.pictures.comments import comment_text
+from daemon.pictures.comments import comment_text, of_one_byte
 from daemon.pictures.exif import (
     ASCII,
     BYTE,
@@ -53,7 +53,7 @@ def exif_text(file: IO[bytes], form: Form) -> ExifText:
             # In WebP some programs write the name too, which the standard does not ask for.
             found = found or parse_exif(data.removeprefix(EXIF_NAME))
         elif label := _label(chunk, data):
-            beside.setdefault(label, data.removeprefix(XMP_NAME).decode("utf-8", "replace"))
+            beside.setdefault(label, of_one_byte(data.removeprefix(XMP_NAME)))
     found = found or ExifText()
     return replace(found, others={**beside, **found.others})
 
@@ -87,7 +87,7 @@ def parse_exif(data: bytes) -> ExifText:
 
 def _others(fields: dict[int, bytes]) -> Iterator[tuple[str, str]]:
     for tag in OF_COMFYUI:
-        text = fields.get(tag, b"").rstrip(b"\0 ").decode("utf-8", "replace")
+        text = of_one_byte(fields.get(tag, b"").rstrip(b"\0 "))
         label, mark, rest = text.partition(":")
         if mark and label in (PROMPT, WORKFLOW):
             yield label, rest

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 import tiffsd
 from daemon.pictures.decoding import BYTES_PER_TIFF_PIXEL, Beside, TextInPicture, decode_mask, decode_photo
 from daemon.pictures.fitting import AskedSize, Picture
 from daemon.pictures.sizes import check_decodable, most_decoded
 from tiffsd.reading import working_bytes
 from tiffsd.spec import SUFFIXES
+
+COLOURLESS = 4 / 255
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,7 @@ class Photo:
 
     `words` are those that a PNG, JPEG or WebP carries; a TIFF or OpenEXR file has its recipe in its record. `mask` (H, W) is 1
     where the picture was transparent, if it was so anywhere; `scaled` says that it was scaled to its size, and not trimmed.
+    `canvas` says of which latents or embedding it is the canvas, by what is in it: an editor exported them as a picture.
     """
 
     pixels: Picture
@@ -26,6 +31,12 @@ class Photo:
     words: TextInPicture | None = None
     mask: Picture | None = None
     scaled: bool = False
+    canvas: str | None = None
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether it has no colours, but for what lossy coding leaves of them."""
+        return bool((np.ptp(self.pixels, axis=-1) < COLOURLESS).all())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -64,7 +75,8 @@ def read_photo(
         alpha=alpha,
     )
     scaled = size != (None, None) or decoded.had[0] * decoded.had[1] > limit
-    return Photo(decoded.pixels, decoded.had, decoded.notes, decoded.words, decoded.mask, scaled)
+    canvas = decoded.canvas or (decoded.words.canvas if decoded.words else None)
+    return Photo(decoded.pixels, decoded.had, decoded.notes, decoded.words, decoded.mask, scaled, canvas)
 
 
 def _checked_pixels(file: BinaryIO, name: str, *, most: int) -> int:

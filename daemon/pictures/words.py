@@ -5,6 +5,7 @@ Nothing here needs a codec, so that a child that is asked for words only starts 
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -18,19 +19,27 @@ from daemon.pictures.exif import ExifText
 from daemon.pictures.exif_text import LARGEST_EXIF_BYTES, exif_text, parse_exif
 from daemon.pictures.png_text import MOST_CHUNKS, png_text
 from daemon.pictures.sizes import longest_record
-from daemon.settings.foreign.recipe import WORDS
-from daemon.settings.foreign.telling import ALPHA, LABELS, USER_COMMENT, Told, tell
+from daemon.settings.foreign.recipe import WORDS, parsed
+from daemon.settings.foreign.telling import ALPHA, COMMENT, DESCRIPTION, IMAGE_DESCRIPTION, LABELS, USER_COMMENT, Told, tell
+
+# Where editors put the description of a canvas that they export as a picture.
+OF_A_CANVAS = (COMMENT, IMAGE_DESCRIPTION, DESCRIPTION, USER_COMMENT)
+CANVAS_KINDS = {"latents": "these are latents", "embedding": "this is the embedding"}
+_ID = re.compile(r"[0-9a-f]{8}")
 
 LATENT = ".latent"
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a picture says: the exact recipe, or what its other texts were told to be; and the sentences on what was ignored."""
+    """What a picture says: the exact recipe, or what its other texts were told to be; and the sentences on what was ignored.
+
+    `canvas` says of which latents or embedding the description is in it: an editor exported their canvas."""
 
     exact: str | None = None
     told: Told = field(default_factory=Told)
     notes: tuple[str, ...] = ()
+    canvas: str | None = None
 
 
 def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Mapping[str, Any]:
@@ -46,7 +55,7 @@ def words_of(file: IO[bytes], name: str, *, characters: int, digest: bool) -> Ma
     else:
         words = _words(file, form)
     refused = _too_long(words, name, characters)
-    said: dict[str, Any] = {"notes": words.notes, "refused": refused}
+    said: dict[str, Any] = {"notes": words.notes, "refused": refused, "canvas": words.canvas}
     if refused is None:
         foreign = words.told.foreign
         said |= {"infotext": words.told.infotext, "exact": words.exact, "foreign": None if foreign is None else asdict(foreign)}
@@ -63,7 +72,16 @@ def _words(file: IO[bytes], form: Form) -> Words:
     told = tell(texts)
     if form is Form.PNG and told.infotext is None and told.foreign is None and (hidden := alpha_text(file)):
         told = tell({ALPHA: hidden})
-    return Words(None, told, (*found.notes, *told.notes))
+    return Words(None, told, (*found.notes, *told.notes), _canvas(texts))
+
+
+def _canvas(texts: Mapping[str, str]) -> str | None:
+    """Of which latents or embedding one of the texts is the description, if one is."""
+    for record in filter(None, (parsed(texts.get(label, "")) for label in OF_A_CANVAS)):
+        kind, identity = str(record.get("kind")), str(record.get("id"))
+        if "tiffsd" in record and kind in CANVAS_KINDS and _ID.fullmatch(identity):
+            return f"{CANVAS_KINDS[kind]} {identity}"
+    return None
 
 
 def _of_latents(file: IO[bytes], name: str) -> Words:

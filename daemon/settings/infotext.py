@@ -33,10 +33,6 @@ RNGS: Mapping[str, str] = {"CPU": "cpu", "NV": "nv", "GPU": "nv"}
 ON_THE_CPU = "ComfyUI"
 # The samplers whose noise A1111 and ComfyUI draw from a Brownian tree.
 OF_A_TREE = frozenset({"dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde"})
-WITHOUT_NOISE = (
-    "the recipe says 'Denoising strength: 0' for its hires fix, so it enlarges and makes nothing anew, which a second pass here "
-    "cannot; give an upscale_strength above 0 in a settings file beside it, or take 'Hires upscale' out"
-)
 # Keys that name the software or repeat what the picture itself shows.
 SILENT = frozenset(
     {
@@ -106,8 +102,8 @@ def _parameters(said: Sequence[tuple[str, str]]) -> _Reading:
     if "Size" in pairs:
         reading.read("width", lambda: (_size_as_settings(pairs["Size"]), []))
     reading.read("upscale", lambda: _second_pass(settings, pairs))
-    if "upscale" in settings and settings.pop("strength", None) == 0:
-        reading.faults["upscale_strength"] = WITHOUT_NOISE
+    if "upscale" in settings:
+        settings.pop("strength", None)
     if "Distilled CFG Scale" in pairs:
         reading.read("guidance_scale", lambda: _distilled(settings, pairs["Distilled CFG Scale"]))
     reading.read("scheduler", lambda: _scheduler(pairs))
@@ -194,7 +190,7 @@ def _second_pass(settings: Mapping[str, Any], pairs: Mapping[str, str]) -> tuple
     if pairs.get("Hires upscaler", LATENT_UPSCALER) != LATENT_UPSCALER:
         notes.append(f"the recipe was upscaled by {pairs['Hires upscaler']!r}, and tiffsd enlarges the latents, bilinear")
     if strength == 0:
-        return {"upscale": upscale, "upscale_steps": run}, notes
+        return {"upscale": upscale, "upscale_strength": 0.0, "upscale_steps": run}, notes
     try:
         steps = math.ceil(run / strength)
     except (OverflowError, ValueError):
@@ -342,7 +338,7 @@ def _second_pass_pairs(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "Denoising strength": strength,
         "Hires upscale": recipe["upscale"],
-        "Hires steps": int(steps * strength),
+        "Hires steps": int(steps * strength) or steps,
         "Hires upscaler": LATENT_UPSCALER,
     }
 

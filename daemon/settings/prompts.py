@@ -138,7 +138,7 @@ def _bare(text: str, where: str) -> Prompt:
     if not prompt.of_recipe and (line := settings_without_fence(text)):
         raise InputError(
             f"{where}: the line {line[:60]!r} looks like a setting, and settings stand above the prompt, between two lines of ---; "
-            "put these there, or write it otherwise where it is meant as words"
+            "put these there; or, where it is meant as words, two lines of --- above it with nothing between them"
         )
     return prompt
 
@@ -160,6 +160,9 @@ def _json(text: str, where: str) -> Prompt:
 def _with_front_matter(text: str, where: str) -> Prompt:
     spoken, rest = _split_front_matter(text, where)
     inner = read_infotext(rest).under(spoken)
+    below = str(inner.settings.get("prompt", "")).strip()
+    if spoken.get("prompt") is not None and below not in ("", str(spoken["prompt"]).strip()):
+        raise InputError(f"{where}: the prompt is said twice, above as {str(spoken['prompt'])[:40]!r} and below; keep one of them")
     written = {key: value for key, value in inner.settings.items() if key != "prompt" or value}
     return replace(inner, settings=layered(written, spoken), of_recipe=inner.of_recipe - spoken.keys())
 

@@ -104,6 +104,7 @@ class Settings(BaseModel):
         Setting(
             "What the picture shall show; `(words:1.3)`, `BREAK` and `<lora:NAME:WEIGHT>` as A1111 reads them.",
             _LOOP,
+            aliases=("positive", "positive_prompt"),
             batch=Batch.OWN,
         ),
     ] = None
@@ -328,12 +329,12 @@ class Settings(BaseModel):
     upscale_strength: Annotated[
         float | None,
         Setting(
-            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out.",
+            f"The strength of that second pass, 0 to 1; {UPSCALE_STRENGTH} where it is left out, and with 0 nothing is made anew.",
             _FORWARD,
             needs="upscale",
             of_second_pass=True,
         ),
-    ] = Field(default=None, gt=0, le=1)
+    ] = Field(default=None, ge=0, le=1)
     upscale_steps: Annotated[
         int | None,
         Setting(

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from daemon.errors import InputError
 from daemon.models import Progress
 from daemon.models.autoencoder import precise, to_vae, weight
+from daemon.models.fits import check_decodable
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
@@ -41,10 +41,5 @@ def run(
 
 
 def _checked(latents: torch.Tensor, model: ModelSpec, vae: Mapping[str, Any]) -> torch.Tensor:
-    channels = vae.get("latent_channels", 4)
-    if latents.ndim != 3 or latents.shape[0] != channels:
-        raise InputError(
-            f"the latents are {tuple(latents.shape)}, and the VAE of the model {model.name!r} decodes {channels} channels; "
-            "decode them with the model they were made with"
-        )
+    check_decodable(tuple(latents.shape), model.name, vae)
     return latents[None]  # (1, C, h, w)

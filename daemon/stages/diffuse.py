@@ -63,6 +63,8 @@ def run(
         settings = {**settings, "painted": max(settings.get("painted", 0), int(paint.blocks.sum()))}
     patch = family.patch(models.denoiser_config(model))
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
+    if settings.get("enlarged") and settings.get("strength") == 0:
+        return _enlarged_only(latents, int(settings["steps"]), notes)
     size = (latents.shape[2], latents.shape[3])
     loop, chosen = step_range_of(settings, family, notes), chosen_for(family, settings)
     schedule, loop = _schedule(models, tensors, settings, chosen, loop, size, notes, progress)
@@ -95,6 +97,12 @@ def run(
         **_used(settings, chosen, schedule, family),
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
+
+
+def _enlarged_only(latents: torch.Tensor, steps: int, notes: list[str]) -> tuple[dict[str, torch.Tensor], StageFacts]:
+    """What comes of enlarged latents (1, C, h, w) of which nothing is made anew."""
+    notes = [*notes, "the latents were enlarged, and nothing was made anew: upscale_strength is 0"]
+    return {"latents": latents[0].float().cpu()}, {"state": "final", "sigma": None, "step": steps, "steps": steps, "notes": notes}
 
 
 @torch.no_grad()

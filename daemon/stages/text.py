@@ -18,6 +18,7 @@ from daemon.models.adapters.textual_inversions import read_textual_inversions
 from daemon.models.conditioning import T5, Clip, Encoders, NoT5
 from daemon.models.families import Family
 from daemon.models.families.family import T5 as T5_COMPONENT
+from daemon.models.fits import check_clip_skip
 from daemon.models.prompt_grammar import Sections, parse_weights
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.remembered import Embedding
@@ -135,8 +136,7 @@ def _prompts(settings: StageSettings) -> dict[str, str]:
 
 def _check_clip_skip(encoders: Encoders, family: Family, clip_skip: int) -> None:
     layers = min((clip.layers for name, clip in encoders.clips.items() if name in family.skippable), default=clip_skip)
-    if clip_skip > layers:
-        raise InputError(f"clip_skip {clip_skip} leaves nothing of the text encoder, which has {layers} layers; use a smaller one")
+    check_clip_skip(clip_skip, layers)
 
 
 def _unseen_words(encoders: Encoders, family: Family, settings: StageSettings) -> list[str]:

@@ -64,7 +64,8 @@ def _work(jobs: list[Job]) -> str:
 GIMP = Editor(
     "GIMP",
     run,
-    "keep the profile; zero is sRGB 188, not 128: pick colours from the canvas; on rgba neither paste nor blur",
+    "keep the profile; zero is sRGB 188, not 128: pick colours from the canvas; on rgba neither paste nor blur, and export with "
+    "'Save color values from transparent pixels', without which rgba is refused",
     ("gimp",),
     ("gimp",),
     quick=True,

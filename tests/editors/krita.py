@@ -31,7 +31,7 @@ def run(jobs: list[Job]) -> None:
 KRITA = Editor(
     "Krita",
     run,
-    "pages: export with alpha, not flattened",
+    "pages: export with alpha, not flattened, and no further layer: it writes four",
     ("kritarunner", PYQT),
     ("krita", "python3-pyqt5"),
 )

@@ -134,3 +134,22 @@ def test_a_picture_whose_form_is_not_read_says_who_made_it(tmp_path: Path) -> No
 @pytest.mark.parametrize(("name", "data"), [("cat.md", b"a house"), ("cat.json", b'{"prompt": "a house"}')])
 def test_prompts_have_other_endings_too(name: str, data: bytes, tmp_path: Path) -> None:
     assert request(tmp_path, "text", name, data).settings.prompt == "a house"
+
+
+@pytest.mark.parametrize("stage", ["encode", "invert"])
+@pytest.mark.parametrize(("ending", "text"), [("txt", "a house"), ("md", "a house"), ("json", '{"prompt": "a house", "steps": 3}')])
+def test_prompts_beside_a_picture_have_other_endings_too(ending: str, text: str, stage: str, tmp_path: Path) -> None:
+    made = request(tmp_path, stage, "photo.png", png({}), **{ending: text})
+    assert (made.settings.prompt, made.encodes_text) == ("a house", True)
+    assert ending != "json" or made.settings.steps == 3
+
+
+def test_a_json_file_beside_a_picture_may_be_settings_alone(tmp_path: Path) -> None:
+    assert request(tmp_path, "encode", "photo.png", png({}), json='{"seed": 3}').settings.seed == 3
+    with pytest.raises(InputError, match=r"beside\.json: 'colour' is no setting"):
+        request(tmp_path, "encode", "photo.png", png({}), json='{"colour": "red"}')
+
+
+def test_two_prompts_beside_a_picture_are_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"photo\.png: beside\.txt and beside\.md both say what it is to show"):
+        request(tmp_path, "encode", "photo.png", png({}), txt="a house", md="a tree")

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 import tiffsd
 from daemon.errors import InputError
@@ -248,3 +250,52 @@ def foreseen(path: Path, config: Config) -> list[tuple[bool, str]] | None:
         return explain(path, config)
     except tiffsd.TiffsdError:
         return None
+
+
+@pytest.mark.parametrize("stage", ["encode", "invert", "text"])
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_latents_exported_as_a_picture_are_named_where_pictures_are_taken(form: str, stage: str, tmp_path: Path) -> None:
+    kept = latents()
+    tiffsd.write(tmp_path / f"cat.{kept.header.id}.tiff", kept)
+    sources = InputSources(Config.model_validate({"folder": tmp_path}), tmp_path / "embeddings", _keep_of(tmp_path, kept))
+    with tifffile.TiffFile(tmp_path / f"cat.{kept.header.id}.tiff") as tiff:
+        page, description = tiff.pages[0].asarray(), tiff.pages[0].description
+        profile = tiff.pages[0].tags[34675].value
+    gray = Image.fromarray(np.rint(page.clip(0, 1) * 255).astype(np.uint8))
+    written = {
+        f"other.{kept.header.id}": {},
+        "cat-profile": {"icc_profile": profile},
+        "cat-words": _with_comment(form, description),
+    }
+    for name, options in written.items():
+        path = tmp_path / f"{name}.{form.lower()}".replace("jpeg", "jpg")
+        gray.save(path, form, **options)
+        if stage == "text" and name == "cat-profile":
+            continue  # where no pixels are read, neither is their profile
+        with pytest.raises(InputError, match=rf"these are latents {kept.header.id}, saved as .*; export as TIFF, 32-bit float"):
+            request_for(stage, {"principal": path}, sources)
+
+
+def test_a_preview_of_latents_may_be_encoded_as_any_picture_in_colours(tmp_path: Path) -> None:
+    kept = latents()
+    sources = InputSources(Config.model_validate({"folder": tmp_path}), tmp_path / "embeddings", _keep_of(tmp_path, kept))
+    path = tmp_path / f"cat.{kept.header.id}.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    assert request_for("encode", {"principal": path}, sources).tensors["picture"].shape == (64, 64, 3)
+
+
+def _keep_of(folder: Path, kept: tiffsd.Artifact) -> Path:
+    (folder / ".keep").mkdir()
+    tiffsd.write(folder / ".keep" / f"cat.{kept.header.id}.tiff", kept)
+    return folder / ".keep"
+
+
+def _with_comment(form: str, description: str) -> dict[str, object]:
+    """The options of Pillow with which a text is written where editors put that of a picture."""
+    if form == "PNG":
+        info = PngInfo()
+        info.add_text("Comment", description)
+        return {"pnginfo": info}
+    exif = Image.Exif()
+    exif[270] = description
+    return {"exif": exif}

@@ -137,10 +137,36 @@ def test_what_cannot_be_honoured_is_refused_and_not_read_as_words(prompt: str, w
         "[a cat: black]",
         "a [ratio 16:9 picture]",
         "a HAND and LAND",
+        r"ROCK \AND ROLL",
+        r"\{x | x > 0}",
+        r"\__init__ of \__a/*__ and \__**__",
+        "{x} and __x and x__",
     ],
 )
 def test_what_only_looks_like_a_schedule_is_honoured(prompt: str) -> None:
     check_syntax(prompt)
+
+
+@pytest.mark.parametrize(
+    ("escaped", "words"),
+    [
+        (r"ROCK \AND ROLL", "ROCK AND ROLL"),
+        (r"a \BREAK b", "a BREAK b"),
+        (r"\{x | x > 0}", "{x | x > 0}"),
+        (r"\__init__", "__init__"),
+        (r"\{x} \_ \ANDY", r"\{x} \_ \ANDY"),  # what means nothing else stays as it is, as in A1111
+    ],
+)
+def test_a_backslash_makes_words_of_what_would_be_refused(escaped: str, words: str) -> None:
+    assert weights(escaped) == [(words, 1.0)]
+
+
+@pytest.mark.parametrize("prompt", ["ROCK AND ROLL", "a {x | x > 0}", "an __init__ file"])
+def test_the_way_out_that_a_refusal_names_works(prompt: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        check_syntax(prompt)
+    (way_out,) = re.findall(r"(\\AND|\\.+?)(?=\)| where the word)", str(refusal.value))
+    check_syntax(prompt.replace(way_out[1:], way_out))
 
 
 @pytest.mark.parametrize(

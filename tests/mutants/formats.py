@@ -77,11 +77,11 @@ MUTANTS = (
         f"{T}::test_the_rounding_of_editors_is_no_painting",
     ),
     Mutant(
-        "ties of halves are painting",
+        "halves that were cut off are painting",
         CANVAS,
         "tolerance += HALF_ROUNDING * np.abs(expected)",
         "tolerance += HALF_ROUNDING * 0.75 * np.abs(expected)",
-        f"{T}::test_ties_of_half_floats_are_no_painting",
+        f"{T}::test_half_floats_that_were_cut_off_are_no_painting",
     ),
     Mutant(
         "what lies beyond black and white is lost in 16 bits",

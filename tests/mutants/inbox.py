@@ -191,7 +191,7 @@ MUTANTS = (
     Mutant(
         "a prompt counts before its settings file",
         RANKING,
-        'SAID_FIRST = (".yaml", ".yml", ".txt")',
+        'SAID_FIRST = (".yaml", ".yml", *PROMPTS)',
         "SAID_FIRST = ()",
         f"{PRIORITY}::test_the_settings_file_beside_it_counts_before_the_prompt_itself",
     ),

@@ -164,8 +164,8 @@ MUTANTS = (
     Mutant(
         "of two decodings of a comment the first counts",
         "daemon/pictures/comments.py",
-        "return max(readings, key=_likelihood, default=None)",
-        "return next(iter(readings), None)",
+        "found = max(readings, key=_likelihood, default=None)",
+        "found = next(iter(readings), None)",
         f"{CORPUS}::test_a_comment_that_is_text_in_either_order_is_that_which_is_a_recipe",
     ),
     Mutant(
@@ -178,8 +178,8 @@ MUTANTS = (
     Mutant(
         "a choice of words is encoded",
         GRAMMAR,
-        'if "|" in found[1])',
-        "if False)",
+        'if "|" in found[1]]',
+        "if False]",
         f"{T}::test_a_bad_prompt_is_refused_with_one_sentence",
     ),
     Mutant(
@@ -297,8 +297,8 @@ MUTANTS = (
     Mutant(
         "what a profile says is not asked",
         CODECS,
-        "decoded.profile) if decoded.profile else",
-        "decoded.profile) if False else",
+        "decoded.profile) if decoded.profile else (plain",
+        "decoded.profile) if False else (plain",
         "tests/pictures/test_colour.py::test_a_photo_in_a_wide_space_is_what_littlecms_makes_of_it",
     ),
     Mutant(

@@ -179,7 +179,7 @@ def png(*chunks: tuple[bytes, bytes], depth: int = 8, pixels: np.ndarray = COLOU
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
-P3_CODE_POINTS, SRGB_CODE_POINTS, PQ = b"\x0c\x0d\0\1", b"\x01\x0d\0\1", b"\x09\x10\0\1"
+P3_CODE_POINTS, SRGB_CODE_POINTS = b"\x0c\x0d\0\1", b"\x01\x0d\0\1"
 LINEAR, USUAL_GAMMA = struct.pack(">I", 100_000), struct.pack(">I", 45_455)
 ICC_ADOBE = b"adobe\0\0" + zlib.compress(ADOBE)
 
@@ -210,7 +210,6 @@ def test_what_a_png_says_of_its_colours_counts_in_the_order_of_its_specification
 @pytest.mark.parametrize(
     ("chunk", "sentence"),
     [
-        ((b"cICP", PQ), "it is of high dynamic range (PQ), which is not brought to sRGB; it was taken as sRGB"),
         (
             (b"cICP", b"\x63\x0d\0\1"),
             "its colours are of the code points 99 and 13, which are not known here; it was taken as sRGB",
@@ -222,6 +221,48 @@ def test_what_is_not_known_is_said(chunk: tuple[bytes, bytes], sentence: str, tm
     path = tmp_path / "photo.png"
     path.write_bytes(png(chunk))
     assert read(path).notes == (sentence,)
+
+
+# Levels of 16 bits and the light that they are in cd/m2 on a screen, after SMPTE ST 2084 and ITU-R BT.2100 (HLG: 1000 cd/m2).
+LIGHTS = {"PQ": (16, [(0, 0.0), (19_641, 10.0), (33_289, 100.0), (38_055, 203.0), (49_271, 1000.0)]),
+          "HLG": (18, [(0, 0.0), (32_768, 50.7), (49_151, 203.0), (65_535, 1000.0)])}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIGHTS)
+def test_light_of_high_dynamic_range_is_white_from_that_of_paper_on(name: str, tmp_path: Path) -> None:
+    transfer, levels = LIGHTS[name]
+    path = tmp_path / "photo.png"
+    pixels = (
+        np.array([level for level, _ in levels], np.uint16)[None, :, None].repeat(3, axis=2).repeat(16, axis=0).repeat(8, axis=1)
+    )
+    path.write_bytes(png((b"cICP", bytes([9, transfer, 0, 1])), depth=16, pixels=pixels))
+    linear = np.minimum(np.array([light for _, light in levels]) / 203, 1)
+    wanted = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    photo = read(path)
+    np.testing.assert_allclose(photo.pixels[4, 4::8, 1], wanted, atol=0.004)
+    assert photo.notes[0].startswith(f"it is of high dynamic range ({name}): what is brighter than the white of paper")
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_an_avif_of_more_than_8_bits_keeps_them(bits: int, alpha: bool, tmp_path: Path) -> None:
+    full = (1 << bits) - 1
+    deep = np.random.default_rng(1).integers(0, full + 1, (16, 24, 3 + alpha), np.uint16)
+    if alpha:
+        deep[..., 3] = full
+    path = tmp_path / "deep.avif"
+    path.write_bytes(imagecodecs.avif_encode(deep, level=100, bitspersample=bits))
+    np.testing.assert_allclose(read(path).pixels, deep[..., :3] / full, atol=1e-6)
+
+
+def test_a_heic_of_10_bits_keeps_them(tmp_path: Path) -> None:
+    plugin = pytest.importorskip("pillow_heif")
+    deep = np.linspace(0, 1023, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint16)
+    picture = plugin.from_bytes(mode="RGB;16", size=(64, 64), data=(deep << 6).tobytes())
+    picture.save(tmp_path / "deep.heic", quality=-1)
+    found = read(tmp_path / "deep.heic").pixels
+    np.testing.assert_allclose(found, deep / 1023, atol=2 / 1023)
+    assert len(np.unique(found)) > 900, "8 bits would have 256 levels"
 
 
 def test_a_png_of_16_bits_keeps_them(tmp_path: Path) -> None:

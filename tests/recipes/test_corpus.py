@@ -125,6 +125,18 @@ def test_of_the_decodings_of_a_comment_the_one_that_is_text_counts(words: str, o
     assert recipe_of(data, f"x{ending}", config).settings["prompt"] == words
 
 
+@pytest.mark.parametrize("place", ["UserComment ASCII", "UserComment no code", "UserComment nothing", "ImageDescription"])
+@pytest.mark.parametrize(
+    ("words", "code"), [("ein rotes Haus, schön", "latin-1"), ("“café” … 5 €", "cp1252"), ("a\x8dé", "latin-1")]
+)
+def test_a_recipe_in_the_letters_of_old_programs_is_read(words: str, code: str, place: str, config: Config) -> None:
+    ending, data = PLACES[place](f"{words}\nSteps: 8, Sampler: Euler, Seed: 5".encode(code))
+    found = recipe_of(data, f"x{ending}", config).settings
+    # What is no letter in either is no text.
+    assert found.get("prompt") == (words if words.isprintable() or "Image" in place else None)
+    assert recipe_of(PLACES[place](words.encode(code))[1], f"x{ending}", config).settings == {}
+
+
 @pytest.mark.parametrize("order", ["utf-16-be", "utf-16-le", "utf-8"])
 def test_a_comment_that_is_text_in_either_order_is_that_which_is_a_recipe(order: str, config: Config) -> None:
     # Without blanks and breaks the wrong order is text too, of other scripts.

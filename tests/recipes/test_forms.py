@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from daemon.models.prompt_grammar import check_syntax, parse_weights
 from daemon.settings.foreign import comfyui, draw_things, invokeai, novelai
 from daemon.settings.foreign.draw_things import comment_in
 from tests.recipes.specimens import COMFYUI, COMFYUI_FLUX, FOOOCUS, INVOKEAI, NOVELAI, SWARM, node
@@ -104,6 +105,51 @@ def test_a_node_that_makes_a_text_in_an_unknown_way_is_named() -> None:
     assert "prompt" not in found.said
     assert "prompt" not in comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=[])}).said
     assert "the node 'StringConcatenate' of the workflow ignored: what it makes is not known here" in found.notes
+
+
+def test_a_lora_that_only_the_denoiser_has_changes_no_words() -> None:
+    graph = {**COMFYUI, "6": node("CLIPTextEncode", text="a house", clip=["4", 1])}
+    assert comfyui.read({**graph, "7": node("CLIPTextEncode", text="", clip=["4", 1])}).said["loras"] == {"fur": [0.0, 0.5]}
+    alone = node("LoraLoaderModelOnly", lora_name="fur.safetensors", strength_model=0.5, model=["4", 0])
+    skipped = node("CLIPSetLastLayer", stop_at_clip_layer=-2, clip=["4", 1])
+    assert comfyui.read({**COMFYUI, "10": alone, "11": skipped}).said["loras"] == {"fur": [0.0, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs", "prompt"),
+    [
+        ("ShowText|pysssss", {"text": ["22", 0], "text_0": "shown before"}, None),
+        ("ShowText|pysssss", {"text": "a house"}, "a house"),
+        ("Wonder", {"text": "a house", "string": "a house", "value": "a house", "prompt": "a house"}, None),
+        ("PrimitiveStringMultiline", {"value": "a house"}, "a house"),
+        ("ImpactWildcardProcessor", {"wildcard_text": "a {red|blue} house", "populated_text": "a red house"}, "a red house"),
+        ("Reroute", {"": ["23", 0]}, "a tree"),
+    ],
+)
+def test_only_a_text_that_somebody_wrote_is_the_prompt_of_a_graph(kind: str, inputs: dict[str, object], prompt: str | None) -> None:
+    others = {"22": node("LLM", prompt="describe a house", text="hello"), "23": node("StringConstant", string="a tree")}
+    graph = {**COMFYUI, "6": node("CLIPTextEncode", text=["21", 0], clip=["11", 0]), "21": node(kind, **inputs), **others}
+    found = comfyui.read(graph)
+    assert found.said.get("prompt") == prompt
+    assert prompt is not None or any("what it makes is not known here" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("words", ["ROCK AND ROLL", "{x | x > 0}", "__init__", "a BREAK b", "[a:b:0.5]", r"a \(b\) (c)"])
+def test_what_is_text_to_comfyui_is_text_here(words: str) -> None:
+    prompt = comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text=words, clip=["11", 0])}).said["prompt"]
+    check_syntax(prompt)
+    (section,) = parse_weights(prompt)
+    assert "".join(said.text for said in section) == words.replace("\\", "").replace("(c)", "c")
+
+
+def test_and_is_a_word_to_all_programs_but_a1111() -> None:
+    prompts = [
+        comfyui.read({**COMFYUI, "6": node("CLIPTextEncode", text="a AND b", clip=["11", 0])}).said["prompt"],
+        invokeai.read({**INVOKEAI, "positive_prompt": "a AND b"}).said["prompt"],
+        novelai.read({**NOVELAI, "prompt": "a AND b"}).said["prompt"],
+        draw_things.read({"c": "a AND b", "sampler": "Euler a"}).said["prompt"],
+    ]
+    assert set(prompts) == {r"a \AND b"}
 
 
 def test_what_draw_things_changes_of_a_picture_is_named() -> None:

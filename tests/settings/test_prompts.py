@@ -406,6 +406,21 @@ def test_settings_without_their_lines_are_asked_about(text: str, line: str) -> N
     )
 
 
+def test_a_prompt_that_is_said_above_and_below_is_asked_about() -> None:
+    with pytest.raises(InputError, match=r"cat\.txt: the prompt is said twice, above as 'a cat' and below; keep one of them"):
+        parse_prompt(b"---\nprompt: a cat\n---\na dog", "cat.txt", characters=1000)
+    for text in (b"---\nprompt: a cat\n---\na cat\n", b"---\nprompt: a cat\n---\n"):
+        assert parse_prompt(text, "cat.txt", characters=1000).settings == {"prompt": "a cat"}
+
+
+@pytest.mark.parametrize("text", ["count: 5", "negative: film strip", "a cat\nsteps: 20", "seed: 5\n"])
+def test_a_prompt_that_looks_like_settings_is_one_below_two_lines(text: str) -> None:
+    with pytest.raises(InputError, match="two lines of --- above it with nothing between them"):
+        parse_prompt(text.encode(), "cat.txt", characters=1000)
+    read = parse_prompt(f"---\n---\n{text}".encode(), "cat.txt", characters=1000)
+    assert read.settings == {"prompt": text.strip()}
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -437,6 +452,13 @@ def test_half_a_character_of_utf_16_is_refused() -> None:
 def test_a_json_object_is_settings_with_the_prompt_among_them() -> None:
     read = parse_prompt(b'{"prompt": "a cat <lora:fur:0.5>", "negative": "dog", "cfg": 4, "steps": 5}', "cat.json", characters=1000)
     assert read.settings == {"prompt": "a cat", "negative_prompt": "dog", "guidance_scale": 4, "steps": 5, "loras": {"fur": 0.5}}
+
+
+@pytest.mark.parametrize("name", ["cat.json", "cat.txt"])
+@pytest.mark.parametrize("key", ["positive", "positive_prompt", "Positive prompt", "prompt"])
+def test_a_prompt_in_json_has_the_names_that_people_give_it(key: str, name: str) -> None:
+    read = parse_prompt(json.dumps({key: "a cat", "negative": "dog"}).encode(), name, characters=1000)
+    assert read.settings == {"prompt": "a cat", "negative_prompt": "dog"}
 
 
 def test_json_in_a_text_is_read_as_such_where_it_has_settings() -> None:
@@ -513,12 +535,14 @@ def test_what_a_recipe_says_wrong_is_a_fault_that_another_file_can_mend() -> Non
         read.usable("cat.txt")
 
 
-def test_a_second_pass_without_noise_is_a_fault_and_no_pass_of_another_strength() -> None:
+def test_a_second_pass_without_noise_enlarges_and_makes_nothing_anew() -> None:
     line = f"a cat\n{PARAMETERS}, Denoising strength: 0, Hires upscale: 2"
     read = read_prompt(line.encode(), "cat.txt", characters=1000)
-    assert "upscale_strength" not in read.settings
-    assert "makes nothing anew" in read.faults["upscale_strength"]
-    assert not read.under({"upscale_strength"}).faults
+    assert not read.faults
+    second = {key: read.settings[key] for key in ("upscale", "upscale_strength", "upscale_steps")}
+    assert second == {"upscale": 2.0, "upscale_strength": 0.0, "upscale_steps": read.settings["steps"]}
+    again = read_prompt(render_infotext(read.settings, "1").encode(), "cat.txt", characters=1000)
+    assert {key: again.settings[key] for key in second} == second
 
 
 def test_the_hashes_of_what_a_recipe_does_not_name_are_noted() -> None:

@@ -59,7 +59,7 @@ def test_the_command_tells_all_settings_for_programs_and_one_for_people() -> Non
 
 @pytest.mark.parametrize(("alias", "name"), sorted(ALIASES.items()))
 def test_a_setting_may_be_given_by_another_name(alias: str, name: str) -> None:
-    others = {"scheduler": "euler", "schedule": "karras", "negative_prompt": "a dog"}
+    others = {"scheduler": "euler", "schedule": "karras", "negative_prompt": "a dog", "prompt": "a cat"}
     value = {**others, "upscale": 2.0, "steps": 3, "ensd": 4, "variation_seed": 5}.get(name, 0.5)
     assert checked({alias: value}, "cat.txt").given() == {name: value}
     assert parse_prompt(f"---\n{alias}: {value}\n---\na cat".encode(), "cat.txt", characters=100).settings[name] == value

@@ -61,6 +61,21 @@ def test_the_second_pass_is_image_to_image_on_enlarged_latents(tmp_path: Path, f
         assert torch.equal(out["latents"], by_hand["latents"])
 
 
+def test_a_second_pass_of_no_strength_enlarges_only(tmp_path: Path) -> None:
+    folder = tiny.stable_diffusion(tmp_path / "sd1")
+    models = Models(budget_bytes=1 << 30)
+    chosen = settings(folder, scheduler=None, strength=0.0, state="final")
+    begun = start(models, chosen)
+    out, facts = diffuse.run(models, begun, {**chosen, "enlarged": 1.5}, quiet)
+    assert torch.equal(out["latents"], enlarged(begun["latents"][None], 1.5, patch=1)[0])
+    assert (facts["state"], facts["notes"][-1]) == (
+        "final",
+        "the latents were enlarged, and nothing was made anew: upscale_strength is 0",
+    )
+    with pytest.raises(InputError, match="nothing is left to do"):
+        diffuse.run(models, begun, chosen, quiet)
+
+
 def asked(folder: Path, *, said: Mapping[str, Any], history: list[dict[str, Any]], beside: str = "", **header: Any) -> Request:
     artifact = latents()
     changed = {"state": tiffsd.State.FINAL, "recipe": {**RECIPE, **said}, "history": tuple(history), **header}
@@ -81,6 +96,8 @@ def test_finished_latents_of_a_first_pass_are_enlarged(tmp_path: Path) -> None:
     assert request.recipe.items() >= {**wanted, "latent_influence": 1.2, "start_at": 2}.items()
     assert "strength" not in request.recipe
     assert (request.enlarged, request.enlarges_next) == (1.5, False)
+    without = asked(tmp_path, said={"upscale": 1.5, "upscale_strength": 0.0}, history=[FIRST])
+    assert (stage_settings(without, Config())["strength"], without.recipe["upscale_strength"]) == (0.0, 0.0)
 
 
 def test_a_first_pass_says_that_a_second_follows(tmp_path: Path) -> None:

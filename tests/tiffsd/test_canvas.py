@@ -121,6 +121,17 @@ def test_ties_of_half_floats_are_no_painting(side: int) -> None:
     np.testing.assert_array_equal(reading.tensor, latents)
 
 
+def test_half_floats_that_were_cut_off_are_no_painting() -> None:
+    # As Krita saves them: towards zero, and so off by nearly a whole step.
+    latents, head = noise(4, 16, 16), header((4, 16, 16))
+    pixels = paint(latents, head)
+    rounded = pixels.astype(np.float16)
+    cut = np.where(np.abs(rounded) > np.abs(pixels), np.nextafter(rounded, np.float16(0)), rounded)
+    reading = read_canvas(Canvas(cut.astype(np.float32), half=True), head, latents, name="x")
+    assert reading.painted == 0
+    np.testing.assert_array_equal(reading.tensor, latents)
+
+
 @pytest.mark.parametrize(("pixel", "value", "painted"), [(1.0, 3.6, 1), (0.0, -3.6, 1), (1.0, 4.5, 0), (0.0, -4.5, 0)])
 def test_painting_white_in_sixteen_bits_is_painting_where_it_was_not_white(pixel: float, value: float, painted: int) -> None:
     latents, head = np.zeros((4, 8, 8), np.float32), header((4, 8, 8))

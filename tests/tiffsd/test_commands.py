@@ -185,6 +185,34 @@ def test_check_foretells_what_the_daemon_would_do(artifact: tiffsd.Artifact, sen
         assert sentence in text
 
 
+def test_check_names_every_inbox_that_takes_a_tiff(desk: Path) -> None:
+    tifffile.imwrite(desk / "gray.tiff", np.random.default_rng(1).random((64, 64), np.float32))
+    text = said("check", "gray.tiff")
+    assert "inbox/encode: encoded to latents of 64x64 pixels" in text
+    assert "inbox/3-decode: decoded to a picture of 256x256 pixels" in text
+    assert "inbox/3-decode: decoded to a picture" in said("check", "cat.tiff")
+    tiffsd.write(desk / "told.tiff", picture(64, 64))
+    assert "inbox/1-text: noise and embedding for 1 of 64x64" in said("check", "told.tiff")
+
+
+@pytest.mark.parametrize(
+    ("artifact", "sentence"),
+    [
+        (latents(channels=16), "the latents are (16, 16, 16), and the model 'demo' (Stable Diffusion 1 or 2) takes 4 channels"),
+        (latents(recipe={"prompt": "x", "scheduler": "flow_euler"}), "the scheduler 'flow_euler' does not fit this model"),
+    ],
+)
+@pytest.mark.usefixtures("desk")
+def test_check_foretells_what_does_not_fit_the_model(artifact: tiffsd.Artifact, sentence: str) -> None:
+    tiffsd.write("it.tiff", artifact)
+    assert f"inbox/2-diffuse: refused: {sentence}" in CliRunner().invoke(daemon.cli.app, ["check", "it.tiff"]).output
+
+
+def test_check_foretells_an_encoder_that_a_clip_skip_leaves_empty(desk: Path) -> None:
+    (desk / "skip.txt").write_text("---\nclip_skip: 12\n---\na cat")
+    assert "clip_skip 12 leaves nothing of the text encoder, which has 2 layers" in said("check", "skip.txt", code=1)
+
+
 def test_show_and_check_say_how_many_values_are_painted_and_warn_where_it_is_nearly_all(desk: Path) -> None:
     for name, side, warning in (("little.tiff", 3, False), ("all.tiff", 32, True)):
         (desk / name).write_bytes((desk / "cat.tiff").read_bytes())

@@ -249,6 +249,15 @@ def test_a_layer_is_laid_over_the_canvas_at_its_place_by_its_alpha(alpha: float,
     assert "the layer 'Layer' was laid over the canvas" in found.notes
 
 
+def test_a_layer_that_has_no_name_is_told_without_one(tmp_path: Path) -> None:
+    original = final()
+    (plane,) = canvas_of(original, tmp_path)
+    page, options = layer(6, 6)
+    options["extratags"] = [tag for tag in options["extratags"] if tag[0] != 285]
+    found = tiffsd.read(saved(tmp_path, original, [(plane, {"resolution": (1, 1)}), (page, options)], whole=True))
+    assert found.notes == ("the layer without a name was laid over the canvas",)
+
+
 def test_a_layer_that_hangs_over_the_edge_counts_as_far_as_it_lies_on_the_canvas(tmp_path: Path) -> None:
     original = final()
     (plane,) = canvas_of(original, tmp_path)

@@ -17,6 +17,7 @@ from daemon.jobs.intake.files import (
     embedded_recipe,
     for_its_own_model,
     read_photo_and_words,
+    refuse_exported,
     without_recipe,
 )
 from daemon.jobs.intake.masks import check_named, mask_of_photo
@@ -47,6 +48,7 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     beside, ignored = companion_settings(files, config, PHOTO)
     alpha = MASK_ENDING not in files.members
     photo = read_photo_and_words(files, config, beside, alpha=alpha)
+    refuse_exported(photo, files, sources)
     own = embedded_recipe(files, photo, config, beside)
     photo = for_its_own_model(photo, own.settings, files, config, beside, alpha=alpha)
     try:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.resolving import resolve_settings
-from daemon.jobs.originals import compared
+from daemon.jobs.originals import compared, exported_latents, told_of_exported
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
 from daemon.names import shown
 from daemon.pictures.decoding import read_artifact
@@ -23,7 +23,7 @@ from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported,
 from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
-from daemon.stages import PICTURES, RECORDED
+from daemon.stages import PICTURES, PROMPTS, RECORDED
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
@@ -121,6 +121,14 @@ def read_photo_and_words(files: Files, config: Config, beside: Mapping[str, Any]
         return read(files.members["principal"], files.name)
 
 
+def refuse_exported(photo: Photo, files: Files, sources: InputSources) -> None:
+    """Raise InputError for latents that an editor exported as a picture: by what is in it, else by the name of a gray one."""
+    if photo.canvas is not None:
+        raise InputError(told_of_exported(files.name, photo.canvas))
+    if photo.is_gray and sources.keep and (sentence := exported_latents(files.name, sources.keep)):
+        raise InputError(sentence)
+
+
 def for_its_own_model(
     photo: Photo, own: Mapping[str, Any], files: Files, config: Config, beside: Mapping[str, Any], *, alpha: bool = False
 ) -> Photo:
@@ -131,8 +139,9 @@ def for_its_own_model(
     return read_photo_and_words(files, config, {**beside, "model": own["model"]}, alpha=alpha)
 
 
-def prompt_or_recipe(files: Files, config: Config) -> Prompt:
+def prompt_or_recipe(files: Files, sources: InputSources) -> Prompt:
     """What the principal of a text job says: a prompt file, or a picture with a recipe."""
+    config = sources.config
     file, extension = files.members["principal"], Path(files.name).suffix.lower()
     if extension not in PICTURES:
         return _prompt(files, "principal", config)
@@ -143,6 +152,8 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
         )
     recipe = read_to_repeat(file, files.name, config)
     if not {"prompt", "embedding"} & recipe.settings.keys():
+        if sources.keep and (sentence := exported_latents(files.name, sources.keep)):
+            raise InputError(sentence)
         why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
         raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
@@ -150,31 +161,40 @@ def prompt_or_recipe(files: Files, config: Config) -> Prompt:
 
 
 def companion_settings(files: Files, config: Config, input_kind: str) -> tuple[dict[str, Any], Notes]:
-    """What the companions say: NAME.txt, NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what was dropped, one
-    of INPUT_KINDS. And a note on what does not."""
+    """What the companions say: NAME.txt (or .md, or .json), NAME_neg.txt, then NAME.yaml, which wins; as far as it counts for what
+    was dropped, one of INPUT_KINDS. And a note on what does not."""
     limit = BYTES_PER_CHARACTER * config.limits.characters
     spoken: dict[str, Any] = {}
     prompt: Prompt | None = None
     notes: Notes = ()
-    if ".txt" in files.members:
-        name = files.names[".txt"]
-        prompt = _prompt(files, ".txt", config)
+    role = _prompt_beside(files)
+    if role is not None:
+        prompt = _prompt(files, role, config)
         spoken |= prompt.settings
     if "_neg.txt" in files.members:
         spoken["negative_prompt"] = plain_text(files.data("_neg.txt", limit), files.names["_neg.txt"])
-    for role in (".yaml", ".yml"):
-        if role in files.members:
-            name = files.names[role]
-            said = checked(settings_file(files.data(role, limit), name), name).given()
+    for ending in (".yaml", ".yml"):
+        if ending in files.members:
+            name = files.names[ending]
+            said = checked(settings_file(files.data(ending, limit), name), name).given()
             spoken = layered(spoken, said)
             prompt = prompt and prompt.under(said)
     spoken = layered(spoken, files.overrides)
-    if prompt is not None:
-        name, prompt = files.names[".txt"], prompt.under(files.overrides)
+    if prompt is not None and role is not None:
+        name, prompt = files.names[role], prompt.under(files.overrides)
         _check_usable(prompt, name, spoken)
         notes = tuple(f"{shown(name)}: {note}" for note in prompt.notes)
     kept, ignored = counting(input_kind, spoken)
     return kept, notes + ignored
+
+
+def _prompt_beside(files: Files) -> str | None:
+    """The role of the prompt that lies beside the principal, if one does. Raises InputError where several do."""
+    roles = [role for role in PROMPTS if role in files.members]
+    if len(roles) > 1:
+        names = " and ".join(shown(files.names[role]) for role in roles)
+        raise InputError(f"{files.name}: {names} both say what it is to show; take one of them away")
+    return next(iter(roles), None)
 
 
 def _prompt(files: Files, role: str, config: Config) -> Prompt:
@@ -187,7 +207,9 @@ def _prompt(files: Files, role: str, config: Config) -> Prompt:
 def _check_usable(prompt: Prompt, name: str, said: Mapping[str, Any]) -> None:
     """Raise InputError where a prompt file cannot be honoured, and nothing that is said beside it mends that."""
     prompt.usable(name)
-    if not str(said.get("prompt", "")).strip() and "embedding" not in said:
+    if name.lower().endswith(".json") and "prompt" not in prompt.settings:
+        checked(prompt.settings, name)  # settings alone, as a settings file has them
+    elif not str(said.get("prompt", "")).strip() and "embedding" not in said:
         raise without_prompt(name)
     for key in ("prompt", "negative_prompt"):
         refuse_unsupported(str(said.get(key, "")), name)

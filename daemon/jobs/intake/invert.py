@@ -14,6 +14,7 @@ from daemon.jobs.intake.files import (
     read_latents,
     read_photo_and_words,
     recipe_settings,
+    refuse_exported,
     size_of,
 )
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
@@ -64,6 +65,7 @@ def _of_a_picture(files: Files, sources: InputSources) -> Request:
     config = sources.config
     beside, ignored = companion_settings(files, config, PAST_PHOTO)
     photo = read_photo_and_words(files, config, beside)
+    refuse_exported(photo, files, sources)
     own = embedded_recipe(files, photo, config, beside)
     photo = for_its_own_model(photo, own.settings, files, config, beside)
     given, _ = counting(PAST_PHOTO, layered(own.settings, beside))

@@ -61,7 +61,7 @@ def upscale_recipe(settings: Settings) -> dict[str, Any]:
         return {}
     return {
         "upscale": settings.upscale,
-        "upscale_strength": settings.upscale_strength or UPSCALE_STRENGTH,
+        "upscale_strength": UPSCALE_STRENGTH if settings.upscale_strength is None else settings.upscale_strength,
         "upscale_steps": settings.upscale_steps or settings.steps,
     }
 

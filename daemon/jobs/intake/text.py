@@ -12,7 +12,7 @@ from daemon.settings.vocabulary import TEXT
 
 def read_text(files: Files, sources: InputSources) -> Request:
     """Read a prompt file, or the recipe in a picture."""
-    prompt = prompt_or_recipe(files, sources.config)
+    prompt = prompt_or_recipe(files, sources)
     said, of_the_prompt = counting(TEXT, prompt.settings)
     beside, of_companions = companion_settings(files, sources.config, TEXT)
     prompt = prompt.under(beside).usable(files.name)

@@ -5,7 +5,7 @@ nodes that have a setting here. A node on the way that has none is passed over w
 read, because its picture comes of all of them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from daemon.settings.foreign.comfyui_names import plain_words, schedule
@@ -47,7 +47,19 @@ ONWARD = {
 # What ComfyUI has without the node, so that saying it changes nothing.
 USUAL_SHIFTS = {"ModelSamplingFlux": {"max_shift": 1.15, "base_shift": 0.5}, "ModelSamplingSD3": {"shift": 3.0}}
 LONGEST_WAY = 100
-TEXTS = ("text", "string", "value", "text_g", "t5xxl", "clip_l", "wildcard_text", "prompt")
+TEXTS = ("text", "text_g", "t5xxl", "clip_l", "prompt")
+"""Inputs of text encoders."""
+# Nodes that hand on a text as somebody wrote it, by the input that has it; of all others it is not known what they make of theirs.
+TEXT_NODES = {
+    **dict.fromkeys(("PrimitiveNode", "PrimitiveString", "PrimitiveStringMultiline"), "value"),
+    **dict.fromkeys(("StringConstant", "StringConstantMultiline", "String Literal", "Simple String"), "string"),
+    **dict.fromkeys(("Text Multiline", "Text box", "Text _O", "CR Text", "ttN text", "ShowText|pysssss"), "text"),
+    **dict.fromkeys(("CR Prompt Text", "easy positive", "easy negative"), "prompt"),
+    **dict.fromkeys(("ImpactWildcardProcessor", "ImpactWildcardEncode"), "populated_text"),
+    "JWStringMultiline": "text",
+    "Reroute": "",
+}
+PLAIN = ("value", "string", "int", "float", "number")
 OF_ONE_ENCODER = ("text_g", "text_l", "t5xxl", "clip_l", "clip_g")
 Node = Mapping[str, Any]
 
@@ -59,6 +71,7 @@ class Graph:
         self._nodes = nodes
         self._seen: set[str] = set()
         self.loras: list[Node] = []  # those that the denoiser has
+        self.text_loras: list[Node] = []  # and those that the text encoders have
         self.notes: list[str] = []
 
     def of(self, *kinds: str) -> list[str]:
@@ -84,15 +97,23 @@ class Graph:
         return inputs_of(self._nodes.get(identity, {}))
 
     def value(self, said: object, *names: str) -> Any:
-        """What an input says, or the node that it leads to: a text, or a number of its own."""
+        """What an input says, or the node that it leads to has by one of the names, or as a number of its own."""
+        return self._followed(said, lambda _: (*names, *PLAIN))
+
+    def text(self, said: object) -> str | None:
+        """The text that an input has, or the node that it leads to hands on; None where nobody wrote it, or nothing tells."""
+        found = self._followed(said, lambda kind: (TEXT_NODES[kind],) if kind in TEXT_NODES else ())
+        return found if isinstance(found, str) else None
+
+    def _followed(self, said: object, names_for: Callable[[str], Collection[str]]) -> Any:
         for _ in range(LONGEST_WAY):
             if not isinstance(said, list):
                 return said
-            inputs = self.node(said)
-            link, said = said, next((inputs[name] for name in (*names, *TEXTS) if name in inputs), None)
-            node = self._nodes.get(str(link[0]) if link else "")
+            node = self._nodes.get(str(said[0]) if said else "")
+            inputs, kind = self.node(said), kind_of(node or {})
+            said = next((inputs[name] for name in names_for(kind) if name in inputs), None)
             if said is None and node is not None:
-                self.pass_over(kind_of(node), "what it makes is not known here")
+                self.pass_over(kind, "what it makes is not known here")
         return None
 
     def pass_over(self, kind: str, why: str = "tiffsd has nothing like it") -> None:
@@ -124,7 +145,7 @@ def read(record: Mapping[str, Any]) -> Foreign:
     if sampler.get("add_noise") in ("disable", False):
         return not_read(PROGRAM, "its sampler goes on with noise that another has left")
     said |= _size(graph, link, said)
-    said |= _vae(graph)
+    said |= _vae(graph) | _loras(graph)
     graph.pass_over_the_rest()
     return made(PROGRAM, {**said, "rng": "cpu"}, graph.notes)
 
@@ -184,20 +205,26 @@ def _of_custom(graph: Graph, sampler: Node) -> dict[str, Any]:
 
 def _model(graph: Graph, link: object) -> dict[str, Any]:
     said: dict[str, Any] = {}
-    named: list[tuple[object, object]] = []
     for kind, inputs in graph.way(link, "model"):
         if kind in LOADERS:
-            said["model"] = file_name(graph.value(inputs.get(LOADERS[kind])))
+            said["model"] = file_name(graph.value(inputs.get(LOADERS[kind]), LOADERS[kind]))
         elif kind in LORA_LOADERS:
-            denoiser = inputs.get("strength_model", 1.0)
-            text = inputs.get("strength_clip", 0.0 if kind == "LoraLoaderModelOnly" else denoiser)
-            named.append((graph.value(inputs.get("lora_name")), [text, denoiser]))
             graph.loras.append(inputs)
         elif kind == "RescaleCFG":
             said["guidance_rescale"] = inputs.get("multiplier")
         elif not _changes_nothing(kind, inputs):
             graph.pass_over(kind)
-    return {**said, "loras": loras(list(reversed(named)))}
+    return said
+
+
+def _loras(graph: Graph) -> dict[str, Any]:
+    """The LoRAs of the denoiser; the text encoders have those that lie on their way to the prompt, too."""
+    named = []
+    for inputs in reversed(graph.loras):
+        denoiser = inputs.get("strength_model", 1.0)
+        text = inputs.get("strength_clip", denoiser) if any(inputs is other for other in graph.text_loras) else 0.0
+        named.append((graph.value(inputs.get("lora_name"), "lora_name"), [text, denoiser]))
+    return {"loras": loras(named)}
 
 
 def _changes_nothing(kind: str, inputs: Node) -> bool:
@@ -226,13 +253,14 @@ def _words(graph: Graph, link: object) -> dict[str, Any]:
             said["guidance_scale"] = graph.value(inputs["guidance"], "guidance")
         if kind == "ConditioningZeroOut":
             return {"prompt": ""}
-        text = next((graph.value(inputs[name]) for name in TEXTS if name in inputs), None)
+        names = (TEXT_NODES[kind],) if kind in TEXT_NODES else TEXTS
+        text = next((graph.text(inputs[name]) for name in names if name in inputs), None)
         if isinstance(text, str):
             said["prompt"] = plain_words(text)
             graph.notes += [
                 f"the text {name!r} of the node {kind[:60]!r} ignored: all text encoders have one prompt here"
                 for name in OF_ONE_ENCODER
-                if isinstance(other := graph.value(inputs.get(name)), str) and other not in ("", text)
+                if (other := graph.text(inputs.get(name))) is not None and other not in ("", text)
             ]
             return said | _clip_skip(graph, inputs.get("clip"))
         if kind not in (*HARMLESS, "FluxGuidance"):
@@ -246,11 +274,18 @@ def _clip_skip(graph: Graph, link: object) -> dict[str, Any]:
         layer = inputs.get("stop_at_clip_layer")
         if kind == "CLIPSetLastLayer" and isinstance(layer, int):
             said.setdefault("clip_skip", -layer)
-        elif kind in LORA_LOADERS and not any(inputs is other for other in graph.loras):
-            graph.pass_over(kind, "only the text encoders have it, and a LoRA is for the denoiser too here")
+        elif kind in LORA_LOADERS:
+            _of_the_text(graph, kind, inputs)
         elif kind not in (*LOADERS, *LORA_LOADERS, *HARMLESS):
             graph.pass_over(kind, "the text encoders are those of the model here")
     return said
+
+
+def _of_the_text(graph: Graph, kind: str, inputs: Node) -> None:
+    if not any(inputs is other for other in graph.loras):
+        graph.pass_over(kind, "only the text encoders have it, and a LoRA is for the denoiser too here")
+    elif not any(inputs is other for other in graph.text_loras):
+        graph.text_loras.append(inputs)
 
 
 def _size(graph: Graph, link: object, said: Mapping[str, Any]) -> dict[str, Any]:

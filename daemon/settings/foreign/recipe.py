@@ -4,6 +4,7 @@ Nothing but the standard library: these readers run in the child that reads what
 """
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ SAYS_NOTHING: tuple[Any, ...] = (None, "", False, 0, "0", "None", "none", [], {}
 WHOLE = ("seed", "steps", "width", "height", "clip_skip", "start_at", "end_at", "upscale_steps")
 DECIMAL = ("guidance_scale", "guidance_rescale", "strength", "eta", "upscale", "upscale_strength")
 WORDS = ("prompt", "negative_prompt")
+_AND = re.compile(r"(?<!\\)\bAND\b")
 ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".gguf", ".sft", ".bin")
 
 
@@ -105,7 +107,8 @@ def _kind(key: str, value: object) -> Any:
             return value[:LONGEST_VALUE]
         return value if number is None and isinstance(value, (int, float)) else number
     if isinstance(value, str):
-        return value if key in WORDS else value[:LONGEST_VALUE]
+        # Only to A1111 it is more than a word.
+        return _AND.sub(r"\\AND", value) if key in WORDS else value[:LONGEST_VALUE]
     return value if key == "loras" and value else None
 
 
