@@ -123,7 +123,8 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
                 history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
                           without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}; "seconds" are those
-                          that the stage took itself, without what it waited for a worker and for models
+                          that the stage took itself, without what it waited for a worker and for models; "overlay" is true where
+                          an overlay_mask went along
                 software  object: name -> version of each package; of what computed it "processor", "instruction_set" and,
                           of a CPU, "threads", as text
 

@@ -81,8 +81,8 @@ def fault_of(tensors: Mapping[str, torch.Tensor], size: tuple[int, int]) -> str 
 def grown(levels: torch.Tensor, pixels: int) -> torch.Tensor:
     """Return levels (H, W) uint8 as weights 0..1 float32 that fall outward, by 1 / (pixels + 1) for each pixel of distance.
 
-    Nothing is left of them more than so many pixels away. Distances go by straight and slanting steps, at most 8 % beyond the true
-    ones."""
+    Nothing is left of them in any row or column more than so many pixels away. Distances go by straight and slanting steps, at most
+    9 % beyond the true ones."""
     weights, fall = levels.float()[None, None] / WHITE, 1 / (pixels + 1)
     for _ in range(pixels):
         straight = torch.maximum(F.max_pool2d(weights, (3, 1), 1, (1, 0)), F.max_pool2d(weights, (1, 3), 1, (0, 1))) - fall

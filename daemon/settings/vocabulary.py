@@ -326,7 +326,7 @@ class Settings(BaseModel):
             infotext="Mask blur",
             batch=Batch.OWN,
         ),
-    ] = Field(default=None, ge=0, le=512)
+    ] = Field(default=None, ge=0, le=256)
     overlay: Annotated[
         bool | None,
         Setting(

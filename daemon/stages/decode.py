@@ -36,7 +36,8 @@ def run(
             picture: torch.Tensor = decode(vae, to_vae(checked.to(weight(vae)), vae.config), Room.of(settings), progress)
             return picture / 2 + 0.5  # (1, 3, H, W)
 
-        return precise(models, model, by, notes)[0].permute(1, 2, 0).float().cpu()
+        picture = precise(models, model, by, notes)
+        return picture[0].permute(1, 2, 0).float().cpu()
 
     picture = with_picture_of_before(decoded(tensors["latents"]), tensors, settings, decoded=decoded, notes=notes)
     return {"picture": picture}, {"notes": notes}

@@ -1,5 +1,5 @@
-"""What a mask leaves black comes back to the bit: through encode, diffuse and decode, for every family, for whatever picture is dropped,
-in every form that a finished one has."""
+"""What a mask leaves black comes back to the bit: through encode, diffuse and decode, for every family, for whatever picture is
+dropped, in every form that a finished one has."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
