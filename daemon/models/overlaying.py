@@ -11,7 +11,6 @@ from math import sqrt
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 OVERLAY, OVERLAY_MASK, OVERLAY_LATENTS = "overlay", "overlay_mask", "overlay_latents"
@@ -83,12 +82,23 @@ def grown(levels: torch.Tensor, pixels: int) -> torch.Tensor:
 
     Nothing is left of them in any row or column more than so many pixels away. Distances go by straight and slanting steps, at most
     9 % beyond the true ones."""
-    weights, fall = levels.float()[None, None] / WHITE, 1 / (pixels + 1)
+    weights, fall = levels.float() / WHITE, 1 / (pixels + 1)
     for _ in range(pixels):
-        straight = torch.maximum(F.max_pool2d(weights, (3, 1), 1, (1, 0)), F.max_pool2d(weights, (1, 3), 1, (0, 1))) - fall
-        slanting = F.max_pool2d(weights, 3, 1, 1) - fall * sqrt(2)
+        beside = _largest_of_three(weights, 1)
+        straight = torch.maximum(beside, _largest_of_three(weights, 0)) - fall
+        slanting = _largest_of_three(beside, 0) - fall * sqrt(2)
         weights = torch.maximum(weights, torch.maximum(straight, slanting))
-    return weights[0, 0]
+    return weights
+
+
+def _largest_of_three(weights: torch.Tensor, dim: int) -> torch.Tensor:
+    """Each weight, or one of its two neighbours."""
+    largest, length = weights.clone(), weights.shape[dim] - 1
+    before, behind = weights.narrow(dim, 0, length), weights.narrow(dim, 1, length)
+    to_behind, to_before = largest.narrow(dim, 1, length), largest.narrow(dim, 0, length)
+    torch.maximum(to_behind, before, out=to_behind)
+    torch.maximum(to_before, behind, out=to_before)
+    return largest
 
 
 def laid_over(new: torch.Tensor, before: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
