@@ -7,13 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tiffsd
-from daemon.jobs.intake.files import Files, Notes
-from daemon.pictures.photos import Photo
+from daemon.jobs.intake.files import Notes
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
-from daemon.stages import MASK_ENDING
 from tiffsd.artifact import Tensors
-from tiffsd.overlay import OVERLAY, OVERLAY_LATENTS, OVERLAY_MASK, OVERLAYS, enlarged, levels_of
+from tiffsd.overlay import OVERLAY_LATENTS, OVERLAY_MASK, OVERLAYS, enlarged, levels_of
 
 OF_OVERLAYS = ("mask_blur", "overlay")
 BARE = "what the mask leaves black comes back as the VAE decodes it"
@@ -38,20 +36,6 @@ def idle_settings(said: Mapping[str, Any], settings: Settings, *, why: str | Non
     if why is not None:
         return tuple(f"{key} ignored: {why}" for key in OF_OVERLAYS if key in said)
     return (f"mask_blur ignored: {OFF}",) if settings.overlay is False and "mask_blur" in said else ()
-
-
-def under_transparency(files: Files, photo: Photo, masks: Tensors, settings: Settings) -> Tensors:
-    """The picture under the mask that its own transparency makes: in colours as they were before they were laid on white.
-
-    Nothing where the mask is another, or hard."""
-    if MASK_ENDING in files.members or not masks or settings.overlay is False:
-        return {}
-    part = masks["mask"][..., np.newaxis]
-    soft = (part > 0) & (part < 1)
-    if not soft.any():
-        return {}
-    plain = np.clip((photo.pixels - part) / np.where(soft, 1 - part, 1), 0, 1)
-    return {OVERLAY: np.where(soft, plain, photo.pixels).astype(np.float32)}
 
 
 def overlay_of_latents(artifact: tiffsd.Artifact, mask: Tensors, settings: Settings, *, enlarges: bool) -> tuple[Tensors, Notes]:
