@@ -37,9 +37,12 @@ MUTANTS = (
     Mutant(
         "a mask grows by one pixel more",
         "daemon/models/overlaying.py",
-        "    for _ in range(pixels):",
-        "    for _ in range(pixels + 1):",
-        "tests/models/test_overlaying.py::test_a_mask_that_does_not_grow_is_what_it_was",
+        "    weights, fall = levels.float() / WHITE, 1 / (pixels + 1)\n    for _ in range(pixels):",
+        "    weights, fall = levels.float() / WHITE, 1 / (pixels + 2)\n    for _ in range(pixels + 1):",
+        (
+            "tests/models/test_overlaying.py::test_a_mask_that_does_not_grow_is_what_it_was",
+            "tests/jobs/test_overlays.py::test_only_the_band_that_mask_blur_grows_outward_differs",
+        ),
     ),
     Mutant(
         "a picture of before loses what its bytes cannot hold",
