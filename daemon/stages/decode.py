@@ -15,6 +15,7 @@ from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
 from daemon.stages.conditions import of_denoiser
+from daemon.stages.overlay import with_picture_of_before
 from daemon.stages.painting import paint_of
 
 
@@ -24,20 +25,27 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Decode latents (C, h, w), scaled as the denoiser sees them, into a picture (H, W, 3), float32, 0..1, unclamped.
 
+    With an overlay_mask (H, W), and overlay (H, W, 3) or overlay_latents (C, h, w), the picture is laid over that of before.
     Where half precision overflows, float32 is used instead, and a note says so. Raises InputError where the latents are not of this
     model's VAE, or where the picture is not finite.
     """
     model, notes = ModelSpec.of(settings), list[str]()
-    latents = _checked(of_denoiser(models, model, tensors, settings), model, models.config(model, "vae"))
-    if (paint := paint_of(models, {**tensors, "latents": latents[0]}, settings, progress)) is not None:
-        latents = paint.on(latents)
+    latents = of_denoiser(models, model, tensors, settings)
+    if (paint := paint_of(models, {**tensors, "latents": latents}, settings, progress)) is not None:
+        latents = paint.on(latents[None])[0]
 
-    def decoded(vae: Any) -> torch.Tensor:
-        picture: torch.Tensor = decode(vae, to_vae(latents.to(weight(vae)), vae.config), Room.of(settings), progress)
-        return picture / 2 + 0.5  # (1, 3, H, W)
+    def decoded(latents: torch.Tensor) -> torch.Tensor:
+        checked = _checked(latents, model, models.config(model, "vae"))
 
-    picture = precise(models, model, decoded, notes)
-    return {"picture": picture[0].permute(1, 2, 0).float().cpu()}, {"notes": notes}
+        def by(vae: Any) -> torch.Tensor:
+            picture: torch.Tensor = decode(vae, to_vae(checked.to(weight(vae)), vae.config), Room.of(settings), progress)
+            return picture / 2 + 0.5  # (1, 3, H, W)
+
+        picture = precise(models, model, by, notes)
+        return picture[0].permute(1, 2, 0).float().cpu()
+
+    picture = with_picture_of_before(decoded(latents), tensors, settings, decoded=decoded, notes=notes)
+    return {"picture": picture}, {"notes": notes}
 
 
 def _checked(latents: torch.Tensor, model: ModelSpec, vae: Mapping[str, Any]) -> torch.Tensor:
