@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.canvas import Floats
+from tiffsd.canvas import Floats, Pixels
 from tiffsd.spec import ROUNDING
 
 Wide = NDArray[np.float64]
@@ -28,13 +28,13 @@ def factor_of(found: tuple[int, ...], wanted: tuple[int, int]) -> int | None:
     return factor if found[0] == 1 and factor > 1 and not rest and found[2] == factor * wanted[1] else None
 
 
-def is_even(planes: Floats, factor: int) -> bool:
+def is_even(planes: Pixels, factor: int) -> bool:
     """Whether all pixels of each block are the same."""
     blocks = _blocks(planes, factor)
     return bool((blocks == blocks[:, :1, :, :1]).all())
 
 
-def made_small(planes: Floats, factor: int, expected: Floats) -> Floats | None:
+def made_small(planes: Pixels, factor: int, expected: Floats) -> Wide | None:
     """Interpolated planes as they were before, painted places by the mean of their block; None where nothing proves that they were.
 
     `expected` (1, height, width) are the exact pixels.
@@ -50,11 +50,11 @@ def made_small(planes: Floats, factor: int, expected: Floats) -> Floats | None:
             if 4 * np.count_nonzero(untouched) < 3 * page.size:
                 return None
     means = _blocks(planes, factor).mean(axis=(1, 3), dtype=np.float64)
-    small: Floats = np.where(untouched.reshape(page.shape), expected[0], means).astype(np.float32)[np.newaxis]
+    small: Wide = np.where(untouched.reshape(page.shape), page, means)[np.newaxis]
     return small
 
 
-def _blocks(planes: Floats, factor: int) -> Floats:
+def _blocks(planes: Pixels, factor: int) -> Pixels:
     return planes.reshape(planes.shape[1] // factor, factor, planes.shape[2] // factor, factor)
 
 
