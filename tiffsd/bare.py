@@ -108,9 +108,10 @@ def _gray_latents(canvas: Canvas, header: Header, *, name: str) -> Artifact:
             f"{name} has {header.size[0]} pages, and latents have {', '.join(map(str, LATENT_CHANNELS))} channels; "
             f"save all pages of the original, and no others"
         )
-    if _unmapped(canvas):
+    saved = _as_saved(canvas)
+    if _unmapped(saved):
         note = f"{header.size[0]} gray pages without metadata were taken as channels in plain values, not mapped to 0..1"
-        return _with_state(_raw(canvas.planes, header, canvas), None, note)
+        return _with_state(_raw(saved.planes, header, saved), None, note)
     return _with_state(_mapped(canvas, header, name=name), None, f"{header.size[0]} gray pages were taken as channels")
 
 
@@ -126,8 +127,9 @@ def _embedding(canvas: Canvas, header: Header) -> Artifact:
             f"an embedding without metadata has one page or two of {rows}x{width}, not {pages}; save those of the original"
         )
     note = f"one gray page without metadata was taken as an embedding of {header.size[0]} + {header.size[1]} rows"
-    if _unmapped(canvas):
-        return replace(_raw(canvas.planes, header, canvas), notes=(f"{note}, in plain values",))
+    saved = _as_saved(canvas)
+    if _unmapped(saved):
+        return replace(_raw(saved.planes, header, saved), notes=(f"{note}, in plain values",))
     artifact = _mapped(canvas, header, name=header.id)
     return replace(artifact, notes=(note, *artifact.notes))
 
@@ -160,6 +162,11 @@ def _state(latents: Floats) -> State:
     if abs(float(latents.std(dtype=np.float64)) - 1) > ABOUT_ONE:
         return State.FINAL
     return State.NOISE if abs(prototype.correlation(latents)) < NEIGHBOURS_ALIKE else State.FINAL
+
+
+def _as_saved(canvas: Canvas) -> Canvas:
+    """The canvas before a tone curve was undone, which plain values have none of."""
+    return canvas.otherwise[-1] if canvas.curved else canvas
 
 
 def _unmapped(canvas: Canvas) -> bool:

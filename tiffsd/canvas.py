@@ -42,9 +42,10 @@ EMBEDDING_ROWS = ("prompt_embeds", "negative_prompt_embeds")
 class Canvas:
     """Planes of pixels (n, H, W) as an editor saved them, float32 where that holds them as they are, else float64.
 
-    `step` is that of integers for the comparison, `level` what lies between two of them, `half` says float16. Where a file without metadata was taken to hold plain values, `planes` are what they would have been painted as, and `as_found`
-    is what lies in the file. `slack` (n, H, W) is by how much more than usual a pixel may differ, for how it was saved; `curved`
-    says that a tone curve was undone, which `otherwise` has other readings of. `notes` say what was done to the pages.
+    `step` is that of integers for the comparison, `level` what lies between two of them, `half` says float16. Where a file without
+    metadata was taken to hold plain values, `planes` are what they would have been painted as, and `as_found` is what lies in the
+    file. `slack` (n, H, W) is by how much more than usual a pixel may differ, for how it was saved; `curved` says that a tone curve
+    was undone, which `otherwise` has other readings of. `notes` say what was done to the pages.
     """
 
     planes: Pixels
@@ -255,7 +256,7 @@ def _untouched(canvas: Canvas, pixels: Pixels, expected: Floats, slack: Pixels |
     away = pixels.astype(np.float64)
     away -= expected
     if canvas.step and slack is None:
-        return _of_levels(away, canvas.step) | _beyond(pixels, expected)
+        return _of_levels(away, canvas.step, _beyond(pixels, expected))
     tolerance: Pixels = ROUNDING * np.maximum(1, np.abs(pixels))
     if slack is not None:
         tolerance = slack + tolerance
@@ -265,14 +266,14 @@ def _untouched(canvas: Canvas, pixels: Pixels, expected: Floats, slack: Pixels |
     return untouched | _beyond(pixels, expected) if canvas.step else untouched
 
 
-def _of_levels(away: Wide, step: float) -> Mask:
+def _of_levels(away: Wide, step: float, beyond: Mask) -> Mask:
     """Where whole numbers stand for what was there, rounded or, where that leaves fewer painted, cut down to the level below."""
     tolerance = ROUNDING + step / 2
-    rounded: Mask = np.abs(away) <= tolerance
+    rounded: Mask = (np.abs(away) <= tolerance) | beyond
     if np.count_nonzero(rounded) >= ENOUGH_ROUNDED * rounded.size:
         return rounded
     away += step / 2
-    cut_down: Mask = np.abs(away, out=away) <= tolerance
+    cut_down: Mask = (np.abs(away, out=away) <= tolerance) | beyond
     return cut_down if np.count_nonzero(cut_down) > np.count_nonzero(rounded) else rounded
 
 

@@ -84,6 +84,18 @@ def mixed_inks(samples: NDArray[Any], bits: int) -> Floats:
     return made
 
 
+def on_white(colours: Floats, alpha: Floats | None, *, white: int = 1) -> Floats:
+    """Colours (H, W, n) laid by their alpha (H, W) on paper, whose white is 1, or 0 of inks."""
+    if alpha is None:
+        return colours
+    laid = np.empty_like(colours)
+    for start in range(0, len(colours), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        shown = alpha[rows, :, np.newaxis].astype(np.float64)
+        laid[rows] = shown * colours[rows] + white * (1 - shown)
+    return laid
+
+
 def count_of_colours(photometric: int, samples: int) -> int:
     """How many of the samples of a pixel are colour; what follows is alpha. Where nothing says so, two are gray and alpha."""
     if photometric == SEPARATED:

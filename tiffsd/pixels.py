@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats, Pixels, Wide, kept_in_float64
 from tiffsd.curves import Curve
-from tiffsd.inks import GRAY, SEPARATED, Colour, colours_of, count_of_colours, mixed_inks, plain_rgb, to_unit
+from tiffsd.inks import GRAY, SEPARATED, Colour, Space, colours_of, count_of_colours, mixed_inks, on_white, plain_rgb, to_unit
 from tiffsd.spec import HALF_ROUNDING, INTEGER_STEP, LARGEST_PIXEL, PAGE_NAME, BadShape, BadValues, Kind
 
 # Float noise of an editor that quantised to 16 bit and wrote floats: float32 at 1.0, in units of the step.
@@ -22,7 +22,7 @@ LEVEL_OF_15_BITS = 2.0**-15  # Photoshop computes in 0..32768
 LEVELS_OF_16_BITS = 2**16 - 1
 FEWEST_LEVELS = 64  # of which all even are no accident
 CURVED = "the canvas was saved in another tone curve (gamma) than the linear one; it was undone by the profile in the file"
-SELECTION = "a saved selection lies beside the canvas and was left out"
+SELECTION = "a saved selection lies beside the colours and was left out"
 
 
 @dataclass(frozen=True)
@@ -113,35 +113,45 @@ def to_picture(page: Page, *, name: str, colour: Colour | None = None) -> tuple[
     """One page (H, W, samples) -> picture (H, W, 3) float32, 0..1, not clamped, upright; its alpha (H, W) where not all is opaque;
     and what was noticed, in sentences.
 
-    Integers are divided by the largest value of their bits, gray is repeated, transparency left out. `colour` is asked where the
-    file has an ICC profile. Raises BadShape for other channels and types, BadValues for premultiplied transparency and for what
-    `check_picture` refuses.
+    Integers are divided by the largest value of their bits, gray is repeated, what is transparent is laid on white. `colour` is
+    asked where the file has an ICC profile. Raises BadShape for other channels and types, BadValues for premultiplied transparency
+    and for what `check_picture` refuses.
     """
-    pixels, notes, alpha = upright(page.pixels, page.orientation), [], None
-    samples = pixels.shape[2]
-    own = count_of_colours(page.photometric, samples)
+    pixels = upright(page.pixels, page.orientation)
+    samples, own = pixels.shape[2], count_of_colours(page.photometric, pixels.shape[2])
     if not own <= samples <= own + 1 or pixels.dtype.kind not in "ufb":
         raise BadShape(
             f"{name} has {samples} channels of {pixels.dtype}, and a picture has 1 to 4 channels of 8, 16 or 32 bits; "
             f"convert it to RGB"
         )
-    bits = page.bits or 8 * pixels.dtype.itemsize
-    if samples > own and not _opaque(pixels[..., -1], bits):
-        if page.premultiplied:
-            raise BadValues(f"{name} has premultiplied transparency; save it with straight alpha, or flattened")
-        notes.append("the picture is transparent in places; what lies under the transparency counts")
-        alpha = to_unit(pixels[..., -1], bits)
-    samples_of_colour = pixels[..., :own]
     if pixels.dtype.kind == "f":  # before a profile is asked: it makes numbers of NaN
-        check_picture(samples_of_colour, name=name)
+        check_picture(pixels, name=name)
+    alpha, notes = _transparency(page, pixels[..., own:], name=name)
+    bits, own_samples = _bits(page), pixels[..., :own]
     if page.photometric == SEPARATED and (colour is None or not page.profile):
         notes.append("its inks (CMYK) were mixed plainly, without a profile")
-        return mixed_inks(samples_of_colour, bits), alpha, notes
-    colours, space = colours_of(samples_of_colour, page.photometric, bits=bits, palette=page.palette, name=name)
+        return on_white(mixed_inks(own_samples, bits), alpha), alpha, notes
+    colours, space = colours_of(own_samples, page.photometric, bits=bits, palette=page.palette, name=name)
+    colours = on_white(colours, alpha, white=0 if space is Space.CMYK else 1)
     if colour is None or not page.profile or space is None:
         return plain_rgb(colours, space), alpha, notes
     picture, more = colour(colours, space, page.profile)
     return picture, alpha, notes + more
+
+
+def _transparency(page: Page, beside: NDArray[Any], *, name: str) -> tuple[Floats | None, list[str]]:
+    """The alpha (H, W) in what lies beside the colours (H, W, 0 or 1), where not all is opaque, and what was noticed."""
+    if not beside.shape[2] or page.selection:
+        return None, [SELECTION] * beside.shape[2]
+    if _opaque(beside, _bits(page)):
+        return None, []
+    if page.premultiplied:
+        raise BadValues(f"{name} has premultiplied transparency; save it with straight alpha, or flattened")
+    return to_unit(beside[..., 0], _bits(page)).clip(0, 1), ["transparent parts were laid on white"]
+
+
+def _bits(page: Page) -> int:
+    return page.bits or 8 * page.pixels.dtype.itemsize
 
 
 def check_picture(picture: NDArray[Any], *, name: str) -> None:

@@ -32,9 +32,10 @@ def loaded(path: Path) -> Read:
 def by_the_program(path: str, original: str | None = None) -> Answer:
     """What tiffsd reads, as another reader would say it."""
     try:
-        artifact = tiffsd.read(path)
-        if original is not None:
-            artifact = tiffsd.repair(artifact, tiffsd.read(original))
+        kept = None if original is None else tiffsd.read(original)
+        artifact = tiffsd.read(path, expect=kept and kept.header.kind)
+        if kept is not None:
+            artifact = tiffsd.repair(artifact, kept)
     except tiffsd.TiffsdError as error:
         return {"refused": True, "why": str(error)}
     header = artifact.header
