@@ -11,6 +11,7 @@ T = "tests/tiffsd/test_canvas.py"
 EDITS = "tests/tiffsd/test_edit.py"
 ORIGINALS = "tests/jobs/test_originals.py"
 MISTAKES = "tests/tiffsd/test_mistakes.py"
+NUMBERS = "tests/tiffsd/test_numbers.py"
 
 MUTANTS = (
     Mutant(
@@ -54,6 +55,62 @@ MUTANTS = (
         "if mine.id == kept.id and (mine.recipe or not kept.recipe):",
         "if mine.id == kept.id and not kept.recipe:",
         f"{ORIGINALS}::test_a_record_that_survived_counts_before_that_of_the_kept_original",
+    ),
+    Mutant(
+        "whole numbers and doubles are rounded to singles before they are values",
+        CANVAS,
+        "return _in_pieces(values, work, np.empty(values.shape, np.float64))",
+        "return _in_pieces(values, work, np.empty(values.shape, np.float32))",
+        f"{NUMBERS}::test_each_level_of_whole_numbers_is_divided_and_rounded_once",
+    ),
+    Mutant(
+        "levels that an editor cut down are painting",
+        CANVAS,
+        "return cut_down if np.count_nonzero(cut_down) > np.count_nonzero(rounded) else rounded",
+        "return rounded",
+        f"{NUMBERS}::test_levels_that_an_editor_cut_down_are_no_painting",
+    ),
+    Mutant(
+        "one level down is no painting where others are rounded",
+        CANVAS,
+        "if np.count_nonzero(rounded) >= ENOUGH_ROUNDED * rounded.size:",
+        "if rounded.all():",
+        f"{T}::test_one_step_of_sixteen_bits_is_painting",
+    ),
+    Mutant(
+        "a picture shows what its transparency hides",
+        "tiffsd/inks.py",
+        "laid[rows] = shown * colours[rows] + white * (1 - shown)",
+        "laid[rows] = colours[rows]",
+        f"{NUMBERS}::test_a_picture_is_laid_on_white_by_its_alpha_and_not_by_a_selection",
+    ),
+    Mutant(
+        "a saved selection is the transparency of a picture",
+        PIXELS,
+        "if not beside.shape[2] or page.selection:",
+        "if not beside.shape[2]:",
+        f"{NUMBERS}::test_a_picture_is_laid_on_white_by_its_alpha_and_not_by_a_selection",
+    ),
+    Mutant(
+        "two pages of whole numbers are an embedding in plain values",
+        "tiffsd/bare.py",
+        "raw=four or stacked",
+        "raw=four",
+        f"{NUMBERS}::test_two_pages_of_whole_numbers_are_no_embedding_in_plain_values",
+    ),
+    Mutant(
+        "an interpolation that leaves out what lies beyond the edge is painting",
+        "tiffsd/enlarged.py",
+        'EDGES = ("edge", "symmetric", "reflect", "constant")',
+        'EDGES = ("edge", "symmetric", "reflect")',
+        f"{MISTAKES}::test_an_interpolated_mosaic_is_exact_but_around_what_was_painted",
+    ),
+    Mutant(
+        "exact tensors of another kind are believed",
+        "tiffsd/exact.py",
+        "if strangers:",
+        "if False:",
+        f"{NUMBERS}::test_exact_tensors_that_belong_to_another_kind_are_ignored_as_a_whole_and_said",
     ),
     Mutant(
         "the tolerance for 16-bit canvases is doubled",
