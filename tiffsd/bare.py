@@ -10,7 +10,7 @@ import numpy as np
 
 from tiffsd import prototype
 from tiffsd.artifact import Artifact, reconcile
-from tiffsd.canvas import Canvas, Floats, check_not_cut, check_pixels, grid, named_tensors, paint
+from tiffsd.canvas import Canvas, Floats, Pixels, check_not_cut, check_pixels, grid, named_tensors, paint
 from tiffsd.curves import Curve
 from tiffsd.header import Header
 from tiffsd.pixels import Page, opaque_gray, to_canvas
@@ -70,7 +70,8 @@ def layout_of(kind: Kind, shapes: Sequence[Shape]) -> tuple[Layout, tuple[int, .
 def read_bare(pages: Sequence[Page], kind: Kind, *, artifact_id: str, name: str, curves: Sequence[Curve] = ()) -> Artifact:
     """Pages of latents or of an embedding without metadata -> Artifact; the errors of `pixels` and `canvas` apply."""
     four = kind is Kind.LATENTS and any(page.pixels.shape[2] == 4 and not opaque_gray(page) for page in pages)
-    canvas = to_canvas(pages, kind, name=name, raw=four, curves=curves)
+    stacked = kind is Kind.EMBEDDING and len(pages) == prototype.PAGES_OF_AN_EMBEDDING
+    canvas = to_canvas(pages, kind, name=name, raw=four or stacked, curves=curves)
     _, height, width = canvas.planes.shape
     shapes = [Shape(height, width, 4 if four else 1, True)] * len(pages)
     layout, size = layout_of(kind, shapes)
@@ -107,15 +108,16 @@ def _gray_latents(canvas: Canvas, header: Header, *, name: str) -> Artifact:
             f"{name} has {header.size[0]} pages, and latents have {', '.join(map(str, LATENT_CHANNELS))} channels; "
             f"save all pages of the original, and no others"
         )
-    if _unmapped(canvas):
+    saved = _as_saved(canvas)
+    if _unmapped(saved):
         note = f"{header.size[0]} gray pages without metadata were taken as channels in plain values, not mapped to 0..1"
-        return _with_state(_raw(canvas.planes, header, canvas), None, note)
+        return _with_state(_raw(saved.planes, header, saved), None, note)
     return _with_state(_mapped(canvas, header, name=name), None, f"{header.size[0]} gray pages were taken as channels")
 
 
 def _embedding(canvas: Canvas, header: Header) -> Artifact:
     pages, rows, width = canvas.planes.shape
-    if pages == 2:
+    if pages == prototype.PAGES_OF_AN_EMBEDDING:
         raw = prototype.embedding(canvas.planes)
         strip = np.concatenate([raw["prompt_embeds"], raw["negative_prompt_embeds"]])[np.newaxis]
         note = "a file of the prototype: page 1 is the negative prompt, page 2 the prompt, in plain values"
@@ -125,8 +127,9 @@ def _embedding(canvas: Canvas, header: Header) -> Artifact:
             f"an embedding without metadata has one page or two of {rows}x{width}, not {pages}; save those of the original"
         )
     note = f"one gray page without metadata was taken as an embedding of {header.size[0]} + {header.size[1]} rows"
-    if _unmapped(canvas):
-        return replace(_raw(canvas.planes, header, canvas), notes=(f"{note}, in plain values",))
+    saved = _as_saved(canvas)
+    if _unmapped(saved):
+        return replace(_raw(saved.planes, header, saved), notes=(f"{note}, in plain values",))
     artifact = _mapped(canvas, header, name=header.id)
     return replace(artifact, notes=(note, *artifact.notes))
 
@@ -135,12 +138,13 @@ def _mapped(canvas: Canvas, header: Header, *, name: str) -> Artifact:
     return replace(reconcile(header, canvas, {}, name=name), canvas=canvas)
 
 
-def _raw(tensor: Floats, header: Header, found: Canvas) -> Artifact:
+def _raw(pixels: Pixels, header: Header, found: Canvas) -> Artifact:
     """A tensor in plain values; its canvas is what TIFFSD would have painted, so that repair can compare like with like.
 
     The spread of the values may mislead (rgba of TIFFSD with a standard deviation like that of the prototype's results): repair
     also tries the pixels as they were found.
     """
+    tensor = pixels.astype(np.float32, copy=False)
     canvas = Canvas(paint(tensor, header), half=found.half, as_found=found.planes)
     return Artifact(header, named_tensors(tensor, header), canvas=canvas)
 
@@ -158,6 +162,11 @@ def _state(latents: Floats) -> State:
     if abs(float(latents.std(dtype=np.float64)) - 1) > ABOUT_ONE:
         return State.FINAL
     return State.NOISE if abs(prototype.correlation(latents)) < NEIGHBOURS_ALIKE else State.FINAL
+
+
+def _as_saved(canvas: Canvas) -> Canvas:
+    """The canvas before a tone curve was undone, which plain values have none of."""
+    return canvas.otherwise[-1] if canvas.curved else canvas
 
 
 def _unmapped(canvas: Canvas) -> bool:

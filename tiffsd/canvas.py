@@ -6,7 +6,7 @@ Pictures do not pass through here: their pixels are their values.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from tiffsd.spec import (
     CLIPPED_SHARE,
     CUT_SHARE,
     HALF_ROUNDING,
-    INTEGER_STEP,
     LARGEST_EMBEDDING_PIXEL,
     LARGEST_PIXEL,
     PIXEL_OF_ZERO,
@@ -29,31 +28,37 @@ from tiffsd.spec import (
 )
 
 Floats = NDArray[np.float32]
+Wide = NDArray[np.float64]
+Pixels = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
+_Found = TypeVar("_Found", np.float32, np.float64, np.floating[Any])
 
 VALUES_AT_A_TIME = 2**16
+ENOUGH_ROUNDED = 0.75  # of a canvas that was cut down to its levels half the values look rounded
 EMBEDDING_ROWS = ("prompt_embeds", "negative_prompt_embeds")
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """Planes of pixels (n, H, W) as an editor saved them; `step` is that of integers, `half` says float16.
+    """Planes of pixels (n, H, W) as an editor saved them, float32 where that holds them as they are, else float64.
 
-    Where a file without metadata was taken to hold plain values, `planes` are what they would have been painted as, and `as_found`
-    is what lies in the file. `slack` (n, H, W) is by how much more than usual a pixel may differ, for how it was saved; `curved`
-    says that a tone curve was undone, which `otherwise` has other readings of. `notes` say what was done to the pages.
+    `step` is that of integers for the comparison, `level` what lies between two of them, `half` says float16. Where a file without
+    metadata was taken to hold plain values, `planes` are what they would have been painted as, and `as_found` is what lies in the
+    file. `slack` (n, H, W) is by how much more than usual a pixel may differ, for how it was saved; `curved` says that a tone curve
+    was undone, which `otherwise` has other readings of. `notes` say what was done to the pages.
     """
 
-    planes: Floats
+    planes: Pixels
     step: float = 0.0
+    level: float = 0.0
     half: bool = False
-    as_found: Floats | None = None
-    slack: Floats | None = None
+    as_found: Pixels | None = None
+    slack: Pixels | None = None
     curved: bool = False
     otherwise: tuple["Canvas", ...] = ()
     notes: tuple[str, ...] = ()
 
-    def moved(self, move: Callable[[Floats], Floats]) -> "Canvas":
+    def moved(self, move: Callable[[Pixels], Pixels]) -> "Canvas":
         """The same with its pixels, and what belongs to each, in other places."""
         slack = None if self.slack is None else move(self.slack)
         others = tuple(other.moved(move) for other in self.otherwise)
@@ -108,7 +113,7 @@ def paint(tensor: Floats, header: Header) -> Floats:
     return mosaic(pixels) if header.layout is Layout.MOSAIC else pixels
 
 
-def mosaic(pixels: Floats) -> Floats:
+def mosaic(pixels: Pixels) -> Pixels:
     """Channels (C, h, w) -> the one plane (1, r h, c w) that has them as panels."""
     channels, height, width = pixels.shape
     rows, columns = grid(channels)
@@ -134,9 +139,9 @@ def read_canvas(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
     if np.array_equal(pixels, expected):  # as it was written, which is neither clipped nor emptied
         return Reading(exact, 0)
     _check_not_clipped(canvas, pixels, expected, name=name)
-    _check_not_emptied(pixels, expected, header, name=name)
     slack = None if canvas.slack is None else _unpaint(canvas.slack, header, name=name)
     untouched = _untouched(canvas, pixels, expected, slack)
+    _check_not_emptied(pixels, expected, untouched, header, name=name)
     painted = int(untouched.size - np.count_nonzero(untouched))
     return Reading(np.where(untouched, exact, from_pixels(pixels, header)), painted, _coarse(canvas) if painted else ())
 
@@ -157,27 +162,35 @@ def fitted(header: Header, canvas: Canvas) -> Header:
 
 
 def to_pixels(tensor: Floats, header: Header) -> Floats:
-    """Values of any shape -> pixels of the layout, float32 of the same shape, element by element (section 4 of the format)."""
+    """Values of any shape -> pixels of the layout, float32 of the same shape, element by element (section 3 of the format)."""
     zero, unit = _scale(header)
     return in_float64(tensor, lambda wide: wide / unit + zero)
 
 
-def from_pixels(pixels: Floats, header: Header) -> Floats:
+def from_pixels(pixels: Pixels, header: Header) -> Floats:
     """The inverse of `to_pixels`, up to the rounding of float32."""
     zero, unit = _scale(header)
     return in_float64(pixels, lambda wide: (wide - zero) * unit)
 
 
-def in_float64(values: NDArray[Any], work: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Floats:
-    """The work done in float64, on some values at a time: all of them in float64 would be the largest thing in memory."""
-    found = np.empty(values.shape, np.float32)
+def in_float64(values: NDArray[Any], work: Callable[[Wide], Wide]) -> Floats:
+    """The work done in float64 and rounded once, on some values at a time: all of them in float64 would take the most memory."""
+    return _in_pieces(values, work, np.empty(values.shape, np.float32))
+
+
+def kept_in_float64(values: NDArray[Any], work: Callable[[Wide], Wide]) -> Wide:
+    """The work done in float64, on some values at a time, and not rounded."""
+    return _in_pieces(values, work, np.empty(values.shape, np.float64))
+
+
+def _in_pieces(values: NDArray[Any], work: Callable[[Wide], Wide], found: NDArray[_Found]) -> NDArray[_Found]:
     source, target = np.ravel(values), found.reshape(-1)
     for start in range(0, source.size, VALUES_AT_A_TIME):
         target[start : start + VALUES_AT_A_TIME] = work(source[start : start + VALUES_AT_A_TIME].astype(np.float64))
     return found
 
 
-def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:
+def check_pixels(pixels: Pixels, header: Header, *, name: str) -> None:
     """Raise BadValues for NaN, infinity, and pixels beyond +-1000 of latents or +-100000 of an embedding; `name` is the file's."""
     lowest, highest = float(pixels.min()), float(pixels.max())
     if not np.isfinite([lowest, highest]).all():
@@ -193,7 +206,7 @@ def check_pixels(pixels: Floats, header: Header, *, name: str) -> None:
         )
 
 
-def check_not_cut(pixels: Floats, header: Header, *, name: str) -> None:
+def check_not_cut(pixels: Pixels, header: Header, *, name: str) -> None:
     """Raise BadValues for raw channels that an editor cut off at 0 and 1, where there is no original to compare with.
 
     Cut off are channels that lie within 0..1 and of whose pixels a twentieth or more is exactly 0, and as many exactly 1.
@@ -205,7 +218,7 @@ def check_not_cut(pixels: Floats, header: Header, *, name: str) -> None:
         )
 
 
-def _shares(pixels: Floats) -> float:
+def _shares(pixels: Pixels) -> float:
     """The smaller of the shares of pixels that are exactly 0 and exactly 1."""
     return float(min((pixels == 0).mean(), (pixels == 1).mean()))
 
@@ -218,7 +231,7 @@ def _scale(header: Header) -> tuple[float, float]:
     return PIXEL_OF_ZERO, VALUES_PER_UNIT * deviation
 
 
-def _unpaint(planes: Floats, header: Header, *, name: str) -> Floats:
+def _unpaint(planes: NDArray[_Found], header: Header, *, name: str) -> NDArray[_Found]:
     """Planes (n, H, W) -> pixels in the places of the canvas tensor."""
     if header.kind is Kind.EMBEDDING:
         wanted = (1, header.size[0] + header.size[1], header.size[2])
@@ -239,27 +252,38 @@ def _unpaint(planes: Floats, header: Header, *, name: str) -> Floats:
     return np.ascontiguousarray(panels.reshape(channels, height, width))
 
 
-def _untouched(canvas: Canvas, pixels: Floats, expected: Floats, slack: Floats | None) -> Mask:
-    tolerance = ROUNDING * np.maximum(1, np.abs(pixels))
-    if canvas.half:
-        tolerance += HALF_ROUNDING * np.abs(expected)
-    if canvas.step:
-        tolerance = np.full_like(pixels, ROUNDING + canvas.step / 2)
+def _untouched(canvas: Canvas, pixels: Pixels, expected: Floats, slack: Pixels | None) -> Mask:
+    away = pixels.astype(np.float64)
+    away -= expected
+    if canvas.step and slack is None:
+        return _of_levels(away, canvas.step, _beyond(pixels, expected))
+    tolerance: Pixels = ROUNDING * np.maximum(1, np.abs(pixels))
     if slack is not None:
-        tolerance = slack + ROUNDING * np.maximum(1, np.abs(pixels))
-    untouched: Mask = np.abs(pixels.astype(np.float64) - expected) <= tolerance
-    if canvas.step:
-        untouched |= _beyond(pixels, expected)
-    return untouched
+        tolerance = slack + tolerance
+    elif canvas.half:
+        tolerance = tolerance + HALF_ROUNDING * np.abs(expected.astype(np.float64))
+    untouched: Mask = np.abs(away, out=away) <= tolerance
+    return untouched | _beyond(pixels, expected) if canvas.step else untouched
 
 
-def _beyond(pixels: Floats, expected: Floats) -> Mask:
+def _of_levels(away: Wide, step: float, beyond: Mask) -> Mask:
+    """Where whole numbers stand for what was there, rounded or, where that leaves fewer painted, cut down to the level below."""
+    tolerance = ROUNDING + step / 2
+    rounded: Mask = (np.abs(away) <= tolerance) | beyond
+    if np.count_nonzero(rounded) >= ENOUGH_ROUNDED * rounded.size:
+        return rounded
+    away += step / 2
+    cut_down: Mask = (np.abs(away, out=away) <= tolerance) | beyond
+    return cut_down if np.count_nonzero(cut_down) > np.count_nonzero(rounded) else rounded
+
+
+def _beyond(pixels: Pixels, expected: Floats) -> Mask:
     """Pixels at the bound that integers have, whose exact value lies at or beyond it."""
     found: Mask = ((pixels <= 0) & (expected <= 0)) | ((pixels >= 1) & (expected >= 1))
     return found
 
 
-def _check_not_clipped(canvas: Canvas, pixels: Floats, expected: Floats, *, name: str) -> None:
+def _check_not_clipped(canvas: Canvas, pixels: Pixels, expected: Floats, *, name: str) -> None:
     if canvas.step or pixels.min() < 0 or pixels.max() > 1:
         return
     outside = (expected < 0) | (expected > 1)
@@ -270,7 +294,7 @@ def _check_not_clipped(canvas: Canvas, pixels: Floats, expected: Floats, *, name
         )
 
 
-def _check_not_emptied(pixels: Floats, expected: Floats, header: Header, *, name: str) -> None:
+def _check_not_emptied(pixels: Pixels, expected: Floats, untouched: Mask, header: Header, *, name: str) -> None:
     """Refuse rgba of an editor that drew on it and left nothing of the pixels around that were transparent to it.
 
     ImageMagick does so within two pixels of what it draws. Erasing by hand takes all pixels of a region, whatever their alpha.
@@ -281,7 +305,7 @@ def _check_not_emptied(pixels: Floats, expected: Floats, header: Header, *, name
     if emptied.mean() < CLIPPED_SHARE:
         return
     rows, columns = (slice(places.min(), places.max() + 1) for places in np.nonzero(emptied))
-    left = (emptied | (np.abs(pixels - expected) <= ROUNDING).all(axis=0))[rows, columns]  # all but what was painted
+    left = (emptied | untouched.all(axis=0))[rows, columns]  # all but what was painted
     emptied, transparent = emptied[rows, columns][left], (expected[3] <= 0)[rows, columns][left]
     if np.array_equal(emptied, transparent) and not emptied.all():
         raise BadValues(
@@ -292,17 +316,18 @@ def _check_not_emptied(pixels: Floats, expected: Floats, header: Header, *, name
 
 def _coarse(canvas: Canvas) -> tuple[str, ...]:
     if canvas.step:
-        rounded = f"{VALUES_PER_UNIT * INTEGER_STEP:.1e}"
-        return (f"the canvas was saved in 16-bit steps, so painted values are rounded to {rounded} and end at black and white",)
+        level = canvas.level or canvas.step
+        bits, rounded = round(np.log2(1 / level)), f"{VALUES_PER_UNIT * level:.1e}"
+        return (f"the canvas was saved in {bits}-bit steps, so painted values are rounded to {rounded} and end at black and white",)
     if canvas.half:
         return ("the canvas was saved in 16-bit floats, so painted values are rounded to about three digits",)
     return ()
 
 
-def _misfit(planes: Floats, wanted: tuple[int, ...], name: str, way_out: str) -> BadShape:
+def _misfit(planes: Pixels, wanted: tuple[int, ...], name: str, way_out: str) -> BadShape:
     return BadShape(f"{name} has {_size(planes)} and should have {_size(wanted)}; {way_out}")
 
 
-def _size(planes: Floats | tuple[int, ...]) -> str:
+def _size(planes: Pixels | tuple[int, ...]) -> str:
     count, height, width = planes if isinstance(planes, tuple) else planes.shape
     return f"{count} {'plane' if count == 1 else 'planes'} of {width}x{height}"

@@ -21,6 +21,7 @@ SRGB = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 PARAMETERS = (1, 3, 4, 5, 7)  # of each type of a parametric curve
 WRITTEN_IN = 2.0**-16  # the steps of s15Fixed16 and, about, of the entries of a table
 GAMMA_WRITTEN_IN = 2.0**-8
+PLACES_OF_A_CURVE = 257
 
 
 def curves_of(profile: bytes) -> tuple[Curve, ...]:
@@ -79,6 +80,9 @@ def _parametric(numbers: list[float]) -> tuple[Curve, ...]:
     e, f = (*rest[2:], 0.0, 0.0)[:2]
     written = partial(_in_two_pieces, numbers=(gamma, a, b, c, d), above=e, below=f)
     meant = partial(_in_two_pieces, numbers=SRGB)
+    straight = np.linspace(0, 1, PLACES_OF_A_CURVE)
+    if np.abs(written(straight) - straight).max() <= WRITTEN_IN:
+        return ()
     is_srgb = len(numbers) == 5 and all(abs(x - y) <= 2 * WRITTEN_IN for x, y in zip(numbers, SRGB, strict=True))
     return (meant, written) if is_srgb else (written,)
 
@@ -97,9 +101,12 @@ def _table(points: Wide) -> tuple[Curve, ...]:
     places = np.linspace(0, 1, len(points))
     if np.abs(points - places).max() <= WRITTEN_IN:
         return ()
-    meant = partial(_in_two_pieces, numbers=SRGB)
     written = partial(_interpolated, places=places, points=points)
-    return (meant, written) if np.abs(points - meant(places)).max() <= WRITTEN_IN else (written,)
+    middle = len(points) // 2
+    rounded = round(float(np.log(points[middle]) / np.log(places[middle])), 1) if 0 < points[middle] < 1 > places[middle] else 1.0
+    likely: tuple[Curve, ...] = (partial(_in_two_pieces, numbers=SRGB), partial(_power, gamma=rounded))
+    meant = [curve for curve in likely if np.abs(points - curve(places)).max() <= WRITTEN_IN]
+    return (*meant[:1], written)
 
 
 def _power(v: Wide, *, gamma: float) -> Wide:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from tiffsd.artifact import CANVAS_TENSORS, consistent, size_of
+from tiffsd.artifact import CANVAS_TENSORS, FOREIGN, consistent, size_of
 from tiffsd.header import Header, marks_in
 from tiffsd.spec import LARGEST_TABLE_BYTES, MOST_MARKS, BadValues, Kind
 
@@ -93,6 +93,9 @@ def tensors_of(header: Header, text: Any) -> Exact:
     tensors = decode_tensors(text, artifact_id=header.id)
     if isinstance(tensors, str):
         return {}, f"the exact tensors were ignored, {tensors}, so the canvas counts as it is"
+    strangers = " and ".join(sorted(FOREIGN[header.kind] & tensors.keys()))
+    if strangers:
+        return {}, f"the exact tensors were ignored, {strangers} among them belongs to another kind, so the canvas counts as it is"
     if not consistent(tensors):
         return {}, "the exact tensors were ignored, their shapes contradict each other, so the canvas counts as it is"
     if header.kind is Kind.PICTURE:

@@ -293,7 +293,8 @@ def _header(page: TiffPage, label: str) -> tuple[Header | None, list[str]]:
         record = None
     if not essentials and not record:
         return None, notes
-    return header_from({**(record or {}), **(essentials or {})}, name=label), notes
+    said = {key: value for key, value in (essentials or {}).items() if value is not None}
+    return header_from({**(record or {}), **said}, name=label), notes
 
 
 def _id(page: TiffPage, label: str) -> str:

@@ -60,11 +60,10 @@ def colours_of(
         return _from_palette(samples[..., 0], palette, name=name), Space.RGB
     if photometric in (CIELAB, ICCLAB):
         return _from_lab(samples, photometric, bits=bits, name=name), None
-    unit = to_unit(samples, bits)
     if photometric == SEPARATED:
-        return unit, Space.CMYK
-    space = Space.GRAY if unit.shape[2] == 1 else Space.RGB
-    return (np.float32(1) - unit if photometric == MINISWHITE else unit), space
+        return to_unit(samples, bits), Space.CMYK
+    unit = to_unit(_white_made_black(samples, bits) if photometric == MINISWHITE else samples, bits)
+    return unit, Space.GRAY if unit.shape[2] == 1 else Space.RGB
 
 
 def plain_rgb(colours: Floats, space: Space | None) -> Floats:
@@ -76,6 +75,28 @@ def plain_rgb(colours: Floats, space: Space | None) -> Floats:
     return colours
 
 
+def mixed_inks(samples: NDArray[Any], bits: int) -> Floats:
+    """Red, green and blue (H, W, 3) of inks (H, W, 4) without a profile, of each what cyan, magenta or yellow and black leave."""
+    full = 1 if samples.dtype.kind == "f" else 2**bits - 1
+    made = np.empty((*samples.shape[:2], 3), np.float32)
+    for start in range(0, len(samples), ROWS_AT_A_TIME):
+        paper = 1 - samples[start : start + ROWS_AT_A_TIME].astype(np.float64) / full
+        made[start : start + ROWS_AT_A_TIME] = paper[..., :3] * paper[..., 3:]
+    return made
+
+
+def on_white(colours: Floats, alpha: Floats | None, *, white: int = 1) -> Floats:
+    """Colours (H, W, n) laid by their alpha (H, W) on paper, whose white is 1, or 0 of inks."""
+    if alpha is None:
+        return colours
+    laid = np.empty_like(colours)
+    for start in range(0, len(colours), ROWS_AT_A_TIME):
+        rows = slice(start, start + ROWS_AT_A_TIME)
+        shown = alpha[rows, :, np.newaxis].astype(np.float64)
+        laid[rows] = shown * colours[rows] + white * (1 - shown)
+    return laid
+
+
 def count_of_colours(photometric: int, samples: int) -> int:
     """How many of the samples of a pixel are colour; what follows is alpha. Where nothing says so, two are gray and alpha."""
     if photometric == SEPARATED:
@@ -85,6 +106,14 @@ def count_of_colours(photometric: int, samples: int) -> int:
     if photometric == PALETTE:
         return 1
     return 3 if samples > 2 else 1
+
+
+def _white_made_black(samples: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Samples counted from the other end, so that what is divided after is rounded once."""
+    if samples.dtype.kind == "b":
+        return ~samples
+    inverted: NDArray[Any] = (1 if samples.dtype.kind == "f" else samples.dtype.type(2**bits - 1)) - samples
+    return inverted
 
 
 def _from_palette(indices: NDArray[Any], palette: NDArray[np.uint16] | None, *, name: str) -> Floats:

@@ -49,7 +49,7 @@ def _composed(pages: Sequence[Page], header: Header, *, name: str, curved: bool)
 def _compose(canvas: Pixels, layer: Page, base: Page, *, name: str, count: int, curved: bool) -> None:
     """Lay a layer over the canvas, in place."""
     above, alpha = _gray(layer, name), _alpha(layer)
-    if layer.premultiplied or above.dtype != canvas.dtype:
+    if (layer.premultiplied and not (alpha == 1).all()) or above.dtype != canvas.dtype:
         raise _unflattened(name, count)
     top, left = (there - here for there, here in zip(layer.offset, base.offset, strict=True))
     height, width = canvas.shape

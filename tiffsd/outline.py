@@ -146,7 +146,12 @@ def _check_coding_of_picture(outline: Outline, label: str) -> None:
         raise BadShape(
             f"{label} has colours of type {outline.names[1]}{' in JPEG' if jpeg else ''}, which are not read; convert it to RGB"
         )
-    if outline.dtype is None or outline.dtype.kind not in "uifb":
+    if outline.dtype is not None and outline.dtype.kind == "i":
+        raise BadValues(
+            f"{label} has signed numbers of {outline.bits} bits, of which nothing says what black and white are; "
+            f"save it with 8 or 16 bits without a sign"
+        )
+    if outline.dtype is None or outline.dtype.kind not in "ufb":
         raise BadValues(
             f"{label} has {outline.bits} bits per channel, and 1 to 32 are read, alike in all channels, of real numbers; "
             f"save it with 8 or 16 bits"

@@ -5,22 +5,24 @@ Everything here was produced by some editor (section 6 of `tiffsd/spec.py`); rea
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats, in_float64
+from tiffsd.canvas import VALUES_AT_A_TIME, Canvas, Floats, Pixels, Wide, kept_in_float64
 from tiffsd.curves import Curve
-from tiffsd.inks import GRAY, SEPARATED, Colour, Space, colours_of, count_of_colours, plain_rgb, to_unit
+from tiffsd.inks import GRAY, SEPARATED, Colour, Space, colours_of, count_of_colours, mixed_inks, on_white, plain_rgb, to_unit
 from tiffsd.spec import HALF_ROUNDING, INTEGER_STEP, LARGEST_PIXEL, PAGE_NAME, BadShape, BadValues, Kind
 
 # Float noise of an editor that quantised to 16 bit and wrote floats: float32 at 1.0, in units of the step.
 ON_GRID = 0.01
 LEVEL_OF_15_BITS = 2.0**-15  # Photoshop computes in 0..32768
+LEVELS_OF_16_BITS = 2**16 - 1
 FEWEST_LEVELS = 64  # of which all even are no accident
 CURVED = "the canvas was saved in another tone curve (gamma) than the linear one; it was undone by the profile in the file"
-SELECTION = "a saved selection lies beside the canvas and was left out"
+SELECTION = "a saved selection lies beside the colours and was left out"
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
     _check_precision(pages[0].pixels.dtype, kind, name=name, raw=raw)
     if any(page.orientation != 1 for page in pages):
         raise BadShape(f"{name} is marked as rotated, and {kind.plural} cannot be; rotate it back, or go back to the original")
-    planes = [plane for page in pages for plane in _planes(page, kind, name=name, keep_four=raw)]
+    planes = [plane for page in pages for plane in _planes(page, kind, name=name, keep_four=raw and kind is Kind.LATENTS)]
     if len({(plane.shape, plane.dtype) for plane in planes}) > 1:
         raise BadShape(
             f"{name} has pages of different sizes or types; save all pages of {kind.plural} alike, without merging layers"
@@ -63,11 +65,21 @@ def to_canvas(pages: Sequence[Page], kind: Kind, *, name: str, raw: bool = False
 def _levels(stack: NDArray[Any], *, raw: bool) -> Canvas:
     """Pixels as the file has them, and by how much they may differ."""
     if stack.dtype == np.uint16 and _of_15_bits(stack):
-        planes = (((stack.astype(np.int32) + 1) // 2) * np.float32(LEVEL_OF_15_BITS)).astype(np.float32)
-        return Canvas(planes, step=LEVEL_OF_15_BITS, slack=np.full_like(planes, LEVEL_OF_15_BITS))
-    pixels = to_unit(stack)
-    step = INTEGER_STEP if stack.dtype.kind == "u" or (not raw and _on_grid(pixels)) else 0.0
-    return Canvas(pixels, step=step, half=stack.dtype == np.float16)
+        doubled = (((stack.astype(np.int32) + 1) // 2) * np.float32(LEVEL_OF_15_BITS)).astype(np.float32)
+        slack = np.full(stack.shape, LEVEL_OF_15_BITS)
+        return Canvas(doubled, step=LEVEL_OF_15_BITS, level=LEVEL_OF_15_BITS, slack=slack)
+    if stack.dtype.kind == "u":
+        full = np.iinfo(stack.dtype).max
+        return Canvas(kept_in_float64(stack, lambda whole: whole / full), step=INTEGER_STEP, level=1 / _levels_above_black(stack))
+    planes: Pixels = stack.astype(np.float32) if stack.dtype == np.float16 else stack
+    step = INTEGER_STEP if not raw and _on_grid(planes) else 0.0
+    return Canvas(planes, step=step, level=step, half=stack.dtype == np.float16)
+
+
+def _levels_above_black(stack: NDArray[Any]) -> int:
+    """How many levels above black whole numbers have: 32 bits of programs that compute in 16 have no more than these."""
+    full = int(np.iinfo(stack.dtype).max)
+    return LEVELS_OF_16_BITS if full % LEVELS_OF_16_BITS == 0 and not (stack % (full // LEVELS_OF_16_BITS)).any() else full
 
 
 def _of_15_bits(stack: NDArray[np.uint16]) -> bool:
@@ -84,54 +96,65 @@ def _straightened(found: Canvas, curves: Sequence[Curve], notes: tuple[str, ...]
 
 
 def _linear(found: Canvas, curve: Curve) -> Canvas:
-    half = HALF_ROUNDING * np.abs(found.planes) if found.half else np.zeros_like(found.planes)
-    reach = half + (found.step / 2 if found.slack is None else found.slack)
     with np.errstate(all="ignore"):  # what is not finite is refused later, with a sentence
-        planes = in_float64(found.planes, curve)
-        if not reach.any():
-            return replace(found, planes=planes, curved=True)
-        # As far as the curve goes within what one level stands for, on the steeper side.
-        slack = np.maximum(in_float64(found.planes + reach, curve) - planes, planes - in_float64(found.planes - reach, curve))
-    return replace(found, planes=planes, slack=np.abs(slack), curved=True)
+        slack = kept_in_float64(found.planes, partial(_slack, found=found, curve=curve)) if found.half or found.step else None
+        return replace(found, planes=kept_in_float64(found.planes, curve), slack=slack, curved=True)
+
+
+def _slack(saved: Wide, found: Canvas, curve: Curve) -> Wide:
+    """As far as the curve goes within what one number stands for, on the steeper side."""
+    reach = found.step / (1 if found.step == LEVEL_OF_15_BITS else 2) if found.step else HALF_ROUNDING * np.abs(saved)
+    straight = curve(saved)
+    slack: Wide = np.maximum(np.abs(curve(saved + reach) - straight), np.abs(straight - curve(saved - reach)))
+    return slack
 
 
 def to_picture(page: Page, *, name: str, colour: Colour | None = None) -> tuple[Floats, Floats | None, list[str]]:
     """One page (H, W, samples) -> picture (H, W, 3) float32, 0..1, not clamped, upright; its alpha (H, W) where not all is opaque;
     and what was noticed, in sentences.
 
-    Integers are divided by the largest value of their bits, gray is repeated, transparency left out. `colour` is asked where the
-    file has an ICC profile. Raises BadShape for other channels and types, BadValues for premultiplied transparency and for what
-    `check_picture` refuses.
+    Integers are divided by the largest value of their bits, gray is repeated, what is transparent is laid on white. `colour` is
+    asked where the file has an ICC profile. Raises BadShape for other channels and types, BadValues for premultiplied transparency
+    and for what `check_picture` refuses.
     """
-    pixels, notes, alpha = upright(page.pixels, page.orientation), [], None
-    samples = pixels.shape[2]
-    own = count_of_colours(page.photometric, samples)
+    pixels = upright(page.pixels, page.orientation)
+    samples, own = pixels.shape[2], count_of_colours(page.photometric, pixels.shape[2])
     if not own <= samples <= own + 1 or pixels.dtype.kind not in "ufb":
         raise BadShape(
             f"{name} has {samples} channels of {pixels.dtype}, and a picture has 1 to 4 channels of 8, 16 or 32 bits; "
             f"convert it to RGB"
         )
-    bits = page.bits or 8 * pixels.dtype.itemsize
-    if samples > own and not _opaque(pixels[..., -1], bits):
-        if page.premultiplied:
-            raise BadValues(f"{name} has premultiplied transparency; save it with straight alpha, or flattened")
-        notes.append("the picture is transparent in places; what lies under the transparency counts")
-        alpha = to_unit(pixels[..., -1], bits)
-    colours, space = colours_of(pixels[..., :own], page.photometric, bits=bits, palette=page.palette, name=name)
-    # Before a profile is asked: it makes numbers of NaN.
-    check_picture(colours, name=name)
-    picture, more = _in_srgb(colours, space, page, colour)
+    if pixels.dtype.kind == "f":  # before a profile is asked: it makes numbers of NaN
+        check_picture(pixels, name=name)
+    alpha, notes = _transparency(page, pixels[..., own:], name=name)
+    bits, own_samples = _bits(page), pixels[..., :own]
+    if page.photometric == SEPARATED and (colour is None or not page.profile):
+        notes.append("its inks (CMYK) were mixed plainly, without a profile")
+        return on_white(mixed_inks(own_samples, bits), alpha), alpha, notes
+    colours, space = colours_of(own_samples, page.photometric, bits=bits, palette=page.palette, name=name)
+    colours = on_white(colours, alpha, white=0 if space is Space.CMYK else 1)
+    if colour is None or not page.profile or space is None:
+        return plain_rgb(colours, space), alpha, notes
+    picture, more = colour(colours, space, page.profile)
     return picture, alpha, notes + more
 
 
-def _in_srgb(colours: Floats, space: Space | None, page: Page, colour: Colour | None) -> tuple[Floats, list[str]]:
-    if colour is not None and page.profile and space is not None:
-        return colour(colours, space, page.profile)
-    plain = ["its inks (CMYK) were mixed plainly, without a profile"] if page.photometric == SEPARATED else []
-    return plain_rgb(colours, space), plain
+def _transparency(page: Page, beside: NDArray[Any], *, name: str) -> tuple[Floats | None, list[str]]:
+    """The alpha (H, W) in what lies beside the colours (H, W, 0 or 1), where not all is opaque, and what was noticed."""
+    if not beside.shape[2] or page.selection:
+        return None, [SELECTION] * beside.shape[2]
+    if _opaque(beside, _bits(page)):
+        return None, []
+    if page.premultiplied:
+        raise BadValues(f"{name} has premultiplied transparency; save it with straight alpha, or flattened")
+    return to_unit(beside[..., 0], _bits(page)).clip(0, 1), ["transparent parts were laid on white"]
 
 
-def check_picture(picture: Floats, *, name: str) -> None:
+def _bits(page: Page) -> int:
+    return page.bits or 8 * page.pixels.dtype.itemsize
+
+
+def check_picture(picture: NDArray[Any], *, name: str) -> None:
     """Raise BadValues for NaN, infinity, and floats beyond +-1000, which no picture has; `name` is the file's."""
     lowest, highest = float(picture.min()), float(picture.max())
     if not (np.isfinite([lowest, highest]).all() and max(-lowest, highest) <= LARGEST_PIXEL):
@@ -159,8 +182,8 @@ def _check_precision(dtype: np.dtype[Any], kind: Kind, *, name: str, raw: bool) 
     bits = f"{8 * dtype.itemsize}-bit whole numbers"
     if raw and dtype.kind in "ui":
         raise BadValues(
-            f"{name} has {bits}, and {kind.plural} in the raw layout of four channels must be floats: their values do not fit into "
-            f"whole numbers; save it as 32-bit float, from the original"
+            f"{name} has {bits}, and {kind.plural} in a raw layout must be floats: plain values do not fit into whole numbers; "
+            f"save it as 32-bit float, from the original"
         )
     raise BadValues(
         f"{name} has {bits}, and {kind.plural} need 32-bit floats (or, on a gray canvas, unsigned 16 bits); "
@@ -198,7 +221,7 @@ def _in_order(planes: list[NDArray[Any]], titles: Sequence[str | None]) -> list[
     return [planes[list(titles).index(title)] for title in names]
 
 
-def _on_grid(pixels: Floats) -> bool:
+def _on_grid(pixels: Pixels) -> bool:
     """Whether floats lie on the 16-bit steps within 0..1, as of an editor that computes in integers and writes floats."""
     if not (pixels.min() >= 0 and pixels.max() <= 1):
         return False

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.canvas import Floats
+from tiffsd.canvas import Pixels, in_float64
 from tiffsd.header import Header
 from tiffsd.spec import NOUNS, BadShape, BadValues, Kind, State, WrongKind
 
@@ -24,6 +24,7 @@ RESULT_ENDINGS = ("_state2", "_unet")
 EMBEDDING_ENDINGS = ("_textstate1", "_prompt")
 EMBEDDING_OF_A_RESULT = "_prompt_unet"  # or a result of what somebody called NAME_prompt: the pages decide
 
+PAGES_OF_AN_EMBEDDING = 2
 SCALING_FACTOR = 0.18215
 INITIAL_SIGMAS = (14.6146, 11.0706)
 NEAR = 0.05
@@ -58,7 +59,7 @@ def is_of_a_result(name: str) -> bool:
     return _EXTENSION.sub("", name).lower().endswith(EMBEDDING_OF_A_RESULT)
 
 
-def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
+def rescale(raw: Pixels, *, name: str) -> tuple[Pixels, State | None, str]:
     """Raw latents (4, h, w) -> as the denoiser sees them, the state if the scale tells it, and what was assumed.
 
     The prototype wrote noise times the scheduler's sigma, and results divided by 0.18215; deviation and name tell. Raises BadValues
@@ -76,12 +77,12 @@ def rescale(raw: Floats, *, name: str) -> tuple[Floats, State | None, str]:
     if by_name in NOISE_ENDINGS or (by_name not in RESULT_ENDINGS and deviation > NOISE_DEVIATION):
         divisor, what = _initial_sigma(deviation, raw.size)
         note = f"a file of the prototype: noise of standard deviation {deviation:.4g}, divided by {what}"
-        return raw / np.float32(divisor), State.NOISE, note
+        return in_float64(raw, lambda wide: wide / divisor), State.NOISE, note
     note = f"a file of the prototype: a result of standard deviation {deviation:.4g}, multiplied by {SCALING_FACTOR}"
-    return raw * np.float32(SCALING_FACTOR), State.FINAL, note
+    return in_float64(raw, lambda wide: wide * SCALING_FACTOR), State.FINAL, note
 
 
-def correlation(latents: Floats) -> float:
+def correlation(latents: Pixels) -> float:
     """Of horizontal neighbours in latents (C, h, w): 0 of noise, near 1 of what is smooth or has one column."""
     x = latents.astype(np.float64)
     x -= x.mean()
@@ -89,7 +90,7 @@ def correlation(latents: Floats) -> float:
     return float((x[..., 1:] * x[..., :-1]).mean()) / variance if x.shape[2] > 1 and variance else 1.0
 
 
-def embedding(pages: Floats) -> dict[str, Floats]:
+def embedding(pages: Pixels) -> dict[str, Pixels]:
     """The prototype's pages (2, T, D), the negative one first -> prompt_embeds and negative_prompt_embeds, (T, D) each."""
     return {"prompt_embeds": pages[1], "negative_prompt_embeds": pages[0]}
 

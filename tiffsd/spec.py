@@ -1,7 +1,8 @@
 """TIFFSD, version 1: one artifact of a latent-diffusion pipeline, in one TIFF file that people open and paint on.
 
 MUST, SHOULD and MAY are meant as in RFC 2119. "Pixel" is a value of the canvas, "value" an element of a tensor. All
-arithmetic on pixels and values is done in float64 and rounded to float32 once, at the end.
+arithmetic on pixels and values, from the numbers that lie in the file on, is done in float64 and rounded to float32 once,
+at the end.
 
 1. The file
 -----------
@@ -51,7 +52,7 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
     negative_prompt_embeds          (U, D)      deviation about 1, single values of tens or hundreds; D is that of both
     pooled_prompt_embeds            (P,)        output of the text encoder's projection, standard deviation about 1
     negative_pooled_prompt_embeds   (P,)        the same of the negative prompt
-    picture                         (H, W, 3)   sRGB, 0 black, 1 white, not clamped; float32 or float16
+    picture                         (H, W, 3)   sRGB, 0 black, 1 white, not clamped; a reader gives float32, whatever the file holds
     mask                            (h, w)      bool or float 0..1: where 1, the picture is made anew
     masked_image_latents            (C, h, w)   the picture without what the mask covers, for models that see the mask
     image_latents, noise            (C, h, w)   of half-done latents under a mask: the picture of before, and the noise of the loop
@@ -65,9 +66,9 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
                                                 were drawn by it, each 8 bytes, little-endian
     scheduler.NAME                  any         what a scheduler remembers between two steps, of any type
 
-A reader MUST keep tensors whose names it does not know. Canvas tensors are float32; others are of any type that
-safetensors and numpy share: bool, integers of 8 to 64 bits, float16, float32, float64. A writer MUST refuse what section 8
-keeps readers from reading.
+A reader MUST keep tensors whose names it does not know, with their types and shapes. Canvas tensors are float32; others are
+of any type that safetensors and numpy share: bool, integers of 8 to 64 bits, float16, float32, float64. A writer MUST refuse
+what section 8 keeps readers from reading.
 
 Latents are stored as the denoiser sees them (multiplied by the scaling factor of the VAE, its shift applied). Initial
 noise is stored as unit noise, drawn in float32 on the CPU, not yet multiplied by a scheduler's sigma. Half-done
@@ -77,6 +78,7 @@ The states of latents:
     noise     unit noise
     partial   stopped in the middle of the loop, after `step` of `steps`
     final     denoised, or encoded from a picture
+    (absent)  the metadata does not say it
 
 3. The canvas
 -------------
@@ -111,11 +113,11 @@ Tag 270 (ImageDescription, on every page) is one line of ASCII JSON with the ess
 page) is the full record as ASCII JSON: the essentials again, and the rest. Absent means null. No key may be named
 "shape", which tifffile takes for its own. Numbers are finite.
 
-    essential   tiffsd    the version of the format, 1
+    essential   tiffsd    the version of the format, 1; this key and the next four MUST be there
                 kind      "latents" | "embedding" | "picture"
                 id        8 lower-case hexadecimal digits, new for every artifact
-                layout    as in section 3
-                size      latents [C, h, w]; embedding [T, U, D]; picture [H, W, 3]
+                layout    one of section 3 for this kind
+                size      latents [C, h, w]; embedding [T, U, D]; picture [H, W, 3]; each 1 or more, but one of T and U may be 0
                 state     latents: "noise" | "partial" | "final"
                 sigma     partial latents of a sigma-scaled scheduler: the sigma they have reached, 0..1000000
                 step      how many steps are done; steps: of how many
@@ -129,52 +131,71 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                           of a CPU, "threads", as text
 
 A reader MUST keep keys that it does not know, and MUST refuse a version above its own with a sentence that says so.
-The id is found in tag 270, else in tag 65000, else in the description of the ICC profile, else in the file name
-STEM.ID.EXT; what has not exactly eight such digits is no id. Where 270 and 65000 name different ids, 65000 and
-65001 belong to another artifact and MUST be ignored. Text that is not JSON, or has no key "tiffsd", is not
-metadata; a record with a key of the wrong type is refused. Where both records are there, the essentials count. Text
-beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
+The id is found in the metadata, else in an ICC profile, as ID in one of the three descriptions of section 3 anywhere in its
+first 65536 bytes (those that are 0 left out), else in the file name STEM.ID.EXT, the last one that no further letter or digit
+follows ("cat.3f9a1c2e-2.tiff"). Text that is not JSON (NaN is not), or has no key "tiffsd", is not metadata. Where 270 and
+65000 name different ids, 65000 belongs to another artifact and MUST be ignored. Else the two are joined, key by key, those of
+270 first (null is absent), and what is joined MUST be refused where a key is of the wrong type or range, an id included. The
+texts MAY be of type BYTE or UNDEFINED, and so MAY 65001. Text beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
 
 5. Exact tensors
 ----------------
 Tag 65001 (type ASCII, first page) is the base64 text (RFC 4648, no line breaks) of one safetensors file with all
 tensors of the artifact but `picture`, and {"id": ID} in its `__metadata__`. It is ASCII because GIMP keeps ASCII tags
-byte for byte and turns binary ones into decimal text. It is an aid, never a dependency: most editors drop it. A blob
-that is damaged, carries another id, or holds tensors of another rank than section 2 says, of another `size` than the
-metadata, or halves of an embedding of different widths, is ignored as a whole and reported.
+byte for byte and turns binary ones into decimal text. It is an aid, never a dependency: most editors drop it. White space
+around it is left out. Canvas tensors in it may be floats of any size, and count as float32. A blob is ignored as a whole, and
+reported, where there is no metadata, where it is damaged, has a table beyond the limits or carries another id, or where it holds
+tensors that section 2 keeps from its kind or of another rank than section 2 says, canvas tensors that are missing, no finite
+floats or not of the `size` in the metadata, or halves of an embedding of different widths.
 
 6. Reading an edited file
 -------------------------
-Let e be the pixel that section 3 gives for the exact value, p the pixel found. Where |p - e| <= t the exact value
-counts, elsewhere the value that p stands for; such pixels are "painted".
+Let p be the pixel found, an integer n of so many bits standing for n / (2^bits - 1), and e the pixel, a float32, that section 3
+gives for the exact value. Where |p - e| <= t the exact value counts, elsewhere the value that p stands for; such values are
+"painted". Without exact tensors all are those that p stands for, and none is painted.
 
     canvas saved as                                  t
     float32, float64                                 2^-20 max(1, |p|), the rounding of editors (measured)
     float16                                          2^-20 max(1, |p|) + 2^-10 |e|: some editors round, some cut off
-    uint16, uint32, or floats that all lie within    2^-20 + 0.5 / 65535; moreover p = 0 where e <= 0 and p = 1 where e >= 1
-    0..1 on multiples of 1 / 65535 (mapped only)     are not painted
+    uint16, uint32, or floats of any size that all   2^-20 + 0.5 / 65535; moreover p <= 0 where e <= 0 and p >= 1 where e >= 1
+    lie within 0..1, less than 0.01 / 65535 from a   are not painted
+    multiple of 1 / 65535 (mapped only)
 
-Integers stand for p = n / (2^bits - 1). Where all of 16 bits are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768,
-and t is 2^-20 + 1 / 32768.
+Where all of 64 and more integers of 16 bits are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768, and t is
+2^-20 + 1 / 32768. Where others of the last row, under no curve, leave more than a quarter painted, the editor may have cut them
+down: they are compared with p + 0.5 / 65535 in place of p too, and the fewer painted count.
 
-A gray profile (34675 of the first page; of gray made RGB a colour profile whose three curves are the same) may hold another curve
-than the linear one: an editor saved in perceptual gamma. In mapped layouts p is then the curve of what was saved, and the t of
-integers and float16 the change of the curve over theirs. A curve that is within the precision of its type that of sRGB, or a power
-of one decimal place, is that. With exact values the curve counts both so and as it is written, and also no curve; the fewest
-painted values decide. Where more than half remain painted, the file MUST be refused.
+A profile (34675 of the first page, with the signature "acsp"), gray or of colours with three equal curves, may hold another curve c
+than the linear one: an editor saved in perceptual gamma. In mapped layouts p is then c(v) of what was saved, v, and t is
+2^-20 max(1, |p|) + max(|c(v + r) - p|, |p - c(v - r)|), r being 0.5 / 65535 of the last row, 1 / 32768 of Photoshop's, 2^-10 |v| of
+float16, and 0 of other floats. A curve (ICC.1:2022) is
+
+    curv    of one number: a power, sign(v) |v|^g, written in steps of 2^-8; of two and more: a table, linear between its points
+            (and beyond 0..1 as between its first two and last two), in steps of 2^-16; none where it descends
+    para    of type 0: a power, in steps of 2^-16; of types 3 and 4: (max(a v + b, 0))^g + e from d on, else c v + f; none of others
+
+One that lies within a step of the linear one (a power: nearer) is none. One that lies within a step (the numbers of type 3: two) of
+sRGB (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045), or of a power of one decimal place, is meant to be that. With exact values
+such a canvas is read by the curve as meant, as written, and without it; the fewest painted values decide, and of equals the first.
+Where more than half of them (where it is read without: 9 / 10) remain painted, the file MUST be refused. Without exact values the
+curve counts as meant.
 
 A reader SHOULD undo what the file itself proves to have been done by accident, and MUST say so:
 
-    a mosaic enlarged by a whole factor, all pixels of      is made small again
-    each block equal
-    a mosaic of at most 65536 pixels, enlarged by a whole   is made small again: there the exact value counts, elsewhere the
-    factor of at most 8 by interpolation: each pixel of a   mean of the block
-    block is the same linear function of the 5x5 exact
-    pixels around, within 2^-18, for three quarters of the
-    blocks and more
-    a mosaic mirrored or turned by quarters as a whole      is put back, panel by panel, where this alone leaves at most a quarter
-                                                            of the values painted, and 64 or more not, while the canvas as it
-                                                            is leaves more than half of them
+    a mosaic enlarged by a whole factor (one for both       is made small again
+    sides), all pixels of each block equal
+    a mosaic of floats of 32 and 64 bits without a curve,   is made small again; where it was painted, the mean of the block
+    of at most 65536 pixels, enlarged by a whole factor     stands for the pixel
+    of at most 8 by interpolation
+    a mosaic mirrored or turned by quarters as a whole      is turned back as a whole, where one turn alone leaves at most a
+    (the seven ways to lay it otherwise)                    quarter of the values painted, and 64 or more not, while the canvas
+                                                            as it is leaves more than half of them, or has another shape
+
+It was interpolated where, for each place in a block, one linear function without a constant of the 5x5 exact pixels around (else
+of 7x7) gives what was found there within 2^-18, in three quarters of the blocks and more; there the exact value counts. Only blocks
+with all of these pixels count to find it, and more than twice as many as the pixels. Beyond the edge the pixels of the edge are
+repeated, or those within mirrored (the outermost twice, or once), or there are none and the weights within are scaled to the same
+sum: whichever explains the most blocks.
 
 Painted latents MUST NOT keep `scheduler.*`: the history belongs to the latents that were there. If pages or rgba come back
 in another size, that size counts, all of it painted, `width` and `height` of the recipe follow in proportion, and a mask is
@@ -182,76 +203,96 @@ dropped with the six tensors that belong to it. A mosaic or strip of any other s
 Where final latents are painted, `overlay_mask` is 255 for all pixels that the painted ones stand for: who paints where a mask
 is black means it to be seen.
 Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order, and so are those of which one
-alone has another name. Of a mosaic of C channels, C pages of (h, w) are the panels.
+alone has another name. One page of four different samples is four pages. Of a mosaic of C channels, C pages of (h, w) are the
+panels.
 
-Further pages are layers, the first page the lowest. A layer lies where XPosition and YPosition (286, 287, times 282 and 283)
-say, from where the first page lies. Floats over a mosaic or strip are composed: p = a above + (1 - a) below, a being the
-layer's alpha; where a is 0, p is the pixel below. A reader MUST refuse a layer that is opaque over all of the canvas and
-other than it, a partial alpha under another curve than the linear one, and layers of the layout pages, unless their alpha is
-0 everywhere or they are named "NAME copy" and equal to the page NAME. It MUST refuse pages of the layout pages that lie in
-different places. An ExtraSample of type 0 beside gray is a saved selection and is ignored.
+Further pages are layers, the first page the lowest. A layer lies where XPosition and YPosition (286 times 282, and 287 times 283,
+each rounded to a whole pixel, halves to even, and 0 where one of the two is no fraction) say, from where the first page lies.
+Floats of one type over a mosaic or strip are composed, one after the other, and rounded to their type: p = a above + (1 - a)
+below, a being the layer's alpha; where a is 0, p is the pixel below. A reader MUST refuse a layer that is opaque over all of the
+canvas and other than it, a partial alpha that is premultiplied or under another curve than the linear one, and layers of the
+layout pages, unless their alpha is 0 everywhere or they are named "NAME copy" and equal to the page NAME in all samples. It MUST
+refuse pages of the layout pages that lie in different places, and layers over all else.
 
-What the file lost, `repair` takes from the original with the same id: the same rule, with the exact tensors and the
-metadata of the original. Where section 7 takes the pixels of a file without metadata for plain values, they are compared
-with the original both so and as they are, and the reading with fewer painted values counts.
+What the file lost, `repair` takes from the original with the same id, whose kind is then expected: the same rule, with the exact
+tensors and the metadata of the original. Where section 7 takes the pixels of a file without metadata for plain values, they are
+compared with the original both so and as they are, and the reading with fewer painted values counts.
 
 A reader MUST accept both byte orders, BigTIFF, strips, tiles, planar and chunky pages, no compression, PackBits, LZW,
-Deflate, ZSTD and LZMA with predictors 1 to 3. It MUST skip pages with bit 0 or 2 of NewSubfileType set (thumbnails,
-masks), and MUST take gray with a constant opaque alpha, and gray made RGB with equal channels, as gray. It MUST refuse
+Deflate, ZSTD and LZMA with predictors 1 to 3 (which what is not compressed does not have). It MUST skip pages with bit 0 or 2
+of NewSubfileType set (thumbnails, masks), and MUST take gray with a constant opaque alpha, and gray made RGB with equal channels,
+as gray. The samples tell gray from RGB, not tag 262. A sample beside the colours is a saved selection, and ignored, where
+ExtraSamples (one) calls it 0 (in rgba it is the fourth channel); a premultiplied alpha where it calls it 1; else, or where
+ExtraSamples is missing, a straight alpha. It MUST refuse
 
-    of latents and embeddings   integers of other than 16 and 32 bits, signed integers, integers in raw layouts (rgba); lossy
-                                coding; an Orientation but 1; an alpha beside gray, or a premultiplied alpha, that is not opaque
-    of all                      NaN, infinity, pixels beyond the limits; a wrong number of channels or pages (a picture has one)
-    clipped canvases            floats all within 0..1, where at least 1 % (CLIPPED_SHARE) of the exact pixels lie beyond and
-                                all of these are at the bound; without exact tensors, rgba all within 0..1, with at least
-                                5 % (CUT_SHARE) of the pixels exactly 0 and as many exactly 1
-    emptied rgba                pixels, at least CLIPPED_SHARE of all, that are 0 in all four channels and should not be, where in
-                                their bounding box, painted pixels aside, these are the ones whose exact fourth value is <= 0
+    of latents and embeddings   integers of other than 16 and 32 bits; integers in raw layouts (rgba, plain values of section 7), as
+                                they hold nothing beyond 0..1; lossy coding; an Orientation but 1; tag 262 but 1 and 2; an alpha
+                                beside gray that is not opaque
+    of all                      signed integers, for which TIFF names no white; samples of different bits; an alpha that is
+                                premultiplied and not opaque; NaN, infinity, pixels beyond the limits; a wrong number of channels or
+                                pages (a picture has one)
+    clipped canvases            floats all within 0..1 (but those of the last row above), where at least 1 % (CLIPPED_SHARE) of the
+                                exact pixels lie beyond and all of these are at the bound; without exact tensors, rgba all within
+                                0..1, with at least 5 % (CUT_SHARE) of the pixels exactly 0 and as many exactly 1
+    emptied rgba                pixels, at least CLIPPED_SHARE of all, that are 0 in all four channels and whose e is not, where in
+                                their bounding box, painted pixels aside, these are the ones whose exact fourth value is <= 0, and
+                                not all
 
-Pictures have no exact tensors and MAY come back with 1 to 32 bits (by BitsPerSample: 12-bit white is 4095), gray (either end
-white), with a palette, CMYK or Lab, turned by Orientation (which is applied), or with alpha (which is dropped and reported).
+Pictures have no exact pixels: theirs are their values, and their size counts. They MAY come back as floats of 16 to 64 bits or
+with 1 to 32 bits (by BitsPerSample: 12-bit white is 4095); coded as JPEG, JPEG 2000, JPEG XL, WebP or fax; turned by Orientation
+(which is applied); and with one sample beside their colours, of which a straight alpha a (0..1) is laid on white, p and a being
+float32 then: a p + 1 - a. Their colours are
+
+    262 is 0, 1, 2    gray of one sample or two, RGB of three or four; 1 - p where it is 0
+    3                 a palette (320), of 8 bits where all its numbers are below 256, or all multiples of 256 (white is 65280)
+    5                 CMYK: red (1 - c) (1 - k), and so on
+    6                 YCbCr, in JPEG
+    8, 9              Lab of 8 and 16 bits and floats (CIE 15), clamped to sRGB, within 2^-16
 
 7. Files without metadata
 -------------------------
 With metadata the key `layout` tells how the canvas is read. Without, the pages do.
 
-A reader SHOULD accept what is plausible and MUST report what it assumed. What the caller expects decides; else three
-different colour channels or integers are a picture, and float pages of 77 k rows and at least 256 columns an
-embedding. Endings of the file name (before .ID and .EXT) that the prototype used decide first: _state1 _latent
-_state2 _unet are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages are of that shape.
+A reader SHOULD accept what is plausible and MUST report what it assumed. The first page tells the kind. Of floats, endings of
+the file name (in any case of letters, before .ID and .EXT) that the prototype used decide first: _state1 _latent _state2 _unet
+are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages are gray, of 77 k rows and at least 256
+columns. Other floats of that shape are an embedding, unless a picture is expected. Else what the caller expects decides, and
+else three channels, equal or not, or integers are a picture, and all others latents. Any other number of pages is refused:
 
-    one gray page       latents: a mosaic of 4 channels; embedding: a strip, prompt above negative in equal halves (only
-                        the prompt, if 77 rows)
-    C gray pages        latents of C channels; two pages (77 k, D): the prototype's embedding, raw, negative first
+    one gray page       latents: a mosaic of 4 channels, of even sides; embedding: a strip, prompt above negative in equal halves
+                        (one row more if uneven; only the prompt, if 77 rows)
+    C gray pages        latents of C channels, 4, 8, 16 or 32; embedding, of two pages: the prototype's, raw, negative first
     four channels       latents, rgba
     mapped or raw       a mosaic is mapped; gray pages and strips are, unless their standard deviation is above 0.4 and they
                         leave -0.5..1.5; four channels are raw, unless their standard deviation is below 0.3 and their mean
-                        within 0.3..0.7 (pages that Python tools joined)
-    raw four channels   of the prototype are rescaled: standard deviation above 8 (or above 2 and a name in _state1, _latent):
-                        noise times a scheduler's sigma, divided by 14.6146 or 11.0706 if that gives unit noise within 5 %
-                        (within 4 / sqrt(2 n) of n values, if that is more), else by its standard deviation; above 2 (above 1.5
-                        and a name in _state2, _unet): a result, times 0.18215. A name in _K_unet or _K_state2, K a number,
-                        with one above 5 and a correlation of horizontal neighbours below 0.5, is an output of step K of
-                        the prototype's loop, with noise left: a reader MUST refuse it, since nothing says how much
-    state               noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal neighbours
-                        below 0.1; else final
+                        within 0.3..0.7: then they are layout pages (that Python tools joined)
+    raw four channels   of the prototype are rescaled: standard deviation above 8 and no name in _state2, _unet (or above 2 and a
+                        name in _state1, _latent): noise times a scheduler's sigma, divided by the nearer of 14.6146 and 11.0706 if
+                        that gives unit noise within 5 % (within 4 / sqrt(2 n) of n values, if that is more), else by its
+                        standard deviation; others above 2 (above 1.5 and a name in _state2, _unet): a result, final, times
+                        0.18215. A name in _K_unet or _K_state2, K a number, with one above 5 and a correlation of horizontal
+                        neighbours below 0.5, is an output of step K of the prototype's loop, with noise left: a reader MUST
+                        refuse it, since nothing says how much
+    state               of all others noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal
+                        neighbours (the mean of their products over the variance, both from the mean of all; 1 of one column)
+                        within -0.1..0.1; else final
 
 8. Limits, checked before anything is allocated
 -----------------------------------------------
-    |pixel|                     1000 of latents and pictures, 100000 of embeddings
+    |p|                         1000 of latents and pictures, 100000 of embeddings
     sigma                       1000000
     one side                    65536 pixels
     pages, channels             256 pages, 128 channels of latents
     samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
-    tags of a page              4096, of a file 16384; 262144 numbers in one of them, 524288 in those on where the strips or
-                                tiles of all pages lie
+    tags of a page              4096, of a file 16384; 262144 numbers in one of them, needed or not, 524288 in those on where the
+                                strips or tiles of all pages lie; ImageDepth (32997) 1
     tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts
     tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and so many marks
-    strips or tiles             all that the sizes ask for, within the file, together not more than the file; what is
-                                compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
+    strips or tiles             all that the sizes ask for, within the file, none at its byte 0 or empty, together not more than the
+                                file; what is compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
 
-Pages that lead back to an earlier one are refused. Tags that are not needed MAY lead anywhere: scripts copy tag 330
-(SubIFDs) and leave it dangling; a reader MUST NOT follow it.
+Pages that lead back to an earlier one are refused; one that leads out of the file is the last. Tags that are not needed MAY
+lead anywhere: scripts copy tag 330 (SubIFDs) and leave it dangling; a reader MUST NOT follow it.
 
 9. Versions
 -----------

@@ -10,14 +10,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from tiffsd.canvas import Canvas, Floats, Reading, mosaic, page_size, paint, read_canvas
+from tiffsd.canvas import Canvas, Floats, Pixels, Reading, mosaic, page_size, paint, read_canvas
 from tiffsd.enlarged import factor_of, is_even, made_small
 from tiffsd.header import Header
 from tiffsd.spec import LARGEST_PIXEL, BadValues, Kind, Layout, TiffsdError
 
-Move = Callable[[Floats], Floats]
+Move = Callable[[Pixels], Pixels]
 
 FEWEST_UNTOUCHED = 64
+# A curve that is nearly the right one leaves some values as they were; without one hardly any agrees by accident.
+MOST_PAINTED_IN_A_CURVE, MOST_PAINTED = 0.5, 0.9
 TURNS: dict[str, Move] = {
     "mirrored from left to right": lambda planes: planes[:, :, ::-1],
     "mirrored from top to bottom": lambda planes: planes[:, ::-1],
@@ -35,7 +37,7 @@ def read_undone(canvas: Canvas, header: Header, exact: Floats | None, *, name: s
     Raises what `read_canvas` raises, and BadValues where a tone curve cannot be undone.
     """
     found = _in_shape(canvas, header, exact)
-    if exact is None or header.kind is not Kind.LATENTS or (header.layout is Layout.MOSAIC and exact.shape != header.size):
+    if exact is None or (header.layout is Layout.MOSAIC and exact.shape != header.size):
         return _noted(read_canvas(found, header, exact, name=name), found)
     if header.layout is Layout.MOSAIC:
         turned = _turned(found, header, exact, name=name)
@@ -51,7 +53,7 @@ def _best_curve(canvas: Canvas, header: Header, exact: Floats, *, name: str) -> 
         return _noted(first, canvas)
     readings = [(first, canvas), *_readings(canvas.otherwise, header, exact, name=name)]
     best, source = min(readings, key=lambda reading: reading[0].painted)
-    if 2 * best.painted > exact.size:
+    if best.painted > (MOST_PAINTED_IN_A_CURVE if source.curved else MOST_PAINTED) * exact.size:
         raise BadValues(
             f"{name} was saved in another tone curve (gamma) than the linear one, and undoing it by the profile in the file leaves "
             f"{best.painted} of {exact.size} values different; save the original again in linear light (in GIMP: Image > "

@@ -37,7 +37,7 @@ ENDINGS: dict[str, tuple[int | None, str]] = {
     "other-programs/ijstack.2cbb14ef.tif": (9, "4 pages were taken as the panels of the mosaic"),
     "other-programs/miniswhite.2cbb14ef.tiff": (None, "colours of type MINISWHITE"),
     "other-programs/ome.2cbb14ef.ome.tif": (9, ""),
-    "other-programs/ps15bit.2cbb14ef.tiff": (9, "16-bit steps"),
+    "other-programs/ps15bit.2cbb14ef.tiff": (9, "15-bit steps"),
     "other-programs/ps16_gamma22.2cbb14ef.tiff": (9, "another tone curve (gamma)"),
     "other-programs/ps_planar.2cbb14ef.tiff": (9, ""),
     "other-programs/ps_zip3.2cbb14ef.tiff": (9, ""),

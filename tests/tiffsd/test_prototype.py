@@ -41,8 +41,8 @@ def raw_planes(path: Path, latents: Array, dtype: type = np.float16) -> Path:
 @real_files
 def test_the_real_noise_becomes_unit_noise() -> None:
     found = tiffsd.read(REAL / "deer3_state1.tiff", expect=Kind.LATENTS)
-    raw = tifffile.imread(REAL / "deer3_state1.tiff").astype(np.float32)
-    np.testing.assert_array_equal(found.tensors["latents"], raw / np.float32(14.6146))
+    raw = tifffile.imread(REAL / "deer3_state1.tiff").astype(np.float64)
+    np.testing.assert_array_equal(found.tensors["latents"], (raw / 14.6146).astype(np.float32))
     assert found.tensors["latents"].std() == pytest.approx(1, abs=0.01)
     assert (found.header.state, found.header.size, found.header.layout) == (State.NOISE, (4, 64, 96), Layout.RGBA)
     assert "divided by the initial sigma 14.6146" in found.notes[0]
@@ -51,8 +51,8 @@ def test_the_real_noise_becomes_unit_noise() -> None:
 @real_files
 def test_the_real_result_becomes_what_a_denoiser_sees() -> None:
     found = tiffsd.read(REAL / "Deer3_state2.tiff", expect=Kind.LATENTS)
-    raw = tifffile.imread(REAL / "Deer3_state2.tiff").astype(np.float32)
-    np.testing.assert_array_equal(found.tensors["latents"], raw * np.float32(0.18215))
+    raw = tifffile.imread(REAL / "Deer3_state2.tiff").astype(np.float64)
+    np.testing.assert_array_equal(found.tensors["latents"], (raw * 0.18215).astype(np.float32))
     assert found.header.state is State.FINAL
     assert "multiplied by 0.18215" in found.notes[0]
 
