@@ -81,7 +81,7 @@ class JobContext:
                 which = [claim.names["principal"]] if len(claim.names) == 1 else []
                 raise InUse(errno.EAGAIN, os.strerror(errno.EAGAIN), *which)
             if stable is False:
-                until = now + self.config.watch.settle_unleased_seconds
+                until = now + self.config.settle_unleased_seconds(claim.stage)
             elif now >= until:
                 return  # it stood still, though nobody can say whether it is open
             self.check_not_stopped(running)

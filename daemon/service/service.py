@@ -154,8 +154,8 @@ class Service:
         return Inbox(
             STAGES[name],
             root / INBOX / STAGES[name].folder,
-            settle_seconds=watch.settle_seconds,
-            settle_unleased_seconds=watch.settle_unleased_seconds,
+            settle_seconds=self.config.settle_seconds(name),
+            settle_unleased_seconds=self.config.settle_unleased_seconds(name),
             empty_grace_seconds=watch.empty_grace_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
             read_priority=lambda path: self._probe.read(path).priority,
@@ -521,7 +521,7 @@ class Service:
             log.error("%s", *self._config_complaint)
         else:
             self._config_complaint = ()
-            late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(self.config)]
+            late = _late(before, self.config)
             log.info(
                 "configuration reloaded from %s%s",
                 self.config_path,
@@ -529,6 +529,13 @@ class Service:
             )
         self._status_due = 0.0
         notify("READY=1")
+
+
+def _late(before: Config, after: Config) -> list[str]:
+    """The keys that were changed and count from the next start on only."""
+    late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(after)]
+    own = [name for name in STAGES if before.options(name).settle_seconds != after.options(name).settle_seconds]
+    return late + [f"stages.{name}.settle_seconds" for name in own]
 
 
 def _trim_memory() -> None:
