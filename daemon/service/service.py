@@ -34,7 +34,7 @@ from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.layout import HOLD, INBOX, KEEP, WORK
+from daemon.layout import HOLD, INBOX, KEEP, LOCK, WORK
 from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
@@ -64,6 +64,10 @@ CLAIM_FAILED = "a file cannot be claimed"
 REFUSAL_FAILED = "a file cannot be put into failed/"
 OF_A_FILE = (FAILED_BY_MACHINE, CLAIM_FAILED, REFUSAL_FAILED)
 STUCK = "a job is stuck in .work/"
+LOCK_LOST = (
+    f"{LOCK} was removed or replaced, so another daemon may have this spool too, and this one claims nothing more; "
+    "stop every daemon of this spool, then start one"
+)
 PAUSE_PER_SCAN = 20.0
 # Where a scan is cheap, its pause ends also with so many claims: who comes anew must be seen before a long backlog goes on.
 CLAIMS_PER_SCAN, CHEAP_SCAN_SECONDS = 2, 0.1
@@ -148,6 +152,7 @@ class Service:
         self._not_done = 0  # jobs that failed, or were given back to their inbox
         self._config_complaint: tuple[str, ...] = ()
         self._warnings: tuple[str, ...] = ()  # of the start
+        self._lock_is_lost = False
 
     def _inbox(self, name: str, root: Path) -> Inbox:
         watch = self.config.watch
@@ -190,7 +195,7 @@ class Service:
     def run_once(self) -> bool:
         """Work off what lies in the inboxes, and what comes of it, then stop; whether all was done, or waits for approval."""
         ended_by_itself = self._live(self._idle, patient=False)
-        return ended_by_itself and not (self._not_done or self._backoff.reasons() or self._left_waiting())
+        return ended_by_itself and not (self._lock_is_lost or self._not_done or self._backoff.reasons() or self._left_waiting())
 
     def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
         done = False
@@ -218,14 +223,9 @@ class Service:
         if self._reload:
             self._read_config_again()
         self._reap(now)
-        if self._recovery.due(now):
-            self._recover(now)
-        if now >= self._next_scan or (self._scan_wanted.is_set() and now >= self._scan_not_before):
-            self._scan(now)
-            self._refuse_all(now)
-        self._claim(now)
+        if self._is_ours():
+            self._work(now)
         self.compute.tick(now)
-        self.retention.tick(now)
         self._supervisor.report_stalled(self._jobs.values(), now)
         if now >= self._status_due:
             self._write_status(now)
@@ -240,6 +240,31 @@ class Service:
                 *[self._status_due] * telling,
             ]
         )
+
+    def _is_ours(self) -> bool:
+        """Whether the spool is still this daemon's; where somebody has taken its lock away, nothing more may be moved in it."""
+        ours = self.spool.is_still_ours()
+        if ours is self._lock_is_lost:
+            self._lock_is_lost = not ours
+            self._status_due = 0.0
+            say = log.info if ours else log.error
+            say("%s", f"{self.spool.root / LOCK} is this daemon's again: files are claimed" if ours else LOCK_LOST)
+        if not ours:
+            self._scans.clear()
+            self._ready = {name: deque() for name in ORDER}
+            self._next_scan = time.monotonic() + self.config.watch.rescan_seconds
+            self._scan_wanted.clear()
+        return ours
+
+    def _work(self, now: float) -> None:
+        """Recover, scan, claim, and delete what is over its time: what only the one daemon of a spool may do."""
+        if self._recovery.due(now):
+            self._recover(now)
+        if now >= self._next_scan or (self._scan_wanted.is_set() and now >= self._scan_not_before):
+            self._scan(now)
+            self._refuse_all(now)
+        self._claim(now)
+        self.retention.tick(now)
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
@@ -310,6 +335,8 @@ class Service:
             self._wake.sleep_until(due)
 
     def _idle(self) -> bool:
+        if self._lock_is_lost:
+            return not self._jobs
         # What waits for a stage that backs off may wait for ever.
         able = {name: scan for name, scan in self._scans.items() if name not in self._backoff.reasons()}
         settling = any(scan.due is not None or scan.unread or scan.refused or scan.more for scan in able.values())
@@ -487,6 +514,7 @@ class Service:
             complaints=[
                 *self._warnings,
                 *self._config_complaint,
+                *[LOCK_LOST] * self._lock_is_lost,
                 *self.hooks.complaints(),
                 *self._misplaced.complaints(),
                 *self.retention.complaints(),

@@ -30,6 +30,7 @@ from typing import Any, BinaryIO
 
 from daemon import layout, names
 from daemon.beneath import FolderMissing
+from daemon.errors import AnotherDaemon
 from daemon.inbox.grouping import Drop, Mark
 from daemon.names import stem_of
 from daemon.spool import failures, folders, holds, lock, records
@@ -63,6 +64,7 @@ class Spool:
         self._transitions = Transitions(root, self._fs)
         self._work = root / layout.WORK
         self._locks: list[int] = []
+        self._locked: lock.Locked | None = None
         self._numbers = itertools.count(1)
         self._last_seen: dict[str, dict[str, Fingerprint]] = {}
         self._undelivered: dict[str, Failure] = {}
@@ -88,10 +90,20 @@ class Spool:
 
     def acquire(self) -> None:
         """Become the one daemon of this spool until `release`. Raises AnotherDaemon when another is."""
+        lock_was_there = lock.looked_at(self._fs, self.root) is not None
         self._locks = [lock.lock(self._fs, self.root)]
+        self._locked = lock.looked_at(self._fs, self.root)
         self._transitions.owners.read()
-        if (alive := lock.mark_alive(self._fs, self.root)) is not None:
-            self._locks.append(alive)
+        try:
+            alive = lock.mark_alive(self._fs, self.root, lock_was_there=lock_was_there)
+        except AnotherDaemon:
+            self.release()
+            raise
+        self._locks += [] if alive is None else [alive]
+
+    def is_still_ours(self) -> bool:
+        """Whether no other daemon can have the spool: the lock that `acquire` took still has its name."""
+        return lock.is_still_ours(self._fs, self.root, self._locked)
 
     def release(self) -> None:
         """Let another daemon have the spool."""

@@ -273,6 +273,27 @@ MUTANTS = (
         "tests/spool/test_folders.py::test_second_daemon_is_refused",
     ),
     Mutant(
+        "a lock that was taken away is not missed",
+        LOCK,
+        "return not isinstance(error, FileNotFoundError)",
+        "return True",
+        "tests/spool/test_lock.py::test_a_daemon_sees_that_its_lock_was_taken_away_and_no_other_gets_the_spool",
+    ),
+    Mutant(
+        "whoever holds the sign of life counts as a daemon",
+        LOCK,
+        "return owner if owner in holders else None",
+        "return owner",
+        "tests/spool/test_lock.py::test_a_member_who_holds_the_sign_of_a_daemon_that_is_over_keeps_none_from_starting",
+    ),
+    Mutant(
+        "a daemon whose lock is gone goes on claiming",
+        "daemon/service/service.py",
+        "if self._is_ours():\n            self._work(now)",
+        "self._is_ours()\n        self._work(now)",
+        "tests/real/test_lock.py",
+    ),
+    Mutant(
         "others may open the lock, and hold it",
         "daemon/layout.py",
         'LOCK, LOCK_MODE = ".lock", 0o600',
