@@ -76,7 +76,12 @@ LEARNING_SECONDS = 1.0  # until the next look, while there are files that were n
 STATUS_SECONDS = 1.0
 IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
 NEEDS_RESTART = (
-    *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
+    "spool",
+    *(
+        f"watch.{key}"
+        for key in ("settle_seconds", "settle_unleased_seconds", "empty_grace_seconds", "empty_grace_unleased_seconds")
+    ),
+    "watch.pair_patience_hours",
     *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
 )
 # What the worker has to end by itself, after a drain in which it was told to.
@@ -162,6 +167,7 @@ class Service:
             settle_seconds=self.config.settle_seconds(name),
             settle_unleased_seconds=self.config.settle_unleased_seconds(name),
             empty_grace_seconds=watch.empty_grace_seconds,
+            empty_grace_unleased_seconds=watch.empty_grace_unleased_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
             read_priority=lambda path: self._probe.read(path).priority,
             read_mask=lambda path: self._probe.read(path).mask,

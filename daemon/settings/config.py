@@ -121,6 +121,7 @@ class Watch(_Section):
     settle_seconds: float = Field(default=0.3, ge=0, le=3600)
     settle_unleased_seconds: float = Field(default=5.0, ge=0, le=3600)
     empty_grace_seconds: float = Field(default=30.0, ge=0)
+    empty_grace_unleased_seconds: float = Field(default=120.0, ge=0)
     pair_patience_hours: float = Field(default=168.0, gt=0)
 
 

@@ -27,7 +27,15 @@ from tests.artifacts import latents
 from tests.conftest import wait_until
 from tests.leases import leased
 
-QUICK = {"watch": {"rescan_seconds": 0.2, "settle_seconds": 0.01, "settle_unleased_seconds": 0.05, "empty_grace_seconds": 0.1}}
+QUICK = {
+    "watch": {
+        "rescan_seconds": 0.2,
+        "settle_seconds": 0.01,
+        "settle_unleased_seconds": 0.05,
+        "empty_grace_seconds": 0.1,
+        "empty_grace_unleased_seconds": 0.1,
+    }
+}
 
 
 def config_of(folder: Path, **settings: object) -> Config:
