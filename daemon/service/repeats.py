@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 5.0  # until the next look at a copy that waits: somebody may have touched it
 RUNNING_SECONDS = 1.0  # until the next look where the first one still runs
-CLOCK_SECONDS = 2.0  # by which times may differ: those of DOS have no odd seconds
+CLOCK_SECONDS = 60.0  # a drop that was claimed so far in the future was not: somebody has set the clock back
 MOST_SEEN = 4096
 
 
@@ -137,8 +137,7 @@ def _came_in_time(past: RecentDrop, drop: Drop, seconds: float) -> bool:
 
 def _is_newer(drop: Drop, past: RecentDrop) -> bool:
     """Whether a file of a drop was saved or touched after the earlier one was claimed."""
-    claimed = int((past.at + CLOCK_SECONDS) * 1e9)
-    return any(member.mark[3] > claimed and member.mark[3] != past.members[member.role].mark[2] for member in drop.members)
+    return any(member.mark[3] / 1e9 > past.at and member.mark[3] != past.members[member.role].mark[2] for member in drop.members)
 
 
 def _place(past: RecentDrop) -> str:

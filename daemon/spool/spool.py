@@ -25,7 +25,7 @@ import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -119,8 +119,8 @@ class Spool:
 
     def claim(self, stage: str, drop: Drop) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
-        identity = self._fs.new_id()
-        job = self._work / f"{self._fs.now():{TIME_OF_JOB}}-{next(self._numbers):06d}-{identity}"
+        identity, at = self._fs.new_id(), self._fs.now()
+        job = self._work / f"{at:{TIME_OF_JOB}}-{next(self._numbers):06d}-{identity}"
         record = record_of_drop(stage, drop, identity)
         with self._transitions.moving:
             try:
@@ -133,7 +133,7 @@ class Spool:
             if not taken:
                 self._abandon(job, record)
                 return None
-        return self._claim_of(job, record)
+        return self._claim_of(job, record, at.timestamp())
 
     def _open_job(self, job: Path, record: ClaimRecord) -> None:
         self._fs.mkdir(job)
@@ -163,12 +163,12 @@ class Spool:
         else:
             self._transitions.give_back(job, record, self.inbox(record.stage))
 
-    def _claim_of(self, job: Path, record: ClaimRecord) -> Claim:
+    def _claim_of(self, job: Path, record: ClaimRecord, at: float) -> Claim:
         self._last_seen[job.name] = dict(record.fingerprints)
         attempts = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
         members = {role: job / IN / name for role, name in record.names.items()}
         claim = Claim(**vars(record), job=job.name, members=members, attempts=attempts)
-        self.recent.begin(claim, _claimed_at(job.name))
+        self.recent.begin(claim, at)
         return claim
 
     def is_own(self, mark: Mark) -> bool:
@@ -437,7 +437,7 @@ class Spool:
             self._forget(job.name)
             return None
         self._uncount_attempt(job)
-        claim = self._claim_of(job, record)
+        claim = self._claim_of(job, record, _claimed_at(job.name))
         if claim.attempts < self.max_attempts:
             return claim
         times = "once" if claim.attempts == 1 else f"{claim.attempts} times"
@@ -529,7 +529,7 @@ class Spool:
 def _claimed_at(job: str) -> float:
     """When a job was claimed, in seconds of the epoch; the beginning of time where its name does not say so."""
     try:
-        return datetime.strptime(job.partition("-")[0], TIME_OF_JOB).replace(tzinfo=UTC).timestamp()
+        return datetime.strptime(f"{job.partition('-')[0]} +0000", f"{TIME_OF_JOB} %z").timestamp()
     except ValueError:
         return 0.0
 
