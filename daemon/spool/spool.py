@@ -142,7 +142,8 @@ class Spool:
         records.write_claim(self._fs, job, record)
 
     def _take(self, job: Path, drop: Drop) -> bool:
-        for member in drop.members:
+        # The principal last: what is taken back from done/ must not start without its companions after a crash.
+        for member in reversed(drop.members):
             taken = job / IN / member.path.name
             try:
                 self._fs.rename(member.path, taken)
