@@ -319,8 +319,8 @@ MUTANTS = (
     Mutant(
         "a daemon whose lock is gone goes on claiming",
         "daemon/service/service.py",
-        "if self._is_ours():\n            self._work(now)",
-        "self._is_ours()\n        self._work(now)",
+        "ours = self.spool.is_still_ours()",
+        "ours = True",
         "tests/real/test_lock.py",
     ),
     Mutant(
