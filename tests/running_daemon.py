@@ -13,7 +13,13 @@ from tests.conftest import THREADS, wait_until
 
 # Short settle times, so that tests wait for work and not for caution; a number of threads, so that sums are made in one order.
 CONFIG = {
-    "watch": {"rescan_seconds": 1.0, "settle_seconds": 0.05, "settle_unleased_seconds": 0.2, "empty_grace_seconds": 0.3},
+    "watch": {
+        "rescan_seconds": 1.0,
+        "settle_seconds": 0.05,
+        "settle_unleased_seconds": 0.2,
+        "empty_grace_seconds": 0.3,
+        "empty_grace_unleased_seconds": 0.3,
+    },
     "compute": {"threads": THREADS},
     "defaults": {"steps": 4},
 }

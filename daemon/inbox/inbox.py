@@ -4,10 +4,11 @@ A file is ready when its name is not that of a temporary file, it is a regular f
 settle time by the monotonic clock, and no writer holds it (a read lease; where the system cannot say, the longer settle time
 counts). A result of the daemon's own need not stand still. Claims are served from the scan's order: one scan offers up to
 `AT_ONCE` drops and says whether there are more, so that what waits behind them is not even looked at. Nothing here opens a file for
-its content, and nothing is ever moved or deleted.
+its content, but for the end of one of which the system cannot say whether it is being written; nothing is ever moved or deleted.
 """
 
 import math
+import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ __all__ = ["SIGNS", "Drop", "Inbox", "Member", "Refusal", "Scan", "Waiting", "is
 AT_ONCE = 100  # drops that one scan offers
 MOST_TOLD = 500  # files whose reasons to wait one scan tells
 STALE_SECONDS = 3600.0  # a temporary file as old as this is worth mentioning
+END_BYTES = 16  # so many zero bytes at its end, and a file is one whose size was set first, and whose content is on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ class Inbox:
 
     `settle_seconds` is how long a file must stand still when a lease shows that nobody writes it, `settle_unleased_seconds`
     when the system cannot say, `empty_grace_seconds` how long an empty file may stay empty before it is refused, and
-    `pair_patience_seconds` how long a drop may wait for its other half or for a mask that it names. `read_priority` reads the
-    priority that a file states, of which `most_urgent` is the highest that counts, `read_mask` the name of the mask. `is_own` tells
-    of a file whether it is as the daemon itself put it there, whole: it need not stand still first; `owner_of` tells whose a file
-    is.
+    `empty_grace_unleased_seconds` how long one that is empty, or ends in zero bytes, when the system cannot say. All count from the
+    last change, a rename included. `pair_patience_seconds` is how long a drop may wait for its other half or for a mask that it
+    names. `read_priority` reads the priority that a file states, of which `most_urgent` is the highest that counts, `read_mask` the
+    name of the mask. `is_own` tells of a file whether it is as the daemon itself put it there, whole: it need not stand still
+    first; `owner_of` tells whose a file is.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Inbox:
         settle_seconds: float,
         settle_unleased_seconds: float,
         empty_grace_seconds: float,
+        empty_grace_unleased_seconds: float = 0.0,
         pair_patience_seconds: float = math.inf,
         read_priority: ReadPriority = lambda _: 0,
         most_urgent: Callable[[], int] = lambda: sys.maxsize,
@@ -120,6 +124,7 @@ class Inbox:
         self._settle_seconds = settle_seconds
         self._unleased_seconds = max(settle_seconds, settle_unleased_seconds)
         self._empty_grace_seconds = empty_grace_seconds
+        self._unleased_grace_seconds = max(empty_grace_seconds, empty_grace_unleased_seconds)
         self._pair_patience_seconds = pair_patience_seconds
         self._arrivals = Arrivals(
             folder, self._beneath, settle_seconds=settle_seconds, is_tied=partial(is_tied, stage), owner_of=owner_of
@@ -268,11 +273,17 @@ class Inbox:
 
     def _empty(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
         for role, name in found.roles.items():
-            if known[role].empty and now - known[role].since < self._empty_grace_seconds:
-                raise _NotYet(f"{shown(name)} is empty so far", known[role].since + self._empty_grace_seconds)
+            if known[role].empty and now < (due := known[role].since + self._grace_of_empty(name, known[role], now)):
+                raise _NotYet(f"{shown(name)} is empty so far", due)
         if known["principal"].empty:
             return told_of_empty(found.principal)
         return None
+
+    def _grace_of_empty(self, name: str, known: Arrival, now: float) -> float:
+        if now < known.since + self._empty_grace_seconds:
+            return self._empty_grace_seconds
+        unknown = self._beneath.is_being_written(self.folder / name) is None
+        return self._unleased_grace_seconds if unknown else self._empty_grace_seconds
 
     def _check_not_open(self, name: str, known: Arrival, now: float) -> None:
         """Raise _NotYet while a writer may hold the file, or where it has changed since it was looked at."""
@@ -286,7 +297,16 @@ class Inbox:
         unleased_until = known.since + self._unleased_seconds
         if written is None and now < unleased_until and not self._is_own(known.mark):
             raise _NotYet(f"{shown(name)} changed a moment ago", unleased_until)
+        filled_until = known.since + self._unleased_grace_seconds
+        if written is None and now < filled_until and not self._is_own(known.mark) and self._ends_in_zeros(name):
+            raise _NotYet(f"{shown(name)} ends in zero bytes so far, as a file does that is still being copied", filled_until)
         known.free = True
+
+    def _ends_in_zeros(self, name: str) -> bool:
+        with self._beneath.plain(self.folder / name) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - END_BYTES))
+            end = file.read(END_BYTES)
+        return bool(end) and not any(end)
 
     def _pause(self, scan: Scan) -> None:
         for drop in [*scan.ready, *(refusal.drop for refusal in scan.refused)]:

@@ -34,12 +34,14 @@ from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.layout import HOLD, INBOX, KEEP, WORK
+from daemon.layout import HOLD, INBOX, KEEP, LOCK, WORK
 from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.dispatch import DispatchPolicy
+from daemon.service.late_writers import LateWriters
 from daemon.service.misplaced import Misplaced
+from daemon.service.repeats import Repeats, Same, Wait, put_beside
 from daemon.service.restoring import is_sign, restored
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
@@ -64,6 +66,10 @@ CLAIM_FAILED = "a file cannot be claimed"
 REFUSAL_FAILED = "a file cannot be put into failed/"
 OF_A_FILE = (FAILED_BY_MACHINE, CLAIM_FAILED, REFUSAL_FAILED)
 STUCK = "a job is stuck in .work/"
+LOCK_LOST = (
+    f"{LOCK} was removed or replaced, so another daemon may have this spool too, and this one claims nothing more; "
+    "stop every daemon of this spool, then start one"
+)
 PAUSE_PER_SCAN = 20.0
 # Where a scan is cheap, its pause ends also with so many claims: who comes anew must be seen before a long backlog goes on.
 CLAIMS_PER_SCAN, CHEAP_SCAN_SECONDS = 2, 0.1
@@ -72,7 +78,12 @@ LEARNING_SECONDS = 1.0  # until the next look, while there are files that were n
 STATUS_SECONDS = 1.0
 IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
 NEEDS_RESTART = (
-    *("spool", "watch.settle_seconds", "watch.settle_unleased_seconds", "watch.empty_grace_seconds", "watch.pair_patience_hours"),
+    "spool",
+    *(
+        f"watch.{key}"
+        for key in ("settle_seconds", "settle_unleased_seconds", "empty_grace_seconds", "empty_grace_unleased_seconds")
+    ),
+    "watch.pair_patience_hours",
     *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
 )
 # What the worker has to end by itself, after a drain in which it was told to.
@@ -136,6 +147,9 @@ class Service:
         self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
         self._backoff = StageBackoff()
         self._misplaced = Misplaced(root)
+        self._repeats = Repeats(self.spool, lambda: self.config)
+        self._late_writers = LateWriters(self.spool, lambda stage: self.config.settle_unleased_seconds(stage))
+        self._ends_by_itself = False
         self._retries = RetryBudget()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
@@ -148,15 +162,17 @@ class Service:
         self._not_done = 0  # jobs that failed, or were given back to their inbox
         self._config_complaint: tuple[str, ...] = ()
         self._warnings: tuple[str, ...] = ()  # of the start
+        self._lock_is_lost = False
 
     def _inbox(self, name: str, root: Path) -> Inbox:
         watch = self.config.watch
         return Inbox(
             STAGES[name],
             root / INBOX / STAGES[name].folder,
-            settle_seconds=watch.settle_seconds,
-            settle_unleased_seconds=watch.settle_unleased_seconds,
+            settle_seconds=self.config.settle_seconds(name),
+            settle_unleased_seconds=self.config.settle_unleased_seconds(name),
             empty_grace_seconds=watch.empty_grace_seconds,
+            empty_grace_unleased_seconds=watch.empty_grace_unleased_seconds,
             pair_patience_seconds=watch.pair_patience_hours * 3600,
             read_priority=lambda path: self._probe.read(path).priority,
             read_mask=lambda path: self._probe.read(path).mask,
@@ -189,8 +205,9 @@ class Service:
 
     def run_once(self) -> bool:
         """Work off what lies in the inboxes, and what comes of it, then stop; whether all was done, or waits for approval."""
+        self._ends_by_itself = True
         ended_by_itself = self._live(self._idle, patient=False)
-        return ended_by_itself and not (self._not_done or self._backoff.reasons() or self._left_waiting())
+        return ended_by_itself and not (self._lock_is_lost or self._not_done or self._backoff.reasons() or self._left_waiting())
 
     def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
         done = False
@@ -218,14 +235,9 @@ class Service:
         if self._reload:
             self._read_config_again()
         self._reap(now)
-        if self._recovery.due(now):
-            self._recover(now)
-        if now >= self._next_scan or (self._scan_wanted.is_set() and now >= self._scan_not_before):
-            self._scan(now)
-            self._refuse_all(now)
-        self._claim(now)
+        if self._is_ours():
+            self._work(now)
         self.compute.tick(now)
-        self.retention.tick(now)
         self._supervisor.report_stalled(self._jobs.values(), now)
         if now >= self._status_due:
             self._write_status(now)
@@ -240,6 +252,31 @@ class Service:
                 *[self._status_due] * telling,
             ]
         )
+
+    def _is_ours(self) -> bool:
+        """Whether the spool is still this daemon's; where somebody has taken its lock away, nothing more may be moved in it."""
+        ours = self.spool.is_still_ours()
+        if ours is self._lock_is_lost:
+            self._lock_is_lost = not ours
+            self._status_due = 0.0
+            say = log.info if ours else log.error
+            say("%s", f"{self.spool.root / LOCK} is this daemon's again: files are claimed" if ours else LOCK_LOST)
+        if not ours:
+            self._scans.clear()
+            self._ready = {name: deque() for name in ORDER}
+            self._next_scan = time.monotonic() + self.config.watch.rescan_seconds
+            self._scan_wanted.clear()
+        return ours
+
+    def _work(self, now: float) -> None:
+        """Recover, scan, claim, and delete what is over its time: what only the one daemon of a spool may do."""
+        if self._recovery.due(now):
+            self._recover(now)
+        if now >= self._next_scan or (self._scan_wanted.is_set() and now >= self._scan_not_before):
+            self._scan(now)
+            self._refuse_all(now)
+        self._claim(now)
+        self.retention.tick(now)
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
@@ -310,6 +347,8 @@ class Service:
             self._wake.sleep_until(due)
 
     def _idle(self) -> bool:
+        if self._lock_is_lost:
+            return not self._jobs
         # What waits for a stage that backs off may wait for ever.
         able = {name: scan for name, scan in self._scans.items() if name not in self._backoff.reasons()}
         settling = any(scan.due is not None or scan.unread or scan.refused or scan.more for scan in able.values())
@@ -329,6 +368,7 @@ class Service:
         self._scan_wanted.clear()
         started = time.monotonic()
         self._misplaced.look()
+        self._late_writers.look(now)
         for name, inbox in self.inboxes.items():
             try:
                 scan = inbox.scan(now)
@@ -369,7 +409,9 @@ class Service:
                 if self._restore(stage, claim):
                     return
                 sentence = f"{shown(claim.names['principal'])} asks for an original, and none of that id is kept; look into done/"
-            if claim:
+            if claim and self.spool.is_stable(claim) is False:
+                self.spool.give_back(claim)  # somebody has begun to write it
+            elif claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 self._not_done += 1
                 folder = self.spool.fail(claim, sentence, {"stage": stage})
@@ -406,7 +448,16 @@ class Service:
 
     def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
         try:
+            # Who starts a daemon for what lies there now means all of it.
+            repeat = None if self._ends_by_itself else self._repeats.look(stage, drop, now)
+            if isinstance(repeat, Wait):
+                self.inboxes[stage].defer(drop.principal.path.name, repeat.reason, repeat.until)
+                self._next_scan = min(self._next_scan, repeat.until)
+                return
             claim = self.spool.claim(stage, drop)
+            if claim and isinstance(repeat, Same):
+                put_beside(self.spool, claim, repeat.as_what)
+                return
         except OSError as error:
             self._recovery.failed(now)  # where it could not be given back at once
             self._backoff.record_failure(stage, f"{CLAIM_FAILED}: {error}", now)
@@ -414,7 +465,16 @@ class Service:
         if claim:
             log.debug("%s %s: claimed", stage, shown(claim.names["principal"]))
             self._backoff.recovered(stage, CLAIM_FAILED)
+            self._withdraw_empty(claim)
             self._launch(claim)
+
+    def _withdraw_empty(self, claim: Claim) -> None:
+        """Delete what has failed because a file was empty that a person has filled now, under the same name."""
+        for past in self.spool.recent.empty_failures(claim.stage, claim.names["principal"]):
+            with suppress(OSError):  # it stays, as what was true when it was written
+                if self.spool.withdraw(past):
+                    name = shown(claim.names["principal"])
+                    log.info("%s %s: has come, so its failure while it was empty is withdrawn (%s)", claim.stage, name, past.place)
 
     def _launch(self, claim: Claim) -> None:
         job = ActiveJob(claim, Heartbeat())
@@ -487,6 +547,7 @@ class Service:
             complaints=[
                 *self._warnings,
                 *self._config_complaint,
+                *[LOCK_LOST] * self._lock_is_lost,
                 *self.hooks.complaints(),
                 *self._misplaced.complaints(),
                 *self.retention.complaints(),
@@ -521,7 +582,7 @@ class Service:
             log.error("%s", *self._config_complaint)
         else:
             self._config_complaint = ()
-            late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(self.config)]
+            late = _late(before, self.config)
             log.info(
                 "configuration reloaded from %s%s",
                 self.config_path,
@@ -529,6 +590,13 @@ class Service:
             )
         self._status_due = 0.0
         notify("READY=1")
+
+
+def _late(before: Config, after: Config) -> list[str]:
+    """The keys that were changed and count from the next start on only."""
+    late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(after)]
+    own = [name for name in STAGES if before.options(name).settle_seconds != after.options(name).settle_seconds]
+    return late + [f"stages.{name}.settle_seconds" for name in own]
 
 
 def _trim_memory() -> None:

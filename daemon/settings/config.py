@@ -98,6 +98,7 @@ class StageOptions(_Section):
     hold: bool = False
     device: Device | None = None
     dtype: Dtype | None = None
+    settle_seconds: float | None = Field(default=None, ge=0, le=3600)
 
 
 class Limits(_Section):
@@ -120,6 +121,8 @@ class Watch(_Section):
     settle_seconds: float = Field(default=0.3, ge=0, le=3600)
     settle_unleased_seconds: float = Field(default=5.0, ge=0, le=3600)
     empty_grace_seconds: float = Field(default=30.0, ge=0)
+    empty_grace_unleased_seconds: float = Field(default=120.0, ge=0)
+    same_drop_minutes: float = Field(default=10.0, ge=0)
     pair_patience_hours: float = Field(default=168.0, gt=0)
 
 
@@ -247,6 +250,15 @@ class Config(_Section):
     def holds(self, stage: str) -> bool:
         """Whether the configuration turns the review gate of a stage on."""
         return self.options(stage).hold
+
+    def settle_seconds(self, stage: str) -> float:
+        """For how long a file in the inbox of a stage must stand still when nobody is seen to write it."""
+        own = self.options(stage).settle_seconds
+        return self.watch.settle_seconds if own is None else own
+
+    def settle_unleased_seconds(self, stage: str) -> float:
+        """The same where the system cannot say whether somebody writes it."""
+        return max(self.settle_seconds(stage), self.watch.settle_unleased_seconds)
 
     def defaults_for(self, model: str | None) -> dict[str, Any]:
         """What counts where a file says nothing: the defaults, and over them those of the model that is meant."""

@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,18 @@ def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
     fs.fsync_folder(inbox, "retry: the members in their inbox")
     _clear(transitions, fs, failed, reports)
     return [path for path in moved if path is not None]
+
+
+def withdraw(transitions: Transitions, fs: Filesystem, failed: Path, files: Collection[str]) -> bool:
+    """Delete a failed job whose files are empty; False where there is anything else in its folder, or something in a file."""
+    try:
+        there = set(fs.list(failed)) - set(_REPORTS) - set(_OTHER_REPORTS)
+    except FileNotFoundError:
+        return False
+    if there != set(files) or any(fs.lstat(failed / name).st_size for name in there):
+        return False
+    transitions.throw_away(failed)
+    return True
 
 
 def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:

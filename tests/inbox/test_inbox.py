@@ -18,7 +18,7 @@ from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
 from daemon.stages import STAGES
 from tests.leases import leased
 
-SETTLE, UNLEASED, GRACE, PATIENCE = 1.0, 5.0, 10.0, 36_000.0
+SETTLE, UNLEASED, GRACE, UNLEASED_GRACE, PATIENCE = 1.0, 5.0, 10.0, 50.0, 36_000.0
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +40,7 @@ def inbox_of(tmp_path: Path) -> MakeInbox:
             settle_seconds=SETTLE,
             settle_unleased_seconds=UNLEASED,
             empty_grace_seconds=GRACE,
+            empty_grace_unleased_seconds=UNLEASED_GRACE,
             pair_patience_seconds=PATIENCE,
         )
 
@@ -216,6 +217,56 @@ def test_empty_file_waits_and_is_then_refused(tmp_path: Path, inbox_of: MakeInbo
     assert scan.due == 100.0 + GRACE
     (refusal,) = inbox.scan(100.0 + GRACE).refused
     assert refusal.sentence == "cat.txt is empty (0 bytes); save it again, or copy it again."
+
+
+def test_an_empty_file_waits_longer_where_the_system_cannot_say(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    (tmp_path / "cat.txt").touch()
+    inbox = inbox_of("text")
+    assert settled(inbox, after=GRACE).due == 100.0 + UNLEASED_GRACE
+    assert waiting(inbox.scan(99.0 + UNLEASED_GRACE)) == {"cat.txt": "cat.txt is empty so far"}
+    assert inbox.scan(100.0 + UNLEASED_GRACE).refused
+
+
+@pytest.mark.parametrize("name", ["New Text Document.txt", "cat.part"])
+@pytest.mark.parametrize("leases", [True, False])
+def test_the_grace_of_an_empty_file_counts_from_its_last_rename(
+    name: str, leases: bool, tmp_path: Path, inbox_of: MakeInbox
+) -> None:
+    if not leases:
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+    grace = GRACE if leases else UNLEASED_GRACE
+    (tmp_path / name).touch()
+    inbox = inbox_of("text")
+    settled(inbox)
+    (tmp_path / name).rename(tmp_path / "cat.txt")
+    inbox.scan(99.0 + grace)
+    inbox.scan(100.0 + 1.5 * grace)
+    assert inbox.scan(98.0 + 2 * grace).refused == []
+    drop(tmp_path, "cat.txt")  # it took the person so long to type it
+    inbox.scan(98.5 + 2 * grace)
+    assert ready(inbox.scan(98.5 + 2 * grace + UNLEASED)) == [{PRINCIPAL: "cat.txt"}]
+
+
+@pytest.mark.parametrize("content", [b"\0" * 12, b"\0" * 100_000, b"II*\0 the first part" + b"\0" * 5000])
+def test_what_ends_in_zero_bytes_waits_longer_where_the_system_cannot_say(
+    content: bytes, tmp_path: Path, inbox_of: MakeInbox
+) -> None:
+    (tmp_path / "cat.txt").write_bytes(content)
+    assert settled(inbox_of("text")).ready  # nobody writes it, says the system
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    inbox = inbox_of("text")
+    scan = settled(inbox, after=UNLEASED)
+    assert waiting(scan) == {"cat.txt": "cat.txt ends in zero bytes so far, as a file does that is still being copied"}
+    assert scan.due == 100.0 + UNLEASED_GRACE
+    assert inbox.scan(100.0 + UNLEASED_GRACE).ready
+
+
+@pytest.mark.parametrize("content", ["a cat\n".encode("utf-16"), "a cat\n".encode("utf-32"), b"a cat" + b"\0" * 15])
+def test_a_few_zero_bytes_at_the_end_are_content(content: bytes, tmp_path: Path, inbox_of: MakeInbox) -> None:
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    (tmp_path / "cat.txt").write_bytes(content)
+    assert settled(inbox_of("text"), after=UNLEASED).ready
 
 
 def test_empty_file_that_is_filled_in_time_is_a_drop(tmp_path: Path, inbox_of: MakeInbox) -> None:

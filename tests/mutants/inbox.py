@@ -107,9 +107,23 @@ MUTANTS = (
     Mutant(
         "an empty file is refused at once",
         INBOX,
-        "now - known[role].since < self._empty_grace_seconds:",
-        "False:",
+        "if known[role].empty and now < (due :=",
+        "if False and now < (due :=",
         f"{T}::test_empty_file_waits_and_is_then_refused",
+    ),
+    Mutant(
+        "an empty file is refused as soon without a lease",
+        INBOX,
+        "return self._unleased_grace_seconds if unknown else self._empty_grace_seconds",
+        "return self._empty_grace_seconds",
+        f"{T}::test_an_empty_file_waits_longer_where_the_system_cannot_say",
+    ),
+    Mutant(
+        "a file whose end is still to be filled is taken",
+        INBOX,
+        "return bool(end) and not any(end)",
+        "return False",
+        f"{T}::test_what_ends_in_zero_bytes_waits_longer_where_the_system_cannot_say",
     ),
     Mutant(
         "an empty file is a drop",

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 SPOOL = "daemon/spool/spool.py"
 ENDS = "daemon/spool/transitions.py"
 OWNERS = "daemon/spool/owners.py"
+RECENT = "daemon/spool/recent.py"
 LOCK = "daemon/spool/lock.py"
 RECORDS = "daemon/spool/records.py"
 CALLS = "daemon/spool/filesystem.py"
@@ -12,6 +13,7 @@ BENEATH = "daemon/beneath.py"
 ORDER = "tests/spool/test_order.py::test_calls_come_in_the_order_that_makes_a_job_safe"
 OTHER_ENDS = "tests/spool/test_order.py::test_every_other_end_of_a_job_is_durable_step_by_step"
 CLAIMS = "tests/spool/test_claims.py"
+REMEMBERED = "tests/spool/test_recent.py"
 
 
 def _unsynced(file: str, what: str, tests: str) -> Mutant:
@@ -259,6 +261,34 @@ MUTANTS = (
         "tests/spool/test_owners.py",
     ),
     Mutant(
+        "the memory of drops grows for ever",
+        RECENT,
+        "if self._lines < 2 * MOST_KNOWN:",
+        "if True:",
+        f"{REMEMBERED}::test_the_memory_does_not_grow_for_ever",
+    ),
+    Mutant(
+        "a line that somebody has written leads out of the spool",
+        RECENT,
+        "    if not _are_plain([file.dropped, file.lies]):",
+        "    if False:",
+        f"{REMEMBERED}::test_torn_and_foreign_lines_are_passed_over",
+    ),
+    Mutant(
+        "a file may be written late for ever",
+        RECENT,
+        "if drop.late and abs(now - drop.at) < LATE_SECONDS",
+        "if drop.late",
+        f"{REMEMBERED}::test_nobody_writes_late_for_ever",
+    ),
+    Mutant(
+        "a failure is withdrawn with what was filled meanwhile",
+        "daemon/spool/failures.py",
+        "if there != set(files) or any(fs.lstat(failed / name).st_size for name in there):",
+        "if there != set(files):",
+        f"{REMEMBERED}::test_an_empty_failure_is_withdrawn_and_nothing_else_is",
+    ),
+    Mutant(
         "the notes of owners grow for ever",
         OWNERS,
         "if self._lines < 2 * MOST_KNOWN:",
@@ -271,6 +301,27 @@ MUTANTS = (
         "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)",
         "fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)",
         "tests/spool/test_folders.py::test_second_daemon_is_refused",
+    ),
+    Mutant(
+        "a lock that was taken away is not missed",
+        LOCK,
+        "return not isinstance(error, FileNotFoundError)",
+        "return True",
+        "tests/spool/test_lock.py::test_a_daemon_sees_that_its_lock_was_taken_away_and_no_other_gets_the_spool",
+    ),
+    Mutant(
+        "whoever holds the sign of life counts as a daemon",
+        LOCK,
+        "return owner if owner in holders else None",
+        "return owner",
+        "tests/spool/test_lock.py::test_a_member_who_holds_the_sign_of_a_daemon_that_is_over_keeps_none_from_starting",
+    ),
+    Mutant(
+        "a daemon whose lock is gone goes on claiming",
+        "daemon/service/service.py",
+        "ours = self.spool.is_still_ours()",
+        "ours = True",
+        "tests/real/test_lock.py",
     ),
     Mutant(
         "others may open the lock, and hold it",

@@ -21,7 +21,13 @@ from tests.running_daemon import RunningDaemon
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = {
-    "watch": {"rescan_seconds": 0.5, "settle_seconds": 0.05, "settle_unleased_seconds": 0.3, "empty_grace_seconds": 1.0},
+    "watch": {
+        "rescan_seconds": 0.5,
+        "settle_seconds": 0.05,
+        "settle_unleased_seconds": 0.3,
+        "empty_grace_seconds": 1.0,
+        "empty_grace_unleased_seconds": 1.0,
+    },
     "defaults": {"width": 64, "height": 64},
     "stages": {"diffuse": {"hold": True}},
     "previews": False,

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 import tiffsd
 from daemon.compute.engine import new_engine
@@ -27,7 +28,15 @@ from tests.artifacts import latents
 from tests.conftest import wait_until
 from tests.leases import leased
 
-QUICK = {"watch": {"rescan_seconds": 0.2, "settle_seconds": 0.01, "settle_unleased_seconds": 0.05, "empty_grace_seconds": 0.1}}
+QUICK = {
+    "watch": {
+        "rescan_seconds": 0.2,
+        "settle_seconds": 0.01,
+        "settle_unleased_seconds": 0.05,
+        "empty_grace_seconds": 0.1,
+        "empty_grace_unleased_seconds": 0.1,
+    }
+}
 
 
 def config_of(folder: Path, **settings: object) -> Config:
@@ -537,16 +546,29 @@ def test_how_long_a_job_may_compute_changes_with_a_reload(tmp_path: Path) -> Non
     service.stop()
 
 
+def test_a_file_waits_for_the_settle_time_of_its_own_inbox(tmp_path: Path) -> None:
+    service = service_in(tmp_path, stages={"text": {"settle_seconds": 50.0}})
+    service.spool.create()
+    for stage in ("text", "decode"):
+        (service.spool.inbox(stage) / "cat.png").write_bytes(b"png")
+    now = time.monotonic()
+    due = {name: service.inboxes[name].scan(now).due for name in ("text", "decode")}
+    assert (due["text"], due["decode"]) == (pytest.approx(now + 50), pytest.approx(now + 0.01))
+
+
 def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     service = service_in(tmp_path)
     service.config_path = tmp_path / "config.yaml"
-    watch = "watch: {settle_seconds: 0.01, settle_unleased_seconds: 0.05, empty_grace_seconds: 0.1, rescan_seconds: 0.3}"
-    service.config_path.write_text(f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\n")
+    watch = yaml.safe_dump({"watch": {**QUICK["watch"], "rescan_seconds": 0.3}})
+    service.config_path.write_text(
+        f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\nstages: {{text: {{settle_seconds: 2}}}}\n"
+    )
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
-    assert f"configuration reloaded from {service.config_path}; compute.threads will change at the next start" in caplog.messages
+    late = "compute.threads, stages.text.settle_seconds"
+    assert f"configuration reloaded from {service.config_path}; {late} will change at the next start" in caplog.messages
     service.stop()
 
 

@@ -138,6 +138,13 @@ def test_a_stage_has_a_device_and_a_precision_of_its_own(tmp_path: Path) -> None
     assert (diffuse["device"], diffuse["dtype"]) == ("", "float16")
 
 
+def test_a_stage_has_a_settle_time_of_its_own_and_the_longer_one_counts_where_no_lease_is_had(tmp_path: Path) -> None:
+    lines = "stages: {text: {settle_seconds: 8}, diffuse: {settle_seconds: 1}}\nwatch: {settle_seconds: 0.5}\n"
+    config = read_config(written(tmp_path, lines))
+    assert [config.settle_seconds(stage) for stage in ("text", "diffuse", "decode")] == [8, 1, 0.5]
+    assert [config.settle_unleased_seconds(stage) for stage in ("text", "diffuse", "decode")] == [8, 5, 5]
+
+
 @pytest.mark.parametrize("spool", ["~nosuchuser/x", '"a\\0b"'])
 def test_a_spool_that_can_be_no_folder_is_said_in_a_sentence(tmp_path: Path, spool: str) -> None:
     path = tmp_path / "config.yaml"

@@ -4,7 +4,8 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,6 +94,69 @@ def test_a_second_name_of_a_persons_file_is_locked_and_left_as_it_is(root: Path,
     with owned(root), pytest.raises(AnotherDaemon, match="already runs"):
         Spool(root, FOLDERS).acquire()
     assert (picture.read_bytes(), mode(picture)) == (b"a picture", 0o664)
+
+
+@pytest.mark.parametrize("remove", [Path.unlink, lambda path: path.rename(f"{path}.old"), lambda path: replaced(path)])
+def test_a_daemon_sees_that_its_lock_was_taken_away_and_no_other_gets_the_spool(
+    root: Path, remove: Callable[[Path], object]
+) -> None:
+    with owned(root) as spool:
+        assert spool.is_still_ours()
+        remove(root / ".lock")
+        assert not spool.is_still_ours()
+        for _ in range(2):  # the first of them makes a lock, and must not have taken it from the others
+            with pytest.raises(AnotherDaemon, match=rf"already runs on .* \(process {os.getpid()}\)"):
+                Spool(root, FOLDERS).acquire()
+    with owned(root) as later:
+        assert later.is_still_ours()
+
+
+def replaced(path: Path) -> None:
+    """As a restore from a backup leaves it: the same content, another file."""
+    other = path.with_name("other")
+    other.write_text(path.read_text())
+    other.rename(path)
+
+
+def test_a_lock_that_is_put_back_is_the_daemons_again(root: Path) -> None:
+    with owned(root) as spool:
+        aside = (root / ".lock").rename(root / "aside")
+        assert not spool.is_still_ours()
+        aside.rename(root / ".lock")
+        assert spool.is_still_ours()
+
+
+def test_a_member_who_holds_the_sign_of_a_daemon_that_is_over_keeps_none_from_starting(root: Path) -> None:
+    with owned(root):
+        pass
+    with subprocess.Popen(["sleep", "60"]) as dead:
+        dead.terminate()
+    (root / ".alive").write_text(f"{dead.pid}\n")
+    (root / ".lock").unlink()
+    with locked(root / ".alive"), owned(root) as spool:
+        assert spool.is_still_ours()
+
+
+def test_where_nobody_is_seen_to_hold_the_sign_of_a_daemon_the_missing_lock_decides(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As of a daemon in another container, whose processes are not to be seen here."""
+    monkeypatch.setattr("daemon.spool.lock.LOCKS", tmp_path / "nothing")
+    with owned(root):
+        pass
+    with locked(root / ".alive"):
+        with owned(root):
+            pass
+        (root / ".lock").unlink()
+        with pytest.raises(AnotherDaemon, match="already runs"):
+            Spool(root, FOLDERS).acquire()
+
+
+def test_a_spool_that_is_away_is_nobody_elses(root: Path) -> None:
+    with owned(root) as spool:
+        away = root.rename(root.with_name(f"{root.name}-away"))
+        assert spool.is_still_ours()
+        away.rename(root)
 
 
 def test_who_may_not_look_at_the_locks_believes_what_the_daemon_has_said(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
