@@ -259,6 +259,7 @@ class Spool:
             raise RuntimeError(f"{claim.job} was to be finished before it was committed.")
         published = self._transitions.publish(job, claim, commit)
         self._forget(claim.job)
+        self._clear_earlier_failures(claim)
         return published
 
     def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
@@ -275,7 +276,13 @@ class Spool:
         records.write_failure(self._fs, job, failure)
         failed = self._transitions.fail(job, failure)
         self._forget(claim.job)
+        self._clear_earlier_failures(claim)
         return failed or self.root / failure.folder / failure.name
+
+    def _clear_earlier_failures(self, claim: Claim) -> None:
+        """Take away what is left in failed/ of a drop that somebody moved out of there, and that has run again."""
+        with suppress(OSError):  # the next time, or the retention
+            failures.clear_emptied(self._transitions, self._fs, self._folders[claim.stage], claim)
 
     def _original_of(self, claim: Claim) -> str | None:
         """The name of the original that is kept of the file that a job is about, by its usual name."""
@@ -333,6 +340,7 @@ class Spool:
                     recovery.stuck[name] = error
             else:
                 recovery.claims.extend([claim] if claim else [])
+        failures.throw_emptied(self._fs, self.root)
         self._transitions.empty_trash()
         return recovery
 
