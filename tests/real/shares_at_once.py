@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -31,6 +32,7 @@ from tests.real.smb_client import SmbClient
 from tests.real.ssh import Ssh
 from tests.real.syncthings import Syncthing
 
+WAYS = ("samba", "sftp", "syncthing")
 EACH = 20
 LOOK_SECONDS = 0.01
 
@@ -68,18 +70,28 @@ class Shares:
 
     def drop_all(self) -> Watched:
         """Drop EACH prompts by each way at once, wait until all are pictures, and watch."""
-        ways: list[Callable[[], None]] = [self._by_samba, self._by_sftp, self._by_syncthing]
         seen = Watched()
-        with self._watching(seen), self._reading(seen), ThreadPoolExecutor(len(ways)) as threads:
-            for done in [threads.submit(way) for way in ways]:
+        with self._watching(seen), self._reading(seen), ThreadPoolExecutor(len(WAYS)) as threads:
+            for done in [threads.submit(self._drop, way, stems(way)) for way in WAYS]:
                 done.result()
-            self.daemon.found("pictures/*.png", count=EACH * len(ways), seconds=100)
+            self.daemon.found("pictures/*.png", count=EACH * len(WAYS), seconds=100)
             wait_until(lambda: not list(self.daemon.spool.glob(".work/*")), what="no job is left")
         return seen
 
-    def _by_samba(self) -> None:
+    def drop_alone(self, seen: Watched) -> None:
+        """Drop one prompt by each way, one after the other, when nothing else is to be done."""
+        with self._watching(seen):
+            for way in WAYS:
+                self._drop(way, [alone(way)])
+                self.daemon.found(f"pictures/{alone(way)}.*.png")
+                wait_until(partial(seen.taken.__contains__, f"{alone(way)}.txt"), what=f"{alone(way)} is taken")
+
+    def _drop(self, way: str, names: list[str]) -> None:
+        {"samba": self._by_samba, "sftp": self._by_sftp, "syncthing": self._by_syncthing}[way](names)
+
+    def _by_samba(self, names: list[str]) -> None:
         client = self.samba.client()
-        for stem in stems("samba"):
+        for stem in names:
             handle = client.open(f"inbox/1-text/{stem}.txt")
             client.truncate(handle, len(prompt(stem)))
             half = len(prompt(stem)) // 2
@@ -87,18 +99,18 @@ class Shares:
             client.write(handle, prompt(stem)[half:])
             client.close(handle)
 
-    def _by_sftp(self) -> None:
+    def _by_sftp(self, names: list[str]) -> None:
         source = self._host.folder / "sftp"
-        source.mkdir()
+        source.mkdir(exist_ok=True)
         batch = ""
-        for stem in stems("sftp"):
+        for stem in names:
             (source / f"{stem}.txt").write_text(prompt(stem))
             batch += f'put "{source}/{stem}.txt" "{self._host.spool}/inbox/1-text/{stem}.txt"\n'
         command = ["sftp", "-q", "-b", "-", "-F", str(self.ssh.folder / "config"), "box"]
         subprocess.run(command, input=batch.encode(), env=outside(), check=True, capture_output=True, timeout=100)
 
-    def _by_syncthing(self) -> None:
-        for stem in stems("syncthing"):
+    def _by_syncthing(self, names: list[str]) -> None:
+        for stem in names:
             (self.far.folder / f"inbox/1-text/{stem}.txt").write_text(prompt(stem))
 
     @contextmanager
@@ -153,6 +165,10 @@ def _read(client: SmbClient, name: str, seen: Watched) -> None:
         seen.torn.append(f"{name}: {error}")
 
 
+def alone(way: str) -> str:
+    return f"{way} alone"
+
+
 def stems(way: str) -> list[str]:
     return [f"{way} {number}" for number in range(EACH)]
 
@@ -164,7 +180,7 @@ def prompt(stem: str) -> str:
 def problems(daemon: FastDaemon) -> list[str]:
     """What did not come of the drops as it must, in words."""
     found = []
-    for stem in [stem for way in ("samba", "sftp", "syncthing") for stem in stems(way)]:
+    for stem in [stem for way in WAYS for stem in stems(way)]:
         used = [path.read_text() for path in daemon.spool.glob(f"done/*/{stem}.txt")]
         pictures = list(daemon.spool.glob(f"pictures/{stem}.*.tiff"))
         wanted = np.repeat(np.repeat(noise_of(prompt(stem))[:3].transpose(1, 2, 0) / 2, 8, 0), 8, 1)
@@ -175,26 +191,27 @@ def problems(daemon: FastDaemon) -> list[str]:
     return found + [str(path) for path in daemon.spool.glob("failed/*/*")]
 
 
-def latencies(daemon: FastDaemon, seen: Watched, way: str) -> list[float]:
+def latencies(daemon: FastDaemon, seen: Watched, names: list[str]) -> list[float]:
     """Seconds from the last write of each file, wherever that was, until the daemon had taken it."""
     used = {path.name: path.stat().st_mtime for path in daemon.spool.glob("done/*/*.txt")}
-    return [seen.taken[f"{stem}.txt"] - used[f"{stem}.txt"] for stem in stems(way) if f"{stem}.txt" in seen.taken]
+    return [seen.taken[f"{stem}.txt"] - used[f"{stem}.txt"] for stem in names if f"{stem}.txt" in seen.taken]
 
 
 def figures(daemon: FastDaemon, seen: Watched) -> str:
     """A line for each share."""
     lines = [f"{sum(seen.read.values())} reads of {len(seen.read)} pictures, {len(seen.torn)} torn"]
-    for way in ("samba", "sftp", "syncthing"):
-        waited = latencies(daemon, seen, way)
-        lines.append(
-            f"{way:10} {len(waited)} files, closed to claimed: median {statistics.median(waited):.2f} s, most {max(waited):.2f} s"
-        )
+    for way in WAYS:
+        waited = latencies(daemon, seen, stems(way))
+        median, most = statistics.median(waited), max(waited)
+        lines.append(f"{way:10} {len(waited)} files, closed to claimed: median {median:.2f} s, most {most:.2f} s")
+        lines += [f"{way:10} alone: {waited:.2f} s" for waited in latencies(daemon, seen, [alone(way)])]
     return "\n".join(lines)
 
 
 def main() -> None:
     with Host() as host, Shares(host, leases="--no-lease" not in sys.argv) as shares:
         seen = shares.drop_all()
+        shares.drop_alone(seen)
         sys.stdout.write("\n".join([figures(shares.daemon, seen), *problems(shares.daemon), *seen.torn]) + "\n")
 
 

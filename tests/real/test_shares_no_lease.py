@@ -3,7 +3,7 @@
 The daemon may not ask for leases on files of others: nobody tells it that a file is still open.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,8 @@ from tests.real.ssh import Ssh
 
 # One way; what is done after closing comes three times as late as the daemon of the first tests waits.
 FAR_SECONDS = 0.3
-DOCUMENTED = ("set_modtime = false\n", "disable_hashcheck = true\n", " --ignore-checksum")
+SETS_TIME = ("set_modtime = false\n",)
+COMPARES = ("disable_hashcheck = true\n", " --ignore-checksum")
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +88,26 @@ def test_rclone_as_it_is_by_default_and_an_inbox_that_does_not_wait_make_one_pic
     needed("rclone")
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/again and again.txt").write_text("a house, again and again")
-    monkeypatch.setattr("tests.real.ssh.printed", without_what_is_documented)
+    monkeypatch.setattr("tests.real.ssh.printed", without(*SETS_TIME, *COMPARES))
     said = ssh.person("rclone", tmp_path, check=False)
     assert "file does not exist" in said, "it comes back to a file that has been taken"
     came_of(daemon, "again and again", "a house, again and again")
     daemon.drop("inbox/1-text", "after it.txt", "after it")
     came_of(daemon, "after it", "after it")
     came_of(daemon, "again and again", "a house, again and again")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left_out", [SETS_TIME, COMPARES], ids=["set_modtime", "both of the checksum"])
+def test_each_of_what_is_printed_for_rclone_is_needed(
+    left_out: tuple[str, ...], daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    needed("rclone")
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / f"prompts/without {len(left_out)}.txt").write_text("a house")
+    monkeypatch.setattr("tests.real.ssh.printed", without(*left_out))
+    assert "ERROR" in ssh.person("rclone", tmp_path, check=False)
+    daemon.found(f"done/*/without {len(left_out)}.txt")
 
 
 @pytest.mark.slow
@@ -106,15 +120,20 @@ def test_rclone_as_it_is_by_default_makes_one_picture_where_the_inbox_waits_for_
     patient = host.daemon(leases=False, name="patient", stages=waits)
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts/by default.txt").write_text("a house by default")
-    monkeypatch.setattr("tests.real.ssh.printed", without_what_is_documented)
+    monkeypatch.setattr("tests.real.ssh.printed", without(*SETS_TIME, *COMPARES))
     said = ssh.person("rclone", tmp_path)
     came_of(patient, "by default", "a house by default")
     assert "ERROR" not in said
     assert patient.stop() == 0
 
 
-def without_what_is_documented(name: str, **changes: str) -> str:
-    text = printed(name, **changes)
-    for words in DOCUMENTED:
-        text = text.replace(words, "")
-    return text
+def without(*left_out: str) -> Callable[..., str]:
+    """What docs/shares.md prints, but for some words."""
+
+    def printed_without(name: str, **changes: str) -> str:
+        text = printed(name, **changes)
+        for words in left_out:
+            text = text.replace(words, "")
+        return text
+
+    return printed_without
