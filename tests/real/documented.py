@@ -24,4 +24,4 @@ def printed(name: str, **changes: str) -> str:
 
 
 # What the page calls the places that every reader has elsewhere.
-PLACES = {"spool": "/var/lib/tiffsd", "server": "box", "mine": "/home/alice"}
+PLACES = {"spool": "/var/lib/tiffsd", "mine": "/home/alice"}

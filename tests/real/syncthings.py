@@ -44,7 +44,7 @@ class Syncthing:
         self._host, self.name, self.folder, self.home = host, name, folder, host.folder / f"syncthing-{name}"
         self.port = free_port()
         self.home.mkdir()
-        generate = ["syncthing", "generate", f"--home={self.home}", "--no-default-folder", "--skip-port-probing"]
+        generate = ["syncthing", "generate", f"--home={self.home}"]
         made = subprocess.run(generate, env=outside(HOME=str(self.home)), capture_output=True, text=True, timeout=100)
         assert made.returncode == 0, made.stdout + made.stderr
         (self.device,) = re.findall(r'<device id="([A-Z0-9-]{63})"', (self.home / "config.xml").read_text())[:1]
