@@ -18,6 +18,9 @@ OF_MEMBERS = (EMBEDDINGS, RUNNING, STEPS, PICTURES, PREVIEWS)
 # What is the daemon's alone, at the top of a spool: nobody else may have made it, or may look into it.
 PRIVATE = (WORK, KEEP, TRASH)
 
+# What people put into a folder, in any case: into an inbox, so that its stage rests; into a hold folder, so that its gate is on.
+PAUSE_SIGN, HOLD_SIGN = "PAUSE", "HOLD"
+
 # Locked while a daemon runs: the one keeps a second one out, the other shows members that one lives, and is never needed.
 LOCK, LOCK_MODE = ".lock", 0o600
 ALIVE, ALIVE_MODE = ".alive", 0o640

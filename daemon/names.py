@@ -11,6 +11,10 @@ import re
 from pathlib import PurePath
 
 LIMIT_BYTES = 255
+PORTABLE_BYTES = 120
+# By Microsoft's "Naming Files, Paths, and Namespaces"; a stem that is not UTF-8 has no name on a share at all.
+_FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
+_DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *", re.IGNORECASE)
 _ID = re.compile(r"\.([0-9a-f]{8})\Z")
 # Controls, which begin lines and steer terminals; marks that turn the order of what follows, or that nobody sees; separators of
 # lines and paragraphs; halves of surrogate pairs, which UTF-8 cannot say. The joiners in emoji and Persian are none of these.
@@ -41,6 +45,20 @@ def id_of(name: str) -> str | None:
     """The id in a name, 8 hex digits before the extension, or None."""
     found = _ID.search(base_of(name))
     return found[1] if found else None
+
+
+def portable(stem: str) -> str:
+    """A stem that Windows, and so an SMB share, takes as it is: another one where it has what is forbidden there.
+
+    Without that a client sees a mangled name such as CAT~1Q2W.TXT, which has lost its id. Not one of `<>:"/\\|?*`, controls, or
+    bytes that are no UTF-8; no dot or space at the end; no name of a device before the first dot; at most 120 bytes, so that with
+    id, number and ending 143 are not exceeded, which is what encrypted folders of a NAS take.
+    """
+    while len(stem.encode("utf-8", "surrogateescape")) > PORTABLE_BYTES:
+        stem = stem[:-1]
+    plain = _FORBIDDEN.sub("_", stem).rstrip(". ") or "_"
+    head, dot, rest = plain.partition(".")
+    return f"{head.rstrip()}_{dot}{rest}" if _DEVICE.fullmatch(head) else plain
 
 
 def output_name(stem: str, identity: str, extension: str = "") -> str:

@@ -46,6 +46,35 @@ def test_long_stems_give_way_to_the_id(stem: str) -> None:
     assert len(os.fsencode(names.numbered(name, 12))) <= 255
 
 
+@pytest.mark.parametrize(
+    ("stem", "taken"),
+    [
+        ("a cat in the hat", "a cat in the hat"),
+        ('a<b>c:d"e/f\\g|h?i*j', "a_b_c_d_e_f_g_h_i_j"),
+        ("two\nlines\x7f", "two_lines_"),
+        (os.fsdecode(b"latin-\xe9"), "latin-_"),
+        ("\N{CAT} d\N{COMBINING ACUTE ACCENT}", "\N{CAT} d\N{COMBINING ACUTE ACCENT}"),
+        ("why not. . ", "why not"),
+        ("...", "_"),
+        ("con", "con_"),
+        ("Nul.v2", "Nul_.v2"),
+        ("COM1", "COM1_"),
+        ("lpt\N{SUPERSCRIPT TWO}", "lpt\N{SUPERSCRIPT TWO}_"),
+        ("aux .x", "aux_.x"),
+        ("conin$", "conin$_"),
+        ("console", "console"),
+        ("com10", "com10"),
+        ("x" * 200, "x" * 120),
+        ("\N{CAT}" * 100, "\N{CAT}" * 30),
+        (os.fsdecode(b"\xff" * 300), "_" * 120),
+    ],
+)
+def test_a_portable_stem_has_nothing_that_windows_does_not_take(stem: str, taken: str) -> None:
+    assert names.portable(stem) == taken
+    assert names.portable(taken) == taken
+    assert len(os.fsencode(names.output_name(f"{taken}_step1000", "3f9a1c2e", ".tiff"))) <= 143
+
+
 def test_numbers_go_behind_the_stem() -> None:
     assert names.numbered("cat.3f9a1c2e.tiff", 1) == "cat.3f9a1c2e.tiff"
     assert names.numbered("cat.3f9a1c2e.tiff", 2) == "cat-2.3f9a1c2e.tiff"

@@ -10,8 +10,9 @@ from daemon.beneath import Beneath
 from daemon.commands import PATH, config_option, say, spool_at, spool_root
 from daemon.errors import DaemonError
 from daemon.jobs.running import read_running
-from daemon.layout import FAILED, HOLD, INBOX, RUNNING
+from daemon.layout import FAILED, HOLD, HOLD_SIGN, INBOX, PAUSE_SIGN, RUNNING
 from daemon.names import id_of
+from daemon.service.status import signs
 from daemon.stages import STAGES
 
 
@@ -28,7 +29,7 @@ def hold(names: tuple[str, ...], config: Path | None) -> None:
     spool = spool_at(spool_root(config))
     for name in names:
         if name in STAGES:
-            _put_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
+            _put_sign(Beneath(spool.root), spool.hold(name) / HOLD_SIGN)
             say(f"the gate of {name} is on: what comes for it waits in {spool.hold(name)}")
         else:
             say(f"on hold: {spool.move_to_hold(_located(Path(name), spool.root / INBOX))}")
@@ -47,7 +48,7 @@ def release(names: tuple[str, ...], config: Path | None) -> None:
     spool = spool_at(spool_root(config))
     for name in names:
         if name in STAGES:
-            _take_sign(Beneath(spool.root), spool.hold(name) / "HOLD")
+            _take_sign(Beneath(spool.root), spool.hold(name) / HOLD_SIGN)
             say(f"the gate of {name} is off, unless config.yaml turns it on; what waits there still waits")
         else:
             say(f"released to {spool.release_hold(_located(Path(name), spool.root / HOLD))}")
@@ -146,7 +147,7 @@ def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Be
     for name in stages or STAGES:
         if name not in STAGES:
             raise DaemonError(f"{name} is not a stage; stages are: {', '.join(STAGES)}")
-        sign(Beneath(spool.root), spool.inbox(name) / "PAUSE")
+        sign(Beneath(spool.root), spool.inbox(name) / PAUSE_SIGN)
         say(f"{name}: {now}")
 
 
@@ -155,7 +156,8 @@ def _put_sign(beneath: Beneath, sign: Path) -> None:
 
 
 def _take_sign(beneath: Beneath, sign: Path) -> None:
-    for path in (sign, sign.with_suffix(".txt")):
+    for name in signs(beneath.root, str(sign.parent.relative_to(beneath.root)), sign.name):
+        path = sign.with_name(name)
         try:
             beneath.unlink(path)
         except FileNotFoundError:

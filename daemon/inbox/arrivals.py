@@ -6,7 +6,6 @@ known goes by name and inode: a rename is not news.
 """
 
 import os
-import re
 import stat
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,25 +14,10 @@ from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.inbox.grouping import Mark
+from daemon.inbox.telling_names import conflict_of, is_housekeeping, is_temporary, sign_of
+from daemon.layout import PAUSE_SIGN
 
 OwnerOf = Callable[[os.stat_result], int | None]
-
-PAUSE = frozenset({"PAUSE", "PAUSE.txt"})
-SIGNS = PAUSE | {"HOLD", "HOLD.txt", "README", "README.txt", "README.md"}
-
-# Programs that write under one name and rename to another; only the other is a drop.
-_TEMPORARY_ENDINGS = (
-    *("~", ".part", ".partial", ".crdownload", ".download", ".filepart", ".tacitpart", ".tmp", ".temp", ".swp", ".swo", ".swx"),
-    *(".uploading", ".!ut", ".aria2", ".opdownload", ".!sync"),
-)
-_TEMPORARY_STARTS = (".", "~")
-_TEMPORARY_NAMES = frozenset({"4913", "lost+found"})
-# What editors, desktops and shares put beside people's files for themselves. Nobody means it to be used, and it may stay for ever:
-# backups and documents of editors, copies that TextEdit saves into, marks of downloads (by NTFS, and as Samba maps their colon),
-# streams and folders of a NAS, icons of folders.
-_HOUSEKEEPING_ENDINGS = ("~", ".xcf", ".kra", ".xmp", ".pp3", "zone.identifier", "@synoeastream", "@synoresource")
-_HOUSEKEEPING_NAMES = frozenset({"thumbs.db", "desktop.ini", "@eadir", "__macosx", "icon\r", "$recycle.bin", "#recycle"})
-_SAVED_INTO = re.compile(r"\.sb-[0-9a-f]{8}-\w+\Z", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -63,14 +47,20 @@ class Arrival:
 
 @dataclass(slots=True)
 class Look:
-    """What one listing found: files in order of arrival, those of them that are tied, folders, the signs, and since when each
-    temporary file lies there."""
+    """What one listing found: files in order of arrival, those of them that are tied, folders, the sign that each name is, since
+    when each temporary file lies there, and of which file each copy of a conflict was made."""
 
     files: dict[str, Arrival] = field(default_factory=dict)
     tied: set[str] = field(default_factory=set)
     folders: list[str] = field(default_factory=list)
     temporary: dict[str, float] = field(default_factory=dict)
-    paused: bool = False
+    conflicts: dict[str, str] = field(default_factory=dict)
+    signs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def paused(self) -> bool:
+        """Whether a person has put the sign there that lets the stage rest."""
+        return PAUSE_SIGN in self.signs.values()
 
 
 class Arrivals:
@@ -116,10 +106,12 @@ class Arrivals:
     ) -> Arrival | None:
         """Sort in a name that is new or may have changed; the record of a file that keeps its place, else None."""
         name = entry.name
-        if name in SIGNS:
-            look.paused = look.paused or name in PAUSE
+        if sign := sign_of(name):
+            look.signs[name] = sign
         elif is_housekeeping(name):
             pass
+        elif original := conflict_of(name):
+            look.conflicts[name] = original
         elif is_temporary(name):
             look.temporary[name] = self._last.temporary.get(name, now)
         elif entry.is_dir(follow_symlinks=False):
@@ -164,25 +156,6 @@ class Arrivals:
 def _place(item: tuple[str, Arrival]) -> tuple[tuple[float, int], str]:
     """Where a file stands in the order of arrival; names decide between files of one instant."""
     return item[1].arrived, item[0]
-
-
-def is_housekeeping(name: str) -> bool:
-    """Whether a name is one that programs give to what they keep for themselves beside people's files, not worth a word."""
-    lower = name.lower()
-    named = lower.endswith(_HOUSEKEEPING_ENDINGS) or lower in _HOUSEKEEPING_NAMES
-    return named or _SAVED_INTO.search(lower) is not None
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a name is one that programs give to files they have not finished, or to their housekeeping."""
-    lower = name.lower()
-    return (
-        is_housekeeping(name)
-        or lower.startswith(_TEMPORARY_STARTS)
-        or lower.endswith(_TEMPORARY_ENDINGS)
-        or lower in _TEMPORARY_NAMES
-        or (lower.startswith("#") and lower.endswith("#"))
-    )
 
 
 def described_type(mode: int) -> str:

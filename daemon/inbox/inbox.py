@@ -18,14 +18,16 @@ from functools import partial
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.inbox.arrivals import SIGNS, Arrival, Arrivals, Look, OwnerOf, described_type, is_temporary
+from daemon.inbox.arrivals import Arrival, Arrivals, Look, OwnerOf, described_type
 from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group_into_drops, group_of_one, is_tied, related
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
+from daemon.inbox.telling_names import conflict_sentence
+from daemon.layout import HOLD, HOLD_SIGN
 from daemon.names import base_of, shown
 from daemon.stages import STAGES, Stage
 
-__all__ = ["SIGNS", "Drop", "Inbox", "Member", "Refusal", "Scan", "Waiting", "is_temporary"]
+__all__ = ["Drop", "Inbox", "Member", "Refusal", "Scan", "Waiting"]
 
 AT_ONCE = 100  # drops that one scan offers
 MOST_TOLD = 500  # files whose reasons to wait one scan tells
@@ -140,11 +142,7 @@ class Inbox:
         look = self._arrivals.look(now)
         self._deferred = {name: waits for name, waits in self._deferred.items() if now < waits[1]}
         scan = Scan(paused=look.paused)
-        for name in look.folders:
-            scan.wait(name, "is a folder; move the files in it here one by one")
-        for name, since in look.temporary.items():
-            if now - since >= STALE_SECONDS:
-                scan.wait(name, "has the name of a temporary file; rename it if it is meant to be used")
+        self._tell_what_is_no_drop(scan, look, now)
         groups, alone = self._group(look)
         for name in self._masks.naming():
             with suppress(OSError, KeyError):  # a drop that waits for its mask is not looked at otherwise
@@ -164,6 +162,20 @@ class Inbox:
         if scan.paused:
             self._pause(scan)
         return scan
+
+    def _tell_what_is_no_drop(self, scan: Scan, look: Look, now: float) -> None:
+        """Say of what is never used as it lies there why, and what to do; not of housekeeping, which nobody wants to hear of."""
+        for name in look.folders:
+            scan.wait(name, "is a folder; move the files in it here one by one")
+        for name, original in look.conflicts.items():
+            scan.wait(name, conflict_sentence(shown(original)))
+        for name, since in look.temporary.items():
+            if now - since >= STALE_SECONDS:
+                scan.wait(name, "has the name of a temporary file; rename it if it is meant to be used")
+        for name, sign in look.signs.items():
+            if sign == HOLD_SIGN:
+                here = f"is the sign {HOLD_SIGN}, which counts in {HOLD}/{self.stage.folder}"
+                scan.wait(name, f"{here}; move it there, or rename it if it is meant to be used")
 
     def defer(self, name: str, reason: str, until: float) -> None:
         """Let the drop of this principal wait until then, though nothing in the folder shows why."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError
-from daemon.inbox.arrivals import is_temporary
 from daemon.inbox.grouping import PRINCIPAL, Group, expected, group_into_drops, group_of_one, is_tied, related
 from daemon.inbox.inbox import told_of_empty
 from daemon.inbox.named_masks import with_named
+from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_temporary, sign_of
 from daemon.jobs.foreseen import check_fits
 from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
@@ -38,6 +38,8 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
 
     What was `told` already is not said again.
     """
+    if passed_over := _passed_over(path.name):
+        return [(False, passed_over)]
     stages = [stage for stage in STAGES.values() if path.suffix.lower() in stage.extensions]
     if stages and not _is_kept_embedding(path):
         foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
@@ -145,6 +147,17 @@ def _steps(request: Request) -> str:
     end = min([steps, *ends])
     stop = f", which stop at {end}" if end < steps else ""
     return f"{end - start} steps of {steps}{stop}"
+
+
+def _passed_over(name: str) -> str | None:
+    """Of a file that no inbox would use, because of what its name tells, what it is; None of any other."""
+    if original := conflict_of(name):
+        return f"{shown(name)} {conflict_sentence(shown(original))}"
+    if sign := sign_of(name):
+        return f"{shown(name)} is the sign {sign}, and no file to be used; rename it if it is meant to be"
+    if is_temporary(name):
+        return f"{shown(name)} has a name that programs give to files of their own; rename it if it is meant to be used"
+    return None
 
 
 def _group_of(stage: Stage, path: Path, config: Config) -> Group | None:

@@ -20,7 +20,7 @@ from daemon.jobs.previews import write_previews
 from daemon.jobs.request import Computed, stage_calls
 from daemon.jobs.results import ResultContext, results
 from daemon.jobs.running import RunningFile
-from daemon.names import output_name, shown
+from daemon.names import output_name, portable, shown
 from daemon.spool.spool import Claim
 from tiffsd import TiffsdError
 
@@ -33,7 +33,7 @@ class _Unfinished(Exception):
 
 def run(claim: Claim, context: JobContext) -> JobResult:
     """Run a claimed job to its end, whatever the end is."""
-    running = RunningFile(context.spool.root, claim.stage, name=output_name(claim.stem, claim.id, ".txt"))
+    running = RunningFile(context.spool.root, claim.stage, name=output_name(portable(claim.stem), claim.id, ".txt"))
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
         context.heartbeat.beat("recording its start")
@@ -85,7 +85,7 @@ def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str
     context.spool.clear_dispatched(claim)
     seconds = job_log.own_seconds()
     about = ResultContext(context.config, context.gated, datetime.now().astimezone(), seconds)
-    outputs = results(request, claim.stem, computed.tensors, computed.facts, about)
+    outputs = results(request, context.config.stem_for(claim.stem), computed.tensors, computed.facts, about)
     for output in outputs:
         context.heartbeat.beat(f"writing {shown(output.publication.name)}")
         with context.spool.create_output(claim, output.publication.source) as file:

@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from daemon.beneath import Beneath
-from daemon.inbox.arrivals import SIGNS, is_temporary
+from daemon.inbox.telling_names import is_nobodys
 from daemon.layout import INBOX
 from daemon.names import base_of, shown
 from daemon.stages import COMFYUI, EXR, PICTURES, STAGES, TIFFS
@@ -16,7 +16,7 @@ from daemon.stages import COMFYUI, EXR, PICTURES, STAGES, TIFFS
 log = logging.getLogger(__name__)
 
 MOST_NAMES = 5
-OURS = SIGNS | {"status.txt", "status.json"}
+OURS = {"status.txt", "status.json"}
 
 
 class Misplaced:
@@ -40,7 +40,7 @@ class Misplaced:
         return tuple(self._said.values())
 
     def _found(self, folder: Path) -> Iterator[tuple[str, str]]:
-        names = [name for name in sorted(self._beneath.names(folder)) if name not in OURS and not is_temporary(name)]
+        names = [name for name in sorted(self._beneath.names(folder)) if name not in OURS and not is_nobodys(name)]
         places = [(name, place) for name in names if (place := _place_of(name)) and self._is_file(folder / name)]
         for name, place in places[:MOST_NAMES]:
             where = str((folder / name).relative_to(self._root))

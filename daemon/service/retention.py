@@ -18,9 +18,11 @@ from itertools import chain
 from pathlib import Path
 
 from daemon.errors import InUse
+from daemon.inbox.telling_names import is_housekeeping
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
 from daemon.names import fitted, id_of, shown, stem_of
 from daemon.settings.config import RetentionLimit, RetentionLimits
+from daemon.spool.failures import clear_if_emptied
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.transitions import THROWN
 
@@ -103,11 +105,12 @@ class Retention:
     def _overdue(self, limits: RetentionLimits, now: float) -> Iterator[Kept]:
         yield from _over(self._used(), limits.done, now)
         self._clear_days(limits.done, now)
-        failed = chain.from_iterable(self._kept(inbox) for inbox in self._entries(self._root / FAILED))
-        yield from _over((kept for kept in failed if kept.is_folder), limits.failed, now)
-        previews = (kept for kept in self._kept(self._root / PREVIEWS) if kept.path.name != "index.html")
+        failed = [kept for inbox in self._entries(self._root / FAILED) for kept in self._products(inbox) if kept.is_folder]
+        self._clear_emptied(failed, now)
+        yield from _over(failed, limits.failed, now)
+        previews = (kept for kept in self._products(self._root / PREVIEWS) if kept.path.name != "index.html")
         yield from _over(previews, limits.previews, now)
-        yield from _over(self._kept(self._root / STEPS), limits.steps, now)
+        yield from _over(self._products(self._root / STEPS), limits.steps, now)
         yield from self._originals(limits.originals, now)
 
     def _originals(self, limit: RetentionLimit, now: float) -> list[Kept]:
@@ -148,6 +151,17 @@ class Retention:
             if limit.days is not None and now - _end_of(day) > limit.days * DAY_SECONDS:
                 with suppress(OSError):  # somebody keeps something there
                     self._fs.rmdir(day)
+
+    def _clear_emptied(self, failed: Iterable[Kept], now: float) -> None:
+        """Take away what is left of failed jobs whose files somebody took out of there a day ago or longer."""
+        for kept in failed:
+            if now - kept.since > DAY_SECONDS:
+                with suppress(OSError):
+                    clear_if_emptied(self._fs, self._root, kept.path)
+
+    def _products(self, folder: Path) -> Iterator[Kept]:
+        """What the daemon made in a folder: the mark by which Syncthing knows a folder again must stay, for example."""
+        return (kept for kept in self._kept(folder) if not is_housekeeping(kept.path.name))
 
     def _kept(self, folder: Path) -> Iterator[Kept]:
         for path in self._entries(folder):

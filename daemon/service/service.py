@@ -34,7 +34,7 @@ from daemon.jobs.previews import write_index
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.layout import HOLD, INBOX, KEEP, LOCK, WORK
+from daemon.layout import HOLD, HOLD_SIGN, INBOX, KEEP, LOCK, WORK
 from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
@@ -336,7 +336,7 @@ class Service:
 
     def gated(self, stage: str) -> bool:
         """Whether results for a stage wait in its hold folder: by configuration or by a HOLD file there."""
-        return self.config.holds(stage) or has_sign(self.spool.root, f"{HOLD}/{STAGES[stage].folder}", "HOLD")
+        return self.config.holds(stage) or has_sign(self.spool.root, f"{HOLD}/{STAGES[stage].folder}", HOLD_SIGN)
 
     def _request_scan(self) -> None:
         self._scan_wanted.set()

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ from typing import Any
 
 from daemon import layout
 from daemon.beneath import Beneath
-from daemon.inbox.inbox import SIGNS, is_temporary
+from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobodys, sign_of
 from daemon.jobs.running import Running, read_running
 from daemon.names import shown
 from daemon.spool.atomic import atomic_replace
@@ -88,15 +88,15 @@ def read_status(
     """Count the folders of a spool. With `alive` None a lock says whether a daemon runs."""
     stages = {}
     for name, stage in STAGES.items():
-        inbox, hold = f"{layout.INBOX}/{stage.folder}", f"{layout.HOLD}/{stage.folder}"
+        inbox, hold = (_names(root, f"{kind}/{stage.folder}") for kind in (layout.INBOX, layout.HOLD))
         stages[name] = StageStatus(
-            waiting=_count(root, inbox),
-            held=_count(root, hold),
-            failed=_count(root, f"{layout.FAILED}/{stage.folder}"),
-            paused=has_sign(root, inbox, "PAUSE"),
-            gated=name in gates or has_sign(root, hold, "HOLD"),
+            waiting=_number(inbox),
+            held=_number(hold),
+            failed=_number(_names(root, f"{layout.FAILED}/{stage.folder}")),
+            paused=layout.PAUSE_SIGN in map(sign_of, inbox),
+            gated=name in gates or layout.HOLD_SIGN in map(sign_of, hold),
             degraded=(degraded or {}).get(name),
-            waits=tuple((waits or {}).get(name, ()))[:SHOWN],
+            waits=(*(waits or {}).get(name, ()), *_to_compare(stage.folder, hold))[:SHOWN],
         )
     alive = _is_alive(root) if alive is None else alive
     return Status(
@@ -119,9 +119,14 @@ def write_status(root: Path, status: Status) -> None:
         atomic_replace(Filesystem(root), root / name, text.encode("utf-8", "replace"))
 
 
+def signs(root: Path, folder: str, sign: str) -> list[str]:
+    """By which names a sign of a person's, PAUSE or HOLD, lies in a folder of a spool: pause, Pause.txt. Raises OSError."""
+    return [name for name in Beneath(root).names(root / folder) if sign_of(name) == sign]
+
+
 def has_sign(root: Path, folder: str, sign: str) -> bool:
-    """Whether a person has put a file named PAUSE or HOLD into a folder of a spool, or PAUSE.txt, as some systems make of it."""
-    return any(Beneath(root).lexists(root / folder / name) for name in (sign, f"{sign}.txt"))
+    """Whether a person has put a sign into a folder of a spool; False where the folder cannot be read."""
+    return any(sign_of(name) == sign for name in _names(root, folder))
 
 
 def notify(message: str) -> None:
@@ -135,10 +140,24 @@ def notify(message: str) -> None:
 
 
 def _count(root: Path, folder: str) -> int:
+    return _number(_names(root, folder))
+
+
+def _names(root: Path, folder: str) -> list[str]:
     try:
-        return sum(1 for name in Beneath(root).names(root / folder) if not is_temporary(name) and name not in SIGNS)
+        return Beneath(root).names(root / folder)
     except OSError:  # gone, or not to be read: the stage's fault says why
-        return 0
+        return []
+
+
+def _number(names: Iterable[str]) -> int:
+    return sum(not is_nobodys(name) for name in names)
+
+
+def _to_compare(folder: str, hold: Iterable[str]) -> list[str]:
+    """What is to be said of the copies of conflicts in a hold folder: there nobody else looks at names."""
+    found = {name: original for name in sorted(hold) if not is_nobodys(name) and (original := conflict_of(name))}
+    return [f"{layout.HOLD}/{folder}/{shown(name)}: {conflict_sentence(shown(found[name]))}" for name in found]
 
 
 def _is_alive(root: Path) -> bool:

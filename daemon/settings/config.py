@@ -13,6 +13,7 @@ from daemon.errors import ConfigError, InputError
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.schedulers import AUTOMATIC
+from daemon.names import portable
 from daemon.settings.checking import checked, layered, sentence_of
 from daemon.settings.plain_yaml import folder_beside, read_yaml
 from daemon.settings.resources import resource
@@ -229,6 +230,7 @@ class Config(_Section):
     watch: Watch = Watch()
     compute: Compute = Compute()
     pictures: Pictures = Pictures()
+    names: Literal["portable", "kept"] = "portable"
     hooks: HookOptions = HookOptions()
     retention: RetentionLimits = RetentionLimits()
     previews: Annotated[Previews, BeforeValidator(_enabled)] = Previews()
@@ -242,6 +244,10 @@ class Config(_Section):
     @property
     def spool_folder(self) -> Path:
         return folder_beside(self.folder, self.spool)
+
+    def stem_for(self, stem: str) -> str:
+        """The stem of what comes of a file whose stem this is."""
+        return portable(stem) if self.names == "portable" else stem
 
     def options(self, stage: str) -> StageOptions:
         """What the configuration says of a stage."""

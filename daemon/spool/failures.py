@@ -3,18 +3,21 @@
 import json
 import stat
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from daemon import names
 from daemon.errors import NotThere
-from daemon.layout import FAILED, INBOX
+from daemon.inbox.telling_names import is_housekeeping
+from daemon.layout import FAILED, INBOX, TRASH
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.records import ClaimRecord, Failure
-from daemon.spool.transitions import Transitions
+from daemon.spool.transitions import THROWN, Transitions
 
 UNCLEAR = "unclear"  # failed/unclear/: for files whose stage is not known any more
 RESULTS = "results"  # the outputs of a job that may have published some of them
+ASIDE = ".aside"  # ends the name of a folder in .trash/ of which is still to be seen whether it is emptied
 
 _REPORTS = ("error.txt", "error.json")
 _OTHER_REPORTS = ("error-report.txt", "error-report.json")  # for drops that are named like a report themselves
@@ -22,7 +25,7 @@ _OTHER_REPORTS = ("error-report.txt", "error-report.json")  # for drops that are
 
 def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[str, Any], *, original: str | None = None) -> Failure:
     """What is told about a job whose files are known; `original` is the name of the one that is kept of them."""
-    folder = names.output_name(record.stem, record.id)
+    folder = names.output_name(names.portable(record.stem), record.id)
     files = ", ".join(map(names.shown, record.names.values()))
     sentence = names.shown(sentence)
     text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to inbox/{inbox}\n"
@@ -49,14 +52,14 @@ def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
         raise NotThere(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
     if not transitions.exists(failed):
         raise NotThere(f"{failed} is not there; `tiffsd status` names the jobs that failed.")
-    files = [name for name in fs.list(failed) if not stat.S_ISDIR(fs.lstat(failed / name).st_mode)]
+    files = [name for name in _files(fs, failed) if not is_housekeeping(name)]
     reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= set(files) else _REPORTS
     stem, order = _dropped_as(fs, failed / reports[1])
     files = sorted(set(files) - set(reports), key=lambda name: order.index(name) if name in order else -1)
     number = transitions.free_number(inbox, files, stem)
     moved = [transitions.move(failed / name, inbox, name, number=number, stem=stem) for name in files]
     fs.fsync_folder(inbox, "retry: the members in their inbox")
-    _clear(transitions, fs, failed, reports)
+    _clear(fs, failed, reports)
     return [path for path in moved if path is not None]
 
 
@@ -81,9 +84,71 @@ def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:
         return "", []  # people may edit or delete the report
 
 
-def _clear(transitions: Transitions, fs: Filesystem, failed: Path, reports: tuple[str, ...]) -> None:
-    for report in reports:
-        if transitions.exists(failed / report):
-            fs.unlink(failed / report)
+def _clear(fs: Filesystem, failed: Path, reports: tuple[str, ...]) -> None:
+    for name in _files(fs, failed):
+        if name in reports or is_housekeeping(name):
+            fs.unlink(failed / name)
     if not fs.list(failed):
         fs.rmdir(failed)
+
+
+def _files(fs: Filesystem, folder: Path) -> list[str]:
+    return [name for name in fs.list(folder) if not stat.S_ISDIR(fs.lstat(folder / name).st_mode)]
+
+
+def clear_emptied(transitions: Transitions, fs: Filesystem, inbox: str, record: ClaimRecord) -> None:
+    """Remove the folders in failed/ of earlier tries of a drop, where somebody has moved its files out by hand.
+
+    What another hand puts there meanwhile stays, with its folder.
+    """
+    of_inbox = transitions.root / FAILED / inbox
+    if transitions.exists(of_inbox):
+        for name in fs.list(of_inbox):
+            if names.without_id(name) == names.portable(record.stem) and not name.endswith(record.id):
+                clear_if_emptied(fs, transitions.root, of_inbox / name)
+
+
+def clear_if_emptied(fs: Filesystem, root: Path, failed: Path) -> bool:
+    """Remove the folder of a failed job if nothing is left of it but its reports, beside what programs put there for themselves.
+
+    Whether that is so counts where nobody else reaches it any more, since anything may be put back meanwhile.
+    """
+    if not _is_emptied(fs, failed):
+        return False
+    aside = root / TRASH / names.fitted(failed.name, ASIDE)
+    fs.rename_noreplace(failed, aside)
+    if (thrown := _thrown(fs, aside)) is None:
+        fs.rename_noreplace(aside, failed)
+        return False
+    for name in fs.list(thrown):
+        fs.unlink(thrown / name)
+    fs.rmdir(thrown)
+    return True
+
+
+def throw_emptied(fs: Filesystem, root: Path) -> None:
+    """Let go of emptied folders which a crash left halfway: whoever empties the trash next takes them away."""
+    for name in fs.list(root / TRASH):
+        if name.endswith(ASIDE):
+            with suppress(OSError):  # what stays there is named with the rest of the trash
+                _thrown(fs, root / TRASH / name)
+
+
+def _thrown(fs: Filesystem, aside: Path) -> Path | None:
+    """Where the folder lies as one to be deleted; None where something of a person's is in it."""
+    if not _is_emptied(fs, aside):
+        return None
+    thrown = aside.with_name(aside.name.removesuffix(ASIDE) + THROWN)
+    fs.rename_noreplace(aside, thrown)
+    return thrown
+
+
+def _is_emptied(fs: Filesystem, failed: Path) -> bool:
+    found = set(fs.list(failed)) if stat.S_ISDIR(fs.lstat(failed).st_mode) else set[str]()
+    left = {name for name in found if not is_housekeeping(name)}
+    if len(_files(fs, failed) if left else []) < len(found):
+        return False
+    reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= left else _REPORTS
+    stem, files = _dropped_as(fs, failed / reports[1])
+    # A drop may be named like a report: only the facts tell which is which.
+    return bool(stem) and left <= set(reports) and not left & set(files)

@@ -305,6 +305,7 @@ class Spool:
         delivered = self._transitions.publish(job, claim, commit)
         self._remember(claim, delivered.archived, used=True)
         self._forget(claim.job)
+        self._clear_earlier_failures(claim)
         return delivered.published
 
     def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
@@ -322,6 +323,7 @@ class Spool:
         failed = self._transitions.fail(job, failure) or self.root / failure.folder / failure.name
         self._remember(claim, {role: failed / name for role, name in claim.names.items()}, used=False)
         self._forget(claim.job)
+        self._clear_earlier_failures(claim)
         return failed
 
     def _remember(self, claim: Claim, files: Mapping[str, Path], *, used: bool) -> None:
@@ -337,6 +339,11 @@ class Spool:
         drop = replace(noted, place=place, late=late, members=members)
         if all(file.sha256 for file in members.values()) if used else late or drop.is_empty:
             self.recent.add(drop)
+
+    def _clear_earlier_failures(self, claim: Claim) -> None:
+        """Take away what is left in failed/ of a drop that somebody moved out of there, and that has run again."""
+        with suppress(OSError):  # the next time, or the retention
+            failures.clear_emptied(self._transitions, self._fs, self._folders[claim.stage], claim)
 
     def _original_of(self, claim: Claim) -> str | None:
         """The name of the original that is kept of the file that a job is about, by its usual name."""
@@ -396,6 +403,7 @@ class Spool:
                     recovery.stuck[name] = error
             else:
                 recovery.claims.extend([claim] if claim else [])
+        failures.throw_emptied(self._fs, self.root)
         self._transitions.empty_trash()
         return recovery
 

@@ -14,7 +14,8 @@ import pytest
 from daemon import lease
 from daemon.beneath import Beneath
 from daemon.inbox.grouping import PRINCIPAL, Mark, group_into_drops
-from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan, is_temporary
+from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan
+from daemon.inbox.telling_names import is_temporary
 from daemon.stages import STAGES
 from tests.leases import leased
 
@@ -413,6 +414,7 @@ def test_temporary_names_are_never_drops(name: str, tmp_path: Path, inbox_of: Ma
 HOUSEKEEPING = [
     *("cat.tiff~", "cat.xcf", "Cat.KRA", "cat.tiff.xmp", "cat.txt:Zone.Identifier", "cat.txt\uf03aZone.Identifier", "Icon\r"),
     *("cat.tiff@SynoEAStream", "cat.txt.sb-1a2b3c4d-AbCdEf", "Thumbs.db", "desktop.ini", "#recycle", "$RECYCLE.BIN"),
+    *("._cat.tiff", ".DS_Store", "@eaDir", ".stfolder", ".stignore", ".stversions", ".~lock.cat.txt#", "~$cat.txt", "lost+found"),
 ]
 
 
@@ -429,7 +431,7 @@ def test_what_programs_keep_for_themselves_is_no_drop_and_never_worth_a_word(
     "name",
     [
         *("cat.txt", "icon.txt", "cat.sb-1.txt", "zone.identifier.txt"),
-        *("#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt"),
+        *("#1 cat.txt", "a~b.txt", "parts.txt", "tmp.txt", "\N{CAT}.txt", "armed_conflict.txt", "holding.txt", "a pause.txt"),
     ],
 )
 def test_ordinary_names_are_drops(name: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
@@ -453,11 +455,54 @@ def test_folders_are_left_alone_and_mentioned(tmp_path: Path, inbox_of: MakeInbo
 
 
 def test_signs_for_people_are_never_drops(tmp_path: Path, inbox_of: MakeInbox) -> None:
-    drop(tmp_path, "HOLD", "README.txt", "README", "HOLD.txt")
-    assert settled(inbox_of("text")) == Scan()
+    drop(tmp_path, "README.txt", "README", "Readme.md", "PAUSE")
+    assert settled(inbox_of("text")) == Scan(paused=True)
 
 
-@pytest.mark.parametrize("sign", ["PAUSE", "PAUSE.txt"])
+@pytest.mark.parametrize("name", ["HOLD", "hold.txt", "Hold.txt.txt"])
+def test_a_sign_of_the_gate_in_an_inbox_is_no_drop_and_is_sent_where_it_counts(
+    name: str, tmp_path: Path, inbox_of: MakeInbox
+) -> None:
+    drop(tmp_path, name)
+    scan = settled(inbox_of("text"))
+    assert (scan.ready, scan.refused, scan.paused) == ([], [], False)
+    said = "is the sign HOLD, which counts in hold/1-text; move it there, or rename it if it is meant to be used"
+    assert waiting(scan) == {name: said}
+
+
+CONFLICTS = {
+    "cat.sync-conflict-20261130-120000-ABCDEF7.txt": "cat.txt",
+    "cat.3f9a1c2e.sync-conflict-20261130-120000-ABCDEF7.tiff": "cat.3f9a1c2e.tiff",
+    "cat (conflicted copy 2026-11-30 120000).txt": "cat.txt",
+    "cat (Alice's conflicted copy 2026-11-30).txt": "cat.txt",
+    "cat_conflict-20261130-120000.txt": "cat.txt",
+    "cat (SFConflict alice@example.org 2026-11-30-12-00-00).txt": "cat.txt",
+    "cat_BOX_Nov-30-120000-2026_Conflict.txt": "cat_BOX.txt",
+    "cat.conflict1.txt": "cat.txt",
+    "cat.txt.conflict2": "cat.txt",
+}
+
+
+@pytest.mark.parametrize(("name", "original"), CONFLICTS.items())
+def test_a_copy_of_a_conflict_waits_with_a_sentence_and_the_file_itself_is_used(
+    name: str, original: str, tmp_path: Path, inbox_of: MakeInbox
+) -> None:
+    drop(tmp_path, name, "cat.txt")
+    scan = settled(inbox_of("text"), after=100_000)
+    assert ready(scan) == [{PRINCIPAL: "cat.txt"}]
+    assert scan.refused == []
+    assert waiting(scan) == {
+        name: f"is a copy that a sync program made because {original} was changed in two places at once; "
+        "compare the two, and rename the copy if it is meant to be used, or delete it"
+    }
+
+
+def test_the_settings_in_a_copy_of_a_conflict_are_nobodys(tmp_path: Path, inbox_of: MakeInbox) -> None:
+    drop(tmp_path, "cat.tiff", "cat.sync-conflict-20261130-120000-ABCDEF7.yaml")
+    assert ready(settled(inbox_of("diffuse"))) == [{PRINCIPAL: "cat.tiff"}]
+
+
+@pytest.mark.parametrize("sign", ["PAUSE", "PAUSE.txt", "pause", "Pause.txt", "pause.TXT", "PAUSE.txt.txt"])
 def test_pause_stops_the_stage_until_it_is_removed(sign: str, tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, sign, "cat.txt")
     (tmp_path / "dog.txt").symlink_to("x")

@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 GROUPING = "daemon/inbox/grouping.py"
 INBOX = "daemon/inbox/inbox.py"
 ARRIVALS = "daemon/inbox/arrivals.py"
+TELLING = "daemon/inbox/telling_names.py"
 MASKS = "daemon/inbox/named_masks.py"
 RANKING = "daemon/inbox/ranking.py"
 LEASE = "daemon/lease.py"
@@ -176,7 +177,7 @@ MUTANTS = (
     ),
     Mutant(
         "what an editor has not finished is a drop",
-        ARRIVALS,
+        TELLING,
         "or lower.endswith(_TEMPORARY_ENDINGS)",
         "or False",
         f"{T}::test_temporary_names_are_never_drops",
@@ -271,5 +272,26 @@ MUTANTS = (
         r"\u2028-\u202e",
         r"\u2028-\u202d",
         "tests/test_names.py::test_what_cannot_be_seen_is_shown_as_an_escape",
+    ),
+    Mutant(
+        "a sign counts in one case only",
+        TELLING,
+        r'rf"({PAUSE_SIGN}|{HOLD_SIGN})(?:\.txt)*|({README})(?:\.txt|\.md)?", re.IGNORECASE',
+        r'rf"({PAUSE_SIGN}|{HOLD_SIGN})(?:\.txt)*|({README})(?:\.txt|\.md)?"',
+        f"{T}::test_pause_stops_the_stage_until_it_is_removed",
+    ),
+    Mutant(
+        "a copy of a conflict is drawn",
+        ARRIVALS,
+        "elif original := conflict_of(name):",
+        "elif original := None:",
+        f"{T}::test_a_copy_of_a_conflict_waits_with_a_sentence_and_the_file_itself_is_used",
+    ),
+    Mutant(
+        "the name of a device is the name of a result",
+        NAMES,
+        'return f"{head.rstrip()}_{dot}{rest}" if _DEVICE.fullmatch(head) else plain',
+        "return plain",
+        "tests/test_names.py::test_a_portable_stem_has_nothing_that_windows_does_not_take",
     ),
 )

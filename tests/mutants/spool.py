@@ -407,4 +407,11 @@ MUTANTS = (
         "isinstance(error, FileNotFoundError)",
         "tests/jobs/test_running.py::test_a_folder_that_is_away_is_no_wish",
     ),
+    Mutant(
+        "a drop that is named like a report is deleted with the folder it failed in",
+        "daemon/spool/failures.py",
+        "return bool(stem) and left <= set(reports) and not left & set(files)",
+        "return left <= set(reports)",
+        "tests/spool/test_failures.py::test_folders_with_anything_of_a_persons_stay",
+    ),
 )

@@ -1,5 +1,6 @@
 """The daemon of these tests, and the book of what must come of what was dropped."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -122,6 +124,17 @@ class Ledger:
         text = self.texts.get(path.name.split(".")[0], "")
         artifact = tiffsd.read(path)
         return artifact.header.recipe["prompt"] == text and np.array_equal(artifact.tensors["latents"], noise_of(text))
+
+
+def stages_of(daemon: FastDaemon) -> dict[str, dict[str, Any]]:
+    """What the daemon says of each stage."""
+    stages: dict[str, dict[str, Any]] = json.loads((daemon.spool / "status.json").read_text(encoding="utf-8"))["stages"]
+    return stages
+
+
+def says(daemon: FastDaemon, stage: str, key: str, value: object) -> None:
+    """Wait until the daemon says this of a stage."""
+    wait_until(lambda: stages_of(daemon)[stage][key] == value, what=f"{key} of {stage} is {value!r}")
 
 
 def texts_of(daemon: FastDaemon, stem: str) -> list[str]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from daemon.compute.pipe import ArrayPipe
 from daemon.compute.worker import _end_with
 
+ENDLESS = "a picture that takes for ever"  # until it is cancelled; to be alone in its daemon
+
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -45,6 +47,12 @@ def encode(arrays: Arrays, _settings: Mapping[str, Any]) -> Arrays:
     return {"latents": np.zeros((4, *(side // 8 for side in arrays["picture"].shape[:2])), np.float32)}
 
 
+def _wait_until_cancelled(pipe: ArrayPipe, call: int) -> None:
+    while pipe.recv() != ("cancel", call):
+        continue
+    pipe.send(("failed", call, "Cancelled", "the job was cancelled", ""))
+
+
 STAGES = {"text": text, "diffuse": diffuse, "decode": decode, "encode": encode}
 
 
@@ -58,6 +66,9 @@ def main(pipe_fd: int, parent: int, *_: int) -> None:
                 _, stage, jobs = message
                 facts = {"state": "final"} if stage in {"diffuse", "encode"} else {}
                 for call, arrays, settings in jobs:
+                    if settings.get("prompt") == ENDLESS:
+                        _wait_until_cancelled(pipe, call)
+                        continue
                     pipe.send(("done", call, STAGES[stage](arrays, settings), facts))
 
 

@@ -166,6 +166,17 @@ def test_every_name_is_only_a_name(daemon: FastDaemon) -> None:
     assert all(len(os.fsencode(path.name)) <= 255 for path in results)
 
 
+@pytest.mark.parametrize(("names", "stem"), [("portable", "why_"), ("kept", "why?")])
+def test_results_have_names_that_shares_take_unless_the_configuration_keeps_them(names: str, stem: str, tmp_path: Path) -> None:
+    running = FastDaemon(tmp_path / "daemon", names=names)
+    running.start()
+    running.drop("inbox/1-text", "why?.txt", "a house")
+    (result,) = running.found("hold/2-diffuse/*.tiff")
+    assert result.name.startswith(f"{stem}.")
+    assert running.found("done/*/why?.txt"), "what was dropped keeps its name"
+    assert running.stop() == 0
+
+
 def test_saves_in_the_moment_of_the_claim_are_used_whole(daemon: FastDaemon) -> None:
     """A writer saves by rename while the daemon claims: each content that is used is one that was saved, and the last one is."""
     target = daemon.spool / "inbox/1-text/busy.txt"

@@ -71,6 +71,29 @@ def test_used_inputs_go_by_the_day_of_their_folder_whatever_their_own_times_say(
     assert mine.exists()
 
 
+def test_what_programs_put_beside_results_is_not_theirs_to_lose(root: Path) -> None:
+    kept = [aged(root / f"{folder}/.stfolder/mark.txt", days=900) for folder in ("failed/1-text", "previews", "steps")]
+    kept.append(aged(root / "previews/.stignore", days=900))
+    for path in kept:
+        os.utime(path.parent, (NOW - 900 * DAY,) * 2)
+    old = aged(root / "previews/cat.png", days=900)
+    days = RetentionLimit(days=1)
+    retention(root, failed=days, previews=days, steps=days).sweep(NOW)
+    assert all(path.exists() for path in kept)
+    assert not old.exists()
+
+
+def test_what_is_left_of_a_failed_job_whose_file_was_taken_away_goes_after_a_day(root: Path) -> None:
+    facts = b'{"stem": "cat", "files": {"principal": "cat.txt"}}'
+    for name, days in (("cat.0a1b2c3d", 2.0), ("cat.0a1b2c3e", 0.5)):
+        folder = aged(root / f"failed/1-text/{name}/error.txt", days=days).parent
+        aged(folder / "error.json", days, facts)
+        os.utime(folder, (NOW - days * DAY,) * 2)
+    failed(root, "dog.0a1b2c3f", days=2)
+    retention(root).sweep(NOW)
+    assert sorted(path.name for path in (root / "failed/1-text").iterdir()) == ["cat.0a1b2c3e", "dog.0a1b2c3f"]
+
+
 def test_a_used_input_stays_for_all_of_its_days(root: Path) -> None:
     path = aged(root / "done/2026-11-12/cat.txt", days=0)
     # The day ended at the midnight that began the 13th, 9.5 days ago.

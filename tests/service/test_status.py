@@ -4,13 +4,14 @@ import json
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from daemon.jobs.running import RunningFile, read_running
-from daemon.service.status import notify, read_status, write_status
+from daemon.service.status import has_sign, notify, read_status, write_status
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 
@@ -41,6 +42,35 @@ def test_what_editors_keep_for_themselves_does_not_wait(root: Path) -> None:
         for name in ("a.tiff~", "a.xcf", "a.txt:Zone.Identifier", "a.tiff@SynoEAStream", "a.txt.sb-1a2b3c4d-AbCdEf", "Icon\r"):
             (root / folder / name).touch()
     assert read_status(root, now=NOON).line() == "0 running, 0 waiting, 0 on hold, 0 done today, 0 failed"
+
+
+@pytest.mark.parametrize("ending", ["", ".txt", ".TXT", ".txt.txt"])
+@pytest.mark.parametrize("case", [str.upper, str.lower, str.title])
+def test_signs_count_in_any_case(case: Callable[[str], str], ending: str, root: Path) -> None:
+    (root / f"inbox/1-text/{case('PAUSE')}{ending}").touch()
+    (root / f"hold/2-diffuse/{case('HOLD')}{ending}").touch()
+    stages = read_status(root, now=NOON).stages
+    assert [name for name, stage in stages.items() if stage.paused] == ["text"]
+    assert [name for name, stage in stages.items() if stage.gated] == ["diffuse"]
+    assert has_sign(root, "hold/2-diffuse", "HOLD")
+    assert read_status(root, now=NOON).line() == "0 running, 0 waiting, 0 on hold, 0 done today, 0 failed"
+
+
+def test_what_programs_leave_on_shares_is_counted_nowhere(root: Path) -> None:
+    for folder in ("inbox/1-text", "hold/2-diffuse", "failed/1-text"):
+        for name in ("desktop.ini", "Thumbs.db", ".DS_Store", "._cat.txt", ".stignore"):
+            (root / folder / name).touch()
+        for name in ("@eaDir", "$RECYCLE.BIN", ".stfolder", ".stversions"):
+            (root / folder / name).mkdir(parents=True)
+    assert read_status(root, now=NOON).line() == "0 running, 0 waiting, 0 on hold, 0 done today, 0 failed"
+
+
+def test_a_copy_of_a_conflict_on_hold_is_told_from_what_waits_for_approval(root: Path) -> None:
+    (root / "hold/3-decode/cat.3f9a1c2e.tiff").touch()
+    (root / "hold/3-decode/cat.3f9a1c2e.sync-conflict-20261130-120000-ABCDEF7.tiff").touch()
+    (said,) = read_status(root, now=NOON).stages["decode"].waits
+    assert said.startswith("hold/3-decode/cat.3f9a1c2e.sync-conflict-20261130-120000-ABCDEF7.tiff: is a copy that a sync program")
+    assert "because cat.3f9a1c2e.tiff was changed in two places" in said
 
 
 def test_the_lock_says_whether_a_daemon_lives(root: Path) -> None:

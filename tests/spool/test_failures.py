@@ -64,6 +64,59 @@ def test_retry_moves_the_files_back(root: Path, spool: Spool) -> None:
     assert not failed.exists()
 
 
+def test_retry_leaves_what_programs_put_there_and_takes_the_folder_away(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    failed = spool.fail(claim_one(spool), "No.", {})
+    for name in (".DS_Store", "Thumbs.db", "._cat.tiff"):
+        (failed / name).write_bytes(b"x")
+    assert [path.name for path in spool.retry(failed)] == ["cat.tiff"]
+    assert [path.name for path in (root / "inbox/2-diffuse").iterdir()] == ["cat.tiff"]
+    assert not failed.exists()
+
+
+def failed_and_moved_out(root: Path, spool: Spool, name: str = "cat.tiff") -> Path:
+    """A failed job whose file somebody has moved back to the inbox, as over a share."""
+    drop(root, name, b"latents")
+    failed = spool.fail(claim_one(spool), "No.", {})
+    (failed / name).rename(root / "inbox/2-diffuse" / name)
+    return failed
+
+
+def test_the_folder_of_a_file_that_was_moved_back_goes_when_it_has_run(root: Path, spool: Spool) -> None:
+    failed = failed_and_moved_out(root, spool)
+    (failed / ".DS_Store").write_bytes(b"x")
+    complete(spool, claim_one(spool))
+    assert not failed.exists()
+
+
+def test_the_folder_of_a_file_that_was_moved_back_gives_way_to_its_next_failure(root: Path, spool: Spool) -> None:
+    failed = failed_and_moved_out(root, spool, "why?.tiff")
+    claim = claim_one(spool)
+    assert failed.exists(), "until it has run the reasons are worth reading"
+    again = spool.fail(claim, "No, still.", {})
+    assert [path.name for path in again.parent.iterdir()] == [again.name] == [f"why_.{claim.id}"]
+
+
+def test_folders_with_anything_of_a_persons_stay(root: Path, spool: Spool) -> None:
+    drop(root, "dog.tiff", b"latents")
+    other = spool.fail(claim_one(spool), "No.", {})  # whose file is still there
+    prompt = root / "inbox/1-text/error.txt"
+    prompt.write_bytes(b"a drop named like a report")
+    named_like_a_report = spool.fail(claim_one(spool, "text"), "No.", {})
+    for report in ("error-report.txt", "error-report.json"):
+        (named_like_a_report / report).unlink()
+    noted = failed_and_moved_out(root, spool)
+    (noted / "my notes.txt").write_text("sharpen it")
+    complete(spool, claim_one(spool))
+    drop(root, "dog.tiff", b"again")
+    prompt.write_bytes(b"again")
+    spool.fail(claim_one(spool), "No.", {})
+    spool.fail(claim_one(spool, "text"), "No.", {})
+    assert (other / "dog.tiff").exists()
+    assert (named_like_a_report / "error.txt").read_bytes() == b"a drop named like a report"
+    assert (noted / "my notes.txt").exists()
+
+
 def test_retry_keeps_halves_together_beside_a_newer_drop(root: Path, spool: Spool) -> None:
     for name in TRIPLE:
         drop(root, name)

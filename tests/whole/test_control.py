@@ -238,6 +238,17 @@ def test_the_signs_and_commands_work_with_the_daemon_down(tmp_path: Path) -> Non
     assert not list(daemon.spool.glob("hold/*/HOLD"))
 
 
+def test_signs_of_any_case_are_taken_away_by_command(tmp_path: Path) -> None:
+    daemon = RunningDaemon(tmp_path)
+    for sign in ("inbox/1-text/pause", "inbox/1-text/Pause.txt", "hold/3-decode/hold.TXT"):
+        (daemon.spool / sign).touch()
+    text = tiffsd_status(daemon, code=3)
+    assert (text.count("paused"), text.count("gate on")) == (1, 1)
+    tiffsd(daemon, "resume")
+    tiffsd(daemon, "release", "decode")
+    assert not [path for place in ("inbox", "hold") for path in daemon.spool.glob(f"{place}/*/*")]
+
+
 def test_a_folder_in_the_place_of_a_sign_is_said_in_words(tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path)
     tiffsd(daemon, "pause", "text")

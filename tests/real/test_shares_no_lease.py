@@ -1,0 +1,153 @@
+"""Clients that stall, that come back to a file after closing it, and that copy once more, over real servers.
+
+The daemon may not ask for leases on files of others: nobody tells it that a file is still open.
+"""
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import tiffsd
+from tests.conftest import wait_until
+from tests.outside import outside
+from tests.real.documented import printed
+from tests.real.fast_daemon import FastDaemon, came_of, texts_of
+from tests.real.host import Host
+from tests.real.programs import needed
+from tests.real.samba import Samba
+from tests.real.ssh import Ssh
+
+# One way; what is done after closing comes three times as late as the daemon of the first tests waits.
+FAR_SECONDS = 0.3
+SETS_TIME = ("set_modtime = false\n",)
+COMPARES = ("disable_hashcheck = true\n", " --ignore-checksum")
+
+
+@pytest.fixture
+def returning_rclone() -> None:
+    """An rclone that comes back to a file under its name: from 1.63 on it writes another one first, and renames."""
+    needed("rclone")
+    said = subprocess.run(["rclone", "version"], env=outside(), capture_output=True, text=True, check=True).stdout
+    found = re.match(r"rclone v(\d+)\.(\d+)", said)
+    assert found, said
+    if (int(found[1]), int(found[2])) >= (1, 63):
+        pytest.skip("this rclone renames when it is done")
+
+
+@pytest.fixture(scope="module")
+def leases() -> bool:
+    return False
+
+
+@pytest.fixture
+def daemon(serving: FastDaemon) -> FastDaemon:
+    return serving
+
+
+@pytest.fixture(scope="module")
+def samba(host: Host) -> Iterator[Samba]:
+    with Samba(host) as samba:
+        yield samba
+
+
+@pytest.fixture(scope="module")
+def ssh(host: Host) -> Iterator[Ssh]:
+    with Ssh(host, seconds=FAR_SECONDS) as ssh:
+        yield ssh
+
+
+def is_used_at_last(daemon: FastDaemon, stem: str, text: str) -> None:
+    """Wait until the whole text is what was used in the end, and made something."""
+    wait_until(lambda: texts_of(daemon, stem) == [text], what=f"{stem} is used whole: {texts_of(daemon, stem)}")
+    made = [tiffsd.inspect(path).recipe["prompt"] for path in daemon.found(f"hold/2-diffuse/{stem}.*.tiff")]
+    assert made.count(text) == 1
+    assert not list(daemon.spool.glob(f"failed/*/{stem}.*"))
+
+
+@pytest.mark.parametrize("size_first", [True, False])
+def test_a_client_that_stalls_for_longer_than_is_waited_is_used_whole_in_the_end(
+    size_first: bool, daemon: FastDaemon, samba: Samba
+) -> None:
+    stem, whole = f"stalled {size_first}", "a red house that came in two halves"
+    client = samba.client()
+    handle = client.open(f"inbox/1-text/{stem}.txt")
+    if size_first:
+        client.truncate(handle, len(whole))
+    client.write(handle, whole[:5])
+    # A file that was dropped later has stood still for as long, and was used: the client has stalled for longer.
+    daemon.drop("inbox/1-text", f"beside {stem}.txt", stem)
+    came_of(daemon, f"beside {stem}", stem)
+    client.write(handle, whole[5:])
+    client.close(handle)
+    is_used_at_last(daemon, stem, whole)
+
+
+def test_a_client_that_opens_an_empty_file_and_fills_it_later_is_used_whole(daemon: FastDaemon, samba: Samba) -> None:
+    client = samba.client()
+    handle = client.open("inbox/1-text/empty first.txt")
+    daemon.drop("inbox/1-text", "beside the empty.txt", "beside the empty")
+    came_of(daemon, "beside the empty", "beside the empty")
+    client.write(handle, "a red house")
+    client.close(handle)
+    is_used_at_last(daemon, "empty first", "a red house")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("returning_rclone")
+def test_rclone_as_it_is_by_default_and_an_inbox_that_does_not_wait_make_one_picture_too(
+    daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/again and again.txt").write_text("a house, again and again")
+    monkeypatch.setattr("tests.real.ssh.printed", without(*SETS_TIME, *COMPARES))
+    said = ssh.person("rclone", tmp_path, check=False)
+    assert "file does not exist" in said, "it comes back to a file that has been taken"
+    came_of(daemon, "again and again", "a house, again and again")
+    daemon.drop("inbox/1-text", "after it.txt", "after it")
+    came_of(daemon, "after it", "after it")
+    came_of(daemon, "again and again", "a house, again and again")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("returning_rclone")
+@pytest.mark.parametrize("left_out", [SETS_TIME, COMPARES], ids=["set_modtime", "both of the checksum"])
+def test_each_of_what_is_printed_for_rclone_is_needed(
+    left_out: tuple[str, ...], daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / f"prompts/without {len(left_out)}.txt").write_text("a house")
+    monkeypatch.setattr("tests.real.ssh.printed", without(*left_out))
+    assert "ERROR" in ssh.person("rclone", tmp_path, check=False)
+    daemon.found(f"done/*/without {len(left_out)}.txt")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("returning_rclone")
+def test_rclone_as_it_is_by_default_makes_one_picture_where_the_inbox_waits_for_it(
+    host: Host, daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert daemon.stop() == 0
+    waits = {"diffuse": {"hold": True}, "text": {"settle_seconds": 3.0}}
+    patient = host.daemon(leases=False, name="patient", stages=waits)
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/by default.txt").write_text("a house by default")
+    monkeypatch.setattr("tests.real.ssh.printed", without(*SETS_TIME, *COMPARES))
+    said = ssh.person("rclone", tmp_path)
+    came_of(patient, "by default", "a house by default")
+    assert "ERROR" not in said
+    assert patient.stop() == 0
+
+
+def without(*left_out: str) -> Callable[..., str]:
+    """What docs/shares.md prints, but for some words."""
+
+    def printed_without(name: str, **changes: str) -> str:
+        text = printed(name, **changes)
+        for words in left_out:
+            text = text.replace(words, "")
+        return text
+
+    return printed_without
