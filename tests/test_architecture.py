@@ -80,6 +80,7 @@ MAY_OPEN = {
         2,
         "new files, by the one way as the opener; the kernel's list of mounts",
     ),
+    "daemon.pictures.painted": (2, "pictures that lie in memory"),
     "daemon.settings.plain_yaml": (1, "the configuration, which the administrator names"),
     "daemon.commands.serve": (
         4,

@@ -19,7 +19,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "the shift of a VAE is forgotten",
+        "the shift of the VAE is forgotten in latents of ComfyUI",
         LATENT,
         "lambda wide: (wide - self.shift) * self.factor",
         "lambda wide: wide * self.factor",
