@@ -19,7 +19,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "the shift of a VAE is forgotten",
+        "the shift of a VAE is forgotten where ComfyUI's latents are read",
         LATENT,
         "lambda wide: (wide - self.shift) * self.factor",
         "lambda wide: wide * self.factor",
