@@ -482,12 +482,13 @@ def _write_converted(
 ) -> None:
     """Write an artifact in a form; where nothing else changes and nothing is to be told, it is the same one and keeps its id."""
     from tiffsd.edit import convert as converted
-    from tiffsd.exchange import FORMATS, Form, laid_out_for, write_as
+    from tiffsd.exchange import FORMATS, Form, form_of, laid_out_for, write_as
 
-    if (form is Form.TIFF and form is form_or_tiff(origin)) or any(changes.values()) or artifact.notes or artifact.painted:
+    rewritten = form is Form.TIFF and form_of(origin) in (form, None)
+    if rewritten or any(changes.values()) or artifact.notes or artifact.painted:
         artifact = converted(artifact, **changes)
     if not changes["layout"]:
-        artifact = laid_out_for(form, artifact)
+        artifact = laid_out_for(artifact, form, form_of(origin))
     scaling = factors.of(artifact, knowledge) if form is Form.LATENT else None
     endings = SUFFIXES if form is Form.TIFF else (form.suffix,)
     named = f"{_stem(origin)}.{artifact.header.id}{form.suffix}"
@@ -495,13 +496,6 @@ def _write_converted(
     for note in write_as(path, form, artifact, scaling):
         _say(f"note: {note}", err=True)
     _say(f"wrote {path}")
-
-
-def form_or_tiff(path: Path) -> "Form":
-    """The form of a file by its name; without an ending that is known a TIFF."""
-    from tiffsd.exchange import Form, form_of
-
-    return form_of(path) or Form.TIFF
 
 
 def _write_prototype(artifact: "Artifact", origin: Path, output: Path | None) -> None:

@@ -39,11 +39,13 @@ def form_of(path: Path) -> Form | None:
     return ENDINGS.get(path.suffix.lower())
 
 
-def laid_out_for(form: Form, artifact: Artifact) -> Artifact:
-    """The artifact in the layout that a form has for it where nobody said another: latents are named channels in OpenEXR."""
-    if form is Form.EXR and artifact.header.kind is Kind.LATENTS:
-        return replace(artifact, header=replace(artifact.header, layout=Layout.PAGES))
-    return artifact
+def laid_out_for(artifact: Artifact, form: Form, origin: Form | None) -> Artifact:
+    """The artifact in the layout that a form has for it where nobody said another: latents are named channels in OpenEXR, and where
+    they come from there a mosaic."""
+    layouts = {Form.EXR: Layout.PAGES} | ({Form.TIFF: Layout.MOSAIC} if origin is Form.EXR else {})
+    if artifact.header.kind is not Kind.LATENTS or form not in layouts:
+        return artifact
+    return replace(artifact, header=replace(artifact.header, layout=layouts[form]))
 
 
 def write_as(path: Path, form: Form, artifact: Artifact, scaling: Scaling | None = None) -> tuple[str, ...]:

@@ -164,16 +164,11 @@ def _exact(file: IO[bytes], parts: Sequence[ExrPart], header: Header, unpack: Un
     if place is None:
         return tensors_of(header, None) if header.kind is not Kind.PICTURE else ({}, None)
     start, length = place
-    check_length(length + 1, TENSORS_TAG, name_of(header))
+    check_length(length + 1, TENSORS_TAG, f"artifact {header.id}")
     if unpack is not None and length > LARGE_TEXT_BYTES:
         return unpack(file, length)
     file.seek(start)
     return tensors_of(header, file.read(length))
-
-
-def name_of(header: Header) -> str:
-    """An artifact as a sentence calls it."""
-    return f"artifact {header.id}"
 
 
 def _decoded(file: IO[bytes], channels: Sequence[ExrChannel], name: str) -> list[NDArray[Any]]:
@@ -207,7 +202,7 @@ def _picture(
     notes = [*_about_windows(layer), *([f"of its layers {layer.name!r} was taken"] if layer.name else [])]
     with np.errstate(over="ignore"):
         light = pixels[..., : len(layer.colours)].astype(np.float32)
-    check_light(light, name)
+    _check_light(light, name)
     opaque = pixels[..., -1].astype(np.float32).clip(0, 1) if layer.alpha is not None else None
     if opaque is not None and not (opaque == 1).all():
         light = light + (1 - opaque)[..., np.newaxis]
@@ -222,7 +217,7 @@ def _picture(
     return Artifact(replace(made, size=picture.shape), tensors, (*notes, *said))
 
 
-def check_light(light: Floats, name: str) -> None:
+def _check_light(light: Floats, name: str) -> None:
     """Raise BadValues for NaN and infinity; `name` is the file's."""
     if not np.isfinite(light).all():
         raise BadValues(f"{name} has pixels that are not numbers (NaN or infinity), and a picture has finite ones; paint over them")

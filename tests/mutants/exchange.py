@@ -19,7 +19,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "the shift of the VAE is forgotten in latents of ComfyUI",
+        "the shift of a VAE is forgotten where ComfyUI's latents are read",
         LATENT,
         "lambda wide: (wide - self.shift) * self.factor",
         "lambda wide: wide * self.factor",

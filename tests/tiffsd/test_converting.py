@@ -40,7 +40,7 @@ def test_there_and_back_it_is_the_same_artifact_with_the_same_id(form: str, app:
     assert said("convert", "cat.tiff", "--form", form, *model, app=app) == f"wrote cat.{desk.header.id}.{form}\n"
     assert said("convert", f"cat.{desk.header.id}.{form}", app=app) == f"wrote cat.{desk.header.id}.tiff\n"
     back = tiffsd.read(f"cat.{desk.header.id}.tiff")
-    assert back.header.history == desk.header.history
+    assert (back.header.history, back.header.layout) == (desk.header.history, tiffsd.Layout.MOSAIC)
     assert (back.header.id, back.header.recipe, back.notes) == (desk.header.id, desk.header.recipe, ())
     assert all(np.array_equal(back.tensors[name], desk.tensors[name]) for name in desk.tensors)
 
