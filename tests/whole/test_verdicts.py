@@ -17,11 +17,11 @@ from daemon.stages import STAGES, Stage
 from tests.running_daemon import RunningDaemon
 from tests.whole.specimens import CASES, Files, cases, originals, specimens
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MARK = "~"  # between the stage into whose inbox a file is dropped and its name, which tells what became of which
 HELD = {stage: {"hold": True} for stage in STAGES}
-SECONDS = 500
+SECONDS = 1000
 # Of what is the same for all one file of so many, and of what takes long: an inversion runs the model often.
 FEW = (6, 25)
 USED, FAILED, WAITS = "used", "failed", "waits"
