@@ -41,7 +41,9 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
     if passed_over := _passed_over(path.name):
         return [(False, passed_over)]
     stages = [stage for stage in STAGES.values() if path.suffix.lower() in stage.extensions]
-    if stages and not _is_kept_embedding(path):
+    if stages and path.suffix.lower() in LATENTS:
+        stages = _for_artifacts(path, stages)
+    if stages:
         foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
         meant = _meant(path, [stage.name for stage, is_used, _ in foretold if is_used])
         return [
@@ -64,11 +66,14 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
     ]
 
 
-def _is_kept_embedding(path: Path) -> bool:
-    """Whether a file is an embedding, and no half of a job."""
-    if path.suffix.lower() not in LATENTS or is_tied(STAGES["diffuse"], path.name):
-        return False
-    return _kind(path) is tiffsd.Kind.EMBEDDING
+def _for_artifacts(path: Path, stages: list[Stage]) -> list[Stage]:
+    """Those of the stages that may take an artifact: of one that says itself that it is latents, not those for pictures."""
+    with opened({PRINCIPAL: path}) as members:
+        header = tiffsd.inspect(members[PRINCIPAL], name=path.name)
+    if header.kind is tiffsd.Kind.EMBEDDING and not is_tied(STAGES["diffuse"], path.name):
+        return []
+    says_so = header.kind is tiffsd.Kind.LATENTS and header.state is not None
+    return [stage for stage in stages if not says_so or stage.name in MEANT[header.kind]]
 
 
 def _kind(path: Path) -> tiffsd.Kind:

@@ -14,7 +14,7 @@ from daemon.stages import STAGES
 
 def check_fits(request: Request, settings: StageSettings) -> None:
     """Raise InputError, with the sentence of the stage, where a request does not fit its model as far as that lies on this disk."""
-    with suppress(UnreadableModel):
+    with suppress(UnreadableModel, KeyError):  # of which nothing tells, the stage will
         model = Described(settings["model"])
         if request.encodes_text or (request.stage == "text" and not request.tensors):
             _check_scheduler(settings, model)
