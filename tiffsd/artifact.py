@@ -22,8 +22,9 @@ from tiffsd.canvas import (
     to_pixels,
 )
 from tiffsd.header import Header
+from tiffsd.overlay import OVERLAY, OVERLAY_LATENTS, OVERLAY_MASK, OVERLAYS, PAINTED, opened_where
 from tiffsd.pixels import check_picture
-from tiffsd.spec import LARGEST_SIDE, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, Layout, TooLarge, WrongKind
+from tiffsd.spec import LARGEST_SIDE, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, Layout, State, TooLarge, WrongKind
 from tiffsd.undone import read_undone
 
 Tensors = Mapping[str, NDArray[Any]]
@@ -43,9 +44,12 @@ RANKS = {
     "masked_image_latents": 3,
     "image_latents": 3,
     "noise": 3,
+    OVERLAY: 3,
+    OVERLAY_MASK: 2,
+    OVERLAY_LATENTS: 3,
 }
-# What of a picture under a mask goes through the loop beside the latents.
-UNDER_A_MASK = ("masked_image_latents", "image_latents", "noise")
+# What of a picture under a mask goes along beside the latents, at their size.
+UNDER_A_MASK = ("masked_image_latents", "image_latents", "noise", OVERLAY_LATENTS)
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,24 @@ def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> A
     if reading.painted:
         resized = painted_on is not None and painted_on.shape != reading.tensor.shape
         notes += _drop_stale(others, resized=resized)
+        if painted_on is not None and not resized and header.kind is Kind.LATENTS:
+            others, said = with_paint_seen(others, header, painted_on, reading.tensor)
+            notes += said
     return Artifact(header, named_tensors(reading.tensor, header) | others, tuple(notes), reading.painted)
+
+
+def with_paint_seen(
+    tensors: Tensors, header: Header, before: NDArray[Any], after: NDArray[Any]
+) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
+    """The tensors beside latents (C, h, w) that were changed by hand: of final ones the change is seen outside of a mask too.
+
+    Also the sentence on that. What is painted on half-done latents outside of a mask gives way in the loop.
+    """
+    if header.state is not State.FINAL:
+        return dict(tensors), ()
+    opened = opened_where(tensors, (before != after).any(axis=0))
+    seen = opened.get(OVERLAY_MASK) is not tensors.get(OVERLAY_MASK)
+    return opened, (PAINTED,) if seen else ()
 
 
 def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -> Artifact:
@@ -222,7 +243,7 @@ def _drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
     """Remove, in place, what belonged to latents that are no longer there; say what it was."""
     memory = [key for key in others if key.startswith(HISTORY_PREFIX)]
     notes = ["the scheduler's memory of its last steps does not fit the painted latents and was dropped"] * bool(memory)
-    mask = [key for key in ("mask", *UNDER_A_MASK) if resized and key in others]
+    mask = [key for key in dict.fromkeys(("mask", *UNDER_A_MASK, *OVERLAYS)) if resized and key in others]
     notes += ["the mask has the size of before and was dropped"] * bool(mask)
     for key in memory + mask:
         del others[key]

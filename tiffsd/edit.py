@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tiffsd.artifact import HISTORY_PREFIX, UNDER_A_MASK, Artifact, Tensors, size_of
+from tiffsd.artifact import HISTORY_PREFIX, UNDER_A_MASK, Artifact, Tensors, size_of, with_paint_seen
 from tiffsd.header import Header, new_id
+from tiffsd.overlay import OVERLAY, OVERLAY_MASK
 from tiffsd.region import Region, extent, pixels_per_value, window
 from tiffsd.spec import LAYOUTS, NOUNS, BadShape, BadValues, Kind, Layout, State, WrongKind
 
@@ -219,13 +220,16 @@ def _edited(
     before, header = artifact.tensors, header or artifact.header
     moved = "latents" in tensors and not np.array_equal(before["latents"], tensors["latents"])
     kept = {name: tensor for name, tensor in tensors.items() if not (moved and name.startswith(HISTORY_PREFIX))}
+    shown: tuple[str, ...] = ()
+    if moved and before["latents"].shape == kept["latents"].shape:
+        kept, shown = with_paint_seen(kept, artifact.header, before["latents"], kept["latents"])
     forgotten = ["the scheduler's memory of its last steps does not fit the new latents and was dropped"]
     entry: dict[str, Any] = {"stage": "edit", "id": new_id(), "at": datetime.now(UTC).isoformat(timespec="seconds"), "what": what}
     if source is not None:
         entry["with"] = source.header.id
     painted = artifact.painted + untold + (_changed(before, kept) if repaints else 0)
     entry |= {"painted": painted} if painted else {}
-    said = [*artifact.notes, *notes, *(forgotten if len(kept) < len(tensors) else [])]
+    said = [*artifact.notes, *notes, *shown, *(forgotten if len(kept) < len(tensors) else [])]
     entry |= {"notes": said} if said else {}
     header = replace(header, id=entry["id"], parent=artifact.header.id, history=(*artifact.header.history, entry))
     return Artifact(header, kept)
@@ -250,6 +254,10 @@ def _crop_mask(tensors: dict[str, Values], region: Region, whole: Region) -> lis
     for name in UNDER_A_MASK:
         if name in tensors and tensors[name].shape[-2:] == (whole.height // 8, whole.width // 8):
             tensors[name] = tensors[name][:, rows, columns].copy()
+    for name in (OVERLAY, OVERLAY_MASK):
+        if name in tensors and tensors[name].shape[:2] == (whole.height, whole.width):
+            across = slice(region.left, region.left + region.width)
+            tensors[name] = tensors[name][region.top : region.top + region.height, across].copy()
     mask = tensors.get("mask")
     if mask is None:
         return []

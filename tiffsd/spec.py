@@ -55,6 +55,11 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
     mask                            (h, w)      bool or float 0..1: where 1, the picture is made anew
     masked_image_latents            (C, h, w)   the picture without what the mask covers, for models that see the mask
     image_latents, noise            (C, h, w)   of half-done latents under a mask: the picture of before, and the noise of the loop
+    overlay_mask                    (H, W)      uint8: n / 255 of a pixel of the finished picture is what is decoded of latents,
+                                                the rest is the picture of before; 0 is all of that, to the bit
+    overlay                         (H, W, 3)   the picture of before, in sRGB: float32 as `picture`; or uint8 or uint16, which
+                                                stand for n / 255 and n / 65535, divided in float32
+    overlay_latents                 (C, h, w)   where there is no `overlay`: latents whose decoded picture is the one of before
     generator_state                 (n,)        uint8, as torch.Generator.get_state gives it; or of Philox 4x32-10, (32,): the bytes
                                                 "philox4x32-10" and three zeros, then the seed, then how many tensors of noise
                                                 were drawn by it, each 8 bytes, little-endian
@@ -118,7 +123,8 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
                 history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
                           without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}; "seconds" are those
-                          that the stage took itself, without what it waited for a worker and for models
+                          that the stage took itself, without what it waited for a worker and for models; "overlay" is true where
+                          an overlay_mask went along
                 software  object: name -> version of each package; of what computed it "processor", "instruction_set" and,
                           of a CPU, "threads", as text
 
@@ -172,7 +178,9 @@ A reader SHOULD undo what the file itself proves to have been done by accident, 
 
 Painted latents MUST NOT keep `scheduler.*`: the history belongs to the latents that were there. If pages or rgba come back
 in another size, that size counts, all of it painted, `width` and `height` of the recipe follow in proportion, and a mask is
-dropped with the three tensors that belong to it. A mosaic or strip of any other size MUST be refused.
+dropped with the six tensors that belong to it. A mosaic or strip of any other size MUST be refused.
+Where final latents are painted, `overlay_mask` is 255 for all pixels that the painted ones stand for: who paints where a mask
+is black means it to be seen.
 Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order, and so are those of which one
 alone has another name. Of a mosaic of C channels, C pages of (h, w) are the panels.
 

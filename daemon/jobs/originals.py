@@ -16,6 +16,7 @@ from daemon.beneath import Beneath
 from daemon.names import base_of, id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
 from daemon.stages import TIFFS
+from tiffsd.artifact import with_paint_seen
 from tiffsd.canvas import canvas_tensor
 from tiffsd.edit import WORDS, embedding_of
 
@@ -84,7 +85,10 @@ def _changed_by_program(artifact: tiffsd.Artifact, file: BinaryIO, kept: Path) -
     if not changed:
         return artifact
     tensors = {name: tensor for name, tensor in artifact.tensors.items() if not name.startswith("scheduler.")}
-    notes = (*artifact.notes, f"{changed} of {latents.size} values differ from the original {artifact.header.id}")
+    seen: tuple[str, ...] = ()
+    if latents.shape == original.shape:
+        tensors, seen = with_paint_seen(tensors, artifact.header, original, latents)
+    notes = (*artifact.notes, *seen, f"{changed} of {latents.size} values differ from the original {artifact.header.id}")
     return replace(artifact, tensors=tensors, painted=changed, notes=notes)
 
 

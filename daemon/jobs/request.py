@@ -13,6 +13,7 @@ from daemon.settings.vocabulary import Settings
 from daemon.stages import STAGES
 from tiffsd.artifact import Tensors
 from tiffsd.edit import EMBEDDING_TENSORS
+from tiffsd.overlay import OVERLAYS
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,9 @@ def stage_calls(request: Request, config: Config) -> list[StageCall]:
     if request.encodes_text:
         words: StageSettings = {**settings, "seeds": [settings["seed"]], "model": model_settings(request.settings, config, "text")}
         calls.append(StageCall("text", {}, words, gives=EMBEDDING_TENSORS))
-    given = dict(request.tensors)
+    # The picture of before goes past the loop.
+    idle = OVERLAYS if STAGES[request.stage].loops else ()
+    given = {name: tensor for name, tensor in request.tensors.items() if name not in idle}
     if request.stage == "invert" and "picture" in given:
         pictured: StageSettings = {**settings, "model": model_settings(request.settings, config, "encode")}
         calls.append(StageCall("encode", {"picture": given.pop("picture")}, pictured, gives=("latents",)))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import tiffsd
+from daemon.jobs.intake.overlays import overlay_of
 from daemon.jobs.intake.second_pass import ENLARGED
 from daemon.jobs.request import Request, seeded
 from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, STEPS
@@ -28,6 +29,7 @@ from daemon.stages import STAGES, Gives
 from daemon.stages.loop import ESTIMATE, stops_after
 from tiffsd.artifact import Tensors
 from tiffsd.edit import EMBEDDING_TENSORS, embedding_of
+from tiffsd.overlay import OVERLAY_MASK
 
 STEP_PREFIX = "steps."
 LAYOUTS = {
@@ -85,7 +87,7 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: StageFacts, cont
 
 
 def _latents(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
-    carried = embedding_of(request.tensors)
+    carried = {**embedding_of(request.tensors), **overlay_of(request.tensors)}
     together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEP_PREFIX)}}
     following, hold = _next(request, facts, married="prompt_embeds" in together)
     embedding = embedding_of(together)
@@ -127,7 +129,7 @@ def _dumps(request: Request, stem: str, tensors: Tensors, facts: StageFacts, con
     for dump in facts.get("dumps", []):
         prefix = f"{STEP_PREFIX}{dump['step']}."
         own = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-        carried = embedding_of(tensors)
+        carried = {**embedding_of(tensors), **overlay_of(tensors)}
         said: StageFacts = {**facts, **dump, "state": "partial"}
         name = f"{stem}_step{dump['step']:0{len(str(facts['steps']))}}"
         outputs += _artifact(request, name, {**carried, **own}, said, context, recipe=request.recipe, place=STEPS)
@@ -153,6 +155,8 @@ def _artifact(
 ) -> list[Output]:
     """A married latents file for a folder of the spool, and its original for `.keep/`, which is published first."""
     kept = {name: tensor for name, tensor in tensors.items() if name != ESTIMATE}
+    if OVERLAY_MASK in kept:
+        facts = {**facts, "overlay": True}
     artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, kept["latents"].shape, recipe, facts, context), kept)
     name = output_name(stem, artifact.header.id, ".tiff")
     layout = tiffsd.Layout(request.settings.layout) if request.settings.layout else None
@@ -258,5 +262,5 @@ def _entry(request: Request, identity: str, facts: StageFacts, context: ResultCo
         entry["painted"] = request.source.painted
     if request.enlarged is not None:
         entry[ENLARGED] = request.enlarged
-    entry |= {key: facts[key] for key in ("residual", "timestep_spacing") if key in facts}
+    entry |= {key: facts[key] for key in ("residual", "timestep_spacing", "overlay") if key in facts}
     return entry

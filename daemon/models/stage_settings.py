@@ -77,6 +77,8 @@ class StageSettings(TypedDict, total=False):
     stop_at: int | Sequence[int] | None
     end_at: int | None
     as_of: str | None
+    mask_blur: int | None
+    overlay: bool | None
     dump_every: int | None
     state: str | None
     step: int | None
@@ -96,8 +98,9 @@ class Dump(TypedDict):
 
 class StageFacts(TypedDict, total=False):
     """What is told of a result. `sigma`, `step` and `steps` are of half-done latents, `width` and `height` of noise, `residual` of
-    an inversion; `scheduler`, `schedule` and `eta` are what was used where nobody said it, or said it otherwise; `numbers`,
-    `software`, `seconds` and `loading_seconds` of what computed it."""
+    an inversion; `scheduler`, `schedule` and `eta` are what was used where nobody said it, or said it otherwise; `overlay` is
+    of latents that the picture under their mask rides along with; `numbers`, `software`, `seconds` and `loading_seconds` of what
+    computed it."""
 
     state: str
     sigma: float | None
@@ -111,6 +114,7 @@ class StageFacts(TypedDict, total=False):
     eta: float | None
     residual: float
     timestep_spacing: str
+    overlay: bool
     notes: Sequence[str]
     numbers: str
     software: Mapping[str, str]

@@ -70,13 +70,13 @@ def fitted_beside(mask: Picture, fit: Fit) -> Picture:
     height, width = mask.shape
     if (width, height) == fit.wanted:
         return mask
-    if (width, height) == fit.had:
-        return np.clip(fitted(mask[..., None], fit)[..., 0], 0, 1)
+    if (width, height) == fit.had and not fit.scales:
+        return fitted(mask[..., None], fit)[..., 0]
     left, top, across, down = _kept(fit)
     x, y = width / fit.had[0], height / fit.had[1]
     box = (left * x, top * y, min((left + across) * x, width), min((top + down) * y, height))
     image = Image.fromarray(np.ascontiguousarray(mask, np.float32))
-    # Not by a filter that swings over: what is black stays so.
+    # Not by a filter that swings over: what is black stays so, and comes back to the bit.
     return np.clip(np.asarray(image.resize(fit.wanted, Image.Resampling.BILINEAR, box=box), np.float32), 0, 1)
 
 

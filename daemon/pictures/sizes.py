@@ -14,8 +14,9 @@ CHARACTERS_PER_CHARACTER = 24
 LONGEST_RECORD = 2**20
 # Latents have one value for 8x8 pixels in each of 32 channels at most.
 PIXELS_PER_VALUE = 2
-# Half-done latents with the memory of their scheduler and what lies under a mask.
-BYTES_OF_TENSORS_PER_PIXEL = 8
+# Half-done latents with the memory of their scheduler and what lies under a mask; and the picture of before, in floats, with its
+# mask.
+BYTES_OF_TENSORS_PER_PIXEL = 8 + 13
 LEAST_TENSOR_BYTES = 2**24
 # Both halves of an embedding 2048 wide; a token has three or four characters.
 BYTES_OF_EMBEDDING_PER_CHARACTER = 4096

@@ -310,6 +310,7 @@ def render_infotext(recipe: Mapping[str, Any], version: str) -> str:
         "Model": recipe.get("model"),
         "VAE": recipe.get("vae"),
         "Denoising strength": recipe.get("strength"),
+        "Mask blur": recipe.get("mask_blur") or None,
         **_second_pass_pairs(recipe),
         "Clip skip": recipe["clip_skip"] if recipe.get("clip_skip", 1) > 1 else None,
         "CFG Rescale": recipe.get("guidance_rescale") or None,

@@ -26,8 +26,8 @@ STEPS = re.compile(rf"(?<![\w-]){FIRST_KEY}:\s*\d+\s*,")
 # With one of these a line behind the parameters goes on with them.
 CONTINUES = re.compile(
     r"(Sampler|Schedule type|CFG scale|CFG rescale|Distilled CFG Scale|Seed|Size|Model hash|Model|VAE hash|VAE|Variation seed"
-    r"|Variation seed strength|Denoising strength|Clip skip|ENSD|RNG|Eta|Hires upscale|Hires steps|Hires upscaler|Hires resize"
-    r"|Lora hashes|TI hashes|Version):",
+    r"|Variation seed strength|Denoising strength|Mask blur|Clip skip|ENSD|RNG|Eta|Hires upscale|Hires steps|Hires upscaler"
+    r"|Hires resize|Lora hashes|TI hashes|Version):",
     re.IGNORECASE,
 )
 

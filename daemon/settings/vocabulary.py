@@ -56,6 +56,7 @@ INPUT_KINDS_OF = {
 _ALL = frozenset(INPUT_KINDS)
 _LOOP = _ALL - {DECODE}  # a prompt may still be encoded, and a loop is to run
 _FORWARD = _LOOP - {PAST, PAST_PHOTO}
+_MASKED = frozenset({PHOTO, PARTIAL, FINAL, DECODE})
 _SIZED = frozenset({TEXT, PHOTO, PAST_PHOTO})
 _EVERY_STAGE = tuple(STAGES)
 
@@ -313,6 +314,26 @@ class Settings(BaseModel):
             "it is for pictures and latents",
             used_up=("text", "diffuse", "encode", "invert"),
             batch=Batch.ALONE,
+        ),
+    ] = None
+    mask_blur: Annotated[
+        int | None,
+        Setting(
+            "How many pixels a mask grows outward, softly, when the finished picture is laid over the one of before; 0 where it is "
+            "left out, and beyond it black comes back to the bit.",
+            _MASKED,
+            "it is for pictures and latents under a mask",
+            infotext="Mask blur",
+            batch=Batch.OWN,
+        ),
+    ] = Field(default=None, ge=0, le=256)
+    overlay: Annotated[
+        bool | None,
+        Setting(
+            "Whether what is made anew under a mask is laid over the picture of before; false gives all as the VAE decodes it.",
+            _MASKED,
+            "it is for pictures and latents under a mask",
+            batch=Batch.OWN,
         ),
     ] = None
     upscale: Annotated[

@@ -14,6 +14,7 @@ from daemon.models.autoencoder import precise, to_vae, weight
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, decode
+from daemon.stages.overlay import with_picture_of_before
 
 
 @torch.no_grad()
@@ -22,18 +23,24 @@ def run(
 ) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """Decode latents (C, h, w), scaled as the denoiser sees them, into a picture (H, W, 3), float32, 0..1, unclamped.
 
+    With an overlay_mask (H, W), and overlay (H, W, 3) or overlay_latents (C, h, w), the picture is laid over that of before.
     Where half precision overflows, float32 is used instead, and a note says so. Raises InputError where the latents are not of this
     model's VAE, or where the picture is not finite.
     """
     model, notes = ModelSpec.of(settings), list[str]()
-    latents = _checked(tensors["latents"], model, models.config(model, "vae"))
 
-    def decoded(vae: Any) -> torch.Tensor:
-        picture: torch.Tensor = decode(vae, to_vae(latents.to(weight(vae)), vae.config), Room.of(settings), progress)
-        return picture / 2 + 0.5  # (1, 3, H, W)
+    def decoded(latents: torch.Tensor) -> torch.Tensor:
+        checked = _checked(latents, model, models.config(model, "vae"))
 
-    picture = precise(models, model, decoded, notes)
-    return {"picture": picture[0].permute(1, 2, 0).float().cpu()}, {"notes": notes}
+        def by(vae: Any) -> torch.Tensor:
+            picture: torch.Tensor = decode(vae, to_vae(checked.to(weight(vae)), vae.config), Room.of(settings), progress)
+            return picture / 2 + 0.5  # (1, 3, H, W)
+
+        picture = precise(models, model, by, notes)
+        return picture[0].permute(1, 2, 0).float().cpu()
+
+    picture = with_picture_of_before(decoded(tensors["latents"]), tensors, settings, decoded=decoded, notes=notes)
+    return {"picture": picture}, {"notes": notes}
 
 
 def _checked(latents: torch.Tensor, model: ModelSpec, vae: Mapping[str, Any]) -> torch.Tensor:

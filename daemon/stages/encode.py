@@ -19,6 +19,7 @@ from daemon.models import Progress
 from daemon.models.autoencoder import from_vae, precise, weight
 from daemon.models.masking import MASK, MASKED, at_latent_size, hardened, sees_masks
 from daemon.models.noise import NV, generator_of, randn
+from daemon.models.overlaying import overlay_of
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import chosen_for
 from daemon.models.stage_settings import StageFacts, StageSettings
@@ -32,8 +33,9 @@ def run(
     """Encode a picture (H, W, 3), 0..1, with the `seed` into latents (C, h, w), scaled as the denoiser sees them.
 
     Also gives generator_state (n,) uint8 as it is after the draw. A `mask` (H, W) or (h, w), 0..1 and 1 where the picture is made
-    anew, goes on as (h, w), and for an inpainting model with masked_image_latents (C, h, w). Raises InputError for a size that is
-    off the model's grid."""
+    anew, goes on as (h, w), and for an inpainting model with masked_image_latents (C, h, w). Unless `overlay` is false, the
+    picture goes on with it as overlay (H, W, 3) and overlay_mask (H, W). Raises InputError for a size that is off the model's
+    grid."""
     model, notes = ModelSpec.of(settings), list[str]()
     # What the loop cannot take is refused before the picture is encoded.
     chosen_for(models.family(model), settings)
@@ -53,6 +55,8 @@ def run(
     out = {"latents": drawn(pixels, generator), "generator_state": _state_after(settings, generator)}
     if MASK not in tensors:
         return out, {"notes": notes}
+    if settings.get("overlay") is not False:
+        out |= overlay_of(picture, tensors[MASK])
     out[MASK] = at_latent_size(tensors[MASK], (out["latents"].shape[1], out["latents"].shape[2]))
     if sees_masks(models.family(model), models.denoiser_config(model)):
         if settings.get("strength") == 1.0:

@@ -77,6 +77,22 @@ def test_a_mask_is_fitted_as_its_photo_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ready.tensors["mask"], drawn(64, 64) / 255)
 
 
+@pytest.mark.parametrize("size", [(64, 64), (48, 80), (128, 112)])
+def test_what_is_black_in_a_mask_is_black_where_it_is_scaled_with_its_photo(tmp_path: Path, size: tuple[int, int]) -> None:
+    mask = np.zeros((96, 96), np.uint8)
+    mask[30:61, 33:70] = 255
+    said = "prompt: a cat\nwidth: {}\nheight: {}".format(*size)
+    found = asked(tmp_path, "encode", principal=picture(96, 96), mask=mask, yaml=said).tensors["mask"]
+    scale = min(96 / size[0], 96 / size[1])
+    x, y = (
+        np.abs((np.arange(side) + 0.5 - side / 2) * scale + 48 - middle) for side, middle in zip(size, (51.5, 45.5), strict=True)
+    )
+    # A pixel sees its neighbours, as wide as it is, on both sides.
+    far = (y > 15.5 + 1.5 * max(scale, 1))[:, None] | (x > 18.5 + 1.5 * max(scale, 1))
+    assert not found[far].any()
+    assert (found[~far].max(), found[far].size > 1000) == (1, True)
+
+
 def test_a_mask_alone_makes_all_of_what_it_covers_anew(tmp_path: Path) -> None:
     request = asked(tmp_path, "encode", principal=picture(64, 64), mask=drawn(64, 64), yaml="prompt: a cat\nmask: cat_mask.png")
     assert request.settings.strength == 1.0

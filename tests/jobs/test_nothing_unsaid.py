@@ -48,6 +48,8 @@ OTHERS: Mapping[str, Any] = {
     "eta": 1.0,
     "strength": 0.3,
     "mask": "some_mask.png",
+    "mask_blur": 3,
+    "overlay": False,
     "upscale": 1.5,
     "upscale_strength": 0.4,
     "upscale_steps": 3,

@@ -19,6 +19,7 @@ from tests.artifacts import embedding, latents, unmarried
 from tests.opening import request_for
 from tests.tiffsd.mistakes import ENDINGS, folder
 from tiffsd import edit
+from tiffsd.overlay import OVERLAY_MASK, PAINTED
 
 DESCRIPTION, PROFILE, RECORD, TENSORS = 270, 34675, 65000, 65001
 
@@ -168,6 +169,20 @@ def test_what_a_program_changed_is_noticed_under_any_name(name: str, tmp_path: P
     found = _compared(tiffsd.read(path), path, name=path.name, keep=keep.parent)
     assert found.painted == 4
     assert f"4 of 1024 values differ from the original {original.header.id}" in found.notes
+
+
+def test_what_a_program_changed_outside_of_a_mask_is_to_be_seen(tmp_path: Path) -> None:
+    plain = latents(state=tiffsd.State.FINAL)
+    original = replace(plain, tensors={**plain.tensors, OVERLAY_MASK: np.zeros((128, 128), np.uint8)})
+    keep = _kept(tmp_path, original)
+    changed = original.tensors["latents"].copy()
+    changed[0, :2, 3] += 1
+    path = tmp_path / "cat.tiff"
+    tiffsd.write(path, replace(original, tensors={**original.tensors, "latents": changed}))
+    found = _compared(tiffsd.read(path), path, name=path.name, keep=keep.parent)
+    assert PAINTED in found.notes
+    assert (found.tensors[OVERLAY_MASK][:16, 24:32] == 255).all()
+    assert np.count_nonzero(found.tensors[OVERLAY_MASK]) == 16 * 8
 
 
 def test_an_edit_of_what_an_editor_had_stripped_finds_its_way_back_to_the_original(tmp_path: Path) -> None:

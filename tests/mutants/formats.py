@@ -14,6 +14,16 @@ MISTAKES = "tests/tiffsd/test_mistakes.py"
 
 MUTANTS = (
     Mutant(
+        "what is painted where a mask is black is laid over",
+        "tiffsd/overlay.py",
+        "if mask is None or mask.dtype != np.uint8 or",
+        "if True or",
+        (
+            "tests/tiffsd/test_overlay.py::test_painting_where_the_mask_is_black_opens_it_there",
+            "tests/jobs/test_overlays.py::test_what_was_painted_outside_of_the_mask_is_seen",
+        ),
+    ),
+    Mutant(
         "of two turns that explain a mosaic the first is undone by guess",
         "tiffsd/undone.py",
         "if len(explained) != 1:",

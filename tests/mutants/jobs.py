@@ -108,6 +108,20 @@ MUTANTS = (
         f"{T}::test_the_influence_of_the_latents_is_used_up_by_a_loop_and_counts_where_it_is_said_anew",
     ),
     Mutant(
+        "a further mask closes what one of before had opened",
+        INTAKE + "overlays.py",
+        "return new if unused or new.shape != levels.shape else",
+        "return new if True else",
+        "tests/jobs/test_overlays.py::test_a_mask_instead_of_one_that_did_nothing_yet_counts_alone_and_a_further_one_too",
+    ),
+    Mutant(
+        "the picture of before is lost in the loop",
+        RESULTS,
+        "    carried = {**embedding_of(request.tensors), **overlay_of(request.tensors)}\n    together",
+        "    carried = embedding_of(request.tensors)\n    together",
+        "tests/jobs/test_overlays.py::test_outside_of_a_hard_mask_every_family_gives_the_picture_back_to_the_bit[sd1]",
+    ),
+    Mutant(
         "a saved embedding stays in the recipe of other words",
         INTAKE + "diffuse.py",
         'recipe.pop("embedding", None)',

@@ -25,6 +25,33 @@ DRAWN, BEGUN = "tests/models/test_noise.py", "tests/stages/test_noise.py"
 
 MUTANTS = (
     Mutant(
+        "what a mask leaves black is what is new",
+        "daemon/models/overlaying.py",
+        "torch.where(share == 0, before, torch.where(share == 1, new,",
+        "torch.where(share == 0, new, torch.where(share == 1, before,",
+        (
+            "tests/models/test_overlaying.py::test_black_is_the_picture_of_before_and_white_the_new_one_to_the_bit",
+            "tests/jobs/test_overlays.py::test_outside_of_a_hard_mask_every_family_gives_the_picture_back_to_the_bit[sd1]",
+        ),
+    ),
+    Mutant(
+        "a mask grows by one pixel more",
+        "daemon/models/overlaying.py",
+        "    weights, fall = levels.float() / WHITE, 1 / (pixels + 1)\n    for _ in range(pixels):",
+        "    weights, fall = levels.float() / WHITE, 1 / (pixels + 2)\n    for _ in range(pixels + 1):",
+        (
+            "tests/models/test_overlaying.py::test_a_mask_that_does_not_grow_is_what_it_was",
+            "tests/jobs/test_overlays.py::test_only_the_band_that_mask_blur_grows_outward_differs",
+        ),
+    ),
+    Mutant(
+        "a picture of before loses what its bytes cannot hold",
+        "daemon/models/overlaying.py",
+        "        counts = mask[band] == 0\n",
+        "        counts = mask[band] == 1\n",
+        "tests/models/test_overlaying.py::test_a_picture_is_kept_in_the_fewest_bytes_that_give_it_back_to_the_bit",
+    ),
+    Mutant(
         "noise is not scaled by the sigma that a schedule begins with",
         PARTIAL,
         'factor: Any = getattr(self._inner, "init_noise_sigma", 1.0)',

@@ -22,6 +22,13 @@ TRUSTED = "tests/settings/test_permissions.py"
 
 MUTANTS = (
     Mutant(
+        "a mask is scaled by a filter that swings over, and black is not black",
+        FITTING,
+        "image.resize(fit.wanted, Image.Resampling.BILINEAR, box=box)",
+        "image.resize(fit.wanted, Image.Resampling.LANCZOS, box=box)",
+        "tests/jobs/test_masks.py::test_what_is_black_in_a_mask_is_black_where_it_is_scaled_with_its_photo",
+    ),
+    Mutant(
         "the earlier layer of settings wins",
         CHECKING,
         "for layer in layers:\n        said",

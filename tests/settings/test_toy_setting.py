@@ -21,7 +21,7 @@ ENTRY = """
     ] = Field(default=None, ge=0, le=1)
 
     def given(self)"""
-USE = '    picture = precise(models, model, decoded, notes) + (settings.get("sparkle") or 0.0)\n'
+USE = '        picture = precise(models, model, by, notes) + (settings.get("sparkle") or 0.0)\n'
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "config.yaml", copy)
     _substitute(copy / "daemon/settings/vocabulary.py", "\n    def given(self)", ENTRY)
-    _substitute(copy / "daemon/stages/decode.py", "    picture = precise(models, model, decoded, notes)\n", USE)
+    _substitute(copy / "daemon/stages/decode.py", "        picture = precise(models, model, by, notes)\n", USE)
     return copy
 
 

@@ -80,6 +80,11 @@ def test_a_picture_with_a_mask_and_a_prompt_is_made_anew_under_the_mask_alone(da
     assert difference[..., 8:].mean() > 0.3
     # The other seed draws another sample of what the encoder saw.
     assert difference[..., :8].mean() < 0.05
+    held.rename(daemon.spool / "inbox/3-decode" / held.name)
+    (finished,) = daemon.found("pictures/photo.*.png")
+    dropped, found = (np.asarray(Image.open(source)).astype(int) for source in (BytesIO(photo()), finished))
+    np.testing.assert_array_equal(found[:, :64], dropped[:, :64])
+    assert np.abs(found - dropped)[:, 64:].mean() > 10
 
 
 def test_a_mask_survives_an_editor_that_keeps_only_the_canvas(daemon: RunningDaemon) -> None:
@@ -108,6 +113,13 @@ def test_a_mask_survives_an_editor_that_keeps_only_the_canvas(daemon: RunningDae
     after = tiffsd.read(done).tensors["latents"]
     assert "under the mask 50% of the picture is made anew" in notes_of(done)
     assert (after[0, 2:6, 2:6] == 4).all()
+    done.rename(daemon.spool / "inbox/3-decode" / done.name)
+    (finished,) = daemon.found("pictures/kept.*.png")
+    changed = (np.asarray(Image.open(finished)) != np.asarray(Image.open(BytesIO(photo())))).any(axis=2)[:, :64]
+    # What was painted where the mask is black is seen, and nothing else is there.
+    assert changed[16:48, 16:48].mean() > 0.9
+    changed[16:48, 16:48] = False
+    assert not changed.any()
     np.testing.assert_array_equal(after[:, 8:, :8], before[:, 8:, :8])
 
 

@@ -2,6 +2,7 @@
 
 import tiffsd
 from daemon.jobs.intake.files import Files, InputSources, companion_settings, read_latents, recipe_settings, size_of
+from daemon.jobs.intake.overlays import idle_settings, overlay_to_decode, why_bare
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings
 from daemon.jobs.intake.second_pass import first_size
 from daemon.jobs.request import Request
@@ -24,7 +25,11 @@ def read_decode(files: Files, sources: InputSources) -> Request:
     said = artifact.header.recipe.get("model", settings.model)
     if said != settings.model:
         notes += (f"decoded with {settings.model!r}, while the latents were made with {said!r}: the recipe cannot repeat that",)
-    tensors = {"latents": artifact.tensors["latents"]}
+    below, told = overlay_to_decode(artifact, settings)
+    notes += told + idle_settings(beside, settings, why=why_bare(artifact))
+    if below:
+        recipe["mask_blur"] = settings.mask_blur or 0
+    tensors = {"latents": artifact.tensors["latents"], **below}
     return Request("decode", settings, recipe, tensors, artifact, artifact.header.history, notes)
 
 

@@ -9,11 +9,13 @@ from daemon.jobs.intake import second_pass
 from daemon.jobs.intake.embeddings import embedding_half, must_encode_text, saved_embedding
 from daemon.jobs.intake.files import Files, InputSources, Notes, companion_settings, read_latents, recipe_settings, size_of
 from daemon.jobs.intake.masks import check_named, mask_of_latents
+from daemon.jobs.intake.overlays import idle_settings, overlay_of_latents
 from daemon.jobs.intake.resolving import DEPENDS_ON, recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.checking import layered
 from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
+from tiffsd.overlay import OVERLAYS
 
 GENERATOR_STATE = "generator_state"
 OF_THE_GENERATOR = ("seed", "rng", "ensd", "variation_seed", "variation_strength")
@@ -35,8 +37,10 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
     if not enlarges:
         _check_startable(artifact, settings, files.name)
     mask, told = mask_of_latents(files, artifact, limit=sources.config.limits.pixels)
-    tensors |= mask
-    notes = artifact.notes + found + found_saved + ignored + told
+    below, told_below = overlay_of_latents(artifact, mask, settings, enlarges=enlarges)
+    tensors = {**{name: tensor for name, tensor in tensors.items() if name not in OVERLAYS}, **mask, **below}
+    notes = artifact.notes + found + found_saved + ignored + told + told_below
+    notes += idle_settings(beside, settings, why=None if "mask" in tensors else "there is no mask")
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
         notes += (f"the steps so far were made with {said!r}, and the recipe names one model only: it cannot repeat that",)

@@ -16,7 +16,8 @@ from daemon.jobs.intake.files import (
     read_photo_and_words,
     without_recipe,
 )
-from daemon.jobs.intake.masks import check_named, mask_of_photo
+from daemon.jobs.intake.masks import check_named, colours_under, mask_of_photo
+from daemon.jobs.intake.overlays import OF_OVERLAYS, idle_settings
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
 from daemon.jobs.request import Request
@@ -32,7 +33,8 @@ from tiffsd.artifact import Tensors
 STRENGTH_OF_A_PICTURE = 0.6
 # Under a mask nothing need be left of the picture.
 STRENGTH_UNDER_A_MASK = 1.0
-NOT_REPEATED = ("as_of", "width", "height")
+# What a recipe says of its own loop, size and mask says nothing of the next.
+NOT_REPEATED = ("as_of", "width", "height", *OF_OVERLAYS)
 
 
 def read_encode(files: Files, sources: InputSources) -> Request:
@@ -57,7 +59,8 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     if masks and settings.upscale is not None:
         raise InputError(f"{files.name}: upscale makes the whole picture anew, and a mask says that some of it stays; take one out")
     saved, found = saved_embedding(settings.embedding, sources)
-    tensors = {"picture": photo.pixels, **masks, **saved}
+    tensors = {"picture": colours_under(files, photo, masks), **masks, **saved}
+    ignored += idle_settings(beside, settings, why=None if masks else "there is no mask")
     encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors
     recipe = {**recipe_of("encode", settings, given), **upscale_recipe(settings)}
     notes = meant.notes + ignored + found + photo.notes + meant.told

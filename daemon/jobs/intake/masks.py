@@ -1,15 +1,21 @@
 """The mask of a job: white where a picture is made anew, black where it stays, gray for something between."""
 
+import numpy as np
+
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.files import Files, Notes
 from daemon.names import shown
 from daemon.pictures.decoding import Beside
+from daemon.pictures.fitting import Picture
 from daemon.pictures.photos import Photo, read_mask
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import Settings
 from daemon.stages import MASK_ENDING
 from tiffsd.artifact import Tensors
+
+# Less of a colour than that is mostly rounding.
+LEAST_OPAQUE = 1 / 16
 
 
 def mask_of_photo(files: Files, photo: Photo, *, limit: int) -> tuple[Tensors, Notes]:
@@ -22,6 +28,19 @@ def mask_of_photo(files: Files, photo: Photo, *, limit: int) -> tuple[Tensors, N
     if photo.mask is None:
         return {}, ()
     return {"mask": photo.mask}, ("the transparent parts of the picture are its mask: they are made anew, and the others stay",)
+
+
+def colours_under(files: Files, photo: Photo, masks: Tensors) -> Picture:
+    """The pixels of a photo; where its own transparency is the mask, without the white that half transparent ones were laid on, of
+    which an edge would be left around what is made anew."""
+    if MASK_ENDING in files.members or not masks:
+        return photo.pixels
+    part = masks["mask"][..., np.newaxis]
+    soft = (part > 0) & (part <= 1 - LEAST_OPAQUE)
+    if not soft.any():
+        return photo.pixels
+    plain = np.clip((photo.pixels - part) / np.where(soft, 1 - part, 1), 0, 1)
+    return np.where(soft, plain, photo.pixels).astype(np.float32)
 
 
 def mask_of_latents(files: Files, artifact: tiffsd.Artifact, *, limit: int) -> tuple[Tensors, Notes]:
