@@ -126,11 +126,12 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
 
 A reader MUST keep keys that it does not know, and MUST refuse a version above its own with a sentence that says so.
 The id is found in the metadata, else in an ICC profile, as ID in one of the three descriptions of section 3 anywhere in its
-first 65536 bytes (those that are 0 left out), else in the file name STEM.ID.EXT, the last one that no further letter or digit
-follows ("cat.3f9a1c2e-2.tiff"). Text that is not JSON (NaN is not), or has no key "tiffsd", is not metadata. Where 270 and
-65000 name different ids, 65000 belongs to another artifact and MUST be ignored. Else the two are joined, key by key, those of
-270 first (null is absent), and what is joined MUST be refused where a key is of the wrong type or range, an id included. The
-texts MAY be of type BYTE or UNDEFINED, and so MAY 65001. Text beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
+first 65536 bytes (those that are 0 left out), else in the file name STEM.ID.EXT, the last one of several; no further such digit,
+in a name no letter or digit, follows it ("cat.3f9a1c2e-2.tiff"). Text that is not JSON of finite numbers, or has no key
+"tiffsd", is not metadata; bytes that are no UTF-8 are Windows-1252. Where 270 and 65000 name different ids, 65000 belongs to
+another artifact and MUST be ignored. Else the two are joined, key by key, those of 270 first (null is absent), and what is joined
+MUST be refused where a key is of the wrong type or range, an id included. The texts MAY be of type BYTE or UNDEFINED, and so MAY
+65001. Text beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
 
 5. Exact tensors
 ----------------
@@ -138,9 +139,9 @@ Tag 65001 (type ASCII, first page) is the base64 text (RFC 4648, no line breaks)
 tensors of the artifact but `picture`, and {"id": ID} in its `__metadata__`. It is ASCII because GIMP keeps ASCII tags
 byte for byte and turns binary ones into decimal text. It is an aid, never a dependency: most editors drop it. White space
 around it is left out. Canvas tensors in it may be floats of any size, and count as float32. A blob is ignored as a whole, and
-reported, where there is no metadata, where it is damaged, has a table beyond the limits or carries another id, or where it holds
-tensors that section 2 keeps from its kind or of another rank than section 2 says, canvas tensors that are missing, no finite
-floats or not of the `size` in the metadata, or halves of an embedding of different widths.
+reported, where there is no metadata, where it is damaged, has a table beyond the limits or does not carry the same id, or where
+it holds tensors that section 2 keeps from its kind or of another rank than section 2 says, canvas tensors that are missing, no
+finite floats or not of the `size` in the metadata, or halves of an embedding of different widths.
 
 6. Reading an edited file
 -------------------------
@@ -211,11 +212,11 @@ tensors and the metadata of the original. Where section 7 takes the pixels of a 
 compared with the original both so and as they are, and the reading with fewer painted values counts.
 
 A reader MUST accept both byte orders, BigTIFF, strips, tiles, planar and chunky pages, no compression, PackBits, LZW,
-Deflate, ZSTD and LZMA with predictors 1 to 3 (which what is not compressed does not have). It MUST skip pages with bit 0 or 2
-of NewSubfileType set (thumbnails, masks), and MUST take gray with a constant opaque alpha, and gray made RGB with equal channels,
-as gray. The samples tell gray from RGB, not tag 262. A sample beside the colours is a saved selection, and ignored, where
-ExtraSamples (one) calls it 0 (in rgba it is the fourth channel); a premultiplied alpha where it calls it 1; else, or where
-ExtraSamples is missing, a straight alpha. It MUST refuse
+Deflate, ZSTD and LZMA with predictors 1 to 3 (which what is not compressed does not have), and either FillOrder. It MUST skip
+pages with bit 0 or 2 of NewSubfileType set (thumbnails, masks), and MUST take gray with a constant opaque alpha, and gray made
+RGB with equal channels, as gray. The samples tell gray from RGB, not tag 262. A sample beside the colours is a saved selection,
+and ignored, where ExtraSamples (one) calls it 0 (in rgba it is the fourth channel); a premultiplied alpha where it calls it 1;
+else, or where ExtraSamples is missing, a straight alpha. It MUST refuse
 
     of latents and embeddings   integers of other than 16 and 32 bits; integers in raw layouts (rgba, plain values of section 7), as
                                 they hold nothing beyond 0..1; lossy coding; an Orientation but 1; tag 262 but 1 and 2; an alpha
@@ -239,7 +240,7 @@ float32 then: a p + 1 - a. Their colours are
     3                 a palette (320), of 8 bits where all its numbers are below 256, or all multiples of 256 (white is 65280)
     5                 CMYK: red (1 - c) (1 - k), and so on
     6                 YCbCr, in JPEG
-    8, 9              Lab of 8 and 16 bits and floats (CIE 15), clamped to sRGB, within 2^-16
+    8, 9              Lab of 8 and 16 bits and floats (CIE 15), clamped to sRGB, within 2^-10
 
 7. Files without metadata
 -------------------------
@@ -278,7 +279,8 @@ else three channels, equal or not, or integers are a picture, and all others lat
     samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
     tags of a page              4096, of a file 16384; 262144 numbers in one of them, needed or not, 524288 in those on where the
                                 strips or tiles of all pages lie; ImageDepth (32997) 1
-    tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts
+    tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts; what nests objects
+                                and lists more than 256 deep is not metadata
     tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and so many marks
     strips or tiles             all that the sizes ask for, within the file, none at its byte 0 or empty, together not more than the
                                 file; what is compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
@@ -379,6 +381,7 @@ LARGEST_SIGMA = 1e6
 LARGEST_SIDE = 65_536
 LARGEST_RECORD_BYTES = 2 * 2**20
 MOST_MARKS = 2**16
+MOST_NESTED = 256
 LARGEST_TENSORS_BYTES = 2**30
 LARGEST_TABLE_BYTES = 2**20
 MOST_PAGES = 256
