@@ -1,6 +1,7 @@
 """Damage valid files and read them: only a TiffsdError may come of it, soon, and without much memory.
 
-    python -m tests.fuzz --count 200000 --seed 1
+    python -m tests.fuzz --count 200000 --seed 1                  artifacts
+    python -m tests.fuzz --of pictures --count 200000 --seed 1    those of other programs, with their recipes; also: prompts
 
 Each file is given by seed and number alone (`--only NUMBER` tries one again). Files are read in a forked process, as the library
 does it, with the codecs inside: a crash of that process, its time and its memory are watched from outside, the file at fault is
@@ -20,12 +21,13 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import tiffsd
+from tests import fuzz_dropped
 from tests.corpus import Sample, corpus
 from tests.mutations import mutate
 
@@ -200,22 +202,31 @@ def _peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
+SUBJECTS: Mapping[str, tuple[Callable[[], list[Sample]], Check]] = {
+    "artifacts": (corpus, check),
+    "pictures": (fuzz_dropped.pictures, fuzz_dropped.check_picture),
+    "prompts": (fuzz_dropped.prompts, fuzz_dropped.check_prompt),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print the figures, save the files at fault; 1 if there are any."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Damage valid TIFFSD files and read them.")
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Damage valid files and read them.")
+    parser.add_argument("--of", choices=SUBJECTS, default="artifacts", help="what is damaged")
     parser.add_argument("--count", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", type=int, metavar="NUMBER", help="read this one file in this process, with the traceback")
     parser.add_argument("--save", type=Path, default=Path(tempfile.gettempdir()) / "tiffsd-fuzz", help="where files at fault go")
     options = parser.parse_args(arguments)
+    samples, check = SUBJECTS[options.of][0](), SUBJECTS[options.of][1]
     if options.only is not None:
-        sys.stdout.write(f"{check(*damaged(corpus(), options.seed, options.only))}\n")
+        sys.stdout.write(f"{check(*damaged(samples, options.seed, options.only))}\n")
         return 0
-    samples = corpus()
-    report = run(options.count, options.seed, samples=samples)
+    report = run(options.count, options.seed, check=check, samples=samples)
     for number in report.faults:
         options.save.mkdir(parents=True, exist_ok=True)
-        (options.save / f"{options.seed}-{number}.tiff").write_bytes(damaged(samples, options.seed, number)[0])
+        data, sample = damaged(samples, options.seed, number)
+        (options.save / f"{options.seed}-{number}{Path(sample.name).suffix}").write_bytes(data)
     sys.stdout.write("\n".join(report.lines()) + "\n")
     return 1 if report.faults else 0
 

@@ -38,7 +38,8 @@ Colour = Callable[[Floats, Space, bytes], tuple[Floats, list[str]]]
 def to_unit(pixels: NDArray[Any], bits: int | None = None) -> Floats:
     """Samples as float32, integers divided by the largest that so many bits hold (None: all of their type)."""
     if pixels.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # a float64 too large becomes infinity, which is refused later with a sentence
+        # A float64 too large becomes infinity, and what is no number stays so: both are refused later with a sentence.
+        with np.errstate(over="ignore", invalid="ignore"):
             return pixels.astype(np.float32, copy=False)
     if pixels.dtype.kind == "b":
         return pixels.astype(np.float32)

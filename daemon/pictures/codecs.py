@@ -1,5 +1,6 @@
 """Pixels that a codec decodes, or that are brought to another form: in the child process alone."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import IO, Any, TypeVar
@@ -182,7 +183,10 @@ def _picture(file: IO[bytes], request: Request, work: Callable[[Image.Image], Ma
     limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * image.width * image.height)
     limit_time(image.width * image.height)
     try:
-        return work(image)
+        with warnings.catch_warnings():
+            # What Pillow warns of on broken EXIF harms no pixel.
+            warnings.simplefilter("ignore", UserWarning)
+            return work(image)
     except BROKEN as error:
         raise InputError(f"{name}: the picture breaks off or is damaged: {error!s:.200}; save it anew and drop it again") from error
 

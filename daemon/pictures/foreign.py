@@ -17,7 +17,8 @@ from daemon.errors import InputError
 Image.MAX_IMAGE_PIXELS = None
 
 # What Pillow's decoders were seen to raise on broken files.
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, IndexError, KeyError, TypeError, struct.error, zlib.error)
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, OverflowError, IndexError, KeyError, TypeError, RuntimeError, struct.error,
+          zlib.error)  # fmt: skip
 
 USUAL = ("PNG", "JPEG", "WEBP")
 BEGINNINGS = {b"GIF8": "GIF", b"BM": "BMP", b"\xff\x0a": "JXL", b"\0\0\0\x0cJXL ": "JXL"}

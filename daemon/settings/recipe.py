@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from daemon.errors import InputError
+from daemon.names import shown
 
 # By which settings said elsewhere one that cannot be honoured is overridden, beside itself.
 INSTEAD: Mapping[str, tuple[str, ...]] = {
@@ -32,6 +33,12 @@ class Prompt:
     of_recipe: frozenset[str] = frozenset()
     inversions: tuple[str, ...] = ()
     notes_on: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # They quote a file, and stand in logs, on terminals and in other files.
+        object.__setattr__(self, "notes", tuple(shown(note) for note in self.notes))
+        for name in ("faults", "notes_on"):
+            object.__setattr__(self, name, {key: shown(sentence) for key, sentence in getattr(self, name).items()})
 
     def under(self, said: Collection[str]) -> "Prompt":
         """The prompt without the faults of settings that are said elsewhere, where they win, and without the notes on them."""

@@ -528,3 +528,10 @@ def test_the_hashes_of_what_a_recipe_does_not_name_are_noted() -> None:
     assert [note for note in read.notes if "Lora hashes" in note] == [
         "LoRA 'add_detail' of the recipe's 'Lora hashes' ignored: its prompt does not name it as <lora:add_detail:1>"
     ]
+
+
+def test_what_cannot_be_seen_in_a_note_is_written_out() -> None:
+    prompt = Prompt({}, ("the \x1b[31mline\nbreaks",), faults={"steps": "\u202ex"}, notes_on={"steps": "\x07"})
+
+    assert prompt.notes == (r"the \x1b[31mline\nbreaks",)
+    assert (prompt.faults, prompt.notes_on) == ({"steps": r"\u202ex"}, {"steps": r"\x07"})

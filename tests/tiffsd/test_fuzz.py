@@ -24,8 +24,9 @@ def samples() -> list[Sample]:
     return corpus()
 
 
-def test_five_thousand_damaged_files_bring_nothing_but_sentences() -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--count", "5000", "--seed", "1"]
+@pytest.mark.parametrize("subject", fuzz.SUBJECTS)
+def test_five_thousand_damaged_files_bring_nothing_but_sentences(subject: str) -> None:
+    command = [sys.executable, "-m", "tests.fuzz", "--of", subject, "--count", "5000", "--seed", "1"]
 
     found = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
 
