@@ -156,7 +156,7 @@ gives for the exact value. Where |p - e| <= t the exact value counts, elsewhere 
     lie within 0..1, less than 0.01 / 65535 from a   are not painted
     multiple of 1 / 65535 (mapped only)
 
-Where all of 64 and more integers of 16 bits are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768, and t is
+Where all of 64 and more of uint16 are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768 in a canvas, and t is
 2^-20 + 1 / 32768. Where others of the last row, under no curve, leave more than a quarter painted, the editor may have cut them
 down: they are compared with p + 0.5 / 65535 in place of p too, and the fewer painted count.
 
@@ -233,7 +233,7 @@ else, or where ExtraSamples is missing, a straight alpha. It MUST refuse
 
 Pictures have no exact pixels: theirs are their values, and their size counts. They MAY come back as floats of 16 to 64 bits or
 with 1 to 32 bits (by BitsPerSample: 12-bit white is 4095); coded as JPEG, JPEG 2000, JPEG XL, WebP or fax; turned by Orientation
-(which is applied); and with one sample beside their colours, of which a straight alpha a (0..1) is laid on white, p and a being
+(which is applied); and with one sample beside their colours: a straight alpha a, cut to 0..1, lays them on white, p and a being
 float32 then: a p + 1 - a. Their colours are
 
     262 is 0, 1, 2    gray of one sample or two, RGB of three or four; 1 - p where it is 0
@@ -248,9 +248,9 @@ With metadata the key `layout` tells how the canvas is read. Without, the pages 
 
 A reader SHOULD accept what is plausible and MUST report what it assumed. The first page tells the kind. Of floats, endings of
 the file name (in any case of letters, before .ID and .EXT) that the prototype used decide first: _state1 _latent _state2 _unet
-are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages are gray, of 77 k rows and at least 256
-columns. Other floats of that shape are an embedding, unless a picture is expected. Else what the caller expects decides, and
-else three channels, equal or not, or integers are a picture, and all others latents. Any other number of pages is refused:
+are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages have one sample or two, 77 k rows and 256
+columns or more. Other floats of that shape are an embedding, unless a picture is expected. Else what the caller expects
+decides, and else three channels, equal or not, or integers are a picture, all others latents. Other numbers of pages are refused:
 
     one gray page       latents: a mosaic of 4 channels, of even sides; embedding: a strip, prompt above negative in equal halves
                         (one row more if uneven; only the prompt, if 77 rows)
@@ -260,12 +260,12 @@ else three channels, equal or not, or integers are a picture, and all others lat
                         leave -0.5..1.5; four channels are raw, unless their standard deviation is below 0.3 and their mean
                         within 0.3..0.7: then they are layout pages (that Python tools joined)
     raw four channels   of the prototype are rescaled: standard deviation above 8 and no name in _state2, _unet (or above 2 and a
-                        name in _state1, _latent): noise times a scheduler's sigma, divided by the nearer of 14.6146 and 11.0706 if
-                        that gives unit noise within 5 % (within 4 / sqrt(2 n) of n values, if that is more), else by its
-                        standard deviation; others above 2 (above 1.5 and a name in _state2, _unet): a result, final, times
-                        0.18215. A name in _K_unet or _K_state2, K a number, with one above 5 and a correlation of horizontal
-                        neighbours below 0.5, is an output of step K of the prototype's loop, with noise left: a reader MUST
-                        refuse it, since nothing says how much
+                        name in _state1, _latent): noise times a scheduler's sigma, divided by 14.6146 or 11.0706, what gives
+                        one nearer to 1, if that is unit noise within 5 % (within 4 / sqrt(2 n) of n values, if that is more),
+                        else by its standard deviation; others above 2 (above 1.5 and a name in _state2, _unet): a result,
+                        final, times 0.18215. A name in _K_unet or _K_state2, K a number, with one above 5 and a correlation
+                        of horizontal neighbours below 0.5, is an output of step K of the prototype's loop, with noise left: a
+                        reader MUST refuse it, since nothing says how much
     state               of all others noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal
                         neighbours (the mean of their products over the variance, both from the mean of all; 1 of one column)
                         within -0.1..0.1; else final
@@ -281,7 +281,7 @@ else three channels, equal or not, or integers are a picture, and all others lat
                                 strips or tiles of all pages lie; ImageDepth (32997) 1
     tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts; what nests objects
                                 and lists more than 256 deep is not metadata
-    tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and so many marks
+    tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and 65536 marks
     strips or tiles             all that the sizes ask for, within the file, none at its byte 0 or empty, together not more than the
                                 file; what is compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
 

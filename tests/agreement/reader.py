@@ -1,7 +1,7 @@
 """A reader of TIFFSD, version 1, that somebody wrote from the text of `tiffsd/spec.py` alone, knowing nothing of the program.
 
 It is kept as it was written, but for its outer form and what the text has said since (FillOrder, Windows-1252, how deep JSON nests,
-what follows an id in a profile). `# UNCLEAR` says where the text of then left it a choice.
+what follows an id in a profile, no levels of Photoshop in pictures). `# UNCLEAR` says where the text of then left it a choice.
 """
 
 import binascii
@@ -1522,13 +1522,6 @@ def numbers(a, bits, colours):
     if a.dtype.kind == "f":
         finite(a)
         return a.astype(np.float64)
-    c = a[..., :colours]
-    # UNCLEAR: Photoshop's integers of 16 bits are understood in pictures, too (the sentence names no kind); its count is
-    # taken over the colours, and the sample beside them is divided by 65535
-    if bits == 16 and c.size >= 64 and ((c % 2 == 0) | (c == 65535)).all():
-        p = a.astype(np.float64) / 65535
-        p[..., :colours] = np.ceil(c.astype(np.float64) / 2) / 32768
-        return p
     return a.astype(np.float64) / (2.0**bits - 1)
 
 
