@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tifffile import TiffFile, TiffPage, TiffWriter
+from tifffile import PREDICTOR, TiffFile, TiffPage, TiffWriter
 
 from tiffsd.artifact import Artifact
 from tiffsd.atomic import replacing
@@ -61,6 +61,7 @@ OTHER_BEGINNINGS = {
     b"PK\x03\x04": "a ZIP archive (or an OpenRaster or Krita document)",
 }
 UNSPECIFIED = 0  # an extra sample that is no alpha
+UNCOMPRESSED = 1
 ASCII, THUMBNAIL_OR_MASK, ASSOCIATED_ALPHA, PLANAR_SEPARATE, ORIENTATION_TAG = 2, 0b101, 1, 2, 274
 MOST_CLASSIC_BYTES = 4 * 2**30 - 2**24
 LARGE_TEXT_BYTES = 4 * 2**20
@@ -388,6 +389,8 @@ def decode_pages(file: IO[bytes], indices: Sequence[int]) -> Iterator[NDArray[An
 
 
 def _pixels(page: TiffPage) -> NDArray[Any]:
+    if page.compression == UNCOMPRESSED and page.predictor != 1:  # left over from before: libtiff passes it over too
+        page.predictor = PREDICTOR.NONE
     data = page.asarray(squeeze=False)
     planar = data.shape[0] == page.samplesperpixel and data.shape[-1] == 1
     pixels = np.moveaxis(data[:, 0, :, :, 0], 0, -1) if planar else data[0, 0]

@@ -5,6 +5,7 @@ What may be in them, and what is refused, is section 4 of `tiffsd/spec.py`.
 """
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from tiffsd.spec import (
     LAYOUTS,
     MOST_CHANNELS,
     MOST_MARKS,
+    MOST_NESTED,
     VERSION,
     BadHeader,
     Kind,
@@ -31,6 +33,7 @@ REST = ("parent", "recipe", "history", "software")
 
 MARKS = (b",", b":", b"[", b"{")
 _MARK_OR_TEXT = re.compile(rb'[,:\[{]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_BRACKET_OR_TEXT = re.compile(rb'[\[\]{}]|"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _ID_IN_NAME = re.compile(r"\.([0-9a-f]{8})(?![0-9a-zA-Z])")
 _Member = TypeVar("_Member", Kind, Layout, State)
 
@@ -90,10 +93,24 @@ def parse(text: str | bytes | None) -> dict[str, Any] | None:
     if not text:
         return None
     try:
-        record = json.loads(text, parse_constant=_refuse_constant)
+        if _depth(text) > MOST_NESTED:  # how deep json can go is another number in each Python
+            return None
+        record = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) and "tiffsd" in record else None
+
+
+def _depth(text: str | bytes) -> int:
+    """How many objects and lists of JSON lie within each other."""
+    data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    if data.count(b"[") + data.count(b"{") <= MOST_NESTED:
+        return 0
+    deep = deepest = 0
+    for found in _BRACKET_OR_TEXT.finditer(data):
+        deep += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(found[0], 0)
+        deepest = max(deep, deepest)
+    return deepest
 
 
 def marks_in(text: str | bytes) -> int:
@@ -246,3 +263,9 @@ def _bad(name: str, key: str, wanted: str, found: object) -> BadHeader:
 
 def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(number: str) -> float:
+    if math.isinf(float(number)):
+        raise ValueError(f"{number} is no number of float64")
+    return float(number)

@@ -132,11 +132,12 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
 
 A reader MUST keep keys that it does not know, and MUST refuse a version above its own with a sentence that says so.
 The id is found in the metadata, else in an ICC profile, as ID in one of the three descriptions of section 3 anywhere in its
-first 65536 bytes (those that are 0 left out), else in the file name STEM.ID.EXT, the last one that no further letter or digit
-follows ("cat.3f9a1c2e-2.tiff"). Text that is not JSON (NaN is not), or has no key "tiffsd", is not metadata. Where 270 and
-65000 name different ids, 65000 belongs to another artifact and MUST be ignored. Else the two are joined, key by key, those of
-270 first (null is absent), and what is joined MUST be refused where a key is of the wrong type or range, an id included. The
-texts MAY be of type BYTE or UNDEFINED, and so MAY 65001. Text beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
+first 65536 bytes (those that are 0 left out), else in the file name STEM.ID.EXT, the last one of several; no further such digit,
+in a name no letter or digit, follows it ("cat.3f9a1c2e-2.tiff"). Text that is not JSON of finite numbers, or has no key
+"tiffsd", is not metadata; bytes that are no UTF-8 are Windows-1252. Where 270 and 65000 name different ids, 65000 belongs to
+another artifact and MUST be ignored. Else the two are joined, key by key, those of 270 first (null is absent), and what is joined
+MUST be refused where a key is of the wrong type or range, an id included. The texts MAY be of type BYTE or UNDEFINED, and so MAY
+65001. Text beyond ASCII is escaped (\\u732b); a prompt of a megabyte is legal.
 
 5. Exact tensors
 ----------------
@@ -144,9 +145,9 @@ Tag 65001 (type ASCII, first page) is the base64 text (RFC 4648, no line breaks)
 tensors of the artifact but `picture`, and {"id": ID} in its `__metadata__`. It is ASCII because GIMP keeps ASCII tags
 byte for byte and turns binary ones into decimal text. It is an aid, never a dependency: most editors drop it. White space
 around it is left out. Canvas tensors in it may be floats of any size, and count as float32. A blob is ignored as a whole, and
-reported, where there is no metadata, where it is damaged, has a table beyond the limits or carries another id, or where it holds
-tensors that section 2 keeps from its kind or of another rank than section 2 says, canvas tensors that are missing, no finite
-floats or not of the `size` in the metadata, or halves of an embedding of different widths.
+reported, where there is no metadata, where it is damaged, has a table beyond the limits or does not carry the same id, or where
+it holds tensors that section 2 keeps from its kind or of another rank than section 2 says, canvas tensors that are missing, no
+finite floats or not of the `size` in the metadata, or halves of an embedding of different widths.
 
 6. Reading an edited file
 -------------------------
@@ -161,7 +162,7 @@ gives for the exact value. Where |p - e| <= t the exact value counts, elsewhere 
     lie within 0..1, less than 0.01 / 65535 from a   are not painted
     multiple of 1 / 65535 (mapped only)
 
-Where all of 64 and more integers of 16 bits are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768, and t is
+Where all of 64 and more of uint16 are even or 65535 (Photoshop), they stand for ceil(n / 2) / 32768 in a canvas, and t is
 2^-20 + 1 / 32768. Where others of the last row, under no curve, leave more than a quarter painted, the editor may have cut them
 down: they are compared with p + 0.5 / 65535 in place of p too, and the fewer painted count.
 
@@ -219,11 +220,11 @@ tensors and the metadata of the original. Where section 7 takes the pixels of a 
 compared with the original both so and as they are, and the reading with fewer painted values counts.
 
 A reader MUST accept both byte orders, BigTIFF, strips, tiles, planar and chunky pages, no compression, PackBits, LZW,
-Deflate, ZSTD and LZMA with predictors 1 to 3 (which what is not compressed does not have). It MUST skip pages with bit 0 or 2
-of NewSubfileType set (thumbnails, masks), and MUST take gray with a constant opaque alpha, and gray made RGB with equal channels,
-as gray. The samples tell gray from RGB, not tag 262. A sample beside the colours is a saved selection, and ignored, where
-ExtraSamples (one) calls it 0 (in rgba it is the fourth channel); a premultiplied alpha where it calls it 1; else, or where
-ExtraSamples is missing, a straight alpha. It MUST refuse
+Deflate, ZSTD and LZMA with predictors 1 to 3 (which what is not compressed does not have), and either FillOrder. It MUST skip
+pages with bit 0 or 2 of NewSubfileType set (thumbnails, masks), and MUST take gray with a constant opaque alpha, and gray made
+RGB with equal channels, as gray. The samples tell gray from RGB, not tag 262. A sample beside the colours is a saved selection,
+and ignored, where ExtraSamples (one) calls it 0 (in rgba it is the fourth channel); a premultiplied alpha where it calls it 1;
+else, or where ExtraSamples is missing, a straight alpha. It MUST refuse
 
     of latents and embeddings   integers of other than 16 and 32 bits; integers in raw layouts (rgba, plain values of section 7), as
                                 they hold nothing beyond 0..1; lossy coding; an Orientation but 1; tag 262 but 1 and 2; an alpha
@@ -240,14 +241,14 @@ ExtraSamples is missing, a straight alpha. It MUST refuse
 
 Pictures have no exact pixels: theirs are their values, and their size counts. They MAY come back as floats of 16 to 64 bits or
 with 1 to 32 bits (by BitsPerSample: 12-bit white is 4095); coded as JPEG, JPEG 2000, JPEG XL, WebP or fax; turned by Orientation
-(which is applied); and with one sample beside their colours, of which a straight alpha a (0..1) is laid on white, p and a being
+(which is applied); and with one sample beside their colours: a straight alpha a, cut to 0..1, lays them on white, p and a being
 float32 then: a p + 1 - a. Their colours are
 
     262 is 0, 1, 2    gray of one sample or two, RGB of three or four; 1 - p where it is 0
     3                 a palette (320), of 8 bits where all its numbers are below 256, or all multiples of 256 (white is 65280)
     5                 CMYK: red (1 - c) (1 - k), and so on
     6                 YCbCr, in JPEG
-    8, 9              Lab of 8 and 16 bits and floats (CIE 15), clamped to sRGB, within 2^-16
+    8, 9              Lab of 8 and 16 bits and floats (CIE 15), clamped to sRGB, within 2^-10
 
 7. Files without metadata
 -------------------------
@@ -255,9 +256,9 @@ With metadata the key `layout` tells how the canvas is read. Without, the pages 
 
 A reader SHOULD accept what is plausible and MUST report what it assumed. The first page tells the kind. Of floats, endings of
 the file name (in any case of letters, before .ID and .EXT) that the prototype used decide first: _state1 _latent _state2 _unet
-are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages are gray, of 77 k rows and at least 256
-columns. Other floats of that shape are an embedding, unless a picture is expected. Else what the caller expects decides, and
-else three channels, equal or not, or integers are a picture, and all others latents. Any other number of pages is refused:
+are latents, _textstate1 _prompt an embedding, and so is _prompt_unet, if its pages have one sample or two, 77 k rows and 256
+columns or more. Other floats of that shape are an embedding, unless a picture is expected. Else what the caller expects
+decides, and else three channels, equal or not, or integers are a picture, all others latents. Other numbers of pages are refused:
 
     one gray page       latents: a mosaic of 4 channels, of even sides; embedding: a strip, prompt above negative in equal halves
                         (one row more if uneven; only the prompt, if 77 rows)
@@ -267,12 +268,12 @@ else three channels, equal or not, or integers are a picture, and all others lat
                         leave -0.5..1.5; four channels are raw, unless their standard deviation is below 0.3 and their mean
                         within 0.3..0.7: then they are layout pages (that Python tools joined)
     raw four channels   of the prototype are rescaled: standard deviation above 8 and no name in _state2, _unet (or above 2 and a
-                        name in _state1, _latent): noise times a scheduler's sigma, divided by the nearer of 14.6146 and 11.0706 if
-                        that gives unit noise within 5 % (within 4 / sqrt(2 n) of n values, if that is more), else by its
-                        standard deviation; others above 2 (above 1.5 and a name in _state2, _unet): a result, final, times
-                        0.18215. A name in _K_unet or _K_state2, K a number, with one above 5 and a correlation of horizontal
-                        neighbours below 0.5, is an output of step K of the prototype's loop, with noise left: a reader MUST
-                        refuse it, since nothing says how much
+                        name in _state1, _latent): noise times a scheduler's sigma, divided by 14.6146 or 11.0706, what gives
+                        one nearer to 1, if that is unit noise within 5 % (within 4 / sqrt(2 n) of n values, if that is more),
+                        else by its standard deviation; others above 2 (above 1.5 and a name in _state2, _unet): a result,
+                        final, times 0.18215. A name in _K_unet or _K_state2, K a number, with one above 5 and a correlation
+                        of horizontal neighbours below 0.5, is an output of step K of the prototype's loop, with noise left: a
+                        reader MUST refuse it, since nothing says how much
     state               of all others noise, if the standard deviation is within 10 % of 1 and the correlation of horizontal
                         neighbours (the mean of their products over the variance, both from the mean of all; 1 of one column)
                         within -0.1..0.1; else final
@@ -286,8 +287,9 @@ else three channels, equal or not, or integers are a picture, and all others lat
     samples of all pages        2^25 of latents and embeddings, 2^28 of pictures
     tags of a page              4096, of a file 16384; 262144 numbers in one of them, needed or not, 524288 in those on where the
                                 strips or tiles of all pages lie; ImageDepth (32997) 1
-    tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts
-    tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and so many marks
+    tags 270 and 65000          2097152 bytes each, and 65536 of the marks , : [ and { outside of their texts; what nests objects
+                                and lists more than 256 deep is not metadata
+    tag 65001                   1073741824 bytes; 1048576 in the table at the head of its safetensors file, and 65536 marks
     strips or tiles             all that the sizes ask for, within the file, none at its byte 0 or empty, together not more than the
                                 file; what is compressed at most 64 times (PackBits), 1032 times (Deflate), 2731 times (LZW)
 
@@ -444,6 +446,7 @@ LARGEST_SIGMA = 1e6
 LARGEST_SIDE = 65_536
 LARGEST_RECORD_BYTES = 2 * 2**20
 MOST_MARKS = 2**16
+MOST_NESTED = 256
 LARGEST_TENSORS_BYTES = 2**30
 LARGEST_TABLE_BYTES = 2**20
 MOST_PAGES = 256

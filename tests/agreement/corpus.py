@@ -14,6 +14,7 @@ from tests.agreement import canvases, curved, damaged, layered, pictures, unmark
 from tests.agreement.saved import Case, Cases
 
 # Each family, and how many of its files are taken, picked by chance where there are more.
+FILES = 1500
 FAMILIES: tuple[tuple[Callable[[], Cases], int], ...] = (
     (canvases.as_written, 50), (canvases.numbers, 130), (canvases.clipped, 40), (canvases.bounds, 80), (canvases.codings, 100),
     (canvases.disguised, 70), (layered.layers, 45), (layered.channels, 34), (layered.resized, 34), (layered.turned, 25),
