@@ -201,3 +201,30 @@ def test_a_crash_while_files_are_taken_back_leaves_them_to_be_run(
     monkeypatch.undo()
     (claim,) = Spool(root, FOLDERS).recover().claims
     assert {path.name: path.read_bytes() for path in claim.members.values()} == FILES
+
+
+def test_a_crash_in_the_middle_of_that_leaves_nothing_that_could_start_alone(root: Path) -> None:
+    class Crash(BaseException):
+        pass
+
+    class Dying(Filesystem):
+        dies = False
+
+        def rename(self, source: Path, target: Path) -> None:
+            if self.dies and source.name == "cat.txt":
+                raise Crash
+            super().rename(source, target)
+
+    fs = Dying(root)
+    spool = Spool(root, FOLDERS, fs=fs)
+    used(spool)
+    (past,) = spool.recent.late((root / RECENT).stat().st_mtime)
+    fs.dies = True
+    with pytest.raises(Crash):
+        spool.take_back(past)
+    again = Spool(root, FOLDERS)
+    assert again.recover().claims == []
+    assert [path.name for path in (root / "inbox/1-text").iterdir()] == ["cat.yaml"]
+    assert len(list(root.glob("done/*/cat.txt"))) == 1
+    scan = inbox_of(root, "text").scan(0.0)
+    assert scan.ready == scan.refused == []
