@@ -18,6 +18,8 @@ from daemon.spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
+BUDGET_SECONDS = 0.3  # for one look: on a share each file costs some turns of the network
+
 Marks = Mapping[str, Fingerprint]
 
 
@@ -28,19 +30,29 @@ class LateWriters:
     def __init__(self, spool: Spool, settle_seconds: Callable[[str], float], *, clock: Callable[[], float] = time.time) -> None:
         self._spool, self._settle_seconds, self._clock = spool, settle_seconds, clock
         self._changed: dict[int, tuple[Marks, float]] = {}  # by the drop: what its files are like, and since when
+        self._looks = 0
 
     def look(self, now: float) -> None:
-        """Look once at all that may still be written; `now` is monotonic."""
-        before, self._changed = self._changed, {}
-        for drop in self._spool.recent.late(self._clock()):
+        """Look at those that may still be written, as far as there is time; the next look goes on there. `now` is monotonic."""
+        drops = self._spool.recent.late(self._clock())
+        here, start = set(map(id, drops)), self._looks % max(1, len(drops))
+        self._changed = {key: known for key, known in self._changed.items() if key in here}
+        until = time.monotonic() + BUDGET_SECONDS
+        for drop in drops[start:] + drops[:start]:
+            self._looks += 1
             try:
-                marks = self._spool.marks_of(drop)
-                if marks.keys() != drop.members.keys():
-                    self._spool.recent.forget(drop)  # a person has taken them away
-                elif any(mark[1:] != drop.members[role].mark[1:] for role, mark in marks.items()):
-                    self._wait_for(drop, marks, before.get(id(drop)), now)
+                self._look_at(drop, now)
             except (OSError, NotThere) as error:
                 log.error("%s: was written to late, and stays in %s: %s", _label(drop), drop.place, error)
+            if time.monotonic() >= until:
+                break
+
+    def _look_at(self, drop: RecentDrop, now: float) -> None:
+        marks, before = self._spool.marks_of(drop), self._changed.pop(id(drop), None)
+        if marks.keys() != drop.members.keys():
+            self._spool.recent.forget(drop)  # a person has taken them away
+        elif any(mark[1:] != drop.members[role].mark[1:] for role, mark in marks.items()):
+            self._wait_for(drop, marks, before, now)
 
     def _wait_for(self, drop: RecentDrop, marks: Marks, before: tuple[Marks, float] | None, now: float) -> None:
         since = before[1] if before and before[0] == marks else now

@@ -33,12 +33,12 @@ from daemon.spool.claims import Claim
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.records import Fingerprint
 
-MOST_KNOWN = 10_000  # drops that are remembered, the latest ones
+MOST_KNOWN = 5_000  # drops that are remembered, the latest ones
 BLOCK_BYTES = 1 << 20
 LATE_SECONDS = 600.0  # after its claim somebody may still write into a file that he had open then
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecentFile:
     """One file: its name as it was dropped and where it lies now, what it was like, and the SHA-256 of its content."""
 
@@ -48,7 +48,7 @@ class RecentFile:
     sha256: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RecentDrop:
     """The files of one job by role; see above."""
 
@@ -84,6 +84,7 @@ class RecentDrops:
         self._running: dict[str, RecentDrop] = {}  # by job
         self._over: deque[RecentDrop] = deque()
         self._by_name: dict[tuple[str, str], list[RecentDrop]] = {}  # stage, name of the principal -> those that are over
+        self._by_place: dict[tuple[str, str], RecentDrop] = {}  # folder, name there -> whose file lies there
         self._lines = 0
 
     def read(self) -> None:
@@ -97,6 +98,7 @@ class RecentDrops:
         with self._lock:
             self._over.clear()
             self._by_name.clear()
+            self._by_place.clear()
             for line in lines:
                 with suppress(ValueError, KeyError, TypeError, AttributeError):  # the last one, of a crash
                     self._keep(_drop_of(json.loads(line)))
@@ -152,16 +154,26 @@ class RecentDrops:
     def forget(self, drop: RecentDrop) -> None:
         """Forget files whose job is over, in this daemon: they lie elsewhere, or are different now."""
         with self._lock:
-            self._over = deque(known for known in self._over if known is not drop)
-            self._unlist(drop)
+            self._forget(drop)
+
+    def _forget(self, drop: RecentDrop) -> None:
+        self._over = deque(known for known in self._over if known is not drop)
+        self._unlist(drop)
 
     def _keep(self, drop: RecentDrop) -> None:
+        for place in _places(drop):
+            if (before := self._by_place.get(place)) is not None:
+                self._forget(before)  # what lies there now is this one's
+            self._by_place[place] = drop
         self._over.append(drop)
         self._by_name.setdefault(_key(drop), []).append(drop)
         if len(self._over) > MOST_KNOWN:
             self._unlist(self._over.popleft())
 
     def _unlist(self, drop: RecentDrop) -> None:
+        for place in _places(drop):
+            if self._by_place.get(place) is drop:
+                del self._by_place[place]
         left = [known for known in self._by_name.pop(_key(drop), ()) if known is not drop]
         if left:
             self._by_name[_key(drop)] = left
@@ -186,6 +198,10 @@ def digest_of(file: BinaryIO) -> str:
 def paths_of(drop: RecentDrop, root: Path) -> Iterator[tuple[str, Path]]:
     """Where the files of a job that is over lie, by role."""
     return ((role, root / drop.place / file.lies) for role, file in drop.members.items())
+
+
+def _places(drop: RecentDrop) -> list[tuple[str, str]]:
+    return [(drop.place, file.lies) for file in drop.members.values()]
 
 
 def _is_alike(past: RecentDrop, drop: Drop) -> bool:

@@ -117,7 +117,7 @@ class Spool:
         while self._locks:
             self._fs.unlock(self._locks.pop())
 
-    def claim(self, stage: str, drop: Drop) -> Claim | None:
+    def claim(self, stage: str, drop: Drop, *, principal_last: bool = False) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
         identity, at = self._fs.new_id(), self._fs.now()
         job = self._work / f"{at:{TIME_OF_JOB}}-{next(self._numbers):06d}-{identity}"
@@ -125,7 +125,7 @@ class Spool:
         with self._transitions.moving:
             try:
                 self._open_job(job, record)
-                taken = self._take(job, drop)
+                taken = self._take(job, drop, drop.members[::-1] if principal_last else drop.members)
             except OSError:
                 with suppress(OSError):  # the first error is the one to report; what cannot be undone now, `recover` undoes
                     self._abandon(job, record)
@@ -141,9 +141,8 @@ class Spool:
         self._fs.mkdir(job / IN)
         records.write_claim(self._fs, job, record)
 
-    def _take(self, job: Path, drop: Drop) -> bool:
-        # The principal last: what is taken back from done/ must not start without its companions after a crash.
-        for member in reversed(drop.members):
+    def _take(self, job: Path, drop: Drop, in_order: Sequence[Member]) -> bool:
+        for member in in_order:
             taken = job / IN / member.path.name
             try:
                 self._fs.rename(member.path, taken)
@@ -514,7 +513,9 @@ class Spool:
         for role, path in paths_of(drop, self.root):
             st = self._fs.lstat(path)
             members.append(Member(role, path, (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)))
-        claim = self.claim(drop.stage, Drop(tuple(members), drop.stem, self.owner_of(self._fs.lstat(members[0].path))))
+        found = Drop(tuple(members), drop.stem, self.owner_of(self._fs.lstat(members[0].path)))
+        # So that after a crash it does not start without its companions.
+        claim = self.claim(drop.stage, found, principal_last=True)
         if claim is None:
             return []
         self.give_back(claim)

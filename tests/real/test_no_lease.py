@@ -43,6 +43,12 @@ def test_a_file_that_is_written_on_after_it_was_used_runs_again_whole(daemon: Fa
     daemon.found("hold/2-diffuse/held.*.tiff", count=2)
     wait_until(lambda: texts_of(daemon, "held") == ["a red house"], what="what is archived is what was used")
     assert "text held.txt: was written to after it was used (in done/" in daemon.log()
+    assert daemon.stop() == 0
+    daemon.start()
+    daemon.drop("inbox/1-text", "later.txt", "a meadow")
+    came_of(daemon, "later", "a meadow")
+    assert len(daemon.found("hold/2-diffuse/held.*.tiff")) == 2
+    assert daemon.log().count("was written to after it was used") == 1
 
 
 def test_a_file_whose_time_is_set_after_it_was_used_is_left_alone(daemon: FastDaemon) -> None:

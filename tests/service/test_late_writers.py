@@ -166,6 +166,23 @@ def test_a_file_whose_time_alone_is_set_late_stays(spool: Spool, late: LateWrite
     assert inbox_of(spool) == {"cat.txt": "a red house"}
 
 
+def test_many_files_have_their_turns_where_one_look_has_no_time_for_all(
+    spool: Spool, late: LateWriters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.service.late_writers.BUDGET_SECONDS", 0.0)
+    for number in range(3):
+        drop(spool.root, f"cat{number}.txt", b"a red", stage="text")
+        claim = claim_one(spool, "text")
+        spool.is_stable(claim)
+        spool.note_contents(claim)
+        complete(spool, claim)
+    for path in spool.root.glob("done/*/*"):
+        path.write_text("a red house")
+    for look in range(6):
+        late.look(100.0 + look * SETTLE)
+    assert inbox_of(spool) == {f"cat{number}.txt": "a red house" for number in range(3)}
+
+
 @pytest.mark.parametrize("meddle", [Path.unlink, lambda path: path.rename(path.with_name("mine.txt"))])
 def test_what_a_person_has_taken_out_of_done_is_hers(spool: Spool, late: LateWriters, meddle: Callable[[Path], object]) -> None:
     done = used(spool, txt="a red", yaml="steps: 3")

@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from daemon.inbox.grouping import Drop
 from daemon.layout import RECENT
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.recent import LATE_SECONDS, MOST_KNOWN, RecentDrop, RecentDrops
+from daemon.spool.recent import LATE_SECONDS, MOST_KNOWN, RecentDrops
 from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
 from tests.spool.stories import FOLDERS
@@ -127,6 +128,17 @@ def test_an_empty_failure_is_withdrawn_and_nothing_else_is(root: Path, spool: Sp
         assert (folder / "error.txt").exists()
 
 
+def test_what_lies_in_the_place_of_an_earlier_file_is_the_later_ones(root: Path, spool: Spool) -> None:
+    used(spool, {"cat.txt": b"a red"})
+    (done,) = root.glob("done/*/cat.txt")
+    done.unlink()
+    used(spool, {"cat.txt": b"a red house"})
+    now = (root / RECENT).stat().st_mtime
+    for recent in (spool.recent, later(root)):
+        assert [past.members["principal"].mark[1] for past in recent.late(now)] == [len(b"a red house")]
+        assert recent.alike("text", dropped(root, {"cat.txt": b"a red"})) == []
+
+
 def test_torn_and_foreign_lines_are_passed_over(root: Path, spool: Spool) -> None:
     used(spool)
     good = (root / RECENT).read_text()
@@ -148,7 +160,7 @@ def test_the_memory_does_not_grow_for_ever(root: Path, spool: Spool, monkeypatch
     again = dropped(root)
     (past,) = spool.recent.alike("text", again)
     for number in range(40):
-        spool.recent.add(RecentDrop(float(number), "text", "cat", past.place, late=False, members=past.members))
+        spool.recent.add(replace(past, at=float(number), place=f"done/{number}"))
         assert len((root / RECENT).read_text().splitlines()) <= 10
     for recent in (spool.recent, later(root)):
         assert [drop.at for drop in recent.alike("text", again)] == [39.0, 38.0, 37.0, 36.0, 35.0]
@@ -189,3 +201,30 @@ def test_a_crash_while_files_are_taken_back_leaves_them_to_be_run(
     monkeypatch.undo()
     (claim,) = Spool(root, FOLDERS).recover().claims
     assert {path.name: path.read_bytes() for path in claim.members.values()} == FILES
+
+
+def test_a_crash_in_the_middle_of_that_leaves_nothing_that_could_start_alone(root: Path) -> None:
+    class Crash(BaseException):
+        pass
+
+    class Dying(Filesystem):
+        dies = False
+
+        def rename(self, source: Path, target: Path) -> None:
+            if self.dies and source.name == "cat.txt":
+                raise Crash
+            super().rename(source, target)
+
+    fs = Dying(root)
+    spool = Spool(root, FOLDERS, fs=fs)
+    used(spool)
+    (past,) = spool.recent.late((root / RECENT).stat().st_mtime)
+    fs.dies = True
+    with pytest.raises(Crash):
+        spool.take_back(past)
+    again = Spool(root, FOLDERS)
+    assert again.recover().claims == []
+    assert [path.name for path in (root / "inbox/1-text").iterdir()] == ["cat.yaml"]
+    assert len(list(root.glob("done/*/cat.txt"))) == 1
+    scan = inbox_of(root, "text").scan(0.0)
+    assert scan.ready == scan.refused == []
