@@ -22,8 +22,8 @@ from daemon.inbox.arrivals import Arrival, Arrivals, Look, OwnerOf, described_ty
 from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group_into_drops, group_of_one, is_tied, related
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
-from daemon.inbox.telling_names import conflict_sentence
-from daemon.layout import HOLD, HOLD_SIGN
+from daemon.inbox.telling_names import conflict_sentence, sign_sentence
+from daemon.layout import HOLD_SIGN
 from daemon.names import base_of, shown
 from daemon.stages import STAGES, Stage
 
@@ -174,8 +174,7 @@ class Inbox:
                 scan.wait(name, "has the name of a temporary file; rename it if it is meant to be used")
         for name, sign in look.signs.items():
             if sign == HOLD_SIGN:
-                here = f"is the sign {HOLD_SIGN}, which counts in {HOLD}/{self.stage.folder}"
-                scan.wait(name, f"{here}; move it there, or rename it if it is meant to be used")
+                scan.wait(name, sign_sentence(sign, self.stage.folder))
 
     def defer(self, name: str, reason: str, until: float) -> None:
         """Let the drop of this principal wait until then, though nothing in the folder shows why."""

@@ -6,11 +6,14 @@ Names are compared in any case: Windows and macOS do not tell `pause` from `PAUS
 
 import re
 
-from daemon.layout import HOLD_SIGN, PAUSE_SIGN
+from daemon.layout import HOLD, HOLD_SIGN, INBOX, PAUSE_SIGN
 
 README = "README"
 # Where the ending is hidden, as Windows does, who types PAUSE.txt makes PAUSE.txt.txt.
 _SIGN = re.compile(rf"({PAUSE_SIGN}|{HOLD_SIGN})(?:\.txt)*|({README})(?:\.txt|\.md)?", re.IGNORECASE)
+
+# Where a sign counts; a README counts nowhere.
+COUNTS_IN = {PAUSE_SIGN: INBOX, HOLD_SIGN: HOLD}
 
 # Programs that write under one name and rename to another; only the other is a drop.
 _TEMPORARY_ENDINGS = (
@@ -55,6 +58,12 @@ def sign_of(name: str) -> str | None:
     """Which sign of a person's a file is by its name, PAUSE, HOLD or README; None for any other."""
     found = _SIGN.fullmatch(name)
     return (found[1] or found[2]).upper() if found else None
+
+
+def sign_sentence(sign: str, stage_folder: str) -> str:
+    """What is to be said of a sign that lies where it does not count, behind its name."""
+    there = f"is the sign {sign}, which counts in {COUNTS_IN[sign]}/{stage_folder}"
+    return f"{there}; move it there, or rename it if it is meant to be used"
 
 
 def is_housekeeping(name: str) -> bool:

@@ -155,12 +155,12 @@ def _steps(request: Request) -> str:
 
 
 def _passed_over(name: str) -> str | None:
-    """Of a file that no inbox would use, because of what its name tells, what it is; None of any other."""
+    """Of a file that an inbox would use if its name did not tell otherwise, what it is; None of any other."""
     if original := conflict_of(name):
         return f"{shown(name)} {conflict_sentence(shown(original))}"
     if sign := sign_of(name):
         return f"{shown(name)} is the sign {sign}, and no file to be used; rename it if it is meant to be"
-    if is_temporary(name):
+    if is_temporary(name) and any(name.lower().endswith(stage.extensions) for stage in STAGES.values()):
         return f"{shown(name)} has a name that programs give to files of their own; rename it if it is meant to be used"
     return None
 

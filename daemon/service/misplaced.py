@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from daemon.beneath import Beneath
-from daemon.inbox.telling_names import is_nobodys
+from daemon.inbox.telling_names import COUNTS_IN, is_nobodys, sign_of
 from daemon.layout import INBOX
 from daemon.names import base_of, shown
 from daemon.stages import COMFYUI, EXR, PICTURES, STAGES, TIFFS
@@ -40,7 +40,9 @@ class Misplaced:
         return tuple(self._said.values())
 
     def _found(self, folder: Path) -> Iterator[tuple[str, str]]:
-        names = [name for name in sorted(self._beneath.names(folder)) if name not in OURS and not is_nobodys(name)]
+        names = [
+            name for name in sorted(self._beneath.names(folder)) if name not in OURS and (sign_of(name) or not is_nobodys(name))
+        ]
         places = [(name, place) for name in names if (place := _place_of(name)) and self._is_file(folder / name)]
         for name, place in places[:MOST_NAMES]:
             where = str((folder / name).relative_to(self._root))
@@ -53,6 +55,9 @@ class Misplaced:
 
 
 def _place_of(name: str) -> str | None:
+    if sign := sign_of(name):
+        place = COUNTS_IN.get(sign)
+        return place and f"{place}/{STAGES['diffuse'].folder}, or wherever it shall count"
     extension = name[len(base_of(name)) :].lower()
     if extension in (*TIFFS, *COMFYUI):
         return " or ".join(f"{INBOX}/{STAGES[stage].folder}" for stage in ("diffuse", "decode"))

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ from typing import Any
 
 from daemon import layout
 from daemon.beneath import Beneath
-from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobodys, sign_of
+from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobodys, sign_of, sign_sentence
 from daemon.jobs.running import Running, read_running
 from daemon.names import shown
 from daemon.spool.atomic import atomic_replace
@@ -96,7 +96,7 @@ def read_status(
             paused=layout.PAUSE_SIGN in map(sign_of, inbox),
             gated=name in gates or layout.HOLD_SIGN in map(sign_of, hold),
             degraded=(degraded or {}).get(name),
-            waits=(*(waits or {}).get(name, ()), *_to_compare(stage.folder, hold))[:SHOWN],
+            waits=(*(waits or {}).get(name, ()), *_told_of(stage.folder, hold))[:SHOWN],
         )
     alive = _is_alive(root) if alive is None else alive
     return Status(
@@ -154,10 +154,13 @@ def _number(names: Iterable[str]) -> int:
     return sum(not is_nobodys(name) for name in names)
 
 
-def _to_compare(folder: str, hold: Iterable[str]) -> list[str]:
-    """What is to be said of the copies of conflicts in a hold folder: there nobody else looks at names."""
-    found = {name: original for name in sorted(hold) if not is_nobodys(name) and (original := conflict_of(name))}
-    return [f"{layout.HOLD}/{folder}/{shown(name)}: {conflict_sentence(shown(found[name]))}" for name in found]
+def _told_of(folder: str, hold: Iterable[str]) -> Iterator[str]:
+    """What is to be said of names in a hold folder, where nobody else looks at them: copies of conflicts, signs for elsewhere."""
+    for name in sorted(hold):
+        if original := None if is_nobodys(name) else conflict_of(name):
+            yield f"{layout.HOLD}/{folder}/{shown(name)}: {conflict_sentence(shown(original))}"
+        elif sign_of(name) == layout.PAUSE_SIGN:
+            yield f"{layout.HOLD}/{folder}/{shown(name)}: {sign_sentence(layout.PAUSE_SIGN, folder)}"
 
 
 def _is_alive(root: Path) -> bool:

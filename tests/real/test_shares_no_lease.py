@@ -15,7 +15,7 @@ from tests.conftest import wait_until
 from tests.outside import outside
 from tests.real.documented import printed
 from tests.real.fast_daemon import FastDaemon, came_of, texts_of
-from tests.real.host import Host
+from tests.real.host import WATCH, Host
 from tests.real.programs import needed
 from tests.real.samba import Samba
 from tests.real.ssh import Ssh
@@ -97,22 +97,6 @@ def test_a_client_that_opens_an_empty_file_and_fills_it_later_is_used_whole(daem
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("returning_rclone")
-def test_rclone_as_it_is_by_default_and_an_inbox_that_does_not_wait_make_one_picture_too(
-    daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "prompts").mkdir()
-    (tmp_path / "prompts/again and again.txt").write_text("a house, again and again")
-    monkeypatch.setattr("tests.real.ssh.printed", without(*SETS_TIME, *COMPARES))
-    said = ssh.person("rclone", tmp_path, check=False)
-    assert "file does not exist" in said, "it comes back to a file that has been taken"
-    came_of(daemon, "again and again", "a house, again and again")
-    daemon.drop("inbox/1-text", "after it.txt", "after it")
-    came_of(daemon, "after it", "after it")
-    came_of(daemon, "again and again", "a house, again and again")
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("returning_rclone")
 @pytest.mark.parametrize("left_out", [SETS_TIME, COMPARES], ids=["set_modtime", "both of the checksum"])
 def test_each_of_what_is_printed_for_rclone_is_needed(
     left_out: tuple[str, ...], daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -139,6 +123,26 @@ def test_rclone_as_it_is_by_default_makes_one_picture_where_the_inbox_waits_for_
     came_of(patient, "by default", "a house by default")
     assert "ERROR" not in said
     assert patient.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("returning_rclone")
+def test_rclone_as_it_is_by_default_and_an_inbox_that_does_not_wait_make_one_picture_too(
+    host: Host, daemon: FastDaemon, ssh: Ssh, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert daemon.stop() == 0
+    # A lease tells this one when the file is closed; a copy that comes again is waited for until its time is set.
+    hasty = host.daemon(leases=True, name="hasty", watch={**WATCH, "settle_unleased_seconds": 5.0})
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/again and again.txt").write_text("a house, again and again")
+    monkeypatch.setattr("tests.real.ssh.printed", without(*SETS_TIME, *COMPARES))
+    said = ssh.person("rclone", tmp_path, check=False)
+    assert "file does not exist" in said, "it comes back to a file that has been taken"
+    came_of(hasty, "again and again", "a house, again and again")
+    hasty.drop("inbox/1-text", "after it.txt", "after it")
+    came_of(hasty, "after it", "after it")
+    came_of(hasty, "again and again", "a house, again and again")
+    assert hasty.stop() == 0
 
 
 def without(*left_out: str) -> Callable[..., str]:

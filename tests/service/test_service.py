@@ -144,21 +144,23 @@ def test_what_was_dropped_beside_the_inboxes_is_told_where_it_belongs(tmp_path: 
     misplaced = Misplaced(tmp_path)
     (tmp_path / "inbox/1-text").mkdir(parents=True)
     for name in ("cat.txt", "status.txt", "status.json", "README.md", ".lock", "config.yaml", "inbox/cat.png", "inbox/cat.tiff",
-                 "inbox/1-text/dog.txt", "inbox/cat.txt~", "inbox/README.txt"):  # fmt: skip
+                 "inbox/1-text/dog.txt", "inbox/cat.txt~", "inbox/README.txt", "inbox/pause.txt", "Hold"):  # fmt: skip
         (tmp_path / name).write_bytes(b"x")
     for _ in range(2):
         misplaced.look()
     beside = "lies beside the inboxes, where nothing is taken from; move it to"
     told = [
+        f"Hold {beside} hold/2-diffuse, or wherever it shall count",
         f"cat.txt {beside} inbox/1-text",
         f"inbox/cat.png {beside} inbox/encode, or to inbox/1-text to repeat its recipe",
         f"inbox/cat.tiff {beside} inbox/2-diffuse or inbox/3-decode",
+        f"inbox/pause.txt {beside} inbox/2-diffuse, or wherever it shall count",
     ]
     assert sorted(misplaced.complaints()) == told
     assert sorted(caplog.messages) == told, "once of each"
     (tmp_path / "cat.txt").unlink()
     misplaced.look()
-    assert sorted(misplaced.complaints()) == told[1:]
+    assert sorted(misplaced.complaints()) == [told[0], *told[2:]]
 
 
 def test_a_prompt_beside_the_inboxes_is_complained_of_by_the_service(tmp_path: Path) -> None:

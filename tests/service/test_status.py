@@ -65,6 +65,14 @@ def test_what_programs_leave_on_shares_is_counted_nowhere(root: Path) -> None:
     assert read_status(root, now=NOON).line() == "0 running, 0 waiting, 0 on hold, 0 done today, 0 failed"
 
 
+def test_a_sign_that_lets_a_stage_rest_is_sent_from_a_hold_folder_to_where_it_counts(root: Path) -> None:
+    (root / "hold/3-decode/Pause.txt").touch()
+    status = read_status(root, now=NOON).stages["decode"]
+    assert (status.paused, status.held) == (False, 0)
+    said = "is the sign PAUSE, which counts in inbox/3-decode; move it there, or rename it if it is meant to be used"
+    assert status.waits == (f"hold/3-decode/Pause.txt: {said}",)
+
+
 def test_a_copy_of_a_conflict_on_hold_is_told_from_what_waits_for_approval(root: Path) -> None:
     (root / "hold/3-decode/cat.3f9a1c2e.tiff").touch()
     (root / "hold/3-decode/cat.3f9a1c2e.sync-conflict-20261130-120000-ABCDEF7.tiff").touch()

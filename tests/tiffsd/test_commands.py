@@ -287,6 +287,19 @@ def test_check_knows_prompts_and_photos_where_the_daemon_is_there(desk: Path) ->
     assert "is not a TIFF file" in alone.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("cat.sync-conflict-20261130-120000-ABCDEF7.txt", "is a copy that a sync program made because cat.txt was changed in two"),
+        ("Hold.txt", "is the sign HOLD, and no file to be used; rename it if it is meant to be"),
+        ("._cat.txt", "has a name that programs give to files of their own; rename it if it is meant to be used"),
+    ],
+)
+def test_check_knows_the_names_that_no_inbox_uses(name: str, sentence: str, desk: Path) -> None:
+    (desk / name).write_text("a cat")
+    assert f"{name} {sentence}" in said("check", name, code=1)
+
+
 def test_check_pairs_what_the_daemon_pairs(desk: Path) -> None:
     (desk / "cat_latent.tiff").rename(desk / "cat_latent.0a0b0c0d.tiff")
     (desk / "cat_prompt.tiff").rename(desk / "cat_prompt.3f9a1c2e.tiff")
