@@ -27,11 +27,14 @@ MODULES = {
     **dict.fromkeys(("init", "run", "once", "demo"), "serve"),
     "tmpfiles": "tmpfiles",
     "status": "report",
+    "list": "listing",
     "models": "models",
     "settings": "settings",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "restore", "cancel"), "control"),
     **dict.fromkeys(STAGES, "steps"),
 }
+# Where the name of a command is taken in Python.
+_NAMES = {"list": "list_"}
 
 
 class _Commands(tiffsd.commands.Commands):
@@ -44,7 +47,9 @@ class _Commands(tiffsd.commands.Commands):
         if cmd_name not in MODULES:
             return tiffsd.commands.app.get_command(ctx, cmd_name)
         module = import_module(f"daemon.commands.{MODULES[cmd_name]}")
-        command: click.Command = module.command_of(cmd_name) if cmd_name in STAGES else getattr(module, cmd_name)
+        command: click.Command = (
+            module.command_of(cmd_name) if cmd_name in STAGES else getattr(module, _NAMES.get(cmd_name, cmd_name))
+        )
         return command
 
 

@@ -1,6 +1,6 @@
 """Commands that do what people can do by hand: files moved between folders, and the signs PAUSE and HOLD put and taken away."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from glob import escape
 from pathlib import Path
 
@@ -9,9 +9,10 @@ import click
 from daemon.beneath import Beneath
 from daemon.commands import PATH, config_option, say, spool_at, spool_root
 from daemon.errors import DaemonError
+from daemon.inbox.grouping import is_tied
 from daemon.jobs.running import read_running
 from daemon.layout import FAILED, HOLD, HOLD_SIGN, INBOX, PAUSE_SIGN, RUNNING
-from daemon.names import id_of
+from daemon.names import id_of, stem_of, without_id
 from daemon.service.status import signs
 from daemon.stages import STAGES
 
@@ -135,11 +136,14 @@ def cancel(names: tuple[str, ...], config: Path | None) -> None:
     root = spool_root(config)
     for name in names:
         path = root / RUNNING / f"{name.removesuffix('.txt')}.txt"
+        named = [job.name for job in read_running(root) if without_id(job.name) == name]
+        if len(named) == 1 and not Beneath(root).lexists(path):
+            path = root / RUNNING / f"{named[0]}.txt"
         if path.parent != root / RUNNING or not Beneath(root).lexists(path):
             running = ", ".join(job.name for job in read_running(root)) or "none"
             raise DaemonError(f"{name} is not running; running are: {running}")
         Beneath(root).unlink(path)
-        say(f"cancelled: {name}")
+        say(f"cancelled: {path.stem}")
 
 
 def _sign_inboxes(stages: Sequence[str], config: Path | None, sign: Callable[[Beneath, Path], None], now: str) -> None:
@@ -167,10 +171,20 @@ def _take_sign(beneath: Beneath, sign: Path) -> None:
 
 
 def _located(path: Path, under: Path) -> Path:
-    """A path as given, or the one entry of that name in the folders below `under`."""
+    """A path as given, or the one entry of that name, or of that stem, in the folders below `under`."""
     if path.exists():
         return path.parent.resolve() / path.name
-    found = list(under.glob(f"*/{escape(path.name)}"))
+    found = list(under.glob(f"*/{escape(path.name)}")) or _of_stem(path.name, under.glob("*/*"))
     if len(found) != 1:
-        raise DaemonError(f"{path}: there {'is no file' if not found else 'are several files'} of that name below {under}")
+        several = f"are several of that name: {', '.join(sorted(entry.name for entry in found))}; say which"
+        raise DaemonError(f"{path}: there {several if found else f'is no file of that name below {under}'}")
     return found[0]
+
+
+def _of_stem(stem: str, entries: Iterable[Path]) -> list[Path]:
+    """Those of these that a person may mean by their stem, which is what is remembered of a name with an id in it.
+
+    What lies beside a file goes where that goes."""
+    stages = {stage.folder: stage for stage in STAGES.values()}
+    named = [path for path in entries if stem in (stem_of(path.name), without_id(path.name)) and path.parent.name in stages]
+    return [path for path in named if not is_tied(stages[path.parent.name], path.name)]

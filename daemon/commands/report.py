@@ -34,7 +34,7 @@ def status(config: Path | None, as_json: bool, watch: bool) -> None:
     if watch and not as_json:
         _watch(root)
         return
-    counted = _current(root)
+    counted = current(root)
     if as_json:
         click.echo(json.dumps(asdict(counted), indent=2))
     else:
@@ -47,16 +47,16 @@ def _watch(root: Path) -> None:
     from rich.live import Live
 
     out = Console(highlight=False)
-    with Live(_page(_current(root)), console=out, screen=out.is_terminal, auto_refresh=False) as live:
+    with Live(_page(current(root)), console=out, screen=out.is_terminal, auto_refresh=False) as live:
         try:
             while True:
-                live.update(_page(_current(root)), refresh=True)
+                live.update(_page(current(root)), refresh=True)
                 time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             return
 
 
-def _current(root: Path) -> Status:
+def current(root: Path) -> Status:
     """The folders counted, with what only the living daemon knows, from its status.json."""
     now = datetime.now().astimezone()
     counted = read_status(root, now=now)
