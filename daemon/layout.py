@@ -21,8 +21,8 @@ PRIVATE = (WORK, KEEP, TRASH)
 # Locked while a daemon runs: the one keeps a second one out, the other shows members that one lives, and is never needed.
 LOCK, LOCK_MODE = ".lock", 0o600
 ALIVE, ALIVE_MODE = ".alive", 0o640
-# Whose results the daemon's own files are: for it alone to write.
-OWNERS, OWNERS_MODE = ".owners", 0o600
+# Whose results the daemon's own files are, and what was dropped lately: for it alone to write.
+OWNERS, RECENT, OWN_MODE = ".owners", ".recent", 0o600
 
 
 class Writers(Enum):

@@ -1,6 +1,7 @@
 """What a job is given to work with, and how it waits: for its files, and for the compute side."""
 
 import errno
+import logging
 import os
 import stat
 import time
@@ -26,6 +27,8 @@ from daemon.names import shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
 from tiffsd.artifact import Tensors
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 # A program that had a file open when it was claimed soon closes it. Who writes for longer must not take up a job's place: the file
@@ -63,7 +66,7 @@ class JobContext:
             raise Cancelled(f"cancelled: {running.path.name} was deleted from running/; drop the file again to run it")
 
     def await_stable(self, claim: Claim, running: RunningFile) -> None:
-        """Wait while a program that had a file open when it was claimed goes on writing into it.
+        """Wait while a program that had a file open when it was claimed goes on writing into it; then note what is in the files.
 
         Raises InputError where a member is no file: it may have been replaced between the scan and the claim; InUse where the
         program does not come to an end.
@@ -83,10 +86,19 @@ class JobContext:
             if stable is False:
                 until = now + self.config.settle_unleased_seconds(claim.stage)
             elif now >= until:
-                return  # it stood still, though nobody can say whether it is open
+                break  # it stood still, though nobody can say whether it is open
             self.check_not_stopped(running)
             time.sleep(LOOK_SECONDS)
             self.heartbeat.beat("waiting until nobody writes to its files")
+        self.spool.note_contents(claim)
+
+    def check_unchanged(self, claim: Claim) -> None:
+        """Raise InUse where a member holds something else by now than what was read: the job runs again on the whole of it."""
+        self.heartbeat.beat("comparing its files with what was read")
+        if not self.spool.is_as_noted(claim):
+            name = claim.names["principal"]
+            log.warning("%s %s: was written to while its job ran; runs again on what it holds now", claim.stage, shown(name))
+            raise InUse(errno.EAGAIN, os.strerror(errno.EAGAIN), *[name] * (len(claim.names) == 1))
 
     def call(self, claim: Claim, running: RunningFile, job_log: JobLog, call: StageCall) -> tuple[Tensors, StageFacts]:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""

@@ -90,6 +90,7 @@ def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str
         context.heartbeat.beat(f"writing {shown(output.publication.name)}")
         with context.spool.create_output(claim, output.publication.source) as file:
             output.write(file)
+    context.check_unchanged(claim)
     context.heartbeat.beat("publishing its results", decided=True)
     context.spool.commit(claim, [output.publication for output in outputs])
     try:

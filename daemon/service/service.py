@@ -39,7 +39,9 @@ from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.dispatch import DispatchPolicy
+from daemon.service.late_writers import LateWriters
 from daemon.service.misplaced import Misplaced
+from daemon.service.repeats import Repeats, Same, Wait, put_beside
 from daemon.service.restoring import is_sign, restored
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
@@ -145,6 +147,9 @@ class Service:
         self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
         self._backoff = StageBackoff()
         self._misplaced = Misplaced(root)
+        self._repeats = Repeats(self.spool, lambda: self.config)
+        self._late_writers = LateWriters(self.spool, lambda stage: self.config.settle_unleased_seconds(stage))
+        self._ends_by_itself = False
         self._retries = RetryBudget()
         self._recovery = Retry()
         self._new_previews = config.previews.enabled
@@ -200,6 +205,7 @@ class Service:
 
     def run_once(self) -> bool:
         """Work off what lies in the inboxes, and what comes of it, then stop; whether all was done, or waits for approval."""
+        self._ends_by_itself = True
         ended_by_itself = self._live(self._idle, patient=False)
         return ended_by_itself and not (self._lock_is_lost or self._not_done or self._backoff.reasons() or self._left_waiting())
 
@@ -362,6 +368,7 @@ class Service:
         self._scan_wanted.clear()
         started = time.monotonic()
         self._misplaced.look()
+        self._late_writers.look(now)
         for name, inbox in self.inboxes.items():
             try:
                 scan = inbox.scan(now)
@@ -402,7 +409,9 @@ class Service:
                 if self._restore(stage, claim):
                     return
                 sentence = f"{shown(claim.names['principal'])} asks for an original, and none of that id is kept; look into done/"
-            if claim:
+            if claim and self.spool.is_stable(claim) is False:
+                self.spool.give_back(claim)  # somebody has begun to write it
+            elif claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 self._not_done += 1
                 folder = self.spool.fail(claim, sentence, {"stage": stage})
@@ -439,7 +448,16 @@ class Service:
 
     def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
         try:
+            # Who starts a daemon for what lies there now means all of it.
+            repeat = None if self._ends_by_itself else self._repeats.look(stage, drop, now)
+            if isinstance(repeat, Wait):
+                self.inboxes[stage].defer(drop.principal.path.name, repeat.reason, repeat.until)
+                self._next_scan = min(self._next_scan, repeat.until)
+                return
             claim = self.spool.claim(stage, drop)
+            if claim and isinstance(repeat, Same):
+                put_beside(self.spool, claim, repeat.as_what)
+                return
         except OSError as error:
             self._recovery.failed(now)  # where it could not be given back at once
             self._backoff.record_failure(stage, f"{CLAIM_FAILED}: {error}", now)
@@ -447,7 +465,16 @@ class Service:
         if claim:
             log.debug("%s %s: claimed", stage, shown(claim.names["principal"]))
             self._backoff.recovered(stage, CLAIM_FAILED)
+            self._withdraw_empty(claim)
             self._launch(claim)
+
+    def _withdraw_empty(self, claim: Claim) -> None:
+        """Take back that a file has failed because it was empty, which a person has filled now under the same name."""
+        for past in self.spool.recent.empty_failures(claim.stage, claim.names["principal"]):
+            with suppress(OSError):  # it stays, as what was true when it was written
+                if self.spool.withdraw(past):
+                    name = shown(claim.names["principal"])
+                    log.info("%s %s: has come, so its failure while it was empty is withdrawn (%s)", claim.stage, name, past.place)
 
     def _launch(self, claim: Claim) -> None:
         job = ActiveJob(claim, Heartbeat())

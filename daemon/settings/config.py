@@ -122,6 +122,7 @@ class Watch(_Section):
     settle_unleased_seconds: float = Field(default=5.0, ge=0, le=3600)
     empty_grace_seconds: float = Field(default=30.0, ge=0)
     empty_grace_unleased_seconds: float = Field(default=120.0, ge=0)
+    same_drop_minutes: float = Field(default=10.0, ge=0)
     pair_patience_hours: float = Field(default=168.0, gt=0)
 
 

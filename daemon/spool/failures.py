@@ -2,7 +2,7 @@
 
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,20 @@ def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
     fs.fsync_folder(inbox, "retry: the members in their inbox")
     _clear(transitions, fs, failed, reports)
     return [path for path in moved if path is not None]
+
+
+def is_of_empty_files(fs: Filesystem, failed: Path, files: Collection[str]) -> bool:
+    """Whether in the folder of a failed job lie these files, which are empty, and nothing else but its reports."""
+    try:
+        there = set(fs.list(failed)) - set(_REPORTS) - set(_OTHER_REPORTS)
+        return there == set(files) and not any(fs.lstat(failed / name).st_size for name in there)
+    except FileNotFoundError:
+        return False
+
+
+def clear_reports(transitions: Transitions, fs: Filesystem, failed: Path) -> None:
+    """Remove the reports of a job that has failed, and its folder where nothing is left in it."""
+    _clear(transitions, fs, failed, (*_REPORTS, *_OTHER_REPORTS))
 
 
 def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:

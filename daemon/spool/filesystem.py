@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from daemon import names
 from daemon.beneath import Beneath
-from daemon.layout import OWNERS_MODE, mode_for
+from daemon.layout import OWN_MODE, mode_for
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -109,7 +109,7 @@ class Filesystem:
 
         PermissionError where it has a second name: it may be anybody's, as in `lock`.
         """
-        with os.fdopen(self._beneath.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWNERS_MODE), "ab") as file:
+        with os.fdopen(self._beneath.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, OWN_MODE), "ab") as file:
             st = os.fstat(file.fileno())
             if not stat.S_ISREG(st.st_mode) or st.st_nlink != 1:
                 raise PermissionError(errno.EPERM, "not a file of the daemon's own", os.fspath(path))

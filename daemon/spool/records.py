@@ -13,6 +13,7 @@ the machine, and counts for the run of the machine that it names.
 
 import hashlib
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,11 @@ RECORDS = frozenset({CLAIM, ATTEMPT, DISPATCHED, COMMIT, FAIL})
 
 Record = dict[str, Any]
 Fingerprint = tuple[int, int, int]  # inode, size, mtime_ns: what a rename leaves as it was
+
+
+def fingerprint_of(st: os.stat_result) -> Fingerprint:
+    """The fingerprint of a file, by what the system says of it."""
+    return st.st_ino, st.st_size, st.st_mtime_ns
 
 
 class DamagedRecord(Exception):

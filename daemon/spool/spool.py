@@ -24,23 +24,27 @@ import os
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from daemon import layout, names
 from daemon.beneath import FolderMissing
 from daemon.errors import AnotherDaemon
-from daemon.inbox.grouping import Drop, Mark
+from daemon.inbox.grouping import Drop, Mark, Member
 from daemon.names import stem_of
 from daemon.spool import failures, folders, holds, lock, records
 from daemon.spool.atomic import atomic_write
 from daemon.spool.claims import Claim, record_of_drop
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication
+from daemon.spool.recent import RecentDrop, RecentDrops, digest_of, paths_of
+from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication, fingerprint_of
 from daemon.spool.transitions import IN, OUT, Transitions, is_job
 
 __all__ = ["Claim", "Filesystem", "Publication", "Recovery", "Spool", "stem_of"]
+
+TIME_OF_JOB = "%Y%m%dT%H%M%SZ"  # of its claim, at the start of its name
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +66,7 @@ class Spool:
         self._folders = dict(folders)
         self._fs = fs or Filesystem(root)
         self._transitions = Transitions(root, self._fs)
+        self.recent = RecentDrops(root, self._fs)
         self._work = root / layout.WORK
         self._locks: list[int] = []
         self._locked: lock.Locked | None = None
@@ -69,6 +74,7 @@ class Spool:
         self._last_seen: dict[str, dict[str, Fingerprint]] = {}
         self._undelivered: dict[str, Failure] = {}
         self._unreturned: set[str] = set()
+        self._may_be_written: dict[str, bool] = {}  # of the jobs whose files were looked at
         self._begun: dict[str, int] = {}
         self._committed: dict[str, tuple[list[Publication], str]] = {}
 
@@ -94,6 +100,7 @@ class Spool:
         self._locks = [lock.lock(self._fs, self.root)]
         self._locked = lock.looked_at(self._fs, self.root)
         self._transitions.owners.read()
+        self.recent.read()
         try:
             alive = lock.mark_alive(self._fs, self.root, lock_was_there=lock_was_there)
         except AnotherDaemon:
@@ -110,15 +117,15 @@ class Spool:
         while self._locks:
             self._fs.unlock(self._locks.pop())
 
-    def claim(self, stage: str, drop: Drop) -> Claim | None:
+    def claim(self, stage: str, drop: Drop, *, principal_last: bool = False) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
-        identity = self._fs.new_id()
-        job = self._work / f"{self._fs.now():%Y%m%dT%H%M%SZ}-{next(self._numbers):06d}-{identity}"
+        identity, at = self._fs.new_id(), self._fs.now()
+        job = self._work / f"{at:{TIME_OF_JOB}}-{next(self._numbers):06d}-{identity}"
         record = record_of_drop(stage, drop, identity)
         with self._transitions.moving:
             try:
                 self._open_job(job, record)
-                taken = self._take(job, drop)
+                taken = self._take(job, drop, drop.members[::-1] if principal_last else drop.members)
             except OSError:
                 with suppress(OSError):  # the first error is the one to report; what cannot be undone now, `recover` undoes
                     self._abandon(job, record)
@@ -126,7 +133,7 @@ class Spool:
             if not taken:
                 self._abandon(job, record)
                 return None
-        return self._claim_of(job, record)
+        return self._claim_of(job, record, at.timestamp())
 
     def _open_job(self, job: Path, record: ClaimRecord) -> None:
         self._fs.mkdir(job)
@@ -134,8 +141,8 @@ class Spool:
         self._fs.mkdir(job / IN)
         records.write_claim(self._fs, job, record)
 
-    def _take(self, job: Path, drop: Drop) -> bool:
-        for member in drop.members:
+    def _take(self, job: Path, drop: Drop, in_order: Sequence[Member]) -> bool:
+        for member in in_order:
             taken = job / IN / member.path.name
             try:
                 self._fs.rename(member.path, taken)
@@ -156,11 +163,13 @@ class Spool:
         else:
             self._transitions.give_back(job, record, self.inbox(record.stage))
 
-    def _claim_of(self, job: Path, record: ClaimRecord) -> Claim:
+    def _claim_of(self, job: Path, record: ClaimRecord, at: float) -> Claim:
         self._last_seen[job.name] = dict(record.fingerprints)
         attempts = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
         members = {role: job / IN / name for role, name in record.names.items()}
-        return Claim(**vars(record), job=job.name, members=members, attempts=attempts)
+        claim = Claim(**vars(record), job=job.name, members=members, attempts=attempts)
+        self.recent.begin(claim, at)
+        return claim
 
     def is_own(self, mark: Mark) -> bool:
         """Whether a file, by what it is like, is a result of this daemon's as it was published, so that it is whole."""
@@ -181,9 +190,10 @@ class Spool:
         writers: list[bool | None] = []
         for role, path in claim.members.items():
             st = self._fs.lstat(path)
-            now[role] = (st.st_ino, st.st_size, st.st_mtime_ns)
+            now[role] = fingerprint_of(st)
             writers.append(self._fs.is_being_written(path) if stat.S_ISREG(st.st_mode) else False)
         self._last_seen[claim.job] = now
+        self._may_be_written[claim.job] = None in writers
         if now != before or True in writers:
             return False
         return None if None in writers else True
@@ -191,6 +201,28 @@ class Spool:
     def fingerprints(self, claim: Claim) -> dict[str, Fingerprint]:
         """What the members were like by role at the last look: the same for a file that goes back and is claimed again."""
         return dict(self._last_seen.get(claim.job, {}))
+
+    def note_contents(self, claim: Claim) -> None:
+        """Note what is in the members before they are read, as `is_as_noted` asks for it. InUse as for `opened`."""
+        marks = self.fingerprints(claim)
+        self.recent.note(claim.job, marks, {role: self.digest(path) for role, path in claim.members.items()})
+
+    def is_as_noted(self, claim: Claim) -> bool:
+        """Whether in the members is still what was noted: somebody may have had one open, and nobody could say so."""
+        noted = self.recent.running(claim.job)
+        if noted is None:
+            return False
+        files = [(path, noted.members[role]) for role, path in claim.members.items()]
+        if not self._may_be_written.get(claim.job) and all(
+            fingerprint_of(self._fs.lstat(path)) == file.mark for path, file in files
+        ):
+            return True
+        return all(self.digest(path) == file.sha256 for path, file in files)
+
+    def digest(self, path: Path) -> str:
+        """The SHA-256 of what is in a regular file."""
+        with self._fs.plain(path) as file:
+            return digest_of(file)
 
     @contextmanager
     def opened(self, claim: Claim) -> Iterator[Mapping[str, BinaryIO]]:
@@ -269,9 +301,10 @@ class Spool:
             return []
         if (commit := self._committed.get(claim.job)) is None:
             raise RuntimeError(f"{claim.job} was to be finished before it was committed.")
-        published = self._transitions.publish(job, claim, commit)
+        delivered = self._transitions.publish(job, claim, commit)
+        self._remember(claim, delivered.archived, used=True)
         self._forget(claim.job)
-        return published
+        return delivered.published
 
     def fail(self, claim: Claim, sentence: str, facts: Mapping[str, Any]) -> Path:
         """Put the members into failed/INBOX/STEM.ID/ with error.txt (the sentence and the way back) and error.json (the facts).
@@ -285,9 +318,24 @@ class Spool:
         )
         self._undelivered[claim.job] = failure
         records.write_failure(self._fs, job, failure)
-        failed = self._transitions.fail(job, failure)
+        failed = self._transitions.fail(job, failure) or self.root / failure.folder / failure.name
+        self._remember(claim, {role: failed / name for role, name in claim.names.items()}, used=False)
         self._forget(claim.job)
-        return failed or self.root / failure.folder / failure.name
+        return failed
+
+    def _remember(self, claim: Claim, files: Mapping[str, Path], *, used: bool) -> None:
+        """Remember files that were used, as they were read; and those that have failed while they were empty, or may be written."""
+        noted, marks = self.recent.running(claim.job), self._last_seen.get(claim.job, {})
+        if noted is None or files.keys() != noted.members.keys() or claim.job not in self._may_be_written:
+            return  # an earlier call has moved some of them, or nobody has looked at them
+        members = {
+            role: replace(file, lies=files[role].name, mark=file.mark if file.sha256 else marks[role])
+            for role, file in noted.members.items()
+        }
+        place, late = next(iter(files.values())).parent.relative_to(self.root).as_posix(), self._may_be_written[claim.job]
+        drop = replace(noted, place=place, late=late, members=members)
+        if all(file.sha256 for file in members.values()) if used else late or drop.is_empty:
+            self.recent.add(drop)
 
     def _original_of(self, claim: Claim) -> str | None:
         """The name of the original that is kept of the file that a job is about, by its usual name."""
@@ -327,6 +375,8 @@ class Spool:
         self._last_seen.pop(job, None)
         self._undelivered.pop(job, None)
         self._unreturned.discard(job)
+        self._may_be_written.pop(job, None)
+        self.recent.end(job)
         self._begun.pop(job, None)
         self._committed.pop(job, None)
 
@@ -387,7 +437,7 @@ class Spool:
             self._forget(job.name)
             return None
         self._uncount_attempt(job)
-        claim = self._claim_of(job, record)
+        claim = self._claim_of(job, record, _claimed_at(job.name))
         if claim.attempts < self.max_attempts:
             return claim
         times = "once" if claim.attempts == 1 else f"{claim.attempts} times"
@@ -434,6 +484,57 @@ class Spool:
         """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises NotThere."""
         return failures.retry(self._transitions, self._fs, failed)
 
+    def marks_of(self, drop: RecentDrop) -> dict[str, Fingerprint]:
+        """What the files of a job that is over are like now, by role; none of those that do not lie there any more."""
+        found: dict[str, Fingerprint] = {}
+        for role, path in paths_of(drop, self.root):
+            with suppress(FileNotFoundError):
+                found[role] = fingerprint_of(self._fs.lstat(path))
+        return found
+
+    def is_being_written(self, path: Path) -> bool | None:
+        """Whether somebody holds a file of the spool to write into it; None where the system cannot say."""
+        return self._fs.is_being_written(path)
+
+    def take_back(self, drop: RecentDrop) -> None:
+        """Move the files of a job that is over back into their inbox. Raises OSError or NotThere where they have gone."""
+        self.recent.forget(drop)
+        if drop.has_failed:
+            self.retry(self.root / drop.place)
+        elif (claim := self._claim_again(drop)) is not None:
+            self.give_back(claim)
+
+    def withdraw(self, drop: RecentDrop) -> bool:
+        """Put the files of a job that has failed because they were empty into done/; False where there is more by now."""
+        self.recent.forget(drop)
+        failed = self.root / drop.place
+        if not failures.is_of_empty_files(self._fs, failed, [file.lies for file in drop.members.values()]):
+            return False
+        claim = self._claim_again(drop)
+        if claim is None:
+            return False
+        self.is_stable(claim)
+        self.note_contents(claim)
+        filled = any(size for _, size, _ in self.fingerprints(claim).values())
+        if filled:
+            self.give_back(claim)
+        else:
+            self.begin_attempt(claim)
+            self.commit(claim, [])
+            self.finish(claim)
+        failures.clear_reports(self._transitions, self._fs, failed)
+        return not filled
+
+    def _claim_again(self, drop: RecentDrop) -> Claim | None:
+        """Take the files of a job that is over once more, from where they lie."""
+        members = []
+        for role, path in paths_of(drop, self.root):
+            st = self._fs.lstat(path)
+            members.append(Member(role, path, (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)))
+        owner = self.owner_of(self._fs.lstat(members[0].path))
+        # So that after a crash it does not start without its companions.
+        return self.claim(drop.stage, Drop(tuple(members), drop.stem, owner), principal_last=True)
+
     def release_hold(self, path: Path) -> Path:
         """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises NotThere."""
         return holds.release(self._transitions, self._fs, path, self._folders)
@@ -441,6 +542,14 @@ class Spool:
     def move_to_hold(self, path: Path) -> Path:
         """Move a file that waits in an inbox to hold/, its companions with it; the new path. Raises NotThere."""
         return holds.move_to_hold(self._transitions, self._fs, path, self._folders)
+
+
+def _claimed_at(job: str) -> float:
+    """When a job was claimed, in seconds of the epoch; the beginning of time where its name does not say so."""
+    try:
+        return datetime.strptime(f"{job.partition('-')[0]} +0000", f"{TIME_OF_JOB} %z").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _is_of_a_stray(error: OSError, job: Path) -> bool:

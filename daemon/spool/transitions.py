@@ -10,8 +10,9 @@ import errno
 import logging
 import stat
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def is_job(names_in_it: Iterable[str]) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """What one call of `publish` has moved: the outputs, and the members by role."""
+
+    published: list[Path]
+    archived: Mapping[str, Path]
+
+
 class Transitions:
     """The final transitions of the jobs of a spool; `moving` is held while outputs appear: none is claimed before it is durable."""
 
@@ -50,17 +59,17 @@ class Transitions:
         self._own: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> size, mtime_ns
         self._fs = fs
 
-    def publish(self, job: Path, record: ClaimRecord, commit: tuple[list[Publication], str]) -> list[Path]:
-        """Publish what is still in out/, archive what is still in in/, and clear the job away; the paths published by this call."""
+    def publish(self, job: Path, record: ClaimRecord, commit: tuple[list[Publication], str]) -> Delivered:
+        """Publish what is still in out/, archive what is still in in/, and clear the job away."""
         publications, day = commit
         with self.moving:
             published = [path for publication in publications if (path := self._publish(job, publication, record.owner))]
             for folder in dict.fromkeys(publication.folder for publication in publications):
                 self._fs.fsync_folder(self.root / folder, "publish: the outputs in their places")
             self._fs.fsync_folder(job / OUT, "publish: out/ that they left")
-        self._archive(job, record, self.root / layout.DONE / day)
+        archived = self._archive(job, record, self.root / layout.DONE / day)
         self.discard(job)
-        return published
+        return Delivered(published, archived)
 
     def _publish(self, job: Path, publication: Publication, owner: int | None) -> Path | None:
         folder = self.root / publication.folder
@@ -81,14 +90,14 @@ class Transitions:
         """Whether a file is as this daemon published it: a rename into place is whole, and any writing shows in size or time."""
         return self._own.get(mark[:2]) == mark[2:4]
 
-    def _archive(self, job: Path, record: ClaimRecord, done: Path) -> None:
+    def _archive(self, job: Path, record: ClaimRecord, done: Path) -> dict[str, Path]:
         self.ensure(done)
-        left = [name for name in record.names.values() if self.exists(job / IN / name)]
-        number = self.free_number(done, left, record.stem)
-        for name in left:
-            self.move(job / IN / name, done, name, number=number, stem=record.stem)
+        left = {role: name for role, name in record.names.items() if self.exists(job / IN / name)}
+        number = self.free_number(done, left.values(), record.stem)
+        archived = {role: self.move(job / IN / name, done, name, number=number, stem=record.stem) for role, name in left.items()}
         self._fs.fsync_folder(done, "archive: the members in done/")
         self._fs.fsync_folder(job / IN, "archive: in/ that they left")
+        return {role: path for role, path in archived.items() if path is not None}
 
     def fail(self, job: Path, failure: Failure) -> Path | None:
         """Put the members into failed/ with their reports, by one rename; None when a call before this one did."""

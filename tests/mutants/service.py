@@ -12,6 +12,8 @@ BLAME = "daemon/compute/blame.py"
 T = "tests/service/test_dispatch.py"
 SWEPT = "tests/service/test_retention.py"
 EXPOSED = "tests/service/test_exposure.py"
+LATE = "tests/service/test_late_writers.py"
+REPEATS = "tests/service/test_repeats.py"
 FAULTY = "tests/compute/test_faults.py"
 
 MUTANTS = (
@@ -217,5 +219,89 @@ MUTANTS = (
         "self._jobs.pop(stage, None)",
         "pass",
         f"{FAULTY}::test_what_is_done_in_between_shows_that_the_machine_is_well",
+    ),
+    Mutant(
+        "what was written to while its job ran is published",
+        "daemon/jobs/job.py",
+        "context.check_unchanged(claim)",
+        "pass",
+        f"{LATE}::test_what_is_written_while_its_job_runs_runs_again_and_nothing_comes_of_the_first",
+    ),
+    Mutant(
+        "what is written late stays in done/",
+        "daemon/service/late_writers.py",
+        "self._spool.take_back(drop)",
+        "pass",
+        f"{LATE}::test_a_file_written_late_goes_back_with_all_that_belongs_to_it_once_it_stands_still",
+    ),
+    Mutant(
+        "what is written late goes back in the middle of it",
+        "daemon/service/late_writers.py",
+        "since = before[1] if before and before[0] == marks else now",
+        "since = before[1] if before else now",
+        f"{LATE}::test_a_file_written_late_goes_back_with_all_that_belongs_to_it_once_it_stands_still",
+    ),
+    Mutant(
+        "a file whose time is set late runs again",
+        "daemon/service/late_writers.py",
+        "if self._is_what_it_was(drop, marks):",
+        "if False:",
+        f"{LATE}::test_a_file_whose_time_alone_is_set_late_stays",
+    ),
+    Mutant(
+        "a file that is begun in the moment of its refusal fails",
+        "daemon/service/service.py",
+        "if claim and self.spool.is_stable(claim) is False:",
+        "if claim and self.spool.is_stable(claim) is None and False:",
+        f"{LATE}::test_a_file_that_is_begun_in_the_moment_of_its_refusal_goes_back",
+    ),
+    Mutant(
+        "what has the size of a file that was used is the same",
+        "daemon/service/repeats.py",
+        "same = bool(contents) and all(past.members[role].sha256 == sha256 for role, sha256 in contents.items())",
+        "same = True",
+        f"{REPEATS}::test_other_words_and_another_name_run_at_once",
+    ),
+    Mutant(
+        "who saves or touches a file waits as for a copy",
+        "daemon/service/repeats.py",
+        "if _is_newer(drop, past):",
+        "if False:",
+        f"{REPEATS}::test_a_newer_one_waits_until_its_time_would_have_been_set_and_runs",
+    ),
+    Mutant(
+        "a copy runs before its time can have been set",
+        "daemon/service/repeats.py",
+        'its time may still be set", due) if now < due else None',
+        'its time may still be set", due) if False else None',
+        f"{REPEATS}::test_a_newer_one_waits_until_its_time_would_have_been_set_and_runs",
+    ),
+    Mutant(
+        "what was moved back from done/ does not run",
+        "daemon/service/repeats.py",
+        "return same and (past.runs or self._spool.marks_of(past).keys() == past.members.keys())",
+        "return same",
+        f"{REPEATS}::test_where_the_first_does_not_lie_in_done_any_more_it_runs",
+    ),
+    Mutant(
+        "a copy is known for ever",
+        "daemon/service/repeats.py",
+        "/ 1e9 <= past.at + seconds",
+        "/ 1e9 <= past.at + seconds + 1e9",
+        f"{REPEATS}::test_one_that_comes_after_the_time_runs",
+    ),
+    Mutant(
+        "what was written in the last moment is put away unread",
+        "daemon/service/repeats.py",
+        "if stable is False or noted is None or any(",
+        "if noted is None or False and any(",
+        f"{REPEATS}::test_one_that_was_written_in_the_last_moment_goes_back",
+    ),
+    Mutant(
+        "`tiffsd once` runs less than lies there",
+        "daemon/service/service.py",
+        "repeat = None if self._ends_by_itself else",
+        "repeat =",
+        f"{REPEATS}::test_once_runs_all_that_lies_there",
     ),
 )

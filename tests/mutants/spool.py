@@ -5,6 +5,7 @@ from tests.mutants.mutant import Mutant
 SPOOL = "daemon/spool/spool.py"
 ENDS = "daemon/spool/transitions.py"
 OWNERS = "daemon/spool/owners.py"
+RECENT = "daemon/spool/recent.py"
 LOCK = "daemon/spool/lock.py"
 RECORDS = "daemon/spool/records.py"
 CALLS = "daemon/spool/filesystem.py"
@@ -12,6 +13,7 @@ BENEATH = "daemon/beneath.py"
 ORDER = "tests/spool/test_order.py::test_calls_come_in_the_order_that_makes_a_job_safe"
 OTHER_ENDS = "tests/spool/test_order.py::test_every_other_end_of_a_job_is_durable_step_by_step"
 CLAIMS = "tests/spool/test_claims.py"
+REMEMBERED = "tests/spool/test_recent.py"
 
 
 def _unsynced(file: str, what: str, tests: str) -> Mutant:
@@ -259,6 +261,34 @@ MUTANTS = (
         "tests/spool/test_owners.py",
     ),
     Mutant(
+        "the memory of drops grows for ever",
+        RECENT,
+        "if self._lines < 2 * MOST_KNOWN:",
+        "if True:",
+        f"{REMEMBERED}::test_the_memory_does_not_grow_for_ever",
+    ),
+    Mutant(
+        "a line that somebody has written leads out of the spool",
+        RECENT,
+        "    if not _are_plain([file.dropped, file.lies]):",
+        "    if False:",
+        f"{REMEMBERED}::test_torn_and_foreign_lines_are_passed_over",
+    ),
+    Mutant(
+        "a file may be written late for ever",
+        RECENT,
+        "if drop.late and abs(now - drop.at) < LATE_SECONDS",
+        "if drop.late",
+        f"{REMEMBERED}::test_nobody_writes_late_for_ever",
+    ),
+    Mutant(
+        "a failure is withdrawn beside files of a person",
+        "daemon/spool/failures.py",
+        "return there == set(files) and not any(fs.lstat(failed / name).st_size for name in there)",
+        "return not any(fs.lstat(failed / name).st_size for name in there)",
+        f"{REMEMBERED}::test_an_empty_failure_is_withdrawn_and_nothing_else_is",
+    ),
+    Mutant(
         "the notes of owners grow for ever",
         OWNERS,
         "if self._lines < 2 * MOST_KNOWN:",
@@ -289,8 +319,8 @@ MUTANTS = (
     Mutant(
         "a daemon whose lock is gone goes on claiming",
         "daemon/service/service.py",
-        "if self._is_ours():\n            self._work(now)",
-        "self._is_ours()\n        self._work(now)",
+        "ours = self.spool.is_still_ours()",
+        "ours = True",
         "tests/real/test_lock.py",
     ),
     Mutant(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 import tiffsd
 from daemon.compute.engine import new_engine
@@ -559,7 +560,7 @@ def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_pa
     caplog.set_level(logging.INFO)
     service = service_in(tmp_path)
     service.config_path = tmp_path / "config.yaml"
-    watch = "watch: {settle_seconds: 0.01, settle_unleased_seconds: 0.05, empty_grace_seconds: 0.1, rescan_seconds: 0.3}"
+    watch = yaml.safe_dump({"watch": {**QUICK["watch"], "rescan_seconds": 0.3}})
     service.config_path.write_text(
         f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\nstages: {{text: {{settle_seconds: 2}}}}\n"
     )
