@@ -469,7 +469,7 @@ class Service:
             self._launch(claim)
 
     def _withdraw_empty(self, claim: Claim) -> None:
-        """Delete what has failed because a file was empty that a person has filled now, under the same name."""
+        """Take back that a file has failed because it was empty, which a person has filled now under the same name."""
         for past in self.spool.recent.empty_failures(claim.stage, claim.names["principal"]):
             with suppress(OSError):  # it stays, as what was true when it was written
                 if self.spool.withdraw(past):

@@ -63,16 +63,18 @@ def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
     return [path for path in moved if path is not None]
 
 
-def withdraw(transitions: Transitions, fs: Filesystem, failed: Path, files: Collection[str]) -> bool:
-    """Delete a failed job whose files are empty; False where there is anything else in its folder, or something in a file."""
+def is_of_empty_files(fs: Filesystem, failed: Path, files: Collection[str]) -> bool:
+    """Whether in the folder of a failed job lie these files, which are empty, and nothing else but its reports."""
     try:
         there = set(fs.list(failed)) - set(_REPORTS) - set(_OTHER_REPORTS)
+        return there == set(files) and not any(fs.lstat(failed / name).st_size for name in there)
     except FileNotFoundError:
         return False
-    if there != set(files) or any(fs.lstat(failed / name).st_size for name in there):
-        return False
-    transitions.throw_away(failed)
-    return True
+
+
+def clear_reports(fs: Filesystem, failed: Path) -> None:
+    """Remove the reports of a job that has failed, and its folder where nothing is left in it."""
+    _clear(fs, failed, (*_REPORTS, *_OTHER_REPORTS))
 
 
 def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:

@@ -504,28 +504,44 @@ class Spool:
         """Whether somebody holds a file of the spool to write into it; None where the system cannot say."""
         return self._fs.is_being_written(path)
 
-    def take_back(self, drop: RecentDrop) -> list[Path]:
-        """Move the files of a job that is over back into their inbox; the new paths. Nothing where some of them have gone."""
+    def take_back(self, drop: RecentDrop) -> None:
+        """Move the files of a job that is over back into their inbox. Raises OSError or NotThere where they have gone."""
         self.recent.forget(drop)
         if drop.has_failed:
-            return self.retry(self.root / drop.place)
+            self.retry(self.root / drop.place)
+        elif (claim := self._claim_again(drop)) is not None:
+            self.give_back(claim)
+
+    def withdraw(self, drop: RecentDrop) -> bool:
+        """Put the files of a job that has failed because they were empty into done/; False where there is more by now."""
+        self.recent.forget(drop)
+        failed = self.root / drop.place
+        if not failures.is_of_empty_files(self._fs, failed, [file.lies for file in drop.members.values()]):
+            return False
+        claim = self._claim_again(drop)
+        if claim is None:
+            return False
+        self.is_stable(claim)
+        self.note_contents(claim)
+        filled = any(size for _, size, _ in self.fingerprints(claim).values())
+        if filled:
+            self.give_back(claim)
+        else:
+            self.begin_attempt(claim)
+            self.commit(claim, [])
+            self.finish(claim)
+        failures.clear_reports(self._fs, failed)
+        return not filled
+
+    def _claim_again(self, drop: RecentDrop) -> Claim | None:
+        """Take the files of a job that is over once more, from where they lie."""
         members = []
         for role, path in paths_of(drop, self.root):
             st = self._fs.lstat(path)
             members.append(Member(role, path, (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)))
-        found = Drop(tuple(members), drop.stem, self.owner_of(self._fs.lstat(members[0].path)))
+        owner = self.owner_of(self._fs.lstat(members[0].path))
         # So that after a crash it does not start without its companions.
-        claim = self.claim(drop.stage, found, principal_last=True)
-        if claim is None:
-            return []
-        self.give_back(claim)
-        return [self.inbox(drop.stage) / member.path.name for member in members]
-
-    def withdraw(self, drop: RecentDrop) -> bool:
-        """Delete a job that has failed because its file was empty; False where there is more in its folder by now."""
-        self.recent.forget(drop)
-        files = [file.lies for file in drop.members.values()]
-        return failures.withdraw(self._transitions, self._fs, self.root / drop.place, files)
+        return self.claim(drop.stage, Drop(tuple(members), drop.stem, owner), principal_last=True)
 
     def release_hold(self, path: Path) -> Path:
         """Move a file from hold/ to the inbox of its stage, its companions with it; the new path. Raises NotThere."""

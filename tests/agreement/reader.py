@@ -928,7 +928,7 @@ class Saved:
             elif self.last:
                 r = 0.5 / 65535
             elif self.half:
-                r = 2.0**-11 * np.abs(v)
+                r = 2.0**-10 * np.abs(v)
             else:
                 r = 0.0
             t = 2.0**-20 * np.maximum(1, np.abs(p)) + np.maximum(np.abs(c(v + r) - p), np.abs(p - c(v - r)))
@@ -941,7 +941,7 @@ class Saved:
             else:
                 t = 2.0**-20 * np.maximum(1, np.abs(p))
                 if self.half:
-                    t = t + 2.0**-11 * np.abs(e)
+                    t = t + 2.0**-10 * np.abs(e)
         painted = np.abs(p - e) > t
         bound = None
         if self.last:

@@ -282,10 +282,10 @@ MUTANTS = (
         f"{REMEMBERED}::test_nobody_writes_late_for_ever",
     ),
     Mutant(
-        "a failure is withdrawn with what was filled meanwhile",
+        "a failure is withdrawn beside files of a person",
         "daemon/spool/failures.py",
-        "if there != set(files) or any(fs.lstat(failed / name).st_size for name in there):",
-        "if there != set(files):",
+        "return there == set(files) and not any(fs.lstat(failed / name).st_size for name in there)",
+        "return not any(fs.lstat(failed / name).st_size for name in there)",
         f"{REMEMBERED}::test_an_empty_failure_is_withdrawn_and_nothing_else_is",
     ),
     Mutant(

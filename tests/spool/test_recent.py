@@ -116,7 +116,8 @@ def test_an_empty_failure_is_withdrawn_and_nothing_else_is(root: Path, spool: Sp
     (past,) = spool.recent.empty_failures("text", "cat.txt")
     assert spool.withdraw(past)
     assert not folder.exists()
-    assert not list((root / ".trash").iterdir())
+    assert [path.read_bytes() for path in root.glob("done/*/cat.txt")] == [b""]
+    assert not list((root / ".work").iterdir())
     for meddle in (
         lambda path: (path / "cat.txt").write_bytes(b"filled"),
         lambda path: (path / "mine.txt").write_bytes(b""),
@@ -177,7 +178,7 @@ def test_what_cannot_be_written_is_done_without(root: Path, spool: Spool) -> Non
 def test_files_are_taken_back_whole_under_their_names(root: Path, spool: Spool) -> None:
     used(spool)
     (past,) = spool.recent.late((root / RECENT).stat().st_mtime)
-    assert sorted(path.name for path in spool.take_back(past)) == ["cat.txt", "cat.yaml"]
+    spool.take_back(past)
     assert {path.name: path.read_bytes() for path in (root / "inbox/1-text").iterdir()} == FILES
     assert not list(root.glob("done/*/*"))
     assert not list((root / ".work").iterdir())
