@@ -9,7 +9,6 @@ import click
 from daemon.beneath import Beneath
 from daemon.commands import PATH, config_option, say, spool_at, spool_root
 from daemon.errors import DaemonError
-from daemon.inbox.grouping import is_tied
 from daemon.jobs.running import read_running
 from daemon.layout import FAILED, HOLD, HOLD_SIGN, INBOX, PAUSE_SIGN, RUNNING
 from daemon.names import id_of, stem_of, without_id
@@ -187,4 +186,4 @@ def _of_stem(stem: str, entries: Iterable[Path]) -> list[Path]:
     What lies beside a file goes where that goes."""
     stages = {stage.folder: stage for stage in STAGES.values()}
     named = [path for path in entries if stem in (stem_of(path.name), without_id(path.name)) and path.parent.name in stages]
-    return [path for path in named if not is_tied(stages[path.parent.name], path.name)]
+    return [path for path in named if not path.name.lower().endswith(stages[path.parent.name].companions)]
