@@ -74,7 +74,8 @@ def is_of_empty_files(fs: Filesystem, failed: Path, files: Collection[str]) -> b
 
 def clear_reports(fs: Filesystem, failed: Path) -> None:
     """Remove the reports of a job that has failed, and its folder where nothing is left in it."""
-    _clear(fs, failed, (*_REPORTS, *_OTHER_REPORTS))
+    with suppress(FileNotFoundError):  # who has finished with the files has cleared it already
+        _clear(fs, failed, (*_REPORTS, *_OTHER_REPORTS))
 
 
 def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:
