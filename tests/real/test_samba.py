@@ -148,7 +148,7 @@ def test_what_desktops_leave_is_refused_by_the_server_or_counts_for_nothing(daem
 
 def test_the_daemons_own_folders_are_not_to_be_seen(daemon: FastDaemon, alice: SmbClient) -> None:
     assert (daemon.spool / ".work").is_dir()
-    assert not [name for name in alice.names("") if name in (".work", ".keep", ".trash", ".lock", ".alive", ".owners")]
+    assert not [name for name in alice.names("") if name in (".work", ".keep", ".trash", ".lock", ".alive", ".owners", ".recent")]
     with pytest.raises(OSError, match="No such file"):
         alice.drop(".work/x.txt", "x")
 
