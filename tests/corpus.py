@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from tests.artifacts import file_of
 from tiffsd import Artifact, Header, Kind, Layout, State
+from tiffsd.exr_file import write_exr
+from tiffsd.latent_file import SCALINGS, write_latent
 
 Pixels = NDArray[Any]
+EVERY = 5
 CODINGS: tuple[dict[str, Any], ...] = (
     {"byteorder": ">"},
     {"bigtiff": True},
@@ -38,6 +41,30 @@ class Sample:
 def corpus() -> list[Sample]:
     """Around a hundred files of a few kilobytes."""
     return [*_written(), *_saved_by_editors(), *_without_metadata()]
+
+
+def canvases() -> list[Sample]:
+    """A part of what `tests/agreement/` compares: curves, layers, turned and enlarged mosaics, pictures of all depths and inks."""
+    from tests.agreement.corpus import cases
+
+    original = next(artifacts())
+    return [Sample(case.data, f"{case.words}.tiff", original) for case in cases()[::EVERY]]
+
+
+def exchanged() -> list[Sample]:
+    """Each artifact as OpenEXR, and latents as ComfyUI saves them."""
+    made = []
+    for artifact in artifacts():
+        if artifact.header.layout is Layout.RGBA:
+            continue  # OpenEXR would take its fourth channel for transparency
+        written = [(".exr", lambda file, artifact=artifact: write_exr(file, artifact))]
+        if artifact.header.kind is Kind.LATENTS:
+            written.append((".latent", lambda file, artifact=artifact: write_latent(file, artifact, SCALINGS["sd1"])))
+        for ending, write in written:
+            file = io.BytesIO()
+            write(file)
+            made.append(Sample(file.getvalue(), f"cat{ending}", artifact))
+    return made
 
 
 def normal(*shape: int, seed: int = 3) -> NDArray[np.float32]:

@@ -1,7 +1,8 @@
 """Damage valid files and read them: only a TiffsdError may come of it, soon, and without much memory.
 
     python -m tests.fuzz --count 200000 --seed 1                  artifacts
-    python -m tests.fuzz --of pictures --count 200000 --seed 1    those of other programs, with their recipes; also: prompts
+    python -m tests.fuzz --of pictures --count 200000 --seed 1    those of other programs, with their recipes; also: prompts,
+                                      canvases (as editors save them), exchange (OpenEXR, ComfyUI's latents)
 
 Each file is given by seed and number alone (`--only NUMBER` tries one again). Files are read in a forked process, as the library
 does it, with the codecs inside: a crash of that process, its time and its memory are watched from outside, the file at fault is
@@ -28,7 +29,7 @@ from random import Random
 
 import tiffsd
 from tests import fuzz_dropped
-from tests.corpus import Sample, corpus
+from tests.corpus import Sample, canvases, corpus, exchanged
 from tests.mutations import mutate
 
 MIB = 2**20
@@ -204,6 +205,8 @@ def _peak() -> int:
 
 SUBJECTS: Mapping[str, tuple[Callable[[], list[Sample]], Check]] = {
     "artifacts": (corpus, check),
+    "canvases": (canvases, check),
+    "exchange": (exchanged, check),
     "pictures": (fuzz_dropped.pictures, fuzz_dropped.check_picture),
     "prompts": (fuzz_dropped.prompts, fuzz_dropped.check_prompt),
 }

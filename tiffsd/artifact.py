@@ -132,7 +132,8 @@ def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -
     if artifact.canvas is None:
         lost = {k: t for k, t in original.tensors.items() if header.kind is Kind.PICTURE and k not in artifact.tensors}
         notes = artifact.notes + _restored(artifact, original, lost)
-        return replace(artifact, header=header, tensors={**artifact.tensors, **lost}, notes=notes)
+        sized = replace(header, size=artifact.header.size)
+        return replace(artifact, header=sized, tensors={**artifact.tensors, **lost}, notes=notes)
     repaired = _best_reading(header, artifact.canvas, original.tensors, name=label)
     lost = {key: tensor for key, tensor in repaired.tensors.items() if key not in artifact.tensors}
     counted = f"{repaired.painted} of {_canvas_size(repaired)} canvas values differ from the original {original.header.id}"

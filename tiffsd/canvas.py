@@ -185,8 +185,10 @@ def kept_in_float64(values: NDArray[Any], work: Callable[[Wide], Wide]) -> Wide:
 
 def _in_pieces(values: NDArray[Any], work: Callable[[Wide], Wide], found: NDArray[_Found]) -> NDArray[_Found]:
     source, target = np.ravel(values), found.reshape(-1)
-    for start in range(0, source.size, VALUES_AT_A_TIME):
-        target[start : start + VALUES_AT_A_TIME] = work(source[start : start + VALUES_AT_A_TIME].astype(np.float64))
+    # What is no number stays so, and what is too large becomes infinity: both are refused with a sentence.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, source.size, VALUES_AT_A_TIME):
+            target[start : start + VALUES_AT_A_TIME] = work(source[start : start + VALUES_AT_A_TIME].astype(np.float64))
     return found
 
 

@@ -417,9 +417,16 @@ def _page(page: TiffPage, pixels: NDArray[Any]) -> Page:
         offset=(_offset(page, 287, 283), _offset(page, 286, 282)),
         bits=page.bitspersample if isinstance(page.bitspersample, int) else None,
         photometric=int(page.photometric) if "PhotometricInterpretation" in page.tags else GRAY,
-        palette=page.colormap if int(page.photometric) == PALETTE else None,
+        palette=_palette(page),
         profile=icc if isinstance(icc, bytes) else None,
     )
+
+
+def _palette(page: TiffPage) -> NDArray[np.uint16] | None:
+    """The colours (3, n) of a palette; None where there are none, or a tag of their number holds something else."""
+    found = page.colormap if int(page.photometric) == PALETTE else None
+    is_palette = isinstance(found, np.ndarray) and found.ndim == 2 and len(found) == 3 and found.dtype.kind == "u"
+    return found if is_palette else None
 
 
 def _offset(page: TiffPage, position: int, resolution: int) -> int:

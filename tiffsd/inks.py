@@ -112,7 +112,8 @@ def _white_made_black(samples: NDArray[Any], bits: int) -> NDArray[Any]:
     """Samples counted from the other end, so that what is divided after is rounded once."""
     if samples.dtype.kind == "b":
         return ~samples
-    inverted: NDArray[Any] = (1 if samples.dtype.kind == "f" else samples.dtype.type(2**bits - 1)) - samples
+    with np.errstate(invalid="ignore"):  # what is no number stays so, and is refused later with a sentence
+        inverted: NDArray[Any] = (1 if samples.dtype.kind == "f" else samples.dtype.type(2**bits - 1)) - samples
     return inverted
 
 

@@ -58,6 +58,12 @@ def test_a_palette_that_is_missing_is_refused() -> None:
         read(tiff_of(levels(8, 1), 8, photometric=PALETTE))
 
 
+@pytest.mark.parametrize("palette", [[1, 2], [1, 2, 3, 4]])
+def test_a_palette_of_no_three_colours_is_refused(palette: list[int]) -> None:
+    with pytest.raises(tiffsd.TiffsdError, match="the palette is missing or too short"):
+        read(tiff_of(levels(8, 1), 8, photometric=PALETTE, palette=palette))
+
+
 def test_inks_without_a_profile_are_mixed_plainly_and_that_is_said() -> None:
     made = levels(8, 4)
     artifact = tiffsd.read(io.BytesIO(tiff_of(made, 8, photometric=CMYK)), expect=tiffsd.Kind.PICTURE)
