@@ -14,6 +14,7 @@ from tiffsd.reading import working_bytes
 from tiffsd.spec import SUFFIXES
 
 COLOURLESS = 4 / 255
+ROWS_AT_A_TIME = 64
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Photo:
     @property
     def is_gray(self) -> bool:
         """Whether it has no colours, but for what lossy coding leaves of them."""
-        return bool((np.ptp(self.pixels, axis=-1) < COLOURLESS).all())
+        strips = (self.pixels[row : row + ROWS_AT_A_TIME] for row in range(0, len(self.pixels), ROWS_AT_A_TIME))
+        return all(bool((np.ptp(strip, axis=-1) < COLOURLESS).all()) for strip in strips)
 
     @property
     def size(self) -> tuple[int, int]:

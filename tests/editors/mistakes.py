@@ -27,7 +27,8 @@ CASES: Mapping[str, End] = {f"{Path(name).parent}/{Path(name).name.split('.')[0]
 """By folder and first word, such as mosaic/u8g."""
 OTHER_ENDS: Mapping[str, End] = {
     "u16g": (9, GAMMA),
-    "u32lin": (9, "16-bit steps"),
+    "u32lin": (9, "32-bit steps"),
+    "exr": (9, ""),
     "f16g": (9, GAMMA),
     "f64g": (9, GAMMA),
     "u16": (9, "16-bit steps"),
@@ -67,7 +68,7 @@ class Mistake:
     @property
     def end(self) -> End:
         """How the file is to end."""
-        if self.name in EXPORTS:
+        if self.name in EXPORTS and self.name not in OTHER_ENDS:
             return None, "these are latents"
         known = OTHER_ENDS.get(self.name) or CASES[f"{self.layout}/{self.name}"]
         # Of the cases in pages nothing was painted but what the mistake itself changes.
@@ -94,7 +95,7 @@ def ended(mistake: Mistake, path: Path, keep: Path) -> End:
         return None, exported
     whole = original(mistake.layout)
     try:
-        found = tiffsd.read(path)
+        found = tiffsd.read(path, expect=tiffsd.Kind.LATENTS)
         repaired = found if found.canvas is None else tiffsd.repair(found, whole)
     except tiffsd.TiffsdError as error:
         return None, str(error)

@@ -125,7 +125,7 @@ def refuse_exported(photo: Photo, files: Files, sources: InputSources) -> None:
     """Raise InputError for latents that an editor exported as a picture: by what is in it, else by the name of a gray one."""
     if photo.canvas is not None:
         raise InputError(told_of_exported(files.name, photo.canvas))
-    if photo.is_gray and sources.keep and (sentence := exported_latents(files.name, sources.keep)):
+    if sources.keep and (sentence := exported_latents(files.name, sources.keep)) and photo.is_gray:
         raise InputError(sentence)
 
 
