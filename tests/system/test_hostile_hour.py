@@ -24,9 +24,10 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROUNDS = 6
 INFO, WARNING, ERROR = "6", "4", "3"
-FINISHED = re.compile(rf"({'|'.join(STAGES)}) (\w+)\\n.* -> \S.* [0-9.]+ s(, waited [0-9.]+ s)?(; held: .*)?")
-REFUSED = re.compile(rf"({'|'.join(STAGES)}) (\w+)\\n.*: (refused|failed): ")
-STEM = re.compile(r"\w+(?=\n)")
+FINISHED = re.compile(rf"({'|'.join(STAGES)}) (h\d+)(?:\\n|_).* -> \S.* [0-9.]+ s(, waited [0-9.]+ s)?(; held: .*)?")
+REFUSED = re.compile(rf"({'|'.join(STAGES)}) (h\d+)(?:\\n|_).*: (refused|failed): ")
+# What is made of a name that Windows does not take has another one.
+STEM = re.compile(r"h\d+(?=[\n_])")
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
