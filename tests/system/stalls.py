@@ -64,8 +64,8 @@ def _cancelled(aimed: Aimed) -> list[str]:
 
 def _stopped(aimed: Aimed) -> list[str]:
     """Whether the daemon ends in time while there is work, and she goes on."""
-    aimed.service.drop("inbox/1-text", "long.txt", LONG)
-    aimed.service.running("long")
+    aimed.service.drop("inbox/1-text", "longer.txt", LONG)
+    aimed.service.running("longer")
     started = time.monotonic()
     aimed.service.control("stop")
     seconds = time.monotonic() - started
