@@ -53,7 +53,7 @@ def _compose(canvas: Pixels, layer: Page, base: Page, *, name: str, count: int, 
         raise _unflattened(name, count)
     top, left = (there - here for there, here in zip(layer.offset, base.offset, strict=True))
     height, width = canvas.shape
-    rows, columns = (slice(max(0, start), max(0, min(end, start + side)))
+    rows, columns = (slice(max(0, start), max(0, start, min(end, start + side)))
                      for start, side, end in ((top, above.shape[0], height), (left, above.shape[1], width)))  # fmt: skip
     below = canvas[rows, columns]
     part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))

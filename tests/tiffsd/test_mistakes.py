@@ -12,10 +12,13 @@ import tifffile
 from PIL import Image
 
 import tiffsd
+from tests.artifacts import latents
 from tests.file_samples import Array, equal, married, written
 from tests.tiffsd.mistakes import ENDINGS, folder
 from tiffsd import Artifact, Layout
 from tiffsd.curves import curves_of
+from tiffsd.layers import settled
+from tiffsd.pixels import Page
 from tiffsd.profile import profile
 
 CASES = folder()
@@ -411,3 +414,11 @@ def test_the_16_bits_of_photoshop_are_within_a_step_of_its_32769_levels(levels: 
     nudged = page.astype(np.int64)
     nudged[10, 10] += 6
     assert tiffsd.read(saved(tmp_path, original, [(nudged.astype(np.uint16), {})], whole=True)).painted == 10
+
+
+@pytest.mark.parametrize("offset", [(0, 40), (40, 0), (0, -7), (-40, -40)])
+def test_a_layer_that_lies_beside_the_canvas_changes_nothing(offset: tuple[int, int]) -> None:
+    canvas = np.full((32, 32, 1), 0.5, np.float32)
+    layer = Page(np.ones((7, 33, 1) if offset[0] == 0 and offset[1] > 0 else (7, 7, 1), np.float32), offset=offset)
+    (page,), _ = settled([Page(canvas), layer], latents().header, name="cat.tiff", curved=False)
+    np.testing.assert_array_equal(page.pixels, canvas)
