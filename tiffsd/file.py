@@ -106,16 +106,7 @@ def read(
     colour: Colour | None = None,
     alpha: bool = False,
 ) -> Artifact:
-    """Read an artifact from a path or a binary file; what was found, assumed or lost stands in its notes.
-
-    `expect` says what a file without metadata is, and refuses other kinds with WrongKind; `name` is the file's original name, for
-    the sentences of errors and for the endings that the prototype used. `decode` is asked, instead of `decode_pages`, for pixels
-    that need a codec: a caller that a crash must not take down runs codecs elsewhere. `largest` bounds the pixels of the canvas,
-    all pages together, for a caller with less memory than the format takes. `unpack` is asked, and not `exact_tensors`, for large
-    exact tensors, and told the length of their text. `colour` is asked to make sRGB of a picture whose file has an ICC profile;
-    without it the numbers of such a picture are taken as they are. `alpha` asks for that of a picture too, as a tensor of that name
-    (H, W), where not all is opaque. Raises any TiffsdError.
-    """
+    """Read a TIFF as `tiffsd.read` (`reading.py`) reads files of all forms, which says what the parameters are."""
     with _opened(source, name) as opened:
         label, pages = opened.label, opened.pages()
         header, notes = _header(pages[0], label)

@@ -75,7 +75,7 @@ class LateWriters:
         if any(mark[1] != drop.members[role].mark[1] for role, mark in marks.items()):
             return False
         files = [(path, drop.members[role]) for role, path in paths_of(drop, self._spool.root)]
-        return all(file.mark[1] == 0 or self._spool.digest(path) == file.sha256 for path, file in files)
+        return all(file.mark[1] == 0 or (file.sha256 and self._spool.digest(path) == file.sha256) for path, file in files)
 
 
 def _label(drop: RecentDrop) -> str:

@@ -51,7 +51,7 @@ class _Seen:
 
     marks: tuple[Mark, ...]
     since: float
-    contents: Mapping[str, str]
+    contents: Mapping[str, str | None]
     said: bool = False
 
 
@@ -103,14 +103,14 @@ class Repeats:
             self._seen.popitem(last=False)
         return seen
 
-    def _contents_of(self, drop: Drop) -> dict[str, str]:
+    def _contents_of(self, drop: Drop) -> dict[str, str | None]:
         try:
             return {member.role: self._spool.digest(member.path) for member in drop.members}
         except OSError:
             return {}  # the job will find out what is the matter with it
 
-    def _is_same(self, past: RecentDrop, contents: Mapping[str, str]) -> bool:
-        same = bool(contents) and all(past.members[role].sha256 == sha256 for role, sha256 in contents.items())
+    def _is_same(self, past: RecentDrop, contents: Mapping[str, str | None]) -> bool:
+        same = bool(contents) and all(sha256 and past.members[role].sha256 == sha256 for role, sha256 in contents.items())
         # Who has moved the first one from done/ into an inbox means it.
         return same and (past.runs or self._spool.marks_of(past).keys() == past.members.keys())
 
@@ -120,7 +120,7 @@ def put_beside(spool: Spool, claim: Claim, past: RecentDrop) -> bool:
     stable = spool.is_stable(claim)
     spool.note_contents(claim)
     noted = spool.recent.running(claim.job)
-    if stable is False or noted is None or any(file.sha256 != past.members[role].sha256 for role, file in noted.members.items()):
+    if stable is False or noted is None or not _are_equal(past, noted):
         spool.give_back(claim)
         return False
     spool.begin_attempt(claim)
@@ -128,6 +128,10 @@ def put_beside(spool: Spool, claim: Claim, past: RecentDrop) -> bool:
     spool.finish(claim)
     log.info("%s %s: put into done/, beside %s", claim.stage, shown(claim.names["principal"]), _place(past))
     return True
+
+
+def _are_equal(past: RecentDrop, noted: RecentDrop) -> bool:
+    return all(file.sha256 and file.sha256 == past.members[role].sha256 for role, file in noted.members.items())
 
 
 def _came_in_time(past: RecentDrop, drop: Drop, seconds: float) -> bool:

@@ -16,6 +16,7 @@ is done without.
 """
 
 import hashlib
+import io
 import json
 import threading
 from collections import deque
@@ -34,6 +35,8 @@ from daemon.spool.filesystem import Filesystem
 from daemon.spool.records import Fingerprint
 
 MOST_KNOWN = 5_000  # drops that are remembered, the latest ones
+# A file with nothing in it but holes is as large as somebody likes, and would take hours.
+MOST_HASHED_BYTES = 256 * 2**20
 BLOCK_BYTES = 1 << 20
 LATE_SECONDS = 600.0  # after its claim somebody may still write into a file that he had open then
 
@@ -110,7 +113,7 @@ class RecentDrops:
         with self._lock:
             self._running[claim.job] = RecentDrop(at, claim.stage, claim.stem, "", late=False, members=members)
 
-    def note(self, job: str, marks: Mapping[str, Fingerprint], contents: Mapping[str, str]) -> None:
+    def note(self, job: str, marks: Mapping[str, Fingerprint], contents: Mapping[str, str | None]) -> None:
         """Note what a job has read, by role: the content, and what the file was like before."""
         with self._lock:
             drop = self._running[job]
@@ -187,10 +190,16 @@ class RecentDrops:
             self._lines = len(self._over)
 
 
-def digest_of(file: BinaryIO) -> str:
-    """The SHA-256 of a file that is open at its start."""
-    digest = hashlib.sha256()
-    while block := file.read(BLOCK_BYTES):
+def digest_of(file: BinaryIO) -> str | None:
+    """The SHA-256 of a file that is open at its start; None where it is larger than is read for that."""
+    if file.seek(0, io.SEEK_END) > MOST_HASHED_BYTES:
+        return None
+    file.seek(0)
+    digest, left = hashlib.sha256(), MOST_HASHED_BYTES
+    while block := file.read(min(BLOCK_BYTES, left + 1)):
+        left -= len(block)
+        if left < 0:
+            return None  # somebody makes it larger while it is read
         digest.update(block)
     return digest.hexdigest()
 

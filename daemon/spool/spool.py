@@ -38,7 +38,7 @@ from daemon.spool import failures, folders, holds, lock, records
 from daemon.spool.atomic import atomic_write
 from daemon.spool.claims import Claim, record_of_drop
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.recent import RecentDrop, RecentDrops, digest_of, paths_of
+from daemon.spool.recent import RecentDrop, RecentDrops, RecentFile, digest_of, paths_of
 from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication, fingerprint_of
 from daemon.spool.transitions import IN, OUT, Transitions, is_job
 
@@ -217,10 +217,14 @@ class Spool:
             fingerprint_of(self._fs.lstat(path)) == file.mark for path, file in files
         ):
             return True
-        return all(self.digest(path) == file.sha256 for path, file in files)
+        return all(self._is_still(path, file) for path, file in files)
 
-    def digest(self, path: Path) -> str:
-        """The SHA-256 of what is in a regular file."""
+    def _is_still(self, path: Path, file: RecentFile) -> bool:
+        """Whether a file holds what it held; of one that is too large to be read for that, its time and size tell."""
+        return fingerprint_of(self._fs.lstat(path)) == file.mark if file.sha256 is None else self.digest(path) == file.sha256
+
+    def digest(self, path: Path) -> str | None:
+        """The SHA-256 of what is in a regular file; None where it is too large to be read for that."""
         with self._fs.plain(path) as file:
             return digest_of(file)
 

@@ -9,6 +9,9 @@ from daemon.models.stage_settings import StageSettings
 
 ESTIMATE = "estimate"
 """Beside half-done latents, the finished ones as the loop sees them there: to be shown, not kept."""
+SHOWN, PAINTED, BLOCKS = "proof_shown", "proof_painted", "painted_blocks"
+"""What was shown of latents, what a person made of it, and where (`painting.py`). A file cannot say these: they are compared."""
+PAINT = (ESTIMATE, SHOWN, PAINTED, BLOCKS)
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from daemon.models.masking import Inpainting
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.stage_settings import StageSettings
 from daemon.models.strips import Room, decode, encode
-from daemon.stages.loop import ESTIMATE
+from daemon.stages.loop import BLOCKS, ESTIMATE, PAINTED, SHOWN
 
-SHOWN, PAINTED, BLOCKS = "proof_shown", "proof_painted", "painted_blocks"
 PASSES = 2
 
 

@@ -15,6 +15,7 @@ from daemon.jobs.intake.files import Files, InputSources, companion_settings, re
 from daemon.jobs.request import Request, stage_settings
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import FINAL
+from daemon.stages.loop import PAINT
 from tests.artifacts import latents, picture, unmarried
 from tests.opening import request_for
 
@@ -318,3 +319,12 @@ def test_a_companion_that_names_a_scheduler_drops_the_schedule_of_another(txt: s
 def test_the_default_number_of_pictures_does_not_count_for_the_largest_seed_of_latents(read: Read) -> None:
     artifact = latents(recipe={"prompt": "a cat", "model": "demo", "seed": 2**64 - 1})
     assert read("diffuse", Config(defaults={"count": 2}), principal=("cat.tiff", artifact)).settings.seed == 2**64 - 1
+
+
+def test_a_file_cannot_say_what_a_person_painted(read: Read) -> None:
+    made = latents(state=tiffsd.State.FINAL)
+    claimed = {name: np.ones(made.tensors["latents"].shape[1:], np.float32) for name in PAINT}
+    artifact = replace(made, tensors={**made.tensors, **claimed})
+    request = read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "strength: 0.5"))
+    assert "latents" in request.tensors
+    assert not {*PAINT} & request.tensors.keys()

@@ -258,7 +258,7 @@ MUTANTS = (
     Mutant(
         "what has the size of a file that was used is the same",
         "daemon/service/repeats.py",
-        "same = bool(contents) and all(past.members[role].sha256 == sha256 for role, sha256 in contents.items())",
+        "same = bool(contents) and all(sha256 and past.members[role].sha256 == sha256 for role, sha256 in contents.items())",
         "same = True",
         f"{REPEATS}::test_other_words_and_another_name_run_at_once",
     ),
@@ -293,8 +293,8 @@ MUTANTS = (
     Mutant(
         "what was written in the last moment is put away unread",
         "daemon/service/repeats.py",
-        "if stable is False or noted is None or any(",
-        "if noted is None or False and any(",
+        "if stable is False or noted is None or not _are_equal(past, noted):",
+        "if noted is None:",
         f"{REPEATS}::test_one_that_was_written_in_the_last_moment_goes_back",
     ),
     Mutant(

@@ -1,5 +1,6 @@
 """What is remembered of drops: by whom they are known again, for how many, and what of it can be believed."""
 
+import io
 import json
 import signal
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ import pytest
 from daemon.inbox.grouping import Drop
 from daemon.layout import RECENT
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.recent import LATE_SECONDS, MOST_KNOWN, RecentDrops
+from daemon.spool.recent import LATE_SECONDS, MOST_KNOWN, RecentDrops, digest_of
 from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
 from tests.spool.stories import FOLDERS
@@ -229,3 +230,22 @@ def test_a_crash_in_the_middle_of_that_leaves_nothing_that_could_start_alone(roo
     assert len(list(root.glob("done/*/cat.txt"))) == 1
     scan = inbox_of(root, "text").scan(0.0)
     assert scan.ready == scan.refused == []
+
+
+def test_a_file_of_holes_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "holes.txt"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    monkeypatch.setattr("hashlib.sha256", None)  # nothing of it is read
+    with path.open("rb") as file:
+        assert digest_of(file) is None
+
+
+def test_a_file_that_grows_while_it_is_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Growing(io.BytesIO):
+        def seek(self, place: int, whence: int = io.SEEK_SET, /) -> int:
+            return super().seek(place, whence) - (whence == io.SEEK_END)
+
+    monkeypatch.setattr("daemon.spool.recent.MOST_HASHED_BYTES", 10)
+    assert digest_of(io.BytesIO(bytes(10))) is not None
+    assert digest_of(Growing(bytes(11))) is None

@@ -14,7 +14,8 @@ from daemon.models.partial_schedule import PartialSchedule, index_of
 from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from daemon.stages import decode, diffuse
-from daemon.stages.painting import BLOCKS, PAINTED, SHOWN, paint_of
+from daemon.stages.loop import BLOCKS, PAINTED, SHOWN
+from daemon.stages.painting import paint_of
 from tests import tiny
 from tests.parts import STEPS, Tensors, quiet, settings, start
 

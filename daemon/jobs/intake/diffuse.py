@@ -15,6 +15,7 @@ from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.checking import layered
 from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
+from daemon.stages.loop import PAINT
 from tiffsd.overlay import OVERLAYS
 
 GENERATOR_STATE = "generator_state"
@@ -38,7 +39,7 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
         _check_startable(artifact, settings, files.name)
     mask, told = mask_of_latents(files, artifact, limit=sources.config.limits.pixels)
     below, told_below = overlay_of_latents(artifact, mask, settings, enlarges=enlarges)
-    tensors = {**{name: tensor for name, tensor in tensors.items() if name not in OVERLAYS}, **mask, **below}
+    tensors = {**{name: tensor for name, tensor in tensors.items() if name not in (*OVERLAYS, *PAINT)}, **mask, **below}
     notes = artifact.notes + found + found_saved + ignored + told + told_below
     notes += idle_settings(beside, settings, why=None if "mask" in tensors else "there is no mask")
     said = artifact.header.recipe.get("model", settings.model)
