@@ -2,13 +2,14 @@
 # Another Python: make test PYTHON=python3.13      Some tests only: make test ARGS="tests/spool -k claim"
 PYTHON ?= python3
 ARGS ?=
-# Half of the tests' time is waiting, for processes and for clocks. A file stays together, because its tests share what they set up.
-PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
+# A third of the tests' time is waiting, for processes and for clocks. A file stays together, because its tests share what they set up.
+CORES := $(shell nproc 2>/dev/null || echo 2)
+PARALLEL ?= --numprocesses $(shell expr $(CORES) \* 3 / 2) --maxprocesses 6 --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-pythons test-processors test-editors test-system prove mutants bench format lint types check clean
+.PHONY: help demo test test-pythons test-processors test-editors test-installs test-system prove mutants bench docs deb format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -40,14 +41,17 @@ test-pythons: ## run the tests with each Python from 3.11 to 3.14 that is here, 
 	done; \
 	printf "$$summary"; ! $$failed
 
+test-installs: $(VENV)/.installed-dev ## install the wheel with pipx and uv in clean homes, and make the demo's pictures; fetches much
+	@$(BIN)/python -m tests.installs $(ARGS)
+
 # Debian's names; --no-install-recommends leaves out half a desktop.
 EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 graphicsmagick libvips-tools openimageio-tools gmic \
-	libtiff-tools imagej xvfb xauth
+	libtiff-tools imagej xvfb xauth chromium
 
-test-editors: $(VENV)/.installed-dev ## install the image editors of Debian, edit with each of them, compare with the README's table
+test-editors: $(VENV)/.installed-dev ## install the image editors and Chromium of Debian, edit with each of them, open the page, compare with the table of docs/editors.md
 	@become=$$([ "$$(id -u)" = 0 ] || echo sudo); $$become apt-get update -qq && \
 		$$become env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(EDITORS)
-	@TIFFSD_EDITORS=all $(BIN)/python -m pytest tests/editors $(ARGS)
+	@TIFFSD_EDITORS=all $(BIN)/python -m pytest tests/editors tests/page $(ARGS)
 
 test-system: $(VENV)/.installed-dev ## test the service in a real systemd, booted in a container (as root)
 	@$(BIN)/python -m pytest -m system -rs tests/system $(ARGS)
@@ -60,6 +64,14 @@ mutants: $(VENV)/.installed-dev ## put faults into a copy of the program, one at
 
 bench: $(VENV)/.installed-dev ## measure speed and memory beside what people would use instead; half an hour, 12 GB of disk
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+deb: $(VENV)/.installed-dev ## build the Debian package, into dist/
+	@rm -rf build/deb && $(BIN)/python -m build --wheel --no-isolation --outdir build/deb . >/dev/null
+	@debian/build.sh $(BIN)/python build/deb/*.whl dist
+
+docs: $(VENV)/.installed-dev ## make a site of docs/ in site/, which needs no network to be read, and the man page tiffsd.1
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean && echo "Open site/index.html in a browser."
+	@$(BIN)/python -m tests.docs.command_line --man > tiffsd.1
 
 format: $(VENV)/.installed-dev ## format the code and repair what the linter can
 	@$(BIN)/ruff check --fix --quiet .
@@ -76,7 +88,7 @@ check: PROCESSORS = --short
 check: test test-processors test-system lint types ## everything that CI runs
 
 clean: ## remove what make made: environment, caches, builds, the demo's pictures
-	rm -rf $(VENV) .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures
+	rm -rf $(VENV) .venv-3.* build dist site tiffsd.1 *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-pictures
 	find tiffsd daemon tests training -name __pycache__ -prune -exec rm -rf {} +
 
 # The stamps make an environment new again when its list of packages changes, and only then. torch comes first and alone: it is most

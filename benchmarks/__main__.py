@@ -1,7 +1,7 @@
-"""All benchmarks but five, one table: `python -m benchmarks`, or some of them: `python -m benchmarks files start`.
+"""All benchmarks but seven, one table: `python -m benchmarks`, or some of them: `python -m benchmarks files start`.
 
 Each module of this folder that has `figures` runs in a process of its own, so that one that fails hides no other. With --save what
-was measured is kept in benchmarks/results.json, and the table in the README is made of it; --readme makes that table anew and
+was measured is kept in benchmarks/results.json, and the table of docs/benchmarks.md is made of it; --page makes that table anew and
 measures nothing.
 """
 
@@ -19,9 +19,10 @@ from benchmarks.machine import machine
 from benchmarks.report import Results, read_results, with_block, write_results
 
 FOLDER = Path(__file__).resolve().parent
-README = FOLDER.parent / "README.md"
+PAGE = FOLDER.parent / "docs/benchmarks.md"
 MOST_SECONDS = 1200.0
-WHERE_NAMED = {"fairness", "loading", "noise_of_cuda", "quantized", "same_bits"}  # they need root, a GPU, or much time and disk
+# They need root, a GPU, or much time and disk.
+WHERE_NAMED = {"fairness", "gpu", "loading", "noise_of_cuda", "paint", "quantized", "same_bits"}
 
 
 def modules() -> list[str]:
@@ -46,17 +47,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     left_out = ", ".join(sorted(WHERE_NAMED))
     parser.add_argument("names", nargs="*", help=f"modules of benchmarks/; where none is named, all but {left_out}")
-    parser.add_argument("--save", action="store_true", help="keep the results, and renew the table in the README")
-    parser.add_argument("--readme", action="store_true", help="renew the table in the README from the kept results alone")
+    parser.add_argument("--save", action="store_true", help="keep the results, and renew the table of docs/benchmarks.md")
+    parser.add_argument("--page", action="store_true", help="renew that table from the kept results alone")
     given = parser.parse_args(arguments)
     if strangers := sorted(set(given.names) - set(modules())):
         parser.error(f"{', '.join(strangers)}: no such benchmark; there are {', '.join(modules())}")
-    results = Results({}) if given.readme else _run(given.names or [name for name in modules() if name not in WHERE_NAMED])
+    results = Results({}) if given.page else _run(given.names or [name for name in modules() if name not in WHERE_NAMED])
     faults = [fault for module in results.modules.values() if (fault := module.fault)]
-    if given.save or given.readme:
+    if given.save or given.page:
         kept = read_results().merged(results)
         write_results(kept)
-        README.write_text(with_block(README.read_text(encoding="utf-8"), kept), encoding="utf-8")
+        PAGE.write_text(with_block(PAGE.read_text(encoding="utf-8"), kept), encoding="utf-8")
     return 1 if faults else 0
 
 

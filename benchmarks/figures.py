@@ -22,7 +22,7 @@ class Figure:
     """One row of the table: something measured, what it should be, and what to know about it.
 
     `item` is the number of the section in benchmarks/README.md; `low` and `high` are the quartiles where there were rounds.
-    Without `at_least` and `at_most` there is no target: it is there to be known. `headline` figures stand in the project's README.
+    Without `at_least` and `at_most` there is no target: it is there to be known. `headline` figures stand in docs/benchmarks.md.
     """
 
     item: int

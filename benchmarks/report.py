@@ -1,4 +1,4 @@
-"""What was measured, as it is kept in benchmarks/results.json, and as the table in the README."""
+"""What was measured, as it is kept in benchmarks/results.json, and as the table of docs/benchmarks.md."""
 
 import json
 import re
@@ -69,10 +69,10 @@ def write_results(results: Results, path: Path = RESULTS) -> None:
 
 
 def block(results: Results) -> str:
-    """The headline figures as a table in markdown. Raises ValueError where they are too many for a README."""
+    """The headline figures as a table in markdown. Raises ValueError where they are too many for a page."""
     chosen = [figure for figure in results.figures() if figure.headline]
     if len(chosen) > MOST_ROWS:
-        raise ValueError(f"{len(chosen)} figures are headlines, and the README has room for {MOST_ROWS}; make some of them plain")
+        raise ValueError(f"{len(chosen)} figures are headlines, and the page has room for {MOST_ROWS}; make some of them plain")
     rows = [f"| {figure.what} | {figure.value_text} | {figure.target_text} | {VERDICTS[figure.holds]} |" for figure in chosen]
     if not chosen:
         return f"{BEGIN}\nNothing was measured yet.\n{END}"
@@ -80,10 +80,10 @@ def block(results: Results) -> str:
     return "\n".join([BEGIN, "| figure | value | target | |", "|---|---|---|---|", *rows, "", f"Measured on {measured_on}.", END])
 
 
-def with_block(readme: str, results: Results) -> str:
-    """The README with this table in the place of the one in it."""
+def with_block(page: str, results: Results) -> str:
+    """The page with this table in the place of the one in it."""
     made = block(results)
-    text, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: made, readme, flags=re.DOTALL)
+    text, count = re.subn(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: made, page, flags=re.DOTALL)
     if count != 1:
-        raise ValueError(f"the README must have one {BEGIN} and one {END}, and has {count}")
+        raise ValueError(f"the page must have one {BEGIN} and one {END}, and has {count}")
     return text

@@ -1,9 +1,7 @@
 """Folders below a root in which others may write, reached without following what they have put there.
 
-Whoever may write in a folder may rename what lies in it, and put a link in its place between any two calls of ours. So a folder
-below the root is not named by a path, but walked to from the root, one component after the other: none may be a link, none may lie
-on another device. What is done there is done by the descriptor that the walk ends with. The root itself is the administrator's: it
-may be a link, and so may the folders above it.
+A folder below the root is not named by a path, but walked to, as `walking.py` says. What is done there is done by the descriptor
+that the walk ends with.
 
 Files there are opened in one way: no link is followed, nothing is waited for, and what was opened is looked at before it is used.
 `InUse` says that another program holds a lease on the file, smbd for example (an oplock): it is still being written.
@@ -13,22 +11,21 @@ import ctypes
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from daemon import lease
 from daemon.errors import InUse
-from daemon.layout import PRIVATE
+from daemon.walking import FolderMissing, Reached, Ways, check_device, check_owner, stepped
 
-FOLDER = os.O_DIRECTORY | os.O_CLOEXEC
+__all__ = ["Beneath", "FolderMissing", "reopened"]
+
 _RENAME_NOREPLACE = 1
+_AT_SYMLINK_NOFOLLOW, _STATX_BTIME, _STATX_BYTES = 0x100, 0x800, 256
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-class FolderMissing(FileNotFoundError):
-    """A folder on the way is missing: of what lay in it nobody can tell whether it is gone, since the folder may come back."""
 
 
 class Beneath:
@@ -36,40 +33,27 @@ class Beneath:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._above = root.parts
+        self._ways = Ways(root)
 
-    @contextmanager
-    def folder(self, path: Path, flags: int = os.O_PATH) -> Iterator[int]:
-        """A descriptor of a folder, opened with O_PATH, or with O_RDONLY to list and sync it.
+    def is_below(self, path: Path) -> bool:
+        """Whether a path is one of something below the root."""
+        return os.fspath(path).startswith(self._ways.above)
 
-        NotADirectoryError where a component is a link or a file, PermissionError where one that is the daemon's own is somebody
-        else's, OSError of EXDEV where one is a mount.
-        """
-        # Not `relative_to`: with Python 3.12 it would be most of what an idle daemon costs.
-        above, parts = path.parts[: len(self._above)], path.parts[len(self._above) :]
-        if above != self._above or ".." in parts:
-            raise ValueError(f"{path} leads out of {self.root}")
-        reached = _opened(self.root, os.O_PATH if parts else flags)
-        try:
-            root = os.fstat(reached)
-            for depth, part in enumerate(parts):
-                last = depth == len(parts) - 1
-                left, reached = reached, _stepped(reached, part, flags if last else os.O_PATH, path)
-                os.close(left)
-                _check(reached, root, path, private=depth == 0 and part in PRIVATE)
-            yield reached
-        finally:
-            os.close(reached)
+    def folder(self, path: Path, flags: int = os.O_PATH) -> Reached:
+        """A context: a descriptor of a folder, opened with O_PATH, or with O_RDONLY to list and sync it. Raises as `Ways.to`."""
+        return self._ways.to(path, flags)
 
     @contextmanager
     def parent(self, path: Path) -> Iterator[tuple[str, int]]:
         """The last name of a path, and a descriptor of the folder that it lies in."""
-        with self.folder(path.parent) as descriptor:
-            yield path.name, descriptor
+        name, way = self._ways.to_parent(path)
+        with way as folder:
+            yield name, folder
 
     def open(self, path: Path, flags: int, mode: int = 0o666) -> int:
         """A descriptor of a file, by flags such as O_WRONLY | O_CREAT | O_EXCL; a link at its place is not followed."""
-        with self.parent(path) as (name, folder):
+        name, way = self._ways.to_parent(path)
+        with way as folder:
             try:
                 return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode, dir_fd=folder)
             except BlockingIOError as error:
@@ -105,10 +89,26 @@ class Beneath:
         with self.folder(folder, os.O_RDONLY) as descriptor:
             return os.listdir(descriptor)
 
+    def kinds(self, folder: Path) -> dict[str, bool]:
+        """What lies in a folder, by name, each with whether it is a folder itself; a link is none."""
+        with self.folder(folder, os.O_RDONLY) as descriptor, os.scandir(descriptor) as entries:
+            return {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+
     def lstat(self, path: Path) -> os.stat_result:
         """What is at a path itself, be it a link."""
-        with self.parent(path) as (name, folder):
+        name, way = self._ways.to_parent(path)
+        with way as folder:
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+    def born(self, path: Path) -> int | None:
+        """When the file at a path itself was made, in nanoseconds of the epoch; None where the system does not say.
+
+        A move and any writing leave that as it is, a copy has its own, and nobody can set it; the number of its inode is soon that
+        of another file.
+        """
+        name, way = self._ways.to_parent(path)
+        with way as folder:
+            return _born(name, folder)
 
     def is_a_strangers(self, path: Path) -> bool:
         """Whether what is at a path itself is somebody else's than root's, the owner's of the root, and ours; False where the
@@ -134,7 +134,8 @@ class Beneath:
 
     def mkdir(self, path: Path, mode: int = 0o777) -> None:
         """Make a folder, with what the umask leaves of the mode."""
-        with self.parent(path) as (name, folder):
+        name, way = self._ways.to_parent(path)
+        with way as folder:
             os.mkdir(name, mode, dir_fd=folder)
 
     def make_folder(self, path: Path) -> None:
@@ -148,12 +149,12 @@ class Beneath:
         Not by `folder`, which refuses what is open to others: it could then never be closed.
         """
         with self.parent(path) as (name, folder):
-            reached = _stepped(folder, name, os.O_RDONLY, path)
+            reached = stepped(folder, name, os.O_RDONLY, os.fspath(path))
         try:
-            root, found = self.root.stat(), os.fstat(reached)
-            _check_device(found, root, path)
+            found = os.fstat(reached)
+            check_device(found, self.root.stat().st_dev, os.fspath(path))
             if lease.keeps_owners(found.st_dev):
-                _check_owner(found, root, path)
+                check_owner(found, self.root, os.fspath(path))
                 os.fchmod(reached, 0o700)
         finally:
             os.close(reached)
@@ -165,28 +166,39 @@ class Beneath:
 
     def unlink(self, path: Path) -> None:
         """Take one name away."""
-        with self.parent(path) as (name, folder):
+        name, way = self._ways.to_parent(path)
+        with way as folder:
             os.unlink(name, dir_fd=folder)
 
     def rmdir(self, path: Path) -> None:
         """Take an empty folder away."""
-        with self.parent(path) as (name, folder):
+        name, way = self._ways.to_parent(path)
+        with way as folder:
             os.rmdir(name, dir_fd=folder)
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is at the target."""
-        with self.parent(source) as (old, away), self.parent(target) as (new, into):
-            os.rename(old, new, src_dir_fd=away, dst_dir_fd=into)
+        self._move(source, target, lambda old, away, new, into: os.rename(old, new, src_dir_fd=away, dst_dir_fd=into))
 
     def rename_noreplace(self, source: Path, target: Path) -> None:
         """Move to a name that is free; FileExistsError when it is taken, and nothing has happened then."""
-        with self.parent(source) as (old, away), self.parent(target) as (new, into):
-            try:
-                _renameat2(old, away, new, into)
-            except OSError as error:
-                if error.errno not in {errno.ENOSYS, errno.EINVAL}:
-                    raise
-                _rename_if_free(old, away, new, into)
+        self._move(source, target, _moved_if_free)
+
+    def _move(self, source: Path, target: Path, move: Callable[[str, int, str, int], None]) -> None:
+        try:
+            self._move_once(source, target, move)
+        except OSError as error:
+            # What is kept open goes on leading to the mount that it was opened in, also where that was mounted anew meanwhile.
+            if error.errno != errno.EXDEV or not self._ways.let_go():
+                raise
+            self._move_once(source, target, move)
+
+    def _move_once(self, source: Path, target: Path, move: Callable[[str, int, str, int], None]) -> None:
+        old, way = self._ways.to_parent(source)
+        with way as away:
+            new, way = self._ways.to_parent(target)
+            with way as into:
+                move(old, away, new, into)
 
     def fsync_folder(self, folder: Path) -> None:
         """Make the names in a folder durable, where its filesystem can."""
@@ -212,41 +224,13 @@ def reopened(descriptor: int, flags: int) -> int:
     return os.open(f"/proc/self/fd/{descriptor}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _opened(root: Path, flags: int) -> int:
+def _moved_if_free(old: str, away: int, new: str, into: int) -> None:
     try:
-        return os.open(root, FOLDER | flags)
-    except FileNotFoundError as error:
-        raise FolderMissing(error.errno, error.strerror, os.fspath(root)) from error
-
-
-def _stepped(above: int, part: str, flags: int, path: Path) -> int:
-    try:
-        return os.open(part, FOLDER | os.O_NOFOLLOW | flags, dir_fd=above)
+        _renameat2(old, away, new, into)
     except OSError as error:
-        # A link, by O_NOFOLLOW, is ELOOP or ENOTDIR, as the other flags have it.
-        code = errno.ENOTDIR if error.errno == errno.ELOOP else error.errno
-        if code == errno.ENOENT:
-            raise FolderMissing(code, os.strerror(code), os.fspath(path)) from error
-        raise OSError(code, os.strerror(code or 0), os.fspath(path)) from error
-
-
-def _check(reached: int, root: os.stat_result, path: Path, *, private: bool) -> None:
-    found = os.fstat(reached)
-    _check_device(found, root, path)
-    if private and lease.keeps_owners(found.st_dev):
-        _check_owner(found, root, path)
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(errno.EPERM, "a folder of the daemon's own is open to others", os.fspath(path))
-
-
-def _check_device(found: os.stat_result, root: os.stat_result, path: Path) -> None:
-    if found.st_dev != root.st_dev:
-        raise OSError(errno.EXDEV, "a folder on the way is a mount of its own", os.fspath(path))
-
-
-def _check_owner(found: os.stat_result, root: os.stat_result, path: Path) -> None:
-    if found.st_uid not in (os.geteuid(), root.st_uid):
-        raise PermissionError(errno.EPERM, "a folder of the daemon's own is somebody else's", os.fspath(path))
+        if error.errno not in {errno.ENOSYS, errno.EINVAL}:
+            raise
+        _rename_if_free(old, away, new, into)
 
 
 def _renameat2(old: str, away: int, new: str, into: int) -> None:
@@ -256,6 +240,20 @@ def _renameat2(old: str, away: int, new: str, into: int) -> None:
     if call(away, os.fsencode(old), into, os.fsencode(new), _RENAME_NOREPLACE) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), old, None, new)
+
+
+def _born(name: str, folder: int) -> int | None:
+    call = getattr(_LIBC, "statx", None)
+    if call is None:
+        return None
+    said = ctypes.create_string_buffer(_STATX_BYTES)
+    if call(folder, os.fsencode(name), _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, said) != 0:
+        code = ctypes.get_errno()
+        if code in {errno.ENOSYS, errno.EPERM}:  # the answers of an old kernel, and of a container that knows no such call
+            return None
+        raise OSError(code, os.strerror(code), name)
+    known, seconds, nanoseconds = struct.unpack_from("=I76xqI", said)  # stx_mask, stx_btime
+    return (seconds * 10**9 + nanoseconds or None) if known & _STATX_BTIME else None
 
 
 def _rename_if_free(old: str, away: int, new: str, into: int) -> None:

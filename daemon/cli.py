@@ -8,6 +8,7 @@
 130 Ctrl-C, where it does not mean a clean stop
 """
 
+import logging
 import sys
 from importlib import import_module
 
@@ -19,22 +20,32 @@ from daemon.commands.files import hand_over
 from daemon.errors import ConfigError, DaemonError, MachineError, OutOfMemory, SpoolError
 from daemon.machine import advice, is_machines
 from daemon.stages import STAGES
+from tiffsd.shown import in_words
 from tiffsd.spec import TiffsdError
 
+PROGRAM = "tiffsd"
 AT_FAULT, SET_UP, MACHINE, INTERRUPTED = 1, 2, 75, 130  # 75 is EX_TEMPFAIL of sysexits.h; 130 what shells make of SIGINT
 # Which module of `daemon.commands` has a command: the others are not loaded for it.
 MODULES = {
     **dict.fromkeys(("init", "run", "once", "demo"), "serve"),
+    "service": "service",
     "tmpfiles": "tmpfiles",
+    "check-config": "check_config",
+    "doctor": "doctor",
     "status": "report",
     "list": "listing",
+    "report": "bug_report",
+    "backup": "backup",
+    "completion": "completing",
+    "apply": "applying",
     "models": "models",
     "settings": "settings",
+    "web": "web",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "restore", "cancel"), "control"),
     **dict.fromkeys(STAGES, "steps"),
 }
 # Where the name of a command is taken in Python.
-_NAMES = {"list": "list_"}
+_NAMES = {"list": "list_", "check-config": "check_config"}
 
 
 class _Commands(tiffsd.commands.Commands):
@@ -59,14 +70,21 @@ EPILOG = (
     " it will do."
 )
 app = tiffsd.commands.version_option(
-    _Commands("tiffsd", callback=hand_over, help="Stable Diffusion by parts, run by folders.", epilog=EPILOG)
+    _Commands(
+        PROGRAM,
+        callback=hand_over,
+        help="Stable Diffusion by parts, run by folders.",
+        epilog=EPILOG,
+        context_settings=tiffsd.commands.HELP,
+    )
 )
 
 
 def main() -> None:
     """Run the command line to its exit code."""
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it complains of ends in a sentence here
     try:
-        code: object = app(standalone_mode=False)
+        code: object = app(standalone_mode=False, prog_name=PROGRAM)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -86,4 +104,6 @@ def _code_of(error: Exception) -> int:
 
 def _with_advice(error: Exception) -> Exception:
     """An error as it is to be said: what the machine is at fault for, with what to do about it."""
-    return MachineError(f"{error}; {advice(error)}.") if isinstance(error, OSError) and is_machines(error) else error
+    if not isinstance(error, OSError):
+        return error
+    return MachineError(f"{in_words(error)}; {advice(error)}.") if is_machines(error) else DaemonError(in_words(error))

@@ -24,7 +24,24 @@ OSError                the machine is at fault   -> kept, tried again later; at 
 anything else          we are at fault           -> failed/ with the traceback
 """
 
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
+
+
+class Kind(StrEnum):
+    """Of what a job failed: error.json says it, and docs/troubleshooting.md has a section of this name, which error.txt names."""
+
+    UNUSABLE = "unusable"
+    UNREADABLE = "unreadable"
+    REFUSED = "refused"
+    MODEL_MISSING = "model-missing"
+    OUT_OF_MEMORY = "out-of-memory"
+    WORKER_DIED = "worker-died"
+    MACHINE = "machine"
+    TOO_LONG = "too-long"
+    CANCELLED = "cancelled"
+    CRASHED = "crashed"
+    DAMAGED = "damaged"
+    INTERNAL = "internal"
 
 
 class DaemonError(Exception):

@@ -12,6 +12,7 @@ from pathlib import PurePath
 INBOX, HOLD, FAILED, DONE = "inbox", "hold", "failed", "done"
 EMBEDDINGS, RUNNING, STEPS, PICTURES, PREVIEWS = "embeddings", "running", "steps", "pictures", "previews"
 WORK, KEEP, TRASH = ".work", ".keep", ".trash"
+PROOFS = f"{KEEP}/proofs"  # made when there is one
 
 BY_STAGE = (INBOX, HOLD, FAILED)  # with a folder in it for each stage
 OF_MEMBERS = (EMBEDDINGS, RUNNING, STEPS, PICTURES, PREVIEWS)
@@ -24,6 +25,8 @@ PAUSE_SIGN, HOLD_SIGN = "PAUSE", "HOLD"
 # Locked while a daemon runs: the one keeps a second one out, the other shows members that one lives, and is never needed.
 LOCK, LOCK_MODE = ".lock", 0o600
 ALIVE, ALIVE_MODE = ".alive", 0o640
+# What the daemon says of itself.
+STATUS = "status.json"
 # Whose results the daemon's own files are, and what was dropped lately: for it alone to write.
 OWNERS, RECENT, OWN_MODE = ".owners", ".recent", 0o600
 

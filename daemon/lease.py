@@ -17,6 +17,8 @@ MOUNTS = Path("/proc/self/mountinfo")
 # Filesystems that answer for their local users only: those of the network, and FUSE.
 _REMOTE = ("nfs", "cifs", "smb", "9p", "virtiofs", "vboxsf", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2", "afs")
 _SHARED = ("fuse", *_REMOTE)
+# Those of which one mount is one device.
+_UNDIVIDED = ("ext2", "ext3", "ext4", "xfs", "f2fs", "tmpfs")
 
 
 def is_being_written(file: int) -> bool | None:
@@ -39,6 +41,12 @@ def is_being_written(file: int) -> bool | None:
 def keeps_owners(device: int) -> bool:
     """Whether the filesystem on a device says who made a file: that of a network, FUSE and DOS say who mounted it."""
     return not _type_of(device).startswith((*_SHARED, "vfat", "exfat", "msdos", "ntfs"))
+
+
+@lru_cache(maxsize=64)
+def has_subvolumes(device: int) -> bool:
+    """Whether folders of one mount may lie on several devices, as on btrfs; True unless the filesystem is known not to."""
+    return _type_of(device).partition(" ")[0] not in _UNDIVIDED
 
 
 @lru_cache(maxsize=64)

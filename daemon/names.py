@@ -16,6 +16,8 @@ PORTABLE_BYTES = 120
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\ud800-\udfff]')
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9\u00b9\u00b2\u00b3]) *", re.IGNORECASE)
 _ID = re.compile(r"\.([0-9a-f]{8})\Z")
+# A proof, the picture that would come of latents, lies beside them and may be painted on; `stages` has the endings one by one.
+_PROOF = re.compile(r".\.proof(\.png|\.tiff?|\.jpe?g|\.webp)\Z", re.IGNORECASE | re.DOTALL)
 # Controls, which begin lines and steer terminals; marks that turn the order of what follows, or that nobody sees; separators of
 # lines and paragraphs; halves of surrogate pairs, which UTF-8 cannot say. The joiners in emoji and Persian are none of these.
 _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -38,13 +40,31 @@ def without_id(base: str) -> str:
 
 def stem_of(name: str) -> str:
     """What a person called the file: the name without its extension and without an id before it."""
-    return without_id(base_of(name))
+    return without_id(latents_base(name))
 
 
 def id_of(name: str) -> str | None:
-    """The id in a name, 8 hex digits before the extension, or None."""
-    found = _ID.search(base_of(name))
+    """The id in a name, 8 hex digits before the extension, or None; that of a proof is the one of its latents."""
+    found = _ID.search(latents_base(name))
     return found[1] if found else None
+
+
+def is_proof(name: str) -> bool:
+    """Whether a name is that of a proof, and not of a file that a job is about."""
+    return _PROOF.search(name) is not None
+
+
+def proof_name(name: str) -> str:
+    """The name of the proof of latents: cat.3f9a1c2e.tiff -> cat.3f9a1c2e.proof.png."""
+    base = base_of(name)
+    stem = without_id(base)
+    return fitted(stem, f"{base[len(stem) :]}.proof.png")
+
+
+def latents_base(name: str) -> str:
+    """The name without its extension, that of a proof without what makes it one: what latents and their proof have in common."""
+    base = base_of(name)
+    return base_of(base) if is_proof(name) else base
 
 
 def portable(stem: str) -> str:

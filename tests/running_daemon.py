@@ -1,6 +1,7 @@
 """A real daemon process on a spool of its own, for the tests that need one."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -90,7 +91,8 @@ class RunningDaemon:
         (self.spool / "status.json").unlink(missing_ok=True)
 
     def log(self) -> str:
-        return (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace")
+        """The log, without the time of each line."""
+        return without_times((self.folder / "log.txt").read_text(encoding="utf-8", errors="replace"))
 
     def drop(self, place: str, name: str, content: str | bytes) -> Path:
         """Put a file into a folder of the spool as careful programs do: whole, by a rename."""
@@ -130,6 +132,11 @@ class RunningDaemon:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(timeout=60)
+
+
+def without_times(log: str) -> str:
+    """A log that journald does not keep, as that would show it."""
+    return re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?=\S)", "", log, flags=re.MULTILINE)
 
 
 def _maps_torch(pid: str) -> bool:

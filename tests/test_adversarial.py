@@ -45,7 +45,8 @@ from tiffsd.region import parse_region
 
 KIB = 1024
 SIZES = (64 * KIB, 640 * KIB)
-MOST_TIMES = 12
+# Looking again and again takes a hundred times; ten of a memory that others keep busy has been thirteen.
+MOST_TIMES = 20
 FLOOR_SECONDS = 0.005
 ATTEMPTS = 24  # the best of them counts: a busy machine slows some, and never all
 UNBOUNDED = 2**40  # characters
@@ -337,7 +338,7 @@ def assert_linear(parse: Parser, shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(("parse", "shape"), CASES)
-def test_ten_times_as_much_takes_at_most_twelve_times_as_long(parse: Parser, shape: Shape) -> None:
+def test_ten_times_as_much_takes_at_most_twenty_times_as_long(parse: Parser, shape: Shape) -> None:
     assert_linear(parse, shape)
 
 

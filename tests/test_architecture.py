@@ -21,7 +21,9 @@ from tests.house import PACKAGES, REPOSITORY, House, Module, called, house_at, r
 ROOMS = {
     "__main__": ("cli",),
     "cli": ("commands", "stages", "tiffsd"),
-    "commands": ("service", "jobs", "spool", "settings", "stages", "models"),
+    "commands": ("setup", "web", "service", "jobs", "settings", "stages", "models"),
+    "setup": ("service", "jobs", "settings", "stages", "models"),
+    "web": ("jobs", "spool", "inbox", "pictures", "settings", "stages", "models", "tiffsd"),
     "service": ("jobs", "spool", "inbox", "settings", "compute", "stages"),
     "jobs": ("spool", "inbox", "pictures", "settings", "compute", "stages", "models", "tiffsd"),
     "spool": ("inbox", "stages"),
@@ -33,12 +35,28 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "lease", "beneath", "machine", "stray")
+GROUND = ("errors", "names", "layout", "lease", "walking", "beneath", "machine", "stray")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
-BARE = ("service", "jobs", "jobs.intake", "spool", "inbox", "pictures", "settings", "settings.foreign", "compute")
+BARE = (
+    "setup",
+    "web",
+    "service",
+    "jobs",
+    "jobs.intake",
+    "jobs.page",
+    "spool",
+    "inbox",
+    "pictures",
+    "settings",
+    "settings.foreign",
+    "compute",
+)
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
 TORCH_FREE = ("daemon.stages", "daemon.models.schedulers", "daemon.models.stage_settings")
+# The page with a server is for those who ask for it: nothing else knows it, and its libraries may be missing.
+WEB, SERVES_IT = "daemon.web", "daemon.commands.web"
+WEB_LIBRARIES = ("starlette", "uvicorn", "anyio", "h11")
 MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors.torch")
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
 ONE_DOOR = {
@@ -57,7 +75,10 @@ MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
 DECODER, DECODES_ELSEWHERE = "daemon.pictures.decoder", "daemon.pictures.decoding"
 # What parses the words in a picture may swell, and runs in that child too.
 PARSERS = tuple(f"daemon.pictures.{name}" for name in ("words", "png_text", "exif_text", "alpha_text", "comments"))
-PIXELS = tuple(f"daemon.pictures.{name}" for name in ("codecs", "colour", "code_points", "deep", "foreign", "child_limits"))
+PIXELS = tuple(
+    f"daemon.pictures.{name}"
+    for name in ("codecs", "colour", "code_points", "deep", "foreign", "child_limits", "comparing", "painted")
+)
 IN_THE_CHILD = (DECODER, *PIXELS, *PARSERS)
 DECODING_LIBRARIES = (
     *IN_THE_CHILD,
@@ -75,19 +96,42 @@ READING_CALLS = {f"tiffsd.{name}" for name in ("read", "inspect", "find_id", "sa
 # Who opens files otherwise than by `daemon/beneath.py`, in how many calls, and what others cannot replace there. Models are the
 # administrator's, and so is what lies in /proc the kernel's.
 MAY_OPEN = {
-    "daemon.beneath": (4, "it is the one way"),
+    "daemon.beneath": (2, "it is the one way"),
+    "daemon.walking": (2, "folders, on the way to it"),
     "daemon.spool.filesystem": (
         2,
         "new files, by the one way as the opener; the kernel's list of mounts",
     ),
+    "daemon.pictures.comparing": (2, "files that the front has opened"),
     "daemon.pictures.painted": (2, "pictures that lie in memory"),
+    "daemon.compute.gpus": (1, "what the driver of GPUs says in /proc"),
     "daemon.settings.plain_yaml": (1, "the configuration, which the administrator names"),
+    "daemon.service.config_news": (1, "the configuration, which the administrator names"),
     "daemon.commands.serve": (
         4,
         "a configuration where none was; the demo, in a temporary folder of its own",
     ),
+    "daemon.setup.steps": (1, "what root is told to write, or what a person writes for herself"),
+    "daemon.setup.service": (2, "the configuration and the units, which are the program's own"),
+    "daemon.setup.doctor": (1, "the unit, which is root's, or of who asks"),
+    "daemon.setup.look_at_devices": (1, "what the kernel says in /sys"),
+    "daemon.setup.look_at_machine": (5, "what the kernel says in /proc and /sys; a file without a name"),
+    "daemon.setup.config_text": (1, "the configuration, which the administrator names"),
+    "daemon.setup.model_places": (1, "what the hub's client has noted, in the cache of who looks for models"),
+    "daemon.setup.found_models": (1, "configurations of models, of who looks for them"),
+    "daemon.jobs.backup": (1, "the copy, in a folder that it has made itself"),
+    "daemon.commands.backup": (3, "the configuration, and a new file for its copy, which leads through no link"),
+    "daemon.commands.bug_report": (
+        4,
+        "the report and the log, which a person names; the token of the hub, which is her own; tables of the kernel's",
+    ),
     "daemon.jobs.named": (1, "files that a person names on the command line, and may open herself"),
     "daemon.jobs.oneshot": (1, "the prompt of a command line, in a temporary folder of its own"),
+    "daemon.jobs.page.page": (2, "the frame of the page, which is the program's own"),
+    "daemon.pictures.repainting": (1, "pictures that lie in memory"),
+    "daemon.web.painter": (1, "the frame of the page, which is the program's own"),
+    "daemon.web.files": (1, "modules and stylesheets of the page, which are the program's own"),
+    "daemon.web.token": (2, "the token, at a place that the administrator names"),
     "daemon.jobs.hooks": (1, "the copy that a hook gets, in a temporary folder of its own"),
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
     "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
@@ -152,6 +196,14 @@ def no_modules_import_each_other_in_a_circle(house: House) -> list[str]:
 
 def the_format_does_not_know_there_is_a_daemon(house: House) -> list[str]:
     return [f"{module.name} imports daemon" for module in house.under("tiffsd") if module.names("daemon")]
+
+
+def nobody_knows_that_there_is_a_server(house: House) -> list[str]:
+    outside = [module for module in house.modules.values() if not within(module.name, (WEB,))]
+    rooms = [f"{module.name} imports {WEB}" for module in outside if module.names(WEB) and module.name != SERVES_IT]
+    at_start = [f"{m.name} imports {WEB} at its start" for m in outside if any(within(name, (WEB,)) for name in m.imports_at_start)]
+    libraries = [f"{module.name} imports {library}" for module in outside for library in WEB_LIBRARIES if module.names(library)]
+    return rooms + at_start + libraries
 
 
 def stages_and_models_do_not_know_there_are_folders(house: House) -> list[str]:
@@ -349,6 +401,10 @@ def test_the_format_does_not_know_there_is_a_daemon(house: House) -> None:
     assert the_format_does_not_know_there_is_a_daemon(house) == []
 
 
+def test_nobody_knows_that_there_is_a_server(house: House) -> None:
+    assert nobody_knows_that_there_is_a_server(house) == []
+
+
 def test_stages_and_models_do_not_know_there_are_folders(house: House) -> None:
     assert stages_and_models_do_not_know_there_are_folders(house) == []
 
@@ -394,7 +450,7 @@ def test_the_table_of_the_rooms_allows_nothing_that_nobody_needs(house: House) -
 
 def test_the_top_of_the_daemon_is_small(house: House) -> None:
     assert the_top_of_the_daemon_is_small(house) == []
-    assert len(AT_THE_TOP) <= 10
+    assert len(AT_THE_TOP) <= 11
 
 
 def test_every_room_stands_in_the_table(house: House) -> None:
@@ -471,6 +527,9 @@ BROKEN_HOUSES = [
         the_format_does_not_know_there_is_a_daemon,
         {"tiffsd/file.py": "import importlib\nimportlib.import_module('daemon')"},
     ),
+    (nobody_knows_that_there_is_a_server, {"daemon/service/service.py": "def f():\n    from daemon.web import app"}),
+    (nobody_knows_that_there_is_a_server, {"daemon/commands/web.py": "from daemon.web.serving import PageServer"}),
+    (nobody_knows_that_there_is_a_server, {"daemon/commands/report.py": "def f():\n    import uvicorn"}),
     (stages_and_models_do_not_know_there_are_folders, {"daemon/stages/text.py": "from daemon.spool.spool import Claim"}),
     (stages_and_models_do_not_know_there_are_folders, {"daemon/models/registry.py": "from ..inbox import Drop"}),
     (stages_and_models_do_not_know_there_are_folders, {"daemon/models/registry.py": "from daemon.jobs import results"}),

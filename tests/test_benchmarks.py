@@ -1,5 +1,7 @@
-"""The frame of the benchmarks: figures and their targets, what is kept of them, and the table in the README."""
+"""The frame of the benchmarks: figures and their targets, what is kept of them, and the table of docs/benchmarks.md."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -63,8 +65,8 @@ def test_the_table_has_the_headlines_by_item_and_names_the_machine_once() -> Non
     ]
 
 
-def test_a_table_that_is_too_long_for_the_readme_is_refused() -> None:
-    with pytest.raises(ValueError, match="17 figures are headlines, and the README has room for 16"):
+def test_a_table_that_is_too_long_for_the_page_is_refused() -> None:
+    with pytest.raises(ValueError, match="17 figures are headlines, and the page has room for 16"):
         block(results(*[FAST] * 17))
 
 
@@ -72,7 +74,7 @@ def test_without_results_the_table_says_so() -> None:
     assert block(Results({})).splitlines() == [BEGIN, "Nothing was measured yet.", END]
 
 
-def test_the_block_replaces_the_one_in_the_readme_and_nothing_else() -> None:
+def test_the_block_replaces_the_one_in_the_page_and_nothing_else() -> None:
     made = with_block(f"before\n{BEGIN}\nold | \\1\n{END}\nafter\n", results(FAST))
     assert made == f"before\n{block(results(FAST))}\nafter\n"
     with pytest.raises(ValueError, match="has 0"):
@@ -103,6 +105,21 @@ def test_a_benchmark_says_what_it_is() -> None:
     assert "--json" in done.stdout
 
 
+@pytest.mark.slow
+def test_what_measures_a_gpu_says_where_there_is_none_and_runs_with_tiny_models_all_the_same(tmp_path: Path) -> None:
+    words, lines = [sys.executable, "-m", "benchmarks.gpu"], tmp_path / "figures.json"
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, cwd=program.FOLDER.parent, env=hidden)
+    assert done.returncode == 1
+    assert "there is no GPU here" in done.stderr
+    words += ["--tiny", "--only", "loop", "inversions", "strips", "--json", str(lines)]
+    subprocess.run(words, capture_output=True, timeout=100, cwd=program.FOLDER.parent, check=True)
+    found = [Figure(**json.loads(line)) for line in lines.read_text().splitlines()]
+    missed = {figure.what for figure in found if figure.holds is False}
+    assert missed <= {"SD 1.5, float32: speed over one piece"}, "which says nothing of models this small"
+    assert len(found) == 10
+
+
 def test_a_benchmark_that_fails_hides_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,9 +139,9 @@ def test_a_benchmark_that_fails_hides_no_other(
     assert [word in said for word in ("before the fault", "after it", "MISSED", "FAILED: bad ended with 1")] == [True] * 4
 
 
-def test_the_table_in_the_readme_is_the_one_that_is_made_of_the_kept_results() -> None:
-    readme = program.README.read_text(encoding="utf-8")
-    assert with_block(readme, read_results()) == readme
+def test_the_table_of_the_page_is_the_one_that_is_made_of_the_kept_results() -> None:
+    page = program.PAGE.read_text(encoding="utf-8")
+    assert with_block(page, read_results()) == page
 
 
 def test_what_is_no_benchmark_is_refused_with_the_names_of_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the README tells people to type is typed here, in the order in which it stands there."""
+"""What the README and the pages of docs/ tell people to type is typed here, in the order in which it stands there."""
 
 import os
 import re
@@ -18,11 +18,12 @@ import tiffsd
 import tiffsd.commands
 from tests.artifacts import latents
 from tests.conftest import wait_until
+from tests.house import REPOSITORY
 from tests.tiffsd.test_commands import lay_out, said
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", README, re.MULTILINE | re.DOTALL))
-WITHOUT_EDITOR = SECTIONS["Edit without an editor"]
+README, USE, WITHOUT_EDITOR = (
+    (REPOSITORY / name).read_text(encoding="utf-8") for name in ("README.md", "docs/use.md", "docs/edit.md")
+)
 
 
 def in_line(section: str) -> list[list[str]]:
@@ -33,7 +34,7 @@ def in_line(section: str) -> list[list[str]]:
 def lines(section: str, beginning: str) -> list[str]:
     """The shell lines of the indented block that begins so."""
     block = re.search(rf"(?m)^    {re.escape(beginning)}.*\n(?:    .*\n)*", section)
-    assert block is not None, f"the README has no block that begins with {beginning}"
+    assert block is not None, f"there is no block that begins with {beginning}"
     return [line.partition("  #")[0].strip() for line in block[0].splitlines()]
 
 
@@ -56,13 +57,13 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_every_command_on_files_stands_in_its_section() -> None:
+def test_every_command_on_files_stands_in_its_page() -> None:
     told = {words[0] for words in in_line(WITHOUT_EDITOR)}
     assert told == tiffsd.commands.app.commands.keys()
 
 
 @pytest.mark.parametrize("app", [daemon.cli.app, tiffsd.commands.app], ids=["tiffsd", "python -m tiffsd"])
-def test_the_commands_on_files_do_what_the_readme_says_one_after_the_other(app: click.Group, desk: Path) -> None:
+def test_the_commands_on_files_do_what_the_page_says_one_after_the_other(app: click.Group, desk: Path) -> None:
     for name in ("moon.tiff", "cat_latent.tiff", "cat_prompt.tiff"):
         (desk / name).unlink()  # earlier lines make them
     for words in in_line(WITHOUT_EDITOR):
@@ -73,8 +74,8 @@ def test_the_commands_on_files_do_what_the_readme_says_one_after_the_other(app: 
     assert "strength" not in asked.recipe
 
 
-def test_the_python_in_the_readme_runs(desk: Path) -> None:
-    snippets = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_python_in_the_page_runs(desk: Path) -> None:
+    snippets = re.findall(r"```python\n(.*?)```", WITHOUT_EDITOR, re.DOTALL)
     (desk / "cat.tiff").rename(desk / "cat.3f9a1c2e.tiff")
     (desk / "inbox/2-diffuse").mkdir(parents=True)
     before = tiffsd.read("cat.3f9a1c2e.tiff").tensors["latents"]
@@ -91,7 +92,7 @@ def test_the_python_in_the_readme_runs(desk: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_first_lines_make_a_picture_of_a_house(tmp_path: Path) -> None:
-    _activate, init, run, drop = lines(SECTIONS["Use it"], "source .venv")
+    _activate, init, run, drop = lines(README, "source .venv")
     typed(init, tmp_path)
     words = ["bash", "-c", run.replace("tiffsd run", "exec tiffsd run")]
     process = subprocess.Popen(words, cwd=tmp_path, env=surroundings(tmp_path), stderr=subprocess.PIPE)
@@ -115,7 +116,7 @@ def test_the_commands_on_the_folders_work_without_the_daemon(desk: Path) -> None
     failed.mkdir(parents=True)
     (failed / "cat.tiff").write_bytes(made)
     (failed / "error.txt").write_text("The machine was at fault.")
-    for words in in_line(SECTIONS["Use it"]):
+    for words in in_line(USE):
         assert said(*words, code=3 if words[0] == "status" else 0), words
     waiting = {path.name for path in (desk / "spool/inbox/2-diffuse").iterdir()}
     assert waiting == {"cat.3f9a1c2e.tiff", "cat.tiff", "cat.3f9a1c2e.tiff.restore"}
@@ -125,7 +126,7 @@ def test_the_commands_on_the_folders_work_without_the_daemon(desk: Path) -> None
 @pytest.mark.timeout(300)
 def test_one_file_at_a_time_goes_from_words_to_a_picture_and_back(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64), "red").save(tmp_path / "photo.png")
-    for line in lines(SECTIONS["Use it"], "tiffsd text"):
+    for line in lines(USE, "tiffsd text"):
         typed(line, tmp_path)
     with Image.open(tmp_path / "cat.png") as image:
         assert image.size == (128, 128)

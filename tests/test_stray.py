@@ -9,6 +9,7 @@ import pytest
 
 from daemon.stray import LINES, LONGEST_BYTES, WINDOW_SECONDS, Lines, overhear
 from tests.house import REPOSITORY
+from tests.running_daemon import without_times
 
 CATCHING = """
 import logging, sys, threading, warnings
@@ -86,7 +87,7 @@ def test_a_child_that_nobody_else_listens_to_is_heard_to_its_end(caplog: pytest.
 def test_what_nobody_catches_goes_through_the_formatter() -> None:
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     ended = subprocess.run([sys.executable, "-c", CATCHING], env=environment, capture_output=True, text=True, timeout=60)
-    records = [line for line in ended.stderr.splitlines() if not line.startswith("    ")]
+    records = [line for line in without_times(ended.stderr).splitlines() if not line.startswith("    ")]
     assert records == [
         "internal error in tiffsd, the thread 'doomed' ends: RuntimeError: in a thread\\n<0>forged",
         "internal error in tiffsd, where nobody could be told: RuntimeError: deleted\\n<0>forged",

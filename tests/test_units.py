@@ -45,7 +45,9 @@ def settings(name: str) -> list[tuple[str, str]]:
     return [(key, value) for key, _, value in lines]
 
 
-@pytest.mark.parametrize(("name", "manager"), [("tiffsd.service", "--system"), ("tiffsd-user.service", "--user")])
+@pytest.mark.parametrize(
+    ("name", "manager"), [("tiffsd.service", "--system"), ("tiffsd-web.service", "--system"), ("tiffsd-user.service", "--user")]
+)
 def test_systemd_finds_nothing_wrong_with_a_unit(name: str, manager: str, tmp_path: Path) -> None:
     needed("systemd-analyze")
     unit = startable_copy(name, tmp_path)
@@ -66,9 +68,10 @@ def test_systemd_would_have_said_what_is_wrong_with_a_unit(tmp_path: Path) -> No
     assert "WatchdogSecs" in result.stderr
 
 
-def test_the_system_unit_is_hardly_exposed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-web.service"])
+def test_a_system_unit_is_hardly_exposed(name: str, tmp_path: Path) -> None:
     needed("systemd-analyze")
-    unit = startable_copy("tiffsd.service", tmp_path)
+    unit = startable_copy(name, tmp_path)
 
     result = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
 
@@ -82,6 +85,7 @@ def test_the_units_start_the_installed_program_with_its_configuration() -> None:
     user = dict(settings("tiffsd-user.service"))
 
     assert system["ExecStart"] == "/opt/tiffsd/bin/tiffsd run --config /etc/tiffsd/config.yaml"
+    assert dict(settings("tiffsd-web.service"))["ExecStart"] == "/opt/tiffsd/bin/tiffsd web --config /etc/tiffsd/config.yaml"
     assert user["ExecStart"].startswith("%h/")
     assert user["ExecStart"].endswith("/bin/tiffsd run --config %h/tiffsd/config.yaml")
 
@@ -103,7 +107,7 @@ def test_torch_may_compile_its_kernels_under_the_system_unit() -> None:
     assert "MemoryDenyWriteExecute" not in dict(settings("tiffsd.service"))
 
 
-@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-user.service"])
+@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-web.service", "tiffsd-user.service"])
 def test_every_setting_of_a_unit_stands_under_its_reason(name: str) -> None:
     plain = {"Description", "ExecStart"}  # say themselves why they are there
     second = {"After", "StartLimitBurst", "Group", "StateDirectoryMode"}  # share the reason of the line before
@@ -168,3 +172,29 @@ def test_the_user_and_the_units_agree_on_their_names() -> None:
     assert user[-1] == f"/var/lib/{unit['StateDirectory']}"
     assert all(line[1].startswith(f"/var/lib/{unit['StateDirectory']}") for line in lines)
     assert lines[0][2] == unit["StateDirectoryMode"]
+
+
+def test_the_page_is_served_by_a_member_of_the_group_who_is_not_the_daemon() -> None:
+    unit, daemons = dict(settings("tiffsd-web.service")), dict(settings("tiffsd.service"))
+    users = [line.split()[:2] for line in (UNITS / "tiffsd.sysusers").read_text().splitlines() if line[0] != "#"]
+
+    assert unit["Group"] == daemons["Group"]
+    assert unit["User"] != daemons["User"]
+    assert [["u", unit["User"]], ["u", daemons["User"]]] == users
+    assert unit["CapabilityBoundingSet"] == ""
+    assert "AmbientCapabilities" not in unit
+
+
+def test_files_can_be_moved_within_what_the_page_may_write() -> None:
+    unit, daemons = settings("tiffsd-web.service"), dict(settings("tiffsd.service"))
+
+    # Each path is a mount of its own to the service, and nothing is renamed from one to another.
+    assert [value for key, value in unit if key == "ReadWritePaths"] == [f"-/var/lib/{daemons['StateDirectory']}"]
+    assert dict(unit)["UMask"] == daemons["UMask"]
+
+
+def test_the_page_reaches_and_is_reached_by_this_machine_alone() -> None:
+    unit = dict(settings("tiffsd-web.service"))
+
+    assert (unit["IPAddressDeny"], unit["IPAddressAllow"]) == ("any", "localhost")
+    assert "--host" not in unit["ExecStart"]

@@ -4,9 +4,6 @@ Only tiffsd itself is installed anew. Its dependencies are those of the environm
 a .pth file. The .pth files in the folder that it names are not read, so the editable installation stays out of sight.
 """
 
-import os
-import shutil
-import subprocess
 import sys
 import sysconfig
 import venv
@@ -15,8 +12,9 @@ from zipfile import ZipFile
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-SOURCES = ("tiffsd", "daemon", "systemd", "config.yaml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+from tests.house import REPOSITORY
+from tests.wheel import built_wheel, succeed
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -24,17 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy, so that nothing is left in the checkout."""
-    copy = tmp_path_factory.mktemp("checkout")
-    for name in SOURCES:
-        source = REPOSITORY / name
-        if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, copy / name)
-    succeed(sys.executable, "-m", "build", "--wheel", "--no-isolation", cwd=copy)
-    (built,) = (copy / "dist").glob("*.whl")
-    return built
+    """The wheel that all of these tests are about."""
+    return built_wheel(tmp_path_factory.mktemp("checkout"))
 
 
 @pytest.fixture(scope="module")
@@ -61,35 +50,22 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return programs
 
 
-def succeed(*command: object, cwd: Path) -> str:
-    """Run it without anything of the checkout in the environment, and give back what it said."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
-    result = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**environment, "HF_HUB_OFFLINE": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=540,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 def test_the_wheel_carries_what_lies_at_the_top_of_the_repository(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
         carried = {name for name in names if name.startswith("daemon/data/")}
-        config = archive.read("daemon/data/config.yaml")
+        contents = {name.removeprefix("daemon/data/"): archive.read(name) for name in carried}
 
-    units = {f"daemon/data/systemd/{path.name}" for path in (REPOSITORY / "systemd").iterdir()}
-    assert carried == {"daemon/data/config.yaml", *units}
-    assert config == (REPOSITORY / "config.yaml").read_bytes()
+    top = [REPOSITORY / "config.yaml", *(REPOSITORY / "systemd").iterdir()]
+    assert contents == {str(path.relative_to(REPOSITORY)): path.read_bytes() for path in top}
     assert {"tiffsd/py.typed", "daemon/py.typed", "daemon/models/demo/model_index.json"} <= names
     configs = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "daemon/models/configs").rglob("*") if path.is_file()}
     assert len(configs) > 50
     assert configs <= names
+    assert {f"daemon/jobs/page/page.{kind}" for kind in ("html", "css", "js")} <= names
+    served = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "daemon/web/static").rglob("*") if path.is_file()}
+    assert "daemon/web/static/app.js" in served
+    assert served <= names
 
 
 def test_the_wheel_has_the_two_packages_and_nothing_else(wheel: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tiffsd import edit, exchange, preview
     from tiffsd.artifact import Artifact, repair
     from tiffsd.difference import compare
-    from tiffsd.file import write
+    from tiffsd.file import write, write_painted
     from tiffsd.header import Header, new_id
     from tiffsd.reading import find_id, inspect, read, same_tensors
     from tiffsd.region import Region
@@ -68,12 +68,13 @@ __all__ = [
     "repair",
     "same_tensors",
     "write",
+    "write_painted",
 ]
 
 _ROOMS = {
     "artifact": ("Artifact", "repair"),
     "difference": ("compare",),
-    "file": ("write",),
+    "file": ("write", "write_painted"),
     "header": ("Header", "new_id"),
     "reading": ("find_id", "inspect", "read", "same_tensors"),
     "region": ("Region",),

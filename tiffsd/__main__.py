@@ -3,7 +3,7 @@
 import sys
 
 from tiffsd.commands import app
-from tiffsd.shown import shown
+from tiffsd.shown import in_words, shown
 from tiffsd.spec import TiffsdError
 
 
@@ -12,7 +12,7 @@ def main() -> None:
     try:
         app(prog_name="python -m tiffsd")
     except (TiffsdError, OSError) as error:
-        sys.exit(f"tiffsd: {shown(str(error))}")
+        sys.exit(f"tiffsd: {shown(in_words(error))}")
 
 
 if __name__ == "__main__":

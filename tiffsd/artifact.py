@@ -22,6 +22,7 @@ from tiffsd.canvas import (
     to_pixels,
 )
 from tiffsd.header import Header
+from tiffsd.held import HELD, HELD_LATENTS, HELD_MASK, HELD_NOISE, RELEASED, released_where
 from tiffsd.overlay import OVERLAY, OVERLAY_LATENTS, OVERLAY_MASK, OVERLAYS, PAINTED, opened_where
 from tiffsd.pixels import check_picture
 from tiffsd.spec import LARGEST_SIDE, MOST_SAMPLES, NOUNS, BadShape, BadValues, Kind, Layout, State, TooLarge, WrongKind
@@ -44,6 +45,9 @@ RANKS = {
     "masked_image_latents": 3,
     "image_latents": 3,
     "noise": 3,
+    HELD_MASK: 2,
+    HELD_LATENTS: 3,
+    HELD_NOISE: 3,
     OVERLAY: 3,
     OVERLAY_MASK: 2,
     OVERLAY_LATENTS: 3,
@@ -105,15 +109,19 @@ def reconcile(header: Header, canvas: Canvas, exact: Tensors, *, name: str) -> A
 def with_paint_seen(
     tensors: Tensors, header: Header, before: NDArray[Any], after: NDArray[Any]
 ) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:
-    """The tensors beside latents (C, h, w) that were changed by hand: of final ones the change is seen outside of a mask too.
+    """The tensors beside latents (C, h, w) that were changed by hand: of final ones the change is seen outside of a mask too, and
+    paint that was held there is so no longer.
 
-    Also the sentence on that. What is painted on half-done latents outside of a mask gives way in the loop.
+    Also the sentences on that. What is painted on half-done latents outside of a mask gives way in the loop.
     """
+    changed = (before != after).any(axis=0)
+    freed = released_where(tensors, changed)
+    notes = (RELEASED,) if freed.get(HELD_MASK) is not tensors.get(HELD_MASK) else ()
     if header.state is not State.FINAL:
-        return dict(tensors), ()
-    opened = opened_where(tensors, (before != after).any(axis=0))
+        return freed, notes
+    opened = opened_where(freed, changed)
     seen = opened.get(OVERLAY_MASK) is not tensors.get(OVERLAY_MASK)
-    return opened, (PAINTED,) if seen else ()
+    return opened, (*notes, PAINTED) if seen else notes
 
 
 def repair(artifact: Artifact, original: Artifact, *, name: str | None = None) -> Artifact:
@@ -258,7 +266,9 @@ def drop_stale(others: dict[str, NDArray[Any]], *, resized: bool) -> list[str]:
     notes = ["the scheduler's memory of its last steps does not fit the painted latents and was dropped"] * bool(memory)
     mask = [key for key in dict.fromkeys(("mask", *UNDER_A_MASK, *OVERLAYS)) if resized and key in others]
     notes += ["the mask has the size of before and was dropped"] * bool(mask)
-    for key in memory + mask:
+    held = [key for key in HELD if resized and key in others]
+    notes += ["the paint that the loop held has the size of before and was dropped"] * bool(held)
+    for key in memory + mask + held:
         del others[key]
     return notes
 

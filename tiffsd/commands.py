@@ -4,6 +4,7 @@ Places and sizes are in pixels of the picture: WIDTHxHEIGHT+LEFT+TOP. A result i
 new id, or where -o says, which may replace a file. Modules that cost time to load are imported by the commands that need them.
 """
 
+import difflib
 import json
 import logging
 import re
@@ -34,6 +35,7 @@ PROSE = ("prompt", "negative_prompt")  # a prompt of "2024" is words
 
 PATH = click.Path(path_type=Path)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="The same for programs.")
+HELP = {"help_option_names": ["-h", "--help"]}
 version_option = click.version_option(package_name="tiffsd", message="tiffsd %(version)s")
 output_option = click.option("-o", "--output", type=PATH, help="The file to write; it is replaced where it exists.")
 
@@ -54,12 +56,21 @@ class Commands(click.Group):
         except click.UsageError as error:
             raise click.UsageError(shown(error.format_message()), error.ctx) from error
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Override click, which names no command that may be meant."""
+        near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1) if args else []
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            meant = f" Did you mean {near[0]!r}?" if near and "Did you mean" not in error.message else ""
+            raise click.UsageError(error.message + meant, error.ctx) from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click hands it over
         """In the order in which they are defined."""
         return list(self.commands)
 
 
-@click.group(cls=Commands)
+@click.group(cls=Commands, context_settings=HELP)
 @version_option
 def app() -> None:
     """Look at TIFFSD files, and edit them without an editor."""

@@ -46,7 +46,7 @@ def content_of(artifact: Artifact) -> Content:
     for code, text in texts.items():
         check_length(len(text) + (code != TENSORS_TAG), code, f"artifact {header.id}")
     check_marks(record, RECORD_TAG, f"artifact {header.id}")
-    return Content(header, _pages(artifact), essentials, texts)
+    return Content(header, pages_of(artifact), essentials, texts)
 
 
 def check_length(count: int, code: int, label: str) -> None:
@@ -76,7 +76,8 @@ def _in_float32(artifact: Artifact) -> Artifact:
     return replace(artifact, tensors={**artifact.tensors, **floats})
 
 
-def _pages(artifact: Artifact) -> list[NDArray[Any]]:
+def pages_of(artifact: Artifact) -> list[NDArray[Any]]:
+    """The pages of the canvas of a checked artifact, float32, or float16 where a picture is."""
     header = artifact.header
     if header.kind is Kind.PICTURE:
         picture = artifact.tensors["picture"]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tiffsd.artifact import HISTORY_PREFIX, UNDER_A_MASK, Artifact, Tensors, check_units, size_of, with_paint_seen
 from tiffsd.header import Header, new_id
+from tiffsd.held import HELD
 from tiffsd.overlay import OVERLAY, OVERLAY_MASK
 from tiffsd.region import Region, extent, pixels_per_value, window
 from tiffsd.spec import LAYOUTS, NOUNS, BadShape, BadValues, Kind, Layout, State, WrongKind
@@ -250,12 +251,12 @@ def _painted_so_far(artifact: Artifact) -> int:
 
 
 def _crop_mask(tensors: dict[str, Values], region: Region, whole: Region) -> list[str]:
-    """Crop a mask, as large as the latents or as the picture, and what belongs to it, in place."""
+    """Crop a mask, as large as the latents or as the picture, what belongs to it, and paint that is held, in place."""
     rows = slice(region.top // 8, (region.top + region.height) // 8)
     columns = slice(region.left // 8, (region.left + region.width) // 8)
-    for name in UNDER_A_MASK:
+    for name in (*UNDER_A_MASK, *HELD):
         if name in tensors and tensors[name].shape[-2:] == (whole.height // 8, whole.width // 8):
-            tensors[name] = tensors[name][:, rows, columns].copy()
+            tensors[name] = tensors[name][..., rows, columns].copy()
     for name in (OVERLAY, OVERLAY_MASK):
         if name in tensors and tensors[name].shape[:2] == (whole.height, whole.width):
             across = slice(region.left, region.left + region.width)

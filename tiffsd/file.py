@@ -25,6 +25,7 @@ from tiffsd.exact import Exact, tensors_of
 from tiffsd.header import Header, header_from, id_in_name, new_id
 from tiffsd.inks import GRAY, PALETTE, Colour
 from tiffsd.outline import Outline, check_outlines
+from tiffsd.painted import painted_content
 from tiffsd.pixels import Page, to_picture
 from tiffsd.profile import id_in_profile, profile
 from tiffsd.recorded import check_expected, parse_record, read_recorded
@@ -74,7 +75,16 @@ def write(target: Source, artifact: Artifact, *, layout: Layout | None = None) -
     as it is, and neither synced nor closed. Raises BadShape, BadValues, BadHeader, TooLarge where the artifact could not be read
     again.
     """
-    content = content_of(artifact if layout is None else replace(artifact, header=replace(artifact.header, layout=layout)))
+    _write(target, content_of(artifact if layout is None else replace(artifact, header=replace(artifact.header, layout=layout))))
+
+
+def write_painted(target: Source, stored: Artifact, latents: NDArray[np.float32]) -> None:
+    """Write latents as `write` does, with the exact tensors that are `stored`, and a canvas that shows others, as an editor leaves
+    it: where they are equal nothing is painted (`tiffsd/painted.py`). Raises what `painted_content` raises."""
+    _write(target, painted_content(stored, latents))
+
+
+def _write(target: Source, content: Content) -> None:
     if not isinstance(target, str | os.PathLike):
         _write_pages(target, content)
         return

@@ -18,6 +18,7 @@ from tiffsd.artifact import Artifact, check, drop_stale
 from tiffsd.canvas import Floats, in_float64
 from tiffsd.content import check_length, check_marks
 from tiffsd.header import Header, header_from, id_in_name, new_id, render
+from tiffsd.held import released_where
 from tiffsd.recorded import check_expected, parse_record
 from tiffsd.spec import (
     LARGEST_SIDE,
@@ -178,6 +179,7 @@ def _ours(found: Floats, header: Header, scaling: Scaling, exact: Mapping[str, N
         taken, painted = np.where(untouched, latents, taken), int(untouched.size - np.count_nonzero(untouched))
     if painted:
         notes += drop_stale(others, resized=False)
+        others = released_where(others, ~untouched.all(axis=0))
     header = replace(header, size=found.shape, layout=Layout.MOSAIC if header.layout is Layout.RGBA else header.layout)
     return Artifact(header, {"latents": taken, **others}, tuple(notes), painted)
 

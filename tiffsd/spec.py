@@ -56,6 +56,11 @@ There are three kinds. Tensors carry the names that diffusers gives them; a batc
     mask                            (h, w)      bool or float 0..1: where 1, the picture is made anew
     masked_image_latents            (C, h, w)   the picture without what the mask covers, for models that see the mask
     image_latents, noise            (C, h, w)   of half-done latents under a mask: the picture of before, and the noise of the loop
+    held_mask                       (h, w)      bool or float 0..1, of half-done latents and noise: how far the loop holds what
+                                                somebody painted there on the picture; with it the next two MUST be there
+    held_latents, held_noise        (C, h, w)   finished latents with that paint, and their noise, 0 where held_mask is 0: after a
+                                                step the loop puts a held_latents + s held_noise back there, at the a and s of the
+                                                timestep that comes next
     overlay_mask                    (H, W)      uint8: n / 255 of a pixel of the finished picture is what is decoded of latents,
                                                 the rest is the picture of before; 0 is all of that, to the bit
     overlay                         (H, W, 3)   the picture of before, in sRGB: float32 as `picture`; or uint8 or uint16, which
@@ -125,8 +130,9 @@ page) is the full record as ASCII JSON: the essentials again, and the rest. Abse
                 recipe    object of settings: prompt, negative_prompt, seed, width, height, model, scheduler, steps, ...
                 history   list of objects, one per stage: {"stage", "id", "at", "seconds", "painted", "notes"}, and one per edit
                           without an editor: {"stage": "edit", "id", "at", "what", "with", "painted", "notes"}; "seconds" are those
-                          that the stage took itself, without what it waited for a worker and for models; "overlay" is true where
-                          an overlay_mask went along
+                          that the stage took itself, without what it waited for a worker and for models; "painted" is how many
+                          values a person painted, of a finished picture that was encoded anew how many blocks of 8x8 pixels;
+                          "overlay" is true where an overlay_mask went along
                 software  object: name -> version of each package; of what computed it "processor", "instruction_set" and,
                           of a CPU, "threads", as text
 
@@ -200,9 +206,10 @@ sum: whichever explains the most blocks.
 
 Painted latents MUST NOT keep `scheduler.*`: the history belongs to the latents that were there. If pages or rgba come back
 in another size, that size counts, all of it painted, `width` and `height` of the recipe follow in proportion, and a mask is
-dropped with the six tensors that belong to it. A mosaic or strip of any other size MUST be refused.
+dropped with the six tensors that belong to it, and `held_*` is dropped. A mosaic or strip of any other size MUST be refused.
 Where final latents are painted, `overlay_mask` is 255 for all pixels that the painted ones stand for: who paints where a mask
-is black means it to be seen.
+is black means it to be seen. Where a value of latents is painted, `held_mask` is 0: what is painted on the canvas counts there, and
+is not held. A writer SHOULD NOT put `held_*` into final latents, nor into half-done ones whose loop holds nothing any more.
 Pages whose PageNames are a permutation of "channel 0".."channel C-1" are put in that order, and so are those of which one
 alone has another name. One page of four different samples is four pages. Of a mosaic of C channels, C pages of (h, w) are the
 panels.

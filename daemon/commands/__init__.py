@@ -5,15 +5,11 @@ that cost time to load are imported by the commands that need them, because the 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from daemon.errors import ConfigError
 from daemon.names import shown
-
-if TYPE_CHECKING:
-    from daemon.spool.spool import Spool
 
 USUAL_CONFIGS = (Path("config.yaml"), Path.home() / ".config/tiffsd/config.yaml", Path("/etc/tiffsd/config.yaml"))
 
@@ -40,8 +36,16 @@ def say(words: str, *, err: bool = False) -> None:
 
 
 def config_path(given: Path | None) -> Path:
-    """The configuration that is meant: the one given, else the first of the usual ones that exists."""
-    return given or next((path for path in USUAL_CONFIGS if path.is_file()), USUAL_CONFIGS[0])
+    """The configuration that is meant: the one given, which may be its folder, else the first of the usual ones that exists.
+
+    Raises ConfigError where there is none."""
+    if given is not None:
+        return given / USUAL_CONFIGS[0] if given.is_dir() else given
+    found = next((path for path in USUAL_CONFIGS if path.is_file()), None)
+    if found is None:
+        where = ", ".join(map(str, (USUAL_CONFIGS[0].absolute(), *USUAL_CONFIGS[1:])))
+        raise ConfigError(f"there is no configuration: looked for {where}; name one with -c, or write one with `tiffsd init`")
+    return found
 
 
 def spool_root(given: Path | None) -> Path:
@@ -53,11 +57,3 @@ def spool_root(given: Path | None) -> Path:
     if not isinstance(named, str):
         raise ConfigError(f"{path}: 'spool' must be the path of a folder (found {named!r:.80})")
     return folder_beside(path.absolute().parent, Path(named))
-
-
-def spool_at(root: Path) -> "Spool":
-    """The spool in a folder."""
-    from daemon.spool.spool import Spool
-    from daemon.stages import STAGES
-
-    return Spool(root, {stage.name: stage.folder for stage in STAGES.values()})

@@ -1,8 +1,9 @@
 """The command that lists what lies where."""
 
 import json
+import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,12 @@ from rich.text import Text
 from daemon.commands import as_json_option, config_option, spool_root
 from daemon.commands.report import current
 from daemon.names import shown
+from daemon.service.status import why_waiting
 
 if TYPE_CHECKING:
     from daemon.jobs.listing import Listed
 
+UNBOUNDED = 100_000  # columns
 KINDS = ("held", "running", "waiting", "failed", "done")
 
 
@@ -36,12 +39,18 @@ def list_(kinds: tuple[str, ...], config: Path | None, as_json: bool) -> None:
     from daemon.jobs.listing import listed
 
     root = spool_root(config)
-    waits = {name: stage.waits for name, stage in current(root).stages.items()}
-    entries = list(listed(root, kinds or KINDS[:-1], waits=waits))
+    told = current(root)
+    owners = {entry["path"]: entry["owner"] for first in told.listed.values() for entry in first["first"]}
+    entries = [
+        replace(entry, owner=owners.get(entry.path, entry.owner))
+        for entry in listed(root, kinds or KINDS[:-1], why=why_waiting(told.stages))
+    ]
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
     elif entries:
-        Console(highlight=False).print(*_entries(entries), sep="\n")
+        # What another program reads is not cut to the width of a screen that nobody looks at.
+        width = None if sys.stdout.isatty() else UNBOUNDED
+        Console(highlight=False, width=width).print(*_entries(entries), sep="\n")
     else:
         click.echo("nothing of that kind is in the spool")
 
@@ -54,6 +63,8 @@ def _entries(entries: Iterable["Listed"]) -> Iterator[RenderableType]:
         yield Text("  ".join(filter(None, head)), style="bold")
         if entry.prompt:
             yield _below(shown(entry.prompt), no_wrap=True, overflow="ellipsis")
+        if entry.unread and entry.unread not in entry.reason:
+            yield _below(f"its prompt is not known: {shown(entry.unread)}")
         for words, style in ((shown(entry.reason), "red" if entry.kind == "failed" else ""), (entry.command, "green")):
             if words:
                 yield _below(words, style=style)

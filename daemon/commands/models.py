@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from daemon.commands import as_json_option, config_option, config_path, say
+from daemon.commands import PATH, as_json_option, config_option, config_path, say
 from daemon.models.hub_ids import place_of
 from daemon.names import shown
 from daemon.stages import STAGES
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from daemon.models.on_disk import OnDisk
     from daemon.settings.config import Config
 
+USUAL = "usual places"
 GB, MB = 1e9, 1e6
 
 
@@ -39,14 +40,29 @@ class Listed:
 
 
 @click.command()
+@click.option(
+    "--find",
+    "places",
+    metavar="[FOLDER]",
+    type=PATH,
+    is_flag=False,
+    flag_value=USUAL,
+    help="Look for models in FOLDER, or where ComfyUI, A1111, InvokeAI and the hub's client keep theirs, and print the lines.",
+)
+@click.option("--add", is_flag=True, help="Write what --find finds into config.yaml; all else in it stays as it is.")
 @config_option
 @as_json_option
-def models(config: Path | None, as_json: bool) -> int:
+def models(places: Path | None, add: bool, config: Path | None, as_json: bool) -> int:
     """List the models, VAEs, LoRAs and textual inversions of the configuration, what lies on disk of them, and what is wrong; exit
     with 1 where something is.
 
-    Example: tiffsd models
+    Example: tiffsd models --find ~/ComfyUI/models --add
     """
+    if places is not None or add:
+        from daemon.commands.finding import find
+
+        find(None if places in (None, Path(USUAL)) else places, config, add=add, as_json=as_json)
+        return 0
     from rich.console import Console
 
     from daemon.settings.config import read_config

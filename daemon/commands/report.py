@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from daemon.beneath import Beneath
 from daemon.commands import as_json_option, config_option, spool_root
 from daemon.names import shown
-from daemon.service.status import Status, read_status
+from daemon.service.status import Status, read_status, why_waiting
 
 WATCH_SECONDS = 1.0
 NO_DAEMON = 3  # an exit code; see daemon/cli.py
@@ -36,11 +36,18 @@ def status(config: Path | None, as_json: bool, watch: bool) -> None:
         return
     counted = current(root)
     if as_json:
-        click.echo(json.dumps(asdict(counted), indent=2))
+        click.echo(json.dumps(asdict(_with_list(root, counted)), indent=2))
     else:
         Console(highlight=False).print(_page(counted))
     if not counted.alive:
         raise click.exceptions.Exit(NO_DAEMON)
+
+
+def _with_list(root: Path, counted: Status) -> Status:
+    """The status with the first of what `tiffsd list` says; the daemon's own where one runs."""
+    from daemon.jobs.overview import Overview
+
+    return replace(counted, listed=counted.listed or Overview(root).look(counted.running, why=why_waiting(counted.stages)))
 
 
 def _watch(root: Path) -> None:
@@ -74,6 +81,7 @@ def current(root: Path) -> Status:
             gates=[name for name, stage in said["stages"].items() if stage["gated"]],
             worker=said["worker"],
             complaints=said["complaints"],
+            listed=said.get("listed"),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return counted

@@ -2,8 +2,10 @@
 
 import ctypes
 import os
+import shlex
 import shutil
 import signal
+import sys
 import tempfile
 from contextlib import suppress
 from functools import partial
@@ -11,8 +13,9 @@ from pathlib import Path
 
 import click
 
-from daemon.commands import PATH, config_option, config_path, say, spool_at
+from daemon.commands import PATH, config_option, config_path, say
 from daemon.errors import DaemonError
+from daemon.jobs.acts import spool_at
 from daemon.layout import FAILED, PICTURES
 from daemon.settings.resources import resource
 
@@ -22,9 +25,10 @@ DEMO_PROMPTS = {
     "balloon": "a yellow balloon by the sea at noon",
 }
 DEMO_SEED = 1
-# Of malloc.h. With these its thresholds, which would grow, stay what they are at first.
+# Of malloc.h. With these its thresholds stay what they are. Up to there what a picture takes is found again: clearing anew what was
+# given back in between costs more than much of the work. Above, what large files leave in the heap makes the largest too large.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-KEPT_BYTES = 128 << 10
+KEPT_BYTES = 1 << 20
 UNDONE = 1  # an exit code; see daemon/cli.py
 
 verbose_option = click.option("--verbose", "-v", is_flag=True, help="Say more in the log.")
@@ -51,7 +55,14 @@ def init(folder: Path) -> None:
     spool_at(config.spool_folder).create()
     say(f"configuration: {path}")
     say(f"folders:       {config.spool_folder}")
-    say(f"Now run `tiffsd run`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}")
+    say(f"Now run `{_command_to_run(folder)}`, and drop a prompt into {config.spool_folder / 'inbox/1-text'}")
+
+
+def _command_to_run(folder: Path) -> str:
+    """What starts the daemon on the configuration in a folder, to be typed as it stands."""
+    program = "tiffsd" if shutil.which("tiffsd") else shlex.quote(str(Path(sys.prefix, "bin", "tiffsd")))
+    there = folder.absolute()
+    return f"{program} run" if there == Path.cwd() else f"cd {shlex.quote(str(there))} && {program} run"
 
 
 def _keep_little_freed_memory() -> None:
@@ -76,14 +87,15 @@ def run(config: Path | None, verbose: bool) -> None:
     # Until the configuration is read for the first time there is none to read again: the signal must not end the process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _keep_little_freed_memory()
+    from daemon.service.progress import jobs_shown
     from daemon.service.service import Service
-    from daemon.service.terminal import log_to_stderr, progress
+    from daemon.service.terminal import log_to_stderr
     from daemon.settings.permissions import read_trusted
 
     log_to_stderr(verbose)
     path = config_path(config)
     service = Service(read_trusted(path), config_path=path, leave=_leave)
-    with progress(service.spool.root):
+    with jobs_shown(service.spool.root):
         service.run()
 
 
@@ -95,14 +107,15 @@ def once(config: Path | None, verbose: bool) -> None:
 
     Example: tiffsd once
     """
+    from daemon.service.progress import jobs_shown
     from daemon.service.service import Service
-    from daemon.service.terminal import log_to_stderr, progress
+    from daemon.service.terminal import log_to_stderr
     from daemon.settings.permissions import read_trusted
 
     log_to_stderr(verbose)
     path = config_path(config)
     service = Service(read_trusted(path), config_path=path, leave=partial(_leave, UNDONE))
-    with progress(service.spool.root):
+    with jobs_shown(service.spool.root):
         all_done = service.run_once()
     if not all_done:
         raise click.exceptions.Exit(UNDONE)
@@ -115,8 +128,9 @@ def demo(out_folder: Path) -> None:
 
     Example: tiffsd demo --out /tmp/pictures
     """
+    from daemon.service.progress import jobs_shown
     from daemon.service.service import Service
-    from daemon.service.terminal import log_to_stderr, progress
+    from daemon.service.terminal import log_to_stderr
     from daemon.settings.config import read_config
 
     log_to_stderr(False)
@@ -129,7 +143,7 @@ def demo(out_folder: Path) -> None:
                 f"---\nseed: {DEMO_SEED}\n---\n{prompt}\n", encoding="utf-8"
             )
         service = Service(config, leave=partial(_leave, UNDONE))
-        with progress(config.spool_folder):
+        with jobs_shown(config.spool_folder):
             service.run_once()
         made = [_copy_new(path, out_folder) for path in sorted((config.spool_folder / PICTURES).glob("*.png"))]
         told = [path.read_text(encoding="utf-8") for path in sorted(config.spool_folder.glob(f"{FAILED}/*/*/error.txt"))]

@@ -11,9 +11,10 @@ from daemon.commands.stage_options import StageCommand
 from daemon.settings.resources import resource
 
 if TYPE_CHECKING:
+    from daemon.jobs.oneshot import Written
     from daemon.settings.config import Config
 
-    Work = Callable[[Config, Callable[[int, int], None]], list[str]]
+    Work = Callable[[Config, Callable[[int, int], None]], Written]
 
 
 @click.command(cls=StageCommand)
@@ -32,17 +33,16 @@ def text(prompt: str, output: str, config: Path | None, **given: Any) -> None:
     target = _with_suffix(output, ".tiff")
     _one_shot(
         "text",
-        target,
         config,
         lambda chosen, show: oneshot.run_text(prompt, given, target, config=chosen, on_progress=show),
     )
 
 
 @click.command(cls=StageCommand)
-@click.argument("name")
+@click.argument("source", metavar="NAME")
 @click.option("-o", "--output", help="The file to write; NAME_unet.tiff where it is left out.")
 @config_option
-def diffuse(name: str, output: str | None, config: Path | None, **given: Any) -> None:
+def diffuse(source: str, output: str | None, config: Path | None, **given: Any) -> None:
     """Latents and embedding -> denoised latents.
 
     NAME stands for NAME.tiff, or for the prototype's NAME_latent.tiff and NAME_prompt.tiff.
@@ -51,11 +51,10 @@ def diffuse(name: str, output: str | None, config: Path | None, **given: Any) ->
     """
     from daemon.jobs import oneshot
 
-    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_unet.tiff"))
-    members = oneshot.find_latents(name)
+    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{source.removesuffix('.tiff')}_unet.tiff"))
+    members = oneshot.find_latents(source)
     _one_shot(
         "diffuse",
-        target,
         config,
         lambda chosen, show: oneshot.run("diffuse", members, given, target, config=chosen, on_progress=show),
     )
@@ -75,7 +74,6 @@ def decode(file: Path, output: str | None, config: Path | None, **given: Any) ->
     target = Path(output) if output else oneshot.free_target(file.with_suffix(".png"))
     _one_shot(
         "decode",
-        target,
         config,
         lambda chosen, show: oneshot.run("decode", {"principal": file}, given, target, config=chosen, on_progress=show),
     )
@@ -97,17 +95,16 @@ def encode(file: Path, output: str | None, config: Path | None, **given: Any) ->
     target = _with_suffix(output, ".tiff") if output else oneshot.free_target(file.with_suffix(".tiff"))
     _one_shot(
         "encode",
-        target,
         config,
         lambda chosen, show: oneshot.run("encode", {"principal": file}, given, target, config=chosen, on_progress=show),
     )
 
 
 @click.command(cls=StageCommand)
-@click.argument("name")
+@click.argument("source", metavar="NAME")
 @click.option("-o", "--output", help="The file to write; NAME_noise.tiff where it is left out.")
 @config_option
-def invert(name: str, output: str | None, config: Path | None, **given: Any) -> None:
+def invert(source: str, output: str | None, config: Path | None, **given: Any) -> None:
     """Finished latents and embedding -> the noise that makes them.
 
     NAME stands for NAME.tiff.
@@ -116,11 +113,10 @@ def invert(name: str, output: str | None, config: Path | None, **given: Any) -> 
     """
     from daemon.jobs import oneshot
 
-    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{name.removesuffix('.tiff')}_noise.tiff"))
-    members = oneshot.find_latents(name)
+    target = _with_suffix(output, ".tiff") if output else oneshot.free_target(Path(f"{source.removesuffix('.tiff')}_noise.tiff"))
+    members = oneshot.find_latents(source)
     _one_shot(
         "invert",
-        target,
         config,
         lambda chosen, show: oneshot.run("invert", members, given, target, config=chosen, on_progress=show),
     )
@@ -144,7 +140,6 @@ def _plain(stage: str) -> click.Command:
 
         _one_shot(
             stage,
-            output,
             config,
             lambda chosen, show: oneshot.run(stage, {"principal": file}, {}, output, config=chosen, on_progress=show),
         )
@@ -152,17 +147,16 @@ def _plain(stage: str) -> click.Command:
     return run
 
 
-def _one_shot(stage: str, target: Path, config: Path | None, work: "Work") -> None:
-    from daemon.service.terminal import bar
+def _one_shot(stage: str, config: Path | None, work: "Work") -> None:
+    from daemon.service.progress import steps_shown
     from daemon.settings.config import read_config
 
     found = next((path for path in ([config] if config else USUAL_CONFIGS) if path.is_file()), resource("config.yaml"))
-    with bar() as bars:
-        task = bars.add_task(stage, total=None)
-        notes = work(read_config(found), lambda step, steps: bars.update(task, completed=step, total=steps))
-    for note in notes:
+    with steps_shown(stage) as show:
+        written = work(read_config(found), show)
+    for note in written.notes:
         say(note, err=True)
-    say(f"wrote {target}")
+    say(f"wrote {written.path}")
 
 
 def _with_suffix(name: str, suffix: str) -> Path:

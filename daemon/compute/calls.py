@@ -42,6 +42,7 @@ class Call:
         self.future: Future[Result] = Future()
         self.reason: Exception | None = None
         self.job: Hashable = None
+        self.like = repr((stage, settings.get("model")))  # equal for calls that need the same parts of a model, mostly
         self._cancel = cancel
 
     def settings_on(self, device: str) -> StageSettings:
@@ -83,6 +84,11 @@ class Queue:
     def __init__(self, together: int = 1) -> None:
         self._together = together
         self._waiting: deque[Call] = deque()
+
+    @property
+    def first(self) -> Call | None:
+        """The call that is taken next."""
+        return self._waiting[0] if self._waiting else None
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -1,17 +1,21 @@
 """Which engine computes: the one place that knows one by its name. Another one is built here."""
 
 from daemon.compute.local import LocalWorkers
+from daemon.compute.placement import placed
 from daemon.compute.protocol import Compute, EngineOptions
+
+__all__ = ["new_engine", "placed"]
 
 
 def new_engine(options: EngineOptions) -> Compute:
     """An engine for these options; it starts nothing before its first call."""
     return LocalWorkers(
         options.device,
-        workers=options.workers,
+        workers=options.workers or 1,
         threads=options.threads,
         batch=options.batch,
         idle_seconds=options.idle_seconds,
         budget_bytes=options.budget_bytes,
+        gpus=options.gpus,
         job_seconds=options.job_seconds,
     )

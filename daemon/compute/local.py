@@ -10,30 +10,32 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
 from daemon.compute.calls import Call, Queue, StageError
 from daemon.compute.process import WorkerProcess
-from daemon.compute.protocol import GIB, Arrays, OnBegin, OnEstimate, OnProgress, Result
-from daemon.compute.worker_handle import WorkerHandle
+from daemon.compute.protocol import Arrays, OnBegin, OnEstimate, OnProgress, Result
+from daemon.compute.worker_handle import Place, WorkerHandle
 from daemon.errors import Stopped
 from daemon.models.stage_settings import StageSettings
 
 __all__ = ["LocalWorkers", "StageError"]
 
 WORKER = "daemon.compute.worker"
+USUAL_BUDGET_BYTES = 16 * 10**9
 
 
 class LocalWorkers:
     """Worker processes on this machine: an engine (`Compute` in `protocol.py`).
 
     `threads` is how many torch computes with in each (None: its default), `idle_seconds` how long a worker without calls is kept,
-    `budget_bytes` how many bytes of models all of them keep loaded, `batch` how many calls of one key run together. Several workers
-    on "cuda" have a GPU each. `job_seconds` asks for how long a call may compute; None is for as long as it likes. Nothing is
-    started before the first call.
+    `batch` how many calls of one key run together. `budget_bytes` is how many bytes of models all of them keep loaded in the
+    memory of the machine, and each on a GPU (None: a default, and what is free there). `gpus` are the GPUs that they see, one each;
+    none is for all. `job_seconds` asks for how long a call may compute; None is for as long as it likes. Nothing is started before
+    the first call.
     """
 
     def __init__(
@@ -43,8 +45,9 @@ class LocalWorkers:
         workers: int = 1,
         threads: int | None = None,
         idle_seconds: float = 300.0,
-        budget_bytes: int = 8 * GIB,
+        budget_bytes: int | None = None,
         batch: int = 1,
+        gpus: Sequence[str] = (),
         job_seconds: Callable[[], float | None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -52,14 +55,15 @@ class LocalWorkers:
         self.queue = Queue(batch)
         self.closing = False
         self._threads = threads or (max(1, (os.cpu_count() or 1) // workers) if workers > 1 else 0)
-        self._budget_bytes = budget_bytes // workers
+        self._budget_bytes = (budget_bytes or USUAL_BUDGET_BYTES) // workers
+        self._gpu_bytes = budget_bytes or 0
         self._idle_seconds = idle_seconds
         self._job_seconds = job_seconds
         self._numbers = itertools.count(1)
         self._open: dict[int, Call] = {}
         self._said: dict[str, Any] = {}
-        devices = [f"cuda:{number}" for number in range(workers)] if device == "cuda" and workers > 1 else [device] * workers
-        self._workers = [WorkerHandle(self, name, clock=clock) for name in devices]
+        places = [Place(device, number, gpu) for number, gpu in enumerate(gpus or [None] * workers)]
+        self._workers = [WorkerHandle(self, place, clock=clock) for place in places]
 
     def submit(
         self,
@@ -146,11 +150,16 @@ class LocalWorkers:
         for handle in self._workers:
             handle.join(max(0.0, deadline - time.monotonic()))
 
-    def spawn(self) -> WorkerProcess:
+    def spawn(self, place: Place) -> WorkerProcess:
         """A fresh worker process."""
-        return WorkerProcess(WORKER, threads=self._threads, budget_bytes=self._budget_bytes)
+        budgets = {"budget_bytes": self._budget_bytes, "gpu_bytes": self._gpu_bytes}
+        return WorkerProcess(WORKER, threads=self._threads, gpu=place.gpu, **budgets)
 
     def prefers_another(self, handle: WorkerHandle) -> bool:
-        """Whether the next call should go to another worker: to one with nothing to do before one that has, to a warm one first."""
+        """Whether the next call should go to another worker: to one with nothing to do before one that has; of those to the one
+        that computed its like last, or else to one that runs already."""
         free = [other for other in self._workers if not other.in_flight and other is not handle]
-        return bool(free) if handle.in_flight else handle.worker is None and any(other.worker for other in free)
+        if handle.in_flight or not free:
+            return bool(free)
+        call = self.queue.first
+        return call is not None and any(other.warmth(call) > handle.warmth(call) for other in free)

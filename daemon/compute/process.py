@@ -9,6 +9,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from daemon.compute.gpus import VISIBLE
 from daemon.compute.pipe import ArrayPipe
 from daemon.stray import overhear
 
@@ -23,27 +24,34 @@ KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_"
 # Source: oneMKL's developer guide, "Getting Reproducible Results", conditional numerical reproducibility.
 SAME_BITS = {"MKL_CBWR": "AUTO"}
 
+# On a GPU torch's memory for pictures of many sizes falls to pieces that fit nothing any more; segments that can grow do not.
+# torch reads both names, and the first one first.
+GROWING_SEGMENTS = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+ALSO_READ = "PYTORCH_ALLOC_CONF"
+
 
 class WorkerProcess:
     """The process and the pipe to it. The thread that makes it must live as long: the kernel ends a worker together with it.
 
-    `module` is what it runs, `threads` how many torch computes with (0: its default), `budget_bytes` bounds the models it keeps.
+    `module` is what it runs, `threads` how many torch computes with (0: its default). `budget_bytes` bounds the models that it
+    keeps in the memory of the machine, `gpu_bytes` those on a GPU (0: what is free there). `gpu` is the one GPU that it sees (None:
+    all).
     What it logs comes by the pipe, from this process's level up; what it writes elsewhere is overheard.
     """
 
-    def __init__(self, module: str, *, threads: int, budget_bytes: int) -> None:
+    def __init__(self, module: str, *, threads: int, budget_bytes: int, gpu_bytes: int = 0, gpu: str | None = None) -> None:
         ours, theirs = socket.socketpair()
         self.pipe = ArrayPipe(ours.detach())
         # A plain child instead of multiprocessing's: that one would import the command line's main module again.
         level = logging.getLogger().getEffectiveLevel()
-        arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes, level))
+        arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes, level, gpu_bytes))
         self._popen = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env=environment() | ({} if gpu is None else {VISIBLE: gpu}),
         )
         theirs.close()
         assert self._popen.stdout is not None
@@ -96,6 +104,7 @@ def environment() -> dict[str, str]:
     return {
         **KEPT_MEMORY,
         **SAME_BITS,
+        **({} if ALSO_READ in os.environ else GROWING_SEGMENTS),
         **os.environ,
         "PYTHONPATH": os.pathsep.join(paths),
         "HF_HUB_DISABLE_TELEMETRY": "1",

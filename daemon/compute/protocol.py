@@ -1,6 +1,5 @@
 """What the daemon asks of whatever computes: the contract of an engine, and the words in it. The front side, without torch.
 
-from daemon.models.stage_settings import StageSettings
 An engine runs one stage at a time on arrays, in worker processes on this machine (`local.py`), on other machines, or wherever it
 likes. Jobs, the service and the commands know it by this contract alone; `engine.py` chooses one.
 """
@@ -67,7 +66,7 @@ class Compute(Protocol):
         on_estimate: OnEstimate | None = None,
         job: Hashable = None,
     ) -> SubmittedCall:
-        """Take one run of a stage (a name of `daemon.stages.STAGES`). Raises Stopped once closed, and nothing else; does not wait.
+        """Take one run of a stage (a name of `daemon.stages.STAGES`, or APPLY). Raises Stopped once closed only; does not wait.
 
         `settings` are plain JSON values; where settings["model"]["device"] is empty, the engine says on which device it runs. Calls
         of an equal `key` may run together; without one a call runs alone. Calls of an equal `job` are tries of one and the same, so
@@ -97,18 +96,23 @@ class Compute(Protocol):
 class EngineOptions:
     """What an engine is told of how it is to run: section `compute` of config.yaml, as far as it is the engine's.
 
-    `device` is "cpu", "cuda", "cuda:N" or "mps", `workers` how many calls run at a time, `threads` how many torch computes with in
-    each (None: its default), `batch` how many calls of one key run together, `idle_seconds` how long models stay loaded without
-    calls, `budget_bytes` how many bytes of models are kept loaded. `job_seconds` asks for how long a call may compute; None is for
-    as long as it likes.
+    `device` is "cpu", "cuda", "cuda:N" or "mps", `workers` how many calls run at a time (None: what suits the machine), `threads`
+    how many torch computes with in each (None: its default), `batch` how many calls of one key run together, `idle_seconds` how
+    long models stay loaded without calls. `budget_bytes` is how many bytes of models are kept loaded, by all workers together in
+    the memory of the machine, and by each on a GPU (None: a default, and what is free there). `stage_devices` are the devices that
+    stages have of their own, `model_bytes` the largest model there is (None: not known), `gpus` the one GPU that each worker sees
+    (none: all see all). `job_seconds` asks for how long a call may compute; None is for as long as it likes.
     """
 
     device: str = "cpu"
-    workers: int = 1
+    workers: int | None = 1
     threads: int | None = None
     batch: int = 1
     idle_seconds: float = 300.0
-    budget_bytes: int = 8 * GIB
+    budget_bytes: int | None = None
+    stage_devices: frozenset[str] = frozenset()
+    model_bytes: int | None = None
+    gpus: tuple[str, ...] = ()
     job_seconds: Callable[[], float | None] = lambda: None
 
 

@@ -59,11 +59,11 @@ TELL_SECONDS = 0.1  # between two words about a job: nobody reads faster, and ea
 class Worker:
     """Answers the calls that come in by the pipe, until it is closed."""
 
-    def __init__(self, pipe: ArrayPipe, *, budget_bytes: int) -> None:
+    def __init__(self, pipe: ArrayPipe, *, budget_bytes: int, gpu_bytes: int | None = None) -> None:
         from daemon.models.registry import Models
 
         self._pipe = pipe
-        self._models = Models(budget_bytes)
+        self._models = Models(budget_bytes, gpu_bytes=gpu_bytes)
         self._models.on_loading = self._tell_loading
         self._numbers: list[int] = []
         self._waiting: deque[tuple[str, list[Job]]] = deque()
@@ -165,23 +165,26 @@ class Worker:
     def _run(self, stage: str, jobs: Sequence[Job], progress: "Progress") -> list[tuple[Any, Any]]:
         import torch
 
-        from daemon.models.compute_format import facts_of
+        from daemon.models.compute_format import facts_of, set_tf32
         from daemon.models.processor import computed_on
+        from daemon.models.registry import ModelSpec
 
         module = importlib.import_module(f"daemon.stages.{stage}")
         self._numbers = [number for number, _, _ in jobs]
         self._models.begin()
         self._tell_loading(False)
-        tensors = [_as_tensors(arrays) for _, arrays, _ in jobs]
+        tensors, settings = [_as_tensors(arrays) for _, arrays, _ in jobs], jobs[0][2]
+        fast = bool(settings["model"].get("fast"))
+        set_tf32(fast)
         began, loaded_before = time.monotonic(), self._models.loading_seconds
         with torch.inference_mode():  # small models spend some per cent of their time on what no_grad still keeps
             if len(jobs) > 1:
                 done = module.run_together(self._models, tensors, [settings for _, _, settings in jobs], progress)
             else:
                 done = [module.run(self._models, tensors[0], jobs[0][2], progress)]
-        settings = jobs[0][2]
         took = {"seconds": time.monotonic() - began, "loading_seconds": self._models.loading_seconds - loaded_before}
-        said = {**facts_of(settings, len(jobs)), "software": computed_on(settings["model"]["device"]), **took}
+        wide = fast and self._models.family(ModelSpec.of(settings)).wide
+        said = {**facts_of(settings, len(jobs), wide=wide), "software": computed_on(settings["model"]["device"]), **took}
         return [({name: tensor.numpy() for name, tensor in out.items()}, {**facts, **said}) for out, facts in done]
 
     def _failed(self, call: int, kind: str, sentence: str) -> tuple[Any, ...]:
@@ -205,8 +208,9 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int, level: int = logging.WARNING) -> None:
-    """Serve the pipe; `threads` 0 leaves torch its default, `budget_bytes` bounds the loaded models, `level` is the log's."""
+def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int, level: int = logging.WARNING, gpu_bytes: int = 0) -> None:
+    """Serve the pipe; `threads` 0 leaves torch its default, `level` is the log's. `budget_bytes` bounds the loaded models,
+    `gpu_bytes` those on a GPU, where 0 is for what is free there."""
     _end_with(parent)
     faulthandler.enable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -216,7 +220,7 @@ def main(pipe_fd: int, parent: int, threads: int, budget_bytes: int, level: int 
         log_to(pipe, level)
         stray.catch_all()
         _configure_torch(threads)
-        Worker(pipe, budget_bytes=budget_bytes).serve()
+        Worker(pipe, budget_bytes=budget_bytes, gpu_bytes=gpu_bytes or None).serve()
 
 
 def _end_with(parent: int) -> None:
@@ -232,11 +236,14 @@ def _end_with(parent: int) -> None:
 def _configure_torch(threads: int) -> None:
     import torch
 
+    from daemon.models.compute_format import set_tf32
+
     if threads:
         torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    set_tf32(False)
     log.debug("torch %s computes with %d threads", torch.__version__, torch.get_num_threads())
 
 

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,16 +34,32 @@ class Pool(Protocol):
     queue: Queue
     closing: bool
 
-    def spawn(self) -> WorkerProcess: ...
+    def spawn(self, place: "Place") -> WorkerProcess: ...
 
     def prefers_another(self, handle: "WorkerHandle") -> bool: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker computes: its device, which of several it is, and the one GPU that it sees, as CUDA_VISIBLE_DEVICES has it."""
+
+    device: str
+    number: int = 0
+    gpu: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The device as people know it."""
+        return f"{self.device}:{self.number}" if self.gpu and self.device == "cuda" else self.device
 
 
 class WorkerHandle:
     """One worker process on one device, or the place for one."""
 
-    def __init__(self, pool: Pool, device: str, *, clock: Callable[[], float] = time.time) -> None:
-        self.device = device
+    def __init__(self, pool: Pool, place: Place, *, clock: Callable[[], float] = time.time) -> None:
+        self.place, self.device = place, place.name
+        self._likes: dict[str, int] = {}  # what the process has computed, and as which of its calls it did so last
+        self._sent = 0
         self.in_flight: deque[list[Call]] = deque()  # with the worker; it runs the first
         self.worker: WorkerProcess | None = None
         self.since: float | None = None
@@ -54,7 +71,7 @@ class WorkerHandle:
         self._cancels: deque[int] = deque()
         self._stopwatch, self._blame = Stopwatch(), Blame()
         self._last_words: DeviceBroken | None = None  # of a worker that ends itself
-        self._thread = threading.Thread(target=self._serve, name=f"compute-{device}", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=f"compute-{self.device}", daemon=True)
 
     def start(self) -> None:
         """Start the thread, once; it starts the process when there is a call for it."""
@@ -73,6 +90,11 @@ class WorkerHandle:
     def running(self) -> Call | None:
         """The call that the worker computes, the first of them where they are several."""
         return self.in_flight[0][0] if self.in_flight else None
+
+    def warmth(self, call: Call) -> tuple[bool, bool, int]:
+        """How likely the worker has the models of a call: the more, the higher; under `changed`."""
+        last = self._likes.get(call.like, 0) if self.worker else 0
+        return bool(last), self.worker is not None, last - self._sent if last else 0
 
     def holds(self, call: Call) -> bool:
         """Whether a call lies with the worker."""
@@ -147,12 +169,14 @@ class WorkerHandle:
     def _take(self, batch: list[Call]) -> None:
         self.in_flight.append(batch)
         self._idle_since, self._ends_idle = None, False
+        self._sent += 1
+        self._likes[batch[0].like] = self._sent
         if len(self.in_flight) == 1:
             self.since = self._clock()
 
     def _send(self, batch: list[Call]) -> None:
         with _Ending(partial(self._note_unsent, batch)):
-            jobs = [(call.number, call.arrays, call.settings_on(self.device)) for call in batch]
+            jobs = [(call.number, call.arrays, call.settings_on(self.place.device)) for call in batch]
             self._started().pipe.send(("run", batch[0].stage, jobs))
 
     def _note_unsent(self, batch: list[Call], error: BaseException | None) -> None:
@@ -174,10 +198,10 @@ class WorkerHandle:
         if self.worker is not None and not self.worker.alive() and len(self.in_flight) == 1:
             self._end(kill=True)  # it died while it was idle, which is nobody's fault
         if self.worker is None:
-            worker = self._pool.spawn()
+            worker = self._pool.spawn(self.place)
             log.info("worker %d on %s: started", worker.pid, self.device)
             with self._pool.changed:
-                self.worker = worker
+                self.worker, self._likes = worker, {call.like: self._sent for batch in self.in_flight for call in batch[:1]}
             self._blame.worker_started()
             self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
             self._listener.start()

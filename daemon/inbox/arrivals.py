@@ -20,6 +20,11 @@ from daemon.layout import PAUSE_SIGN
 OwnerOf = Callable[[os.stat_result], int | None]
 
 
+def is_private_elsewhere(mode: int, links: int) -> bool:
+    """Whether a file of this mode has another name somewhere, and not everybody may read it."""
+    return links > 1 and stat.S_ISREG(mode) and not mode & stat.S_IROTH
+
+
 @dataclass(slots=True)
 class Arrival:
     """One file: what it was like, since when, when it came, whose it is, whether its name ties it to others, that no writer held
@@ -37,7 +42,7 @@ class Arrival:
     @property
     def private_elsewhere(self) -> bool:
         """Whether it has another name somewhere, and not everybody may read it: whoever put it here perhaps may not."""
-        return self.links > 1 and stat.S_ISREG(self.mode) and not self.mode & stat.S_IROTH
+        return is_private_elsewhere(self.mode, self.links)
 
     @property
     def empty(self) -> bool:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon.names import base_of, stem_of, without_id
-from daemon.stages import PROMPTS, Stage
+from daemon.names import base_of, id_of, stem_of, without_id
+from daemon.stages import PROMPTS, PROOF_ENDINGS, TIFFS, Stage
 
 PRINCIPAL = "principal"
 PROMPT = "_prompt"  # NAME_prompt.txt is the prompt of NAME, as NAME_neg.txt is its negative
@@ -95,9 +95,16 @@ def is_tied(stage: Stage, name: str) -> bool:
 def related(stage: Stage, names: Iterable[str], tied: Iterable[str]) -> list[str]:
     """Those of all the names, in their order, that must be grouped: the tied ones, and files that these may belong to."""
     tied = set(tied)
+    if not tied:
+        return []
     keys = {key for name in tied for _ending, key in _companion_of(stage, name)}
     stems = keys | {without_id(key) for key in keys}
-    return [name for name in names if name in tied or stem_of(name) in stems or _own_stem(stage, name) in stems] if tied else []
+    ids = {identity for name in tied if name.lower().endswith(PROOF_ENDINGS) and (identity := id_of(name))}
+
+    def may_belong(name: str) -> bool:
+        return stem_of(name) in stems or _own_stem(stage, name) in stems or (bool(ids) and id_of(name) in ids)
+
+    return [name for name in names if name in tied or may_belong(name)]
 
 
 def group_of_one(stage: Stage, name: str) -> Group:
@@ -116,8 +123,8 @@ def companions(stage: Stage, name: str, beside: Iterable[str]) -> list[str]:
 
 def expected(stage: Stage, companion: str) -> str:
     """The name of a file that the companion could belong to, for a sentence."""
-    _ending, key = next(_companion_of(stage, companion))
-    return key + stage.extensions[0]
+    ending, key = next(_companion_of(stage, companion))
+    return key + (TIFFS[-1] if ending in PROOF_ENDINGS else stage.extensions[0])
 
 
 def _own_stem(stage: Stage, name: str) -> str:
@@ -186,7 +193,24 @@ def _attach(stage: Stage, companions: list[str], groups: list[Group]) -> list[st
         loose.setdefault(owner.keys[-1], owner)
     for owners in (exact, loose):
         companions = [name for name in companions if not _give(stage, name, owners)]
-    return companions
+    return _without_proofs_of(stage, companions, groups)
+
+
+def _without_proofs_of(stage: Stage, companions: list[str], groups: list[Group]) -> list[str]:
+    """Give proofs to the latents of their ids, whatever the stems of these are by now; what is left."""
+    proofs = [name for name in companions if name.lower().endswith(PROOF_ENDINGS)]
+    if not proofs:
+        return companions
+    owners: dict[str | None, Group] = {}
+    for owner in groups:
+        owners.setdefault(id_of(owner.principal), owner)
+    given = set()
+    for name in proofs:
+        ending, identity = next(_companion_of(stage, name))[0], id_of(name)
+        if identity in owners and identity is not None and ending not in owners[identity].roles:
+            owners[identity].roles[ending] = name
+            given.add(name)
+    return [name for name in companions if name not in given]
 
 
 def _give(stage: Stage, name: str, owners: dict[str, Group]) -> bool:

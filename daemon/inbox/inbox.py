@@ -23,9 +23,9 @@ from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
 from daemon.inbox.telling_names import conflict_sentence, sign_sentence
-from daemon.layout import HOLD_SIGN
-from daemon.names import base_of, shown
-from daemon.stages import STAGES, Stage
+from daemon.layout import HOLD, HOLD_SIGN
+from daemon.names import base_of, is_proof, shown
+from daemon.stages import APPLY_ENDINGS, PROOF_ENDINGS, STAGES, Stage
 
 __all__ = ["Drop", "Inbox", "Member", "Refusal", "Scan", "Waiting"]
 
@@ -55,13 +55,14 @@ class Waiting:
 class Scan:
     """What one look at an inbox found; `due` is the monotonic time from which another can find more, None if only an event can.
 
-    With `more` there are drops behind the ready ones that were not looked at yet, with `unread` files whose priority or mask is not
-    known yet.
+    `proofs` are those that lie there without their latents. With `more` there are drops behind the ready ones that were not looked
+    at yet, with `unread` files whose priority or mask is not known yet.
     """
 
     ready: list[Drop] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
+    proofs: list[str] = field(default_factory=list)
     paused: bool = False
     due: float | None = None
     more: bool = False
@@ -82,6 +83,14 @@ class Scan:
 def told_of_empty(name: str) -> str:
     """The sentence on a file of no bytes."""
     return f"{shown(name)} is empty (0 bytes); save it again, or copy it again."
+
+
+def _told_of_proof(name: str, stage: str) -> str:
+    places = " or ".join(f"{HOLD}/{other.folder}" for other in STAGES.values() if PROOF_ENDINGS[0] in other.companions)
+    return (
+        f"{shown(name)} is the proof of latents by its name, and the {stage} stage takes none; save it beside its latents in "
+        f"{places}, or move both to their inbox; to use it as a picture, give it another name."
+    )
 
 
 class _NotYet(Exception):
@@ -157,8 +166,11 @@ class Inbox:
                 scan.more = True
                 break
             self._classify(scan, found, look.files, now)
+        scan.proofs = [name for name in alone if is_proof(name)]
         for name in alone:
-            scan.wait(name, f"waits for the file it belongs to, {shown(expected(self.stage, name))} for example")
+            wanted = shown(expected(self.stage, name))
+            proof = f"is a proof, and waits for its latents, {wanted}; move them here too, from {HOLD}/ if they lie there"
+            scan.wait(name, proof if is_proof(name) else f"waits for the file it belongs to, {wanted} for example")
         if scan.paused:
             self._pause(scan)
         return scan
@@ -265,6 +277,8 @@ class Inbox:
             if known[role].private_elsewhere:
                 twin = f"{shown(name)} is a second name of a file that not everybody may read"
                 return f"{twin}; copy the file itself into inbox/{self.stage.folder}."
+        if is_proof(found.principal):
+            return _told_of_proof(found.principal, self.stage.name)
         if not found.principal.lower().endswith(self.stage.extensions):
             return self._wrong_extension(found.principal, known["principal"], now)
         return self._empty(found, known, now)
@@ -284,6 +298,8 @@ class Inbox:
 
     def _empty(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
         for role, name in found.roles.items():
+            if role in APPLY_ENDINGS:
+                continue  # a sign needs nothing in it
             if known[role].empty and now < (due := known[role].since + self._grace_of_empty(name, known[role], now)):
                 raise _NotYet(f"{shown(name)} is empty so far", due)
         if known["principal"].empty:

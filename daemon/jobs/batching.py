@@ -8,6 +8,7 @@ import json
 
 from daemon.jobs.request import StageCall
 from daemon.settings.vocabulary import REGISTRY, Batch
+from daemon.stages.loop import HELD, PAINT
 
 OF_A_PICTURE = frozenset({"seeds", "variation_seeds", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.OWN)})
 ALONE = ("preview_every", "enlarged", *(key for key, setting in REGISTRY.items() if setting.batch is Batch.ALONE))
@@ -18,7 +19,7 @@ def batch_key(call: StageCall) -> str | None:
     settings = call.settings
     if call.stage != "diffuse" or not settings.get("fast") or settings.get("state") != "noise":
         return None
-    if "mask" in call.tensors or any(settings.get(name) is not None for name in ALONE):
+    if not call.tensors.keys().isdisjoint(("mask", *PAINT, *HELD)) or any(settings.get(name) is not None for name in ALONE):
         return None
     shapes = {name: array.shape for name, array in sorted(call.tensors.items())}
     common = {name: value for name, value in sorted(settings.items()) if name not in OF_A_PICTURE}

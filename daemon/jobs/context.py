@@ -23,7 +23,7 @@ from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import RunningFile
 from daemon.layout import EMBEDDINGS, KEEP
 from daemon.models.stage_settings import StageFacts
-from daemon.names import shown
+from daemon.names import output_name, portable, shown
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
 from tiffsd.artifact import Tensors
@@ -58,12 +58,20 @@ class JobContext:
         """Where a job may look besides its own files."""
         return InputSources(self.config, self.spool.root / EMBEDDINGS, self.spool.root / KEEP)
 
+    def running_file(self, claim: Claim) -> RunningFile:
+        """What tells people of the job while it runs."""
+        name = output_name(portable(claim.stem), claim.id, ".txt")
+        return RunningFile(self.spool.root, claim.stage, name=name, owner=claim.owner)
+
     def check_not_stopped(self, running: RunningFile) -> None:
         """Raise Stopped where the daemon is about to end, Cancelled where a person has deleted the job's file in running/."""
         if self.stopping():
             raise Stopped("the daemon is stopping")
         if running.deleted():
-            raise Cancelled(f"cancelled: {running.path.name} was deleted from running/; drop the file again to run it")
+            raise Cancelled(
+                f"cancelled: {running.path.name} was deleted from running/, by hand or by `tiffsd cancel`;"
+                " `tiffsd retry` runs the job again"
+            )
 
     def await_stable(self, claim: Claim, running: RunningFile) -> None:
         """Wait while a program that had a file open when it was claimed goes on writing into it; then note what is in the files.
@@ -104,6 +112,7 @@ class JobContext:
         """Run one stage in the worker and wait for it; a stop of the daemon or a deleted running file cancels at the next step."""
         live = LivePreview(self.spool.root, running.path.stem, call.tensors, model=call.settings["model"]["name"])
         since = job_log.seconds()
+        running.show(call.settings["prompt"])
         try:
             submitted = self.compute.submit(
                 call.stage,

@@ -1,5 +1,6 @@
 """What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,11 +20,11 @@ from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
 from daemon.layout import EMBEDDINGS, KEEP
 from daemon.models.schedulers import AUTOMATIC, RELEASED
-from daemon.names import shown
+from daemon.names import is_proof, latents_base, shown
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
 from daemon.stages import LATENTS, STAGES, Stage
-from daemon.stages.loop import stops_after
+from daemon.stages.loop import BLOCKS, stops_after
 
 # Where artifacts go, by what they are.
 MEANT = {
@@ -40,6 +41,9 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
     """
     if passed_over := _passed_over(path.name):
         return [(False, passed_over)]
+    if is_proof(path.name):
+        latents = f"{shown(latents_base(path.name))}.tiff"
+        return [(True, f"goes with {latents}, of which it is the proof, on hold or into an inbox")]
     stages = [stage for stage in STAGES.values() if path.suffix.lower() in stage.extensions]
     if stages and path.suffix.lower() in LATENTS:
         stages = _for_artifacts(path, stages)
@@ -99,7 +103,8 @@ def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) 
     if path.with_name(found.principal).stat().st_size == 0:
         return False, f"refused: {told_of_empty(found.principal)}"
     keep = config.spool_folder / KEEP
-    sources = InputSources(config, config.spool_folder / EMBEDDINGS, keep if keep.is_dir() else None)
+    # The originals are the daemon's alone: who is another user is told what holds without them.
+    sources = InputSources(config, config.spool_folder / EMBEDDINGS, keep if os.access(keep, os.R_OK | os.X_OK) else None)
     try:
         with opened({role: path.with_name(name) for role, name in found.roles.items()}) as members:
             request = read_request(stage.name, Files(members, found.roles), sources)
@@ -107,6 +112,10 @@ def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) 
     except (DaemonError, tiffsd.TiffsdError) as error:
         return False, f"refused: {error}"
     beside = [f"with {name}" for name in found.roles.values() if name != path.name]
+    if (blocks := request.tensors.get(BLOCKS)) is not None:
+        beside.append(f"{int(blocks.sum())} of {blocks.size} blocks painted on its proof")
+    elif sources.keep is None and any(map(is_proof, found.roles.values())):
+        beside.append("and what is painted on its proof, which the daemon alone can tell")
     notes = [note for note in request.notes if note not in told]
     return True, "; ".join([", ".join([_work(request), *beside]), *notes])
 

@@ -15,12 +15,20 @@ class Beat:
 
 
 class Heartbeat:
-    """The last beat of one job; None until its thread has begun. One thread writes, any may read: a beat is put there whole."""
+    """The last beat of one job; None until its thread has begun. One thread writes, any may read: a beat is put there whole.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    `computed` is whether it needs the compute side no more; `on_computed` is called when that is so.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, on_computed: Callable[[], None] = lambda: None) -> None:
+        self._clock, self._on_computed = clock, on_computed
         self.last: Beat | None = None
+        self.computed = False
 
-    def beat(self, doing: str, *, decided: bool = False) -> None:
-        """The job moves: it is `doing` this from now on, or once more. With `decided` nobody else may touch its records."""
+    def beat(self, doing: str, *, computed: bool = False, decided: bool = False) -> None:
+        """The job moves: it is `doing` this from now on, or once more. What is `computed` stays so; with `decided` nobody else may
+        touch its records."""
         self.last = Beat(doing, self._clock(), decided)
+        if computed and not self.computed:
+            self.computed = True
+            self._on_computed()

@@ -3,7 +3,7 @@
     count the attempt -> read -> compute -> write outputs -> commit -> publish and archive -> preview
 
 Before the commit a crash rolls back, after it only forward (see `spool/spool.py`). What goes wrong is sorted by who is at fault
-(`errors.py`): every job ends published, in `failed/` with a sentence, or back in its inbox; never nowhere.
+(`errors.py`): every job ends published, in `failed/` with a sentence, or back where it waited; never nowhere.
 """
 
 import logging
@@ -15,12 +15,12 @@ from daemon.jobs.context import JobContext
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.job_log import JobLog
-from daemon.jobs.outcome import JobResult, Outcome
+from daemon.jobs.outcome import JobResult, Outcome, kind_of
 from daemon.jobs.previews import write_previews
 from daemon.jobs.request import Computed, stage_calls
 from daemon.jobs.results import ResultContext, results
 from daemon.jobs.running import RunningFile
-from daemon.names import output_name, portable, shown
+from daemon.names import shown
 from daemon.spool.spool import Claim
 from tiffsd import TiffsdError
 
@@ -33,7 +33,7 @@ class _Unfinished(Exception):
 
 def run(claim: Claim, context: JobContext) -> JobResult:
     """Run a claimed job to its end, whatever the end is."""
-    running = RunningFile(context.spool.root, claim.stage, name=output_name(portable(claim.stem), claim.id, ".txt"))
+    running = context.running_file(claim)
     label = f"{claim.stage} {shown(claim.names['principal'])}"
     try:
         context.heartbeat.beat("recording its start")
@@ -41,19 +41,19 @@ def run(claim: Claim, context: JobContext) -> JobResult:
         _run_until_decided(claim, context, running, label)
         return JobResult(Outcome.DONE)
     except (TiffsdError, InputError, ModelMissing, Cancelled, WorkerDied, TooLong) as error:
-        return _fail(claim, context, str(error), label)
+        return _fail(claim, context, error, str(error), label)
     except _Unfinished as error:
         log.error("%s: finished, but not yet published, will retry: %s", label, error)
         return JobResult(Outcome.UNFINISHED, str(error))
     except (Stopped, OutOfMemory, ComputeLost, OSError) as error:
         result = context.retries.result_of(error, claim.stage, context.spool.fingerprints(claim))
         failed = result.outcome is Outcome.FAILED
-        return _fail(claim, context, result.reason, label) if failed else _give_back(claim, context, result, label)
+        return _fail(claim, context, error, result.reason, label) if failed else _give_back(claim, context, result, label)
     # The one broad except: a fault of ours must cost neither the daemon nor the file.
     except Exception as error:
         log.exception("%s: internal error in tiffsd", label)
         sentence = f"tiffsd itself failed at this file ({type(error).__name__}: {error}); please report it with error.json"
-        return _fail(claim, context, sentence, label, trace=traceback.format_exc())
+        return _fail(claim, context, error, sentence, label, trace=traceback.format_exc())
     finally:
         running.end()
 
@@ -81,11 +81,11 @@ def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str
     computed = Computed(request)
     for call in stage_calls(request, context.config):
         computed = computed.after(call, *context.call(claim, running, job_log, computed.given_to(call)))
-    context.heartbeat.beat("making its results")
+    context.heartbeat.beat("making its results", computed=True)
     context.spool.clear_dispatched(claim)
     seconds = job_log.own_seconds()
     about = ResultContext(context.config, context.gated, datetime.now().astimezone(), seconds)
-    outputs = results(request, context.config.stem_for(claim.stem), computed.tensors, computed.facts, about)
+    outputs = results(request, claim.stem, computed.tensors, computed.facts, about)
     for output in outputs:
         context.heartbeat.beat(f"writing {shown(output.publication.name)}")
         with context.spool.create_output(claim, output.publication.source) as file:
@@ -105,15 +105,15 @@ def _attempt(claim: Claim, context: JobContext, running: RunningFile, label: str
 
 def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str) -> JobResult:
     if result.outcome in (Outcome.LATER, Outcome.KEPT):
-        log.error("%s: system error; file returned to its inbox, will retry: %s", label, result.reason)
-    context.heartbeat.beat("returning to its inbox", decided=True)
+        log.error("%s: system error; file returned to %s, will retry: %s", label, claim.waited_in, result.reason)
+    context.heartbeat.beat("returning to where it waited", decided=True)
     context.spool.give_back(claim)
     return result
 
 
-def _fail(claim: Claim, context: JobContext, sentence: str, label: str, *, trace: str | None = None) -> JobResult:
+def _fail(claim: Claim, context: JobContext, error: Exception, sentence: str, label: str, trace: str | None = None) -> JobResult:
     log.error("%s: failed: %s", label, sentence)
-    facts = {"stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
+    facts = {"kind": kind_of(error), "stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
     context.heartbeat.beat("moving to failed/", decided=True)
     folder = context.spool.fail(claim, sentence, facts)
     context.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)

@@ -51,7 +51,7 @@ class JobLog:
 
     def finished(self, root: Path, published: Iterable[Path], seconds: float, *, notes: Iterable[str] = ()) -> None:
         """Say what was published and how long it took, of what is on hold how it goes on, and what is to be noted of it."""
-        visible = [path.relative_to(root) for path in published if path.parent.name != KEEP]
+        visible = [path for path in (path.relative_to(root) for path in published) if path.parts[0] != KEEP]
         places = ", ".join(shown(str(path)) for path in visible)
         worth = self._waited >= max(WORTH_SECONDS, WORTH_OF_OWN * seconds)
         waited = f", waited {self._waited:.1f} s" if worth else ""
@@ -69,7 +69,7 @@ def _what(call: StageCall) -> list[str]:
         said.append(f"{width}x{height}")
     elif settings.get("width") and settings.get("height"):
         said.append(f"{settings['width']}x{settings['height']}")
-    if STAGES[call.stage].loops and settings.get("steps"):
+    if call.stage in STAGES and STAGES[call.stage].loops and settings.get("steps"):
         said.append(f"{settings['steps']} steps")
     if len(settings["seeds"]) > 1 and call.stage == "text":
         said.append(f"{len(settings['seeds'])} pictures")

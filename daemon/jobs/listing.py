@@ -1,37 +1,37 @@
 """What lies in a spool, file by file: what is held, runs, waits, has failed and is done, with its prompt and why it is there.
 
-From the folders alone, so that it says the same with the daemon down.
+From the folders alone, so that it says the same with the daemon down. `overview.py` has the first of it, for status.json.
 """
 
-import pwd
+import os
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import tiffsd
 from daemon.beneath import Beneath
-from daemon.errors import DaemonError
 from daemon.inbox.grouping import is_tied
 from daemon.inbox.telling_names import is_nobodys
-from daemon.jobs.running import read_running
+from daemon.jobs.running import Running, read_running, user_name
+from daemon.jobs.wording import Wording, file_inside, sentence_inside, wording_of
 from daemon.layout import DONE, FAILED, HOLD, INBOX, RUNNING
-from daemon.names import shown, stem_of, without_id
-from daemon.settings.prompts import read_prompt
-from daemon.stages import LATENTS, PROMPTS, STAGES, Stage
+from daemon.names import is_proof, stem_of, without_id
+from daemon.stages import APPLY_ENDINGS, STAGES, Stage
 
-REPORTS = ("error.txt", "error.json")
-LONGEST_PROMPT_BYTES = 64 * 1024
-LONGEST_SENTENCE_BYTES = 4096
+KINDS = ("held", "running", "waiting", "failed", "done")
+COMMANDS = {"held": "tiffsd release", "running": "tiffsd cancel", "failed": "tiffsd retry"}
+
+Why = Callable[[str, str], tuple[str, str]]
+"""Stage and name of a file in an inbox -> why it waits there, and the command that goes on; empty where there is nothing to say."""
 
 
 @dataclass(frozen=True)
 class Listed:
     """One file or job: where it lies below the spool, since when (ISO 8601, local time), whose it is, its prompt, why it is there,
-    and the command that goes on with it; texts are empty where there is nothing to say."""
+    and the command that goes on with it; texts are empty where there is nothing to say. `unread` is why its prompt is not known."""
 
     kind: str
     stage: str
@@ -40,65 +40,99 @@ class Listed:
     since: str
     owner: str
     prompt: str = ""
+    unread: str = ""
     reason: str = ""
     command: str = ""
 
 
-def listed(root: Path, kinds: Collection[str], *, waits: Mapping[str, Sequence[str]]) -> Iterator[Listed]:
-    """What lies in a spool, those first that wait for a person, each kind the oldest first.
+@dataclass(frozen=True)
+class Place:
+    """A folder of which something is listed: of which kind that is, and which stage it is for, empty for those of all."""
 
-    `waits` are the daemon's own sentences on what waits, by stage."""
+    kind: str
+    stage: str
+    folder: Path
+
+    def lists(self, name: str) -> bool:
+        """Whether a name there is that of a job, or of half of one: not of what lies beside these."""
+        if self.kind not in ("held", "waiting"):
+            return not (is_nobodys(name) or is_proof(name) or name.lower().endswith(APPLY_ENDINGS))
+        stage = STAGES[self.stage]
+        return name.lower().endswith(stage.extensions) and not is_nobodys(name) and not _is_beside(stage, name)
+
+    def entry(self, name: str, found: os.stat_result, wording: Wording) -> Listed:
+        """What the folder and the file say of it."""
+        since = datetime.fromtimestamp(found.st_ctime).astimezone().isoformat(timespec="seconds")
+        where = str(Path(*self.folder.parts[-1 - (self.kind != "running") :]) / name)
+        reason = wording.state if self.kind == "held" else ""
+        return Listed(self.kind, self.stage, name, where, since, user_name(found.st_uid), wording.prompt, wording.unread, reason)
+
+
+def places(root: Path, kind: str) -> list[Place]:
+    """The folders in which what is of a kind lies; of what runs none, which says itself what it is."""
+    today = datetime.now().astimezone().date().isoformat()
+    by_stage = {"held": HOLD, "waiting": INBOX, "failed": FAILED}
+    if kind == "done":
+        return [Place(kind, "", root / DONE / today)]
+    return [Place(kind, stage.name, root / by_stage[kind] / stage.folder) for stage in STAGES.values()] if kind in by_stage else []
+
+
+def listed(root: Path, kinds: Collection[str], *, why: Why) -> Iterator[Listed]:
+    """What lies in a spool, those first that wait for a person, each kind the oldest first."""
     beneath = Beneath(root)
-    for kind, read in _KINDS.items():
-        found = sorted(read(beneath, waits), key=lambda entry: (entry.since, entry.path)) if kind in kinds else []
-        stems = Counter(_stem(entry.name) for entry in found)
-        for entry in found:
-            named = _stem(entry.name) if stems[_stem(entry.name)] == 1 else entry.name
-            yield replace(entry, command=f"{entry.command} {shlex.quote(named)}" if entry.command else "")
+    for kind in KINDS:
+        if kind in kinds:
+            found = running_entries(beneath, read_running(root)) if kind == "running" else _lying(beneath, kind, why)
+            yield from with_commands(sorted(found, key=lambda entry: (entry.since, entry.path)))
 
 
-def _held(beneath: Beneath, _waits: Mapping[str, Sequence[str]]) -> Iterator[Listed]:
-    for stage in STAGES.values():
-        for path in _principals(beneath, HOLD, stage):
-            yield from _file(beneath, "held", stage.name, path, command="tiffsd release")
+def running_entries(beneath: Beneath, running: Iterable[Running]) -> Iterator[Listed]:
+    """The jobs that run, by what their files say; of a file that says less, by what it is like."""
+    for job in running:
+        place = Place("running", job.stage, beneath.root / RUNNING)
+        with suppress(OSError):  # it has ended meanwhile
+            entry = place.entry(f"{job.name}.txt", beneath.lstat(place.folder / f"{job.name}.txt"), Wording(job.prompt))
+            yield replace(entry, since=job.since or entry.since, owner=job.owner or entry.owner, reason=job.doing)
 
 
-def _waiting(beneath: Beneath, waits: Mapping[str, Sequence[str]]) -> Iterator[Listed]:
-    for stage in STAGES.values():
-        for path in _principals(beneath, INBOX, stage):
-            reason = next((sentence for sentence in waits.get(stage.name, ()) if shown(path.name) in sentence), "")
-            yield from _file(beneath, "waiting", stage.name, path, reason=reason)
+def with_commands(entries: Iterable[Listed], *, all_of_them: bool = True) -> Iterator[Listed]:
+    """The entries of one kind with the commands that go on with them: by the stem, where no other has it.
+
+    `all_of_them` is false where there are more, of which nobody knows the stems."""
+    found = list(entries)
+    stems = Counter(stem_in(entry.name) for entry in found)
+    for entry in found:
+        alone = all_of_them and stems[stem_in(entry.name)] == 1
+        named = shlex.quote(stem_in(entry.name) if alone else entry.name)
+        yield replace(entry, command=f"{COMMANDS[entry.kind]} {named}") if entry.kind in COMMANDS else entry
 
 
-def _running(beneath: Beneath, _waits: Mapping[str, Sequence[str]]) -> Iterator[Listed]:
-    for job in read_running(beneath.root):
-        path = beneath.root / RUNNING / f"{job.name}.txt"
-        yield from _file(beneath, "running", job.stage, path, reason=job.doing, command="tiffsd cancel", prompted=False)
+def explained(entry: Listed, why: Why) -> Listed:
+    """An entry with the reason why it waits, where it does."""
+    if entry.kind != "waiting":
+        return entry
+    reason, command = why(entry.stage, entry.name)
+    return replace(entry, reason=reason, command=command)
 
 
-def _failed(beneath: Beneath, _waits: Mapping[str, Sequence[str]]) -> Iterator[Listed]:
-    for stage in STAGES.values():
-        for name in _names(beneath, beneath.root / FAILED / stage.folder):
-            folder = beneath.root / FAILED / stage.folder / name
-            reason = _line(beneath, folder / "error.txt")
-            yield from _file(beneath, "failed", stage.name, folder, reason=reason, command="tiffsd retry")
+def stem_in(name: str) -> str:
+    """How a command may call a file, or a folder of one, where no other of its kind has this stem."""
+    return without_id(name) if without_id(name) != name else stem_of(name)
 
 
-def _done(beneath: Beneath, _waits: Mapping[str, Sequence[str]]) -> Iterator[Listed]:
-    today = beneath.root / DONE / datetime.now().astimezone().date().isoformat()
-    for name in _names(beneath, today):
-        yield from _file(beneath, "done", "", today / name)
+def _lying(beneath: Beneath, kind: str, why: Why) -> Iterator[Listed]:
+    for place in places(beneath.root, kind):
+        for name in filter(place.lists, _names(beneath, place.folder)):
+            path = place.folder / name
+            with suppress(OSError):  # it has gone on meanwhile
+                entry = place.entry(name, beneath.lstat(path), _wording(beneath, kind, path))
+                entry = replace(entry, reason=sentence_inside(beneath, path)) if kind == "failed" else entry
+                yield explained(entry, why)
 
 
-_KINDS = {"held": _held, "running": _running, "waiting": _waiting, "failed": _failed, "done": _done}
-
-
-def _principals(beneath: Beneath, kind: str, stage: Stage) -> Iterator[Path]:
-    """The files that are jobs of a stage, or halves of them: not what lies beside these."""
-    folder = beneath.root / kind / stage.folder
-    for name in _names(beneath, folder):
-        if Path(name).suffix.lower() in stage.extensions and not _is_beside(stage, name):
-            yield folder / name
+def _wording(beneath: Beneath, kind: str, path: Path) -> Wording:
+    said = file_inside(beneath, path) if kind == "failed" else path
+    return wording_of(beneath, said) if said is not None else Wording()
 
 
 def _is_beside(stage: Stage, name: str) -> bool:
@@ -107,52 +141,6 @@ def _is_beside(stage: Stage, name: str) -> bool:
 
 def _names(beneath: Beneath, folder: Path) -> list[str]:
     try:
-        return [name for name in beneath.names(folder) if not is_nobodys(name)]
+        return beneath.names(folder)
     except OSError:  # not there, or not to be read by this user
         return []
-
-
-def _file(
-    beneath: Beneath, kind: str, stage: str, path: Path, *, reason: str = "", command: str = "", prompted: bool = True
-) -> Iterator[Listed]:
-    with suppress(FileNotFoundError):  # it has gone on meanwhile
-        found = beneath.lstat(path)
-        since = datetime.fromtimestamp(found.st_ctime).astimezone().isoformat(timespec="seconds")
-        place, prompt = str(path.relative_to(beneath.root)), _prompt(beneath, path) if prompted else ""
-        yield Listed(kind, stage, path.name, place, since, _user(found.st_uid), prompt, reason, command)
-
-
-def _prompt(beneath: Beneath, path: Path) -> str:
-    """The prompt that a file says, or that the first of a failed job's files says."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix not in LATENTS + PROMPTS:
-            inside = [
-                name for name in beneath.names(path) if Path(name).suffix.lower() in LATENTS + PROMPTS and name != "error.txt"
-            ]
-            return next(filter(None, (_prompt(beneath, path / name) for name in sorted(inside))), "")
-        with beneath.plain(path) as file:
-            if suffix in LATENTS:
-                return str(tiffsd.inspect(file, name=path.name).recipe.get("prompt", ""))
-            text = read_prompt(file.read(LONGEST_PROMPT_BYTES), path.name, characters=LONGEST_PROMPT_BYTES)
-            return str(text.settings.get("prompt", ""))
-    except (OSError, DaemonError, tiffsd.TiffsdError):
-        return ""
-
-
-def _line(beneath: Beneath, path: Path) -> str:
-    with suppress(OSError), beneath.plain(path) as file:
-        return file.read(LONGEST_SENTENCE_BYTES).decode("utf-8", "replace").partition("\n")[0]
-    return ""
-
-
-def _stem(name: str) -> str:
-    """How a command may call a file, or a folder of one, where no other of its kind has this stem."""
-    return without_id(name) if without_id(name) != name else stem_of(name)
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)

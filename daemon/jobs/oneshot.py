@@ -4,26 +4,36 @@ The same hands as the daemon's (`intake/`, `results.py`) and the same kind of wo
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import tiffsd
 from daemon.compute.engine import new_engine
 from daemon.compute.protocol import EngineOptions, OnProgress
 from daemon.errors import InputError
-from daemon.jobs.intake.files import Files, InputSources
+from daemon.jobs.intake.files import Files, InputSources, as_input_errors
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.job_log import JobLog
 from daemon.jobs.named import opened
+from daemon.jobs.naming import stems_of
 from daemon.jobs.request import Computed, Request, stage_calls
 from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import EMBEDDINGS
+from daemon.names import fitted
 from daemon.settings.checking import checked, layered
 from daemon.settings.config import Config
 from tiffsd.atomic import replacing
+
+
+@dataclass(frozen=True)
+class Written:
+    """The file that a command has written, and notes for the person."""
+
+    path: Path
+    notes: tuple[str, ...]
+
 
 PAIRS = (("_latent", "_prompt"), ("_state1", "_textstate1"))
 
@@ -36,11 +46,11 @@ def run(
     *,
     config: Config,
     on_progress: OnProgress,
-) -> list[str]:
-    """Run one stage on files and write `target`; `given` are settings that win over all others. Returns notes for the person.
+) -> Written:
+    """Run one stage on files and write `target`; `given` are settings that win over all others.
 
     Raises InputError where a file is at fault; an existing target is replaced, since its name was said in so many
-    words.
+    words. With a `name` among the settings the file is called by that, beside the target, and replaces nothing.
     """
     job_log = JobLog(f"{stage} {target.name}")
     _check_not_an_input(target, members)
@@ -48,32 +58,26 @@ def run(
     config = config.model_copy(update={"pictures": config.pictures.all_on()})
     names = {role: path.name for role, path in members.items()}
     overrides = checked(layered(given), "the command line").given()
-    with _sentences():
+    with as_input_errors():
         with opened(members) as found:
             request = read_request(stage, Files(found, names, overrides), InputSources(config, config.spool_folder / EMBEDDINGS))
+        if "name" in overrides:
+            (stem,) = stems_of(request, target.stem, config, datetime.now().astimezone())
+            target = free_target(target.with_name(fitted(stem, target.suffix)))
         computed = _computed(request, config, job_log, on_progress)
         context = ResultContext(config, lambda _: False, datetime.now().astimezone(), job_log.own_seconds())
         outputs = results(request, target.stem, computed.tensors, computed.facts, context)
         _write(_wanted(outputs, target), target)
-    return [*request.notes, *computed.facts["notes"]]
+    return Written(target, (*request.notes, *computed.facts["notes"]))
 
 
-def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Config, on_progress: OnProgress) -> list[str]:
+def run_text(prompt: str, given: Mapping[str, Any], target: Path, *, config: Config, on_progress: OnProgress) -> Written:
     """The text stage on a prompt that is no file."""
     given = {**given, "count": 1}
     with tempfile.TemporaryDirectory(prefix="tiffsd-") as scratch:
         path = Path(scratch) / f"{target.stem}.txt"
         path.write_text(prompt, encoding="utf-8")
         return run("text", {"principal": path}, given, target, config=config, on_progress=on_progress)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """For the command line a file at fault is one kind of error, whoever found it."""
-    try:
-        yield
-    except tiffsd.TiffsdError as error:
-        raise InputError(str(error)) from error
 
 
 def find_latents(name: str) -> dict[str, Path]:

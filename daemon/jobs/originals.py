@@ -15,13 +15,13 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.names import base_of, id_of, output_name, shown, stem_of
 from daemon.pictures.decoding import read_artifact
-from daemon.stages import LATENTS
+from daemon.stages import LATENTS, TIFFS
 from tiffsd.artifact import with_paint_seen
 from tiffsd.canvas import canvas_tensor
 from tiffsd.edit import WORDS, embedding_of
 
-# As many namesakes are compared pixel by pixel; more of them tell that the stem names nothing.
-MOST_NAMESAKES = 64
+# As many namesakes are compared pixel by pixel, of which a prompt leaves three; more of them tell that the stem names nothing.
+MOST_NAMESAKES = 96
 CHUNK_BYTES = 1 << 16
 NO_ORIGINAL = "no original of it is kept"
 AMBIGUOUS = "its name does not tell which of the kept originals it is"
@@ -34,7 +34,7 @@ def compared(artifact: tiffsd.Artifact, file: BinaryIO, *, name: str, keep: Path
         return _changed_by_program(artifact, file, kept) if kept else artifact
     identity = tiffsd.find_id(file, name)
     kept = kept_original(keep, stem_of(name), identity) if identity else None
-    if kept:
+    if kept and _kind_of(kept) is artifact.header.kind:
         return tiffsd.repair(artifact, _read_kept(kept), name=name)
     return _repaired_by_stem(artifact, name, keep) if artifact.canvas else _completed_by_parent(artifact, name, keep)
 
@@ -72,17 +72,25 @@ def names_latents(name: str, keep: Path) -> bool:
         return False
 
 
+def _kind_of(kept: Path) -> tiffsd.Kind:
+    with Beneath(kept.parent.parent).plain(kept) as file:
+        return tiffsd.inspect(file, name=kept.name).kind
+
+
 def _is_whole(artifact: tiffsd.Artifact) -> bool:
     complete = "prompt_embeds" in artifact.tensors
     return complete and bool(artifact.header.recipe) and artifact.canvas is None
 
 
 def kept_original(keep: Path, stem: str, identity: str) -> Path | None:
-    """The original of this id that is kept, by its usual name or any other; None where there is none."""
-    beneath, usual = Beneath(keep.parent), keep / output_name(stem, identity, ".tiff")
+    """The original of this id that is kept, by its usual name or any other; None where there is none.
+
+    What a JPEG or a WebP shows of a finished picture lies beside it, and is none."""
+    beneath, usual = Beneath(keep.parent), keep / output_name(stem, identity, TIFFS[-1])
     if beneath.lexists(usual):
         return usual
-    return next((keep / kept for kept in beneath.names(keep) if id_of(kept) == identity), None)
+    named = (name for name in beneath.names(keep) if name.endswith(TIFFS[-1]))
+    return next((keep / name for name in named if id_of(name) == identity), None)
 
 
 def _changed_by_program(artifact: tiffsd.Artifact, file: BinaryIO, kept: Path) -> tiffsd.Artifact:
@@ -156,7 +164,7 @@ def _repaired_by_stem(artifact: tiffsd.Artifact, name: str, keep: Path) -> tiffs
 
 
 def _agreeing_namesakes(artifact: tiffsd.Artifact, name: str, keep: Path) -> Iterator[tiffsd.Artifact]:
-    namesakes = [kept for kept in Beneath(keep.parent).names(keep) if stem_of(kept) == stem_of(name)]
+    namesakes = [kept for kept in Beneath(keep.parent).names(keep) if stem_of(kept) == stem_of(name) and kept.endswith(TIFFS)]
     for kept in namesakes if len(namesakes) <= MOST_NAMESAKES else []:
         try:
             repaired = tiffsd.repair(artifact, _read_kept(keep / kept, expect=artifact.header.kind), name=name)

@@ -5,8 +5,33 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from daemon.errors import InUse, Stopped
+from daemon.errors import (
+    Cancelled,
+    ComputeLost,
+    InputError,
+    InUse,
+    Kind,
+    ModelMissing,
+    OutOfMemory,
+    Stopped,
+    TooLong,
+    WorkerDied,
+)
 from daemon.names import shown
+from tiffsd import TiffsdError
+
+# Of two that fit the first counts: WorkerDied is a ComputeLost.
+_KINDS: tuple[tuple[type[Exception], Kind], ...] = (
+    (TiffsdError, Kind.UNREADABLE),
+    (InputError, Kind.UNUSABLE),
+    (ModelMissing, Kind.MODEL_MISSING),
+    (OutOfMemory, Kind.OUT_OF_MEMORY),
+    (WorkerDied, Kind.WORKER_DIED),
+    (ComputeLost, Kind.MACHINE),
+    (OSError, Kind.MACHINE),
+    (TooLong, Kind.TOO_LONG),
+    (Cancelled, Kind.CANCELLED),
+)
 
 
 class Outcome(StrEnum):
@@ -41,3 +66,8 @@ def no_fault_result(error: Stopped | OSError) -> JobResult:
         return JobResult(Outcome.KEPT, str(error))
     held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"
     return JobResult(Outcome.IN_USE, f"{shown(held)} is still being written")
+
+
+def kind_of(error: Exception) -> Kind:
+    """The kind that a person looks up; a fault of ours where nothing else fits."""
+    return next((kind for error_class, kind in _KINDS if isinstance(error, error_class)), Kind.INTERNAL)

@@ -1,24 +1,20 @@
-"""An artifact -> a PNG to glance at in `previews/`, and `index.html` to look at the newest of them; losing any of it costs nothing.
+"""An artifact -> a PNG to glance at in `previews/`; losing any of it costs nothing.
 
 What an artifact looks like is `tiffsd/preview.py`; here are its size and its place.
 """
 
-import html
 import io
 import logging
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
-from daemon.beneath import Beneath
 from daemon.layout import PREVIEWS
 from daemon.names import new_id, output_name, shown, stem_of
 from daemon.spool.atomic import atomic_replace
@@ -26,7 +22,6 @@ from daemon.spool.filesystem import Filesystem
 
 log = logging.getLogger(__name__)
 
-NEWEST = 200
 SIDE_PIXELS = 256
 FASTEST = 1  # of zlib: a preview is looked at once or never
 
@@ -87,30 +82,6 @@ class LivePreview:
         if self._shown:
             with suppress(OSError):
                 self._fs.unlink(self._path)
-
-
-def write_index(root: Path) -> None:
-    """Write `index.html` over the newest previews, newest first."""
-    with Beneath(root).folder(root / PREVIEWS, os.O_RDONLY) as folder, os.scandir(folder) as entries:
-        pictures = [entry for entry in entries if entry.name.endswith(".png") and entry.is_file(follow_symlinks=False)]
-        found = sorted(((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name) for entry in pictures), reverse=True)
-    figures = "\n".join(_figure(name) for _, name in found[:NEWEST])
-    page = PAGE.format(figures=figures, shown=min(len(found), NEWEST), all=len(found))
-    atomic_replace(Filesystem(root), root / PREVIEWS / "index.html", page.encode("utf-8", "replace"))
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>tiffsd previews</title>
-<style>body{{font:14px sans-serif;background:#222;color:#ddd;margin:1em}}figure{{display:inline-block;margin:.5em}}
-figcaption{{max-width:256px;overflow-wrap:anywhere}}</style></head><body>
-<h1>Previews</h1><p>The newest {shown} of {all}.</p>
-{figures}
-</body></html>
-"""
-
-
-def _figure(name: str) -> str:
-    return f'<figure><img src="{quote(os.fsencode(name))}" alt=""><figcaption>{html.escape(shown(name))}</figcaption></figure>'
 
 
 def _png(artifact: tiffsd.Artifact) -> bytes:

@@ -5,6 +5,7 @@ says nothing; what another program holds, by a lease, cannot be read yet. Texts 
 the bytes that the job accepts, and once for each version of a file.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import InputError, InUse
-from daemon.names import id_of, stem_of
+from daemon.names import id_of, latents_base, stem_of
+from daemon.pictures.proofs import proof_said_by
 from daemon.settings.prompts import front_matter, settings_file
 from daemon.settings.values import MOST_URGENT, NAME
 from daemon.stages import LATENTS, MASK_ENDING, PROMPTS
@@ -91,6 +93,22 @@ def _stated(settings: Mapping[str, Any]) -> Stated:
         model if isinstance(model, str) and NAME.fullmatch(model) else None,
         mask if isinstance(mask, str) and NAME.fullmatch(mask) and mask.lower().endswith(MASK_ENDING) else None,
     )
+
+
+def identity_of(file: BinaryIO, name: str) -> str:
+    """By what the proofs of latents are known: the id in their metadata or in their name, else one that is made from the name."""
+    return tiffsd.find_id(file, name) or identity_of_name(name)
+
+
+def identity_of_name(name: str) -> str:
+    """The same of a name alone, that of latents or of their proof."""
+    return id_of(name) or hashlib.sha256(latents_base(name).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def proof_identity(beneath: Beneath, path: Path) -> str:
+    """Of which latents a file is the proof, by its metadata, else by its name. Raises OSError where it cannot be read."""
+    with beneath.plain(path) as file:
+        return proof_said_by(file) or identity_of_name(path.name)
 
 
 def read_ids(beneath: Beneath, path: Path) -> set[str]:

@@ -23,6 +23,8 @@ from daemon.settings.prompts import read_foreign, read_labelled
 from daemon.settings.recipe import Prompt
 from daemon.settings.vocabulary import Settings
 from daemon.stages import EXR, RECORDED
+from tiffsd.header import id_in_name
+from tiffsd.spec import ID_PATTERN
 
 SAVED_AGAIN = (
     "this picture was edited, or saved again by another program, since it was made: the recipe makes the picture as it was"
@@ -74,6 +76,28 @@ def recipe_in(words: TextInPicture, name: str, config: Config) -> Prompt:
     else:
         found = Prompt({})
     return replace(found, notes=(*words.notes, *found.notes))
+
+
+def recipe_of_kept(header: tiffsd.Header, name: str) -> Prompt:
+    """The recipe of the finished picture that was kept of one that comes back without its own."""
+    return _recipe(vars(header), name)
+
+
+def finished_id(file: BinaryIO, name: str, words: TextInPicture | None) -> str | None:
+    """The id under which a picture was finished: by its recipe, else by its name; None where neither says one."""
+    if _is_recorded(name):
+        return tiffsd.find_id(file, name)
+    return _id_in(words, name) or id_in_name(name)
+
+
+def _id_in(words: TextInPicture | None, name: str) -> str | None:
+    """The id in the exact recipe of a picture, which the last entry of its history has."""
+    try:
+        history = [] if words is None or words.exact is None else _record(words.exact, name)["history"]
+    except InputError:
+        return None
+    said = history[-1].get("id") if history else None
+    return said if isinstance(said, str) and ID_PATTERN.fullmatch(said) else None
 
 
 def _is_recorded(name: str) -> bool:
@@ -131,14 +155,20 @@ def unrepeatable(recipe: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     edits = [str(entry.get("what")) for entry in history if entry.get("painted") and entry.get("stage") == "edit"]
     if edits:
         notes.append(f"this picture or its latents were edited ({', '.join(edits)}): the recipe does not repeat that")
-    painted = [str(entry.get("stage", "a stage")) for entry in history if entry.get("painted") and entry.get("stage") != "edit"]
+    by_hand = [str(entry.get("stage", "a stage")) for entry in history if entry.get("painted") and entry.get("stage") != "edit"]
+    if "encode" in by_hand:
+        notes.append("this picture was painted on after it was finished: the recipe does not repeat that")
+    painted = [stage for stage in by_hand if stage != "encode"]
     if painted:
         notes.append(f"latents of this picture were edited by hand before {' and '.join(painted)}: the recipe does not repeat that")
+    shown = [str(entry.get("stage", "a stage")) for entry in history if entry.get("painted_blocks")]
+    if shown:
+        notes.append(f"somebody painted on the proof of this picture before {' and '.join(shown)}: the recipe does not repeat that")
     if any(entry.get("stage") == "invert" for entry in history):
         notes.append("the noise of this picture was found by inversion, and no seed draws it: the recipe starts from other noise")
-    elif any(entry.get("stage") == "encode" for entry in history):
+    elif any(entry.get("stage") == "encode" and not entry.get("painted") for entry in history):
         notes.append("this picture came from another picture: the recipe starts from noise instead")
-    elif "strength" in recipe:
+    elif "strength" in recipe and not any(entry.get("stage") == "encode" for entry in history):
         notes.append("this picture was made anew from finished latents: the recipe starts from noise instead")
     numbers = next((str(entry["numbers"])[:80] for entry in history if entry.get("numbers")), None)
     if numbers:

@@ -10,7 +10,7 @@ from daemon.models.stage_settings import LoraSettings, ModelSettings, StageFacts
 from daemon.pictures.software import made_elsewhere, versions
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import Settings
-from daemon.stages import STAGES
+from daemon.stages import APPLY, STAGES
 from tiffsd.artifact import Tensors
 from tiffsd.edit import EMBEDDING_TENSORS
 from tiffsd.overlay import OVERLAYS
@@ -22,7 +22,8 @@ class Request:
 
     `encodes_text` says that the prompt has to go through the text stage first, because no embedding came with it. `enlarged` is how
     much larger the latents are than those of the first pass where this is the second, `enlarges_next` says that one is to follow.
-    `software` is what made that which this job repeats or goes on with, and is expected to come out the same to the last bit.
+    With `applies` the paint on a proof is taken, and nothing else is done. `software` is what made that which this job repeats or
+    goes on with, and is expected to come out the same to the last bit.
     """
 
     stage: str
@@ -35,6 +36,7 @@ class Request:
     encodes_text: bool = False
     enlarged: float | None = None
     enlarges_next: bool = False
+    applies: bool = False
     software: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -58,10 +60,20 @@ def stage_calls(request: Request, config: Config) -> list[StageCall]:
     # The picture of before goes past the loop.
     idle = OVERLAYS if STAGES[request.stage].loops else ()
     given = {name: tensor for name, tensor in request.tensors.items() if name not in idle}
+    if request.applies:
+        return [*calls, apply_call(request, config)]
     if request.stage == "invert" and "picture" in given:
         pictured: StageSettings = {**settings, "model": model_settings(request.settings, config, "encode")}
         calls.append(StageCall("encode", {"picture": given.pop("picture")}, pictured, gives=("latents",)))
     return [*calls, StageCall(request.stage, given, settings)]
+
+
+def apply_call(request: Request, config: Config) -> StageCall:
+    """The call that puts paint into latents and does not go on with them; the request is that of the stage they are for.
+
+    It runs where the VAE does."""
+    settings: StageSettings = {**stage_settings(request, config), "model": model_settings(request.settings, config, "decode")}
+    return StageCall(APPLY, request.tensors, settings)
 
 
 @dataclass(frozen=True)

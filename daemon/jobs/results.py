@@ -5,31 +5,34 @@ whether a result goes to the next inbox or waits in `hold/`.
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 import tiffsd
+from daemon.jobs.intake.finished import KEPT, LOSSY
 from daemon.jobs.intake.overlays import overlay_of
 from daemon.jobs.intake.second_pass import ENLARGED
+from daemon.jobs.naming import stems_of
 from daemon.jobs.request import Request, seeded
-from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, STEPS
+from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP, PICTURES, PROOFS, STEPS
 from daemon.models.stage_settings import StageFacts
 from daemon.names import output_name
-from daemon.pictures.files import picture_files
+from daemon.pictures.files import Write, picture_files
 from daemon.pictures.software import versions
 from daemon.settings.config import Config
+from daemon.spool.proofs import estimate_name
 from daemon.spool.records import Publication
 from daemon.stages import STAGES, Gives
-from daemon.stages.loop import ESTIMATE, stops_after
-from tiffsd.artifact import Tensors
+from daemon.stages.loop import BLOCKS, ESTIMATE, PAINT, stops_after
+from tiffsd.artifact import HISTORY_PREFIX, Tensors
 from tiffsd.edit import EMBEDDING_TENSORS, embedding_of
-from tiffsd.overlay import OVERLAY_MASK
+from tiffsd.overlay import OVERLAY_MASK, opened_where
 
 STEP_PREFIX = "steps."
 LAYOUTS = {
@@ -61,17 +64,27 @@ class ResultContext:
 
 
 def results(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
-    """The files that a finished computation publishes, in the order in which they must appear."""
-    made = {Gives.PICTURE: _picture, Gives.NOISE: _text, Gives.LATENTS: _latents}[STAGES[request.stage].gives]
-    return made(request, stem, tensors, facts, context)
+    """The files that a finished computation publishes, in the order in which they must appear.
+
+    `stem` is that of what was dropped."""
+    stems = stems_of(request, stem, context.config, context.now)
+    if request.applies:
+        return _applied(request, stems[0], tensors, facts, context)
+    match STAGES[request.stage].gives:
+        case Gives.NOISE:
+            return _text(request, stems, tensors, facts, context)
+        case Gives.LATENTS:
+            return _latents(request, stems[0], tensors, facts, context)
+        case Gives.PICTURE:
+            return _picture(request, stems[0], tensors, facts, context)
 
 
-def _text(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
+def _text(request: Request, stems: Sequence[str], tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
     embedding = {**embedding_of(tensors), **request.tensors}
     outputs = _saved_embedding(request, embedding, facts, context)
     following, hold = _next(request, facts, married=True)
     place = _place(request, request.settings.then or following, context, hold=hold and request.settings.then is None)
-    for index, noise in enumerate(tensors["latents"]):
+    for index, (stem, noise) in enumerate(zip(stems, tensors["latents"], strict=True)):
         drawn = {"latents": noise, "generator_state": tensors["generator_state"][index], **embedding}
         recipe = seeded(request.recipe, index)
         outputs += _artifact(
@@ -87,7 +100,7 @@ def _text(request: Request, stem: str, tensors: Tensors, facts: StageFacts, cont
 
 
 def _latents(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
-    carried = {**embedding_of(request.tensors), **overlay_of(request.tensors)}
+    carried = {**embedding_of(request.tensors), **_overlay_of(request.tensors)}
     together = {**carried, **{name: tensor for name, tensor in tensors.items() if not name.startswith(STEP_PREFIX)}}
     following, hold = _next(request, facts, married="prompt_embeds" in together)
     embedding = embedding_of(together)
@@ -97,6 +110,21 @@ def _latents(request: Request, stem: str, tensors: Tensors, facts: StageFacts, c
     return [*saved, *dumps, *_artifact(request, stem, together, facts, context, recipe=_recipe(request, facts), place=place)]
 
 
+def _applied(request: Request, stem: str, tensors: Tensors, facts: StageFacts, context: ResultContext) -> list[Output]:
+    """Latents with the paint on their proof in them, which go on waiting where they were, without what their solver remembered."""
+    assert request.source is not None
+    carried = {
+        name: tensor for name, tensor in request.tensors.items() if name not in PAINT and not name.startswith(HISTORY_PREFIX)
+    }
+    place = f"{HOLD}/{STAGES[request.stage].folder}"
+    return _artifact(request, stem, {**carried, **tensors}, facts, context, recipe=request.recipe, place=place)
+
+
+def _overlay_of(tensors: Tensors) -> Tensors:
+    """The picture of before, which goes past the loop; what was painted on a proof is to be seen, also where a mask is black."""
+    return opened_where(overlay_of(tensors), tensors[BLOCKS].astype(bool)) if BLOCKS in tensors else overlay_of(tensors)
+
+
 def _next(request: Request, facts: StageFacts, *, married: bool) -> tuple[str, bool]:
     """The stage that latents go to, and whether they wait there in any case."""
     stage = STAGES[request.stage]
@@ -104,6 +132,8 @@ def _next(request: Request, facts: StageFacts, *, married: bool) -> tuple[str, b
         return stage.name, True
     if request.enlarges_next:
         return stage.name, False
+    if request.stage == "encode" and request.settings.strength == 0:
+        return "decode", False
     if request.stage == "encode" and not married:
         return "decode", True
     return stage.next or stage.name, stage.held
@@ -117,7 +147,7 @@ def _recipe(request: Request, facts: StageFacts) -> dict[str, Any]:
         ahead = {"stop_at": stops, "dump_every": request.settings.dump_every}
     elif request.enlarges_next:
         ahead = {"dump_every": request.settings.dump_every}
-    chosen = {key: value for key, value in facts.items() if key in ("scheduler", "schedule", "eta")}
+    chosen = {key: value for key, value in facts.items() if key in ("scheduler", "schedule", "eta", "paint_hold", "strength")}
     recipe = {**request.recipe, **chosen, **{key: value for key, value in ahead.items() if value}}
     # An eta of none is one that the scheduler does not take.
     return {key: value for key, value in recipe.items() if key != "eta" or value is not None}
@@ -155,6 +185,7 @@ def _artifact(
 ) -> list[Output]:
     """A married latents file for a folder of the spool, and its original for `.keep/`, which is published first."""
     kept = {name: tensor for name, tensor in tensors.items() if name != ESTIMATE}
+    estimate = tensors.get(ESTIMATE)
     if OVERLAY_MASK in kept:
         facts = {**facts, "overlay": True}
     artifact = tiffsd.Artifact(_header(request, tiffsd.Kind.LATENTS, kept["latents"].shape, recipe, facts, context), kept)
@@ -163,9 +194,21 @@ def _artifact(
 
     write = _rendered(artifact, layout)
     return [
+        *_estimate(artifact, estimate, place),
         Output(Publication(f"keep-{artifact.header.id}.tiff", KEEP, name), write),
-        Output(Publication(f"{artifact.header.id}.tiff", place, name), write, _shown(artifact, tensors.get(ESTIMATE))),
+        Output(Publication(f"{artifact.header.id}.tiff", place, name), write, _shown(artifact, estimate)),
     ]
+
+
+def _estimate(artifact: tiffsd.Artifact, estimate: NDArray[Any] | None, place: str) -> list[Output]:
+    """Of half-done latents that somebody is going to look at, the finished ones as the loop saw them, for their proof."""
+    seen = _shown(artifact, estimate)
+    if seen is artifact or not place.startswith(HOLD):
+        return []
+    header = replace(seen.header, step=None, steps=None)
+    bare = tiffsd.Artifact(header, {"latents": seen.tensors["latents"]})
+    name = estimate_name(header.id)
+    return [Output(Publication(f"estimate-{header.id}.tiff", PROOFS, name), _rendered(bare))]
 
 
 def _shown(artifact: tiffsd.Artifact, estimate: NDArray[Any] | None) -> tiffsd.Artifact:
@@ -212,11 +255,27 @@ def _picture(request: Request, stem: str, tensors: Tensors, facts: StageFacts, c
     recipe = {key: value for key, value in request.recipe.items() if key != "hold"}
     header = _header(request, tiffsd.Kind.PICTURE, picture.shape, recipe, facts, context)
     artifact = tiffsd.Artifact(header, {"picture": picture})
+    files = picture_files(artifact, context.config.pictures)
     outputs = [
-        Output(Publication(f"picture{suffix}", PICTURES, output_name(stem, header.id, suffix)), write)
-        for suffix, write in picture_files(artifact, context.config.pictures)
+        Output(Publication(f"picture{suffix}", PICTURES, output_name(stem, header.id, suffix)), write) for suffix, write in files
     ]
-    return [*outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
+    kept = _kept_picture(stem, artifact, tensors, files)
+    return [*kept, *outputs[:-1], *(replace(last, artifact=artifact) for last in outputs[-1:])]
+
+
+def _kept_picture(stem: str, artifact: tiffsd.Artifact, tensors: Tensors, files: Sequence[tuple[str, Write]]) -> list[Output]:
+    """What tells later what somebody painted on a finished picture: that with its latents, and what lossy forms show of it."""
+    latents = {name: np.ascontiguousarray(tensors[name], np.float32) for name in ("latents",) if name in tensors}
+    whole = replace(artifact, tensors={**artifact.tensors, **latents})
+    kept: dict[str, Callable[[BinaryIO], object]] = {
+        KEPT: partial(tiffsd.write, artifact=whole),
+        **{suffix: write for suffix, write in files if suffix in LOSSY},
+    }
+    identity = artifact.header.id
+    return [
+        Output(Publication(f"keep-{identity}{suffix}", KEEP, output_name(stem, identity, suffix)), write)
+        for suffix, write in kept.items()
+    ]
 
 
 def _header(
@@ -262,5 +321,5 @@ def _entry(request: Request, identity: str, facts: StageFacts, context: ResultCo
         entry["painted"] = request.source.painted
     if request.enlarged is not None:
         entry[ENLARGED] = request.enlarged
-    entry |= {key: facts[key] for key in ("residual", "timestep_spacing", "overlay") if key in facts}
+    entry |= {key: facts[key] for key in ("residual", "timestep_spacing", "overlay", "painted_blocks") if key in facts}
     return entry

@@ -45,7 +45,7 @@ def misfits(models: Sequence[Model], devices: Sequence[str] = (), vaes: Sequence
         asked.write_text(json.dumps(said), encoding="utf-8")
         command = [sys.executable, "-P", "-m", "daemon.models.comparer", str(asked), str(answer)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=SECONDS, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, env=surroundings(), timeout=SECONDS, check=False)
             fault = (done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"])[-1] if done.returncode else None
         except subprocess.TimeoutExpired:
             fault = f"it took more than {SECONDS:.0f} s"
@@ -55,7 +55,8 @@ def misfits(models: Sequence[Model], devices: Sequence[str] = (), vaes: Sequence
         return Misfits(**json.loads(answer.read_text(encoding="utf-8")))
 
 
-def _environment() -> dict[str, str]:
+def surroundings() -> dict[str, str]:
+    """What a process of ours is to find: this program, nothing of the network, and no warnings of libraries."""
     ours = str(Path(__file__).resolve().parents[2])
     paths = [ours, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}

@@ -4,6 +4,7 @@ Rows lie one after the other as (width, channels), so that a strip is one run of
 channels_last. Scratch files have no name: whatever happens to the process, nothing is left of them.
 """
 
+import functools
 import os
 import tempfile
 import weakref
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+from daemon.models.copies import Copies
 
 # Fewer than torch shares among threads: where the machine is busy they would wait for each other at every portion.
 CACHED_VALUES = 2**15 - 1
@@ -88,13 +91,14 @@ def _moments(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         squares += apart.square_().sum(dim=0)
     mean = total / len(pixels)
     squares -= mean * total
-    return (pivot + mean).cpu(), squares.cpu()
+    return pivot + mean, squares
 
 
 class FeatureMap:
     """A map (height, width, channels) on a storage, and what a group normalisation needs to know of all of it.
 
-    The statistics grow while it is written, each row once; they are merged in float64, so that they do not depend on the strips.
+    The statistics grow while it is written, each row once; they are merged in float64, so that they do not depend on the strips,
+    and on the device of the strips, which is not waited for.
     """
 
     def __init__(self, storage: Storage, height: int, width: int, channels: int) -> None:
@@ -108,9 +112,9 @@ class FeatureMap:
         """Rows (rows, width, channels)."""
         return self.storage.read(start, stop, self.width * self.channels).view(-1, self.width, self.channels)
 
-    def write(self, start: int, strip: torch.Tensor) -> None:
-        """Put rows (rows, width, channels) in their place."""
-        self.storage.write(start, strip.reshape(len(strip), -1))
+    def write(self, start: int, strip: torch.Tensor, copies: Copies) -> None:
+        """Put rows (rows, width, channels) in their place; `copies` may not have brought them there before it is finished."""
+        copies.put(functools.partial(self.storage.write, start), strip.reshape(len(strip), -1))
         self._merge(strip)
 
     def _merge(self, strip: torch.Tensor) -> None:
@@ -118,6 +122,7 @@ class FeatureMap:
         count = strip.shape[0] * strip.shape[1]
         mean, squares = _moments(strip.reshape(count, -1))
         total = self._count + count
+        self._mean, self._squares = self._mean.to(mean.device), self._squares.to(mean.device)
         apart = mean - self._mean
         self._squares += squares + apart.square() * (self._count * count / total)
         self._mean += apart * (count / total)
@@ -125,9 +130,9 @@ class FeatureMap:
 
     def normalisation(self, norm: torch.nn.GroupNorm) -> tuple[torch.Tensor, torch.Tensor]:
         """The group normalisation of the whole map as a factor and a shift of each channel, (channels,) each, float32."""
-        means = self._mean.view(norm.num_groups, -1)
+        means = self._mean.cpu().view(norm.num_groups, -1)
         mean = means.mean(dim=1, keepdim=True)
-        variance = (self._squares.view_as(means) / self._count + (means - mean).square()).mean(dim=1, keepdim=True)
+        variance = (self._squares.cpu().view_as(means) / self._count + (means - mean).square()).mean(dim=1, keepdim=True)
         scale = (norm.weight.double().cpu().view_as(means) / (variance + norm.eps).sqrt()).flatten()
         shift = norm.bias.double().cpu() - mean.expand_as(means).flatten() * scale
         return scale.float(), shift.float()

@@ -55,6 +55,13 @@ def _in_floats(levels: Levels) -> Picture:
     return picture
 
 
+def opened(mask: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
+    """Return overlay_mask (H, W) with all of the new in blocks (h, w), bool; the same where the two do not fit each other."""
+    unit = mask.shape[0] // max(blocks.shape[0], 1)
+    pixels = blocks.repeat_interleave(unit, 0).repeat_interleave(unit, 1)
+    return mask.masked_fill(pixels, WHITE) if mask.dtype is torch.uint8 and pixels.shape == mask.shape else mask
+
+
 def picture_of(overlay: torch.Tensor) -> torch.Tensor:
     """Return an overlay (H, W, 3) as a picture, float32."""
     return overlay if overlay.is_floating_point() else torch.from_numpy(_in_floats(overlay.numpy()))

@@ -19,8 +19,7 @@ from daemon.models.solver_state import changed, copied
 Watch = Callable[[int, torch.Tensor], None]
 """Called with (step, latents) after each whole step of a loop; the latents are as the loop takes them."""
 
-# From here on a loop leaves alone what somebody painted: kept longer, it looks pasted.
-CLEAN = 0.98
+THE_END = 1.0
 
 
 def _silent(step: int, steps: int, estimate: torch.Tensor | None = None, /) -> None:
@@ -35,7 +34,7 @@ class PartialSchedule:
     again at first order, and with `warm_up` PNDM also takes its first step twice, as it does at the head of a schedule. With
     `finish` the last timestep gives the estimate of the finished latents instead of one step. `report(step, steps)` is called after
     each step, and each of the `watchers`, which are set before the pipeline runs, after each whole one; `generator`, set likewise,
-    is that of the noise within the steps."""
+    is that of the noise within the steps. `held_step` is the last step after which paint was held (`hold`), None where none was."""
 
     # The latents come scaled already.
     init_noise_sigma = 1.0
@@ -62,6 +61,8 @@ class PartialSchedule:
         self._warms_up = warm_up and first > 0 and hasattr(scheduler, "plms_timesteps")
         self._inpainting: Inpainting | None = None
         self._held: Inpainting | None = None
+        self._until = 0.0
+        self.held_step: int | None = None
         self._predicted: tuple[torch.Tensor, Any, torch.Tensor, int] | None = None
         self._fresh = copied(vars(scheduler))
         # The pipelines inspect its signature, and whether there is a set_begin_index.
@@ -96,8 +97,8 @@ class PartialSchedule:
         return float(getattr(self._inner, "init_noise_sigma", 1.0)) > 1.0
 
     def sigma(self) -> float | None:
-        """Return the noise level where this part ended; None unless the scheduler is sigma-scaled."""
-        return self._sigma(self._inner.step_index) if self.sigma_scaled else None
+        """Return the noise level where this part ended, or where it begins; None unless the scheduler is sigma-scaled."""
+        return self._sigma(self._inner.step_index if self._done else self._first) if self.sigma_scaled else None
 
     def scaled(self, noise: torch.Tensor) -> torch.Tensor:
         """Return unit noise with the variance that latents have where this part begins."""
@@ -121,20 +122,36 @@ class PartialSchedule:
 
     def factors(self) -> tuple[float, float]:
         """Return a and s, where latents at the first timestep shown are a x0 + s n of finished latents x0 and unit noise n."""
+        self._go_by_index()
         return _factors(self.noised)
 
-    def hold(self, painted: Inpainting) -> None:
+    def clean_share(self) -> float:
+        """Return the factor of the finished latents at the first timestep shown, 0..1, with all in units of variance 1."""
+        self._go_by_index()
+        return self._share_of(*self.factors())
+
+    def hold(self, painted: Inpainting, until: float) -> None:
         """Let what somebody painted outlive the loop: what the mask leaves out is kept after each step until little noise is left.
 
-        Kept to the end it would look pasted."""
+        `until` is the share of the finished latents, 0..1, from which on it is left alone: 0 keeps nothing, 1 keeps it to the end,
+        where it looks pasted."""
         self._go_by_index()
-        self._held = painted
+        self._held, self._until = painted, until
+
+    @property
+    def holds(self) -> bool:
+        """Whether paint is held still where this part ended."""
+        return self._held is not None and self._holding
 
     def estimate(self) -> torch.Tensor:
-        """Return how the last step saw the finished latents, x0, as the loop takes latents; there must have been a step."""
+        """Return how the last step saw the finished latents, x0, as the loop takes latents; there must have been a step.
+
+        Under a mask, and where paint is held, it is what the loop keeps there, which the denoiser does not see yet."""
         assert self._predicted is not None, "there was no step yet"
         denoised = self._denoised(*self._predicted)
-        return denoised if self._inpainting is None else self._inpainting.blended(denoised, lambda picture, _noise: picture)
+        for kept in (self._inpainting, self._held if self.holds else None):
+            denoised = denoised if kept is None else kept.blended(denoised, lambda picture, _noise: picture)
+        return denoised
 
     def solver_state(self) -> dict[str, Any]:
         """Return what the solver remembers of the steps so far, by attribute name."""
@@ -171,10 +188,11 @@ class PartialSchedule:
         self._done += 1
         if self._inpainting is not None:
             stepped = (self._inpainting.blended(stepped[0], self._noised_for_next),)
-        if self._held is not None and self._clean_share() < CLEAN:
-            stepped = (self._held.blended(stepped[0], self._noised_for_next),)
         whole, order = len(self._inner.timesteps), self._inner.order
         step = min(self._steps if self._index >= whole else self._index // order, self._steps)
+        if self._held is not None and self._holding:
+            stepped = (self._held.blended(stepped[0], self._noised_for_next),)
+            self.held_step = step
         if self._index >= whole or (self._index % order == 0 and not (self._warms_up and self._done == 1)):
             for watch in self.watchers:
                 watch(step, stepped[0])
@@ -191,9 +209,12 @@ class PartialSchedule:
             # Those that go by an index could otherwise not tell which of two equal timesteps the noise is of.
             self._inner.set_begin_index(self._first)
 
-    def _clean_share(self) -> float:
-        """The factor of the finished latents at the timestep that comes next, 0..1, with all in units of variance 1."""
-        a, s = _factors(self._noised_for_next)
+    @property
+    def _holding(self) -> bool:
+        return self._until >= THE_END or self._share_of(*_factors(self._noised_for_next)) < self._until
+
+    def _share_of(self, a: float, s: float) -> float:
+        """The factor of the finished latents, 0..1, with all in units of variance 1."""
         return a if self._flow else a / math.hypot(a, s)
 
     def _noised_for_next(self, latents: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -41,6 +41,9 @@ DTYPES: Mapping[str, torch.dtype] = {
 }
 
 GB = 1e9
+MACHINE = "memory"
+# Of the free memory of a GPU; in the rest pictures are computed. Where one needs more, the worker lets go of what it does not use.
+FREE_PART = 0.85
 
 # Both libraries log at length and draw bars while they load; what matters of it comes back as facts and errors.
 diffusers.utils.logging.set_verbosity_error()
@@ -85,9 +88,10 @@ class ModelSpec:
 
     @property
     def torch_dtype(self) -> torch.dtype:
+        """That of the configuration; in which it runs says `Models.dtype`. Raises ModelMissing where it is none of DTYPES."""
         if self.dtype not in DTYPES:
             raise ModelMissing(f"the model {self.name!r} is to run in {self.dtype!r}, which is none of {', '.join(DTYPES)}")
-        return format_of(self.device, self.dtype).dtype if self.fast else DTYPES[self.dtype]
+        return DTYPES[self.dtype]
 
     def check_device(self) -> None:
         """Raise ModelMissing where torch does not find the device."""
@@ -128,10 +132,13 @@ class _Key(NamedTuple):
 
 
 class Models:
-    """Components of models by demand; `budget_bytes` bounds the weights that stay loaded while others come in."""
+    """Components of models by demand; `budget_bytes` bounds the weights that stay loaded while others come in.
 
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget_bytes = budget_bytes
+    `gpu_bytes` bounds those on each GPU; None is for most of what is `free_bytes` there before the first."""
+
+    def __init__(self, budget_bytes: int, *, gpu_bytes: int | None = None, free_bytes: Callable[[str], int] | None = None) -> None:
+        self._budget_bytes, self._gpu_bytes, self._free_bytes = budget_bytes, gpu_bytes, free_bytes or _free_bytes
+        self._gpu_budgets: dict[str, int] = {}
         self.loading_seconds = 0.0  # all that was waited for components so far
         self._warm: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
         self.embeddings = Embeddings()
@@ -160,12 +167,13 @@ class Models:
         changed = changes(loras, name, self.family(model), model.name) if loras else ()
         with _Reading(model, name):
             part = model.source().part(name)
-            key = _Key(part.identity, name, model.device, model.torch_dtype, model.fast, model.compiled, changed)
+            key = _Key(part.identity, name, model.device, self.dtype(model), model.fast, model.compiled, changed)
             self._asked.add(key)
             if key not in self._warm:
+                model.check_device()
                 with self._told(model, name):
                     self._let_go(key)
-                    self._make_room(part.weights_bytes)
+                    self._make_room(model.device, part.weights_bytes)
                     self.on_loading(True)
                     loaded = self._load(model, part, name)
                     if changed:
@@ -173,7 +181,7 @@ class Models:
                 self._warm[key] = (loaded, _loaded_bytes(loaded))
                 self.on_loading(False)
                 logger.debug("the %s of %s: %s, from %s", name, model.name, _described(*self._warm[key]), part.location)
-                self._make_room(0, keep=key)
+                self._make_room(model.device, 0, keep=key)
             else:
                 logger.debug("the %s of %s is loaded already", name, model.name)
         self._warm.move_to_end(key)
@@ -189,7 +197,7 @@ class Models:
     def vae(self, model: ModelSpec) -> Any:
         """Return the VAE, in float32 where it does not stand the half precision of the model."""
         upcast = self.family(model).overflows and self.config(model, "vae").get("force_upcast", True)
-        half = model.torch_dtype is torch.float16
+        half = self.dtype(model) is torch.float16
         return self.component(replace(model, dtype="float32", fast=False) if half and upcast else model, "vae")
 
     def pipeline(self, model: ModelSpec, **parts: Any) -> Any:
@@ -207,6 +215,11 @@ class Models:
         """Return the family of a model, as its `model_index.json` says."""
         with _Reading(model, INDEX):
             return model.source().family()
+
+    def dtype(self, model: ModelSpec) -> torch.dtype:
+        """Return in which numbers a model runs: those of its configuration, or those that are fastest for its family."""
+        configured = model.torch_dtype
+        return format_of(model.device, model.dtype, wide=self.family(model).wide).dtype if model.fast else configured
 
     def index(self, model: ModelSpec) -> Mapping[str, Any]:
         """Return the model's `model_index.json`."""
@@ -251,11 +264,12 @@ class Models:
         logger.log(level, "loaded the %s of %s in %.1f s", name, model.name, took)
 
     def _load(self, model: ModelSpec, part: StoredComponent, name: str) -> Any:
-        model.check_device()
-        loaded = part.load(model.torch_dtype)
+        loaded = part.load(self.dtype(model))
         if not isinstance(loaded, torch.nn.Module):
             return loaded
         loaded.to(model.device)
+        if model.device != "cpu":
+            _trim_memory()
         if model.fast:
             loaded.to(memory_format=format_of(model.device, model.dtype).memory_format)  # type: ignore[call-overload]
         if model.compiled and name == model.source().family().denoiser:
@@ -272,17 +286,39 @@ class Models:
         if others:
             _free_memory()
 
-    def _make_room(self, needed_bytes: int, *, keep: _Key | None = None) -> None:
-        dropped = False
-        while self._warm and self._used_bytes() + needed_bytes > self._budget_bytes and next(iter(self._warm)) != keep:
-            gone, (_, size) = self._warm.popitem(last=False)
-            logger.debug("letting go of %s, %.2f GB, to make room", gone.in_words(), size / GB)
+    def _make_room(self, device: str, needed_bytes: int, *, keep: _Key | None = None) -> None:
+        """Let go of what was used least recently in the memory of a device, until so much fits there."""
+        place, dropped = _memory_of(device), False
+        budget = self._budget_of(place)
+        for key in [key for key in self._warm if _memory_of(key.device) == place]:
+            if key == keep or self._used_bytes(place) + needed_bytes <= budget:
+                break
+            _, size = self._warm.pop(key)
+            logger.debug("letting go of %s, %.2f GB, to make room", key.in_words(), size / GB)
             dropped = True
         if dropped:
             _free_memory()
 
-    def _used_bytes(self) -> int:
-        return sum(size for _, size in self._warm.values())
+    def _budget_of(self, place: str) -> int:
+        if place == MACHINE:
+            return self._budget_bytes
+        if place not in self._gpu_budgets:
+            self._gpu_budgets[place] = self._gpu_bytes or int(FREE_PART * self._free_bytes(place))
+            logger.info("models may take %.1f GB on %s", self._gpu_budgets[place] / GB, place)
+        return self._gpu_budgets[place]
+
+    def _used_bytes(self, place: str) -> int:
+        return sum(size for key, (_, size) in self._warm.items() if _memory_of(key.device) == place)
+
+
+def _memory_of(device: str) -> str:
+    """Where the weights lie that a device computes with: on a GPU, or in the memory of the machine."""
+    return f"{device}:0" if device == "cuda" else device if device.startswith("cuda:") else MACHINE
+
+
+def _free_bytes(device: str) -> int:
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free)
 
 
 class _Reading:
@@ -336,8 +372,12 @@ def _loaded_bytes(part: Any) -> int:
 
 def _free_memory() -> None:
     gc.collect()
-    with suppress(OSError, AttributeError):  # of another C library
-        # A worker keeps what its layers worked in, but not what a model lay in.
-        ctypes.CDLL(None).malloc_trim(0)
+    _trim_memory()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def _trim_memory() -> None:
+    """Give back what a model lay in; a worker keeps what its layers worked in."""
+    with suppress(OSError, AttributeError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)

@@ -80,6 +80,7 @@ class StageSettings(TypedDict, total=False):
     mask_blur: int | None
     overlay: bool | None
     dump_every: int | None
+    paint_hold: float | None
     state: str | None
     step: int | None
     painted: int
@@ -99,8 +100,9 @@ class Dump(TypedDict):
 
 class StageFacts(TypedDict, total=False):
     """What is told of a result. `sigma`, `step` and `steps` are of half-done latents, `width` and `height` of noise, `residual` of
-    an inversion; `scheduler`, `schedule` and `eta` are what was used where nobody said it, or said it otherwise; `overlay` is
-    of latents that the picture under their mask rides along with; `numbers`, `software`, `seconds` and `loading_seconds` of what
+    an inversion; `scheduler`, `schedule`, `eta` and `strength` are what counts where nobody said it, or otherwise; `overlay` is
+    of latents that the picture under their mask rides along with; `painted_blocks` is how many were painted on a proof, and
+    `paint_hold` how long that was held; `numbers`, `software`, `seconds` and `loading_seconds` of what
     computed it."""
 
     state: str
@@ -113,9 +115,12 @@ class StageFacts(TypedDict, total=False):
     scheduler: str
     schedule: str
     eta: float | None
+    strength: float
     residual: float
     timestep_spacing: str
     overlay: bool
+    painted_blocks: int
+    paint_hold: float
     notes: Sequence[str]
     numbers: str
     software: Mapping[str, str]

@@ -6,9 +6,13 @@ that of the whole picture up to the rounding of floats. diffusers' tiling is ano
 an attention of its own, so that tones drift from tile to tile.
 """
 
+import functools
+import itertools
+import logging
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -20,11 +24,20 @@ from torch import nn
 
 from daemon.errors import InputError
 from daemon.models import Progress
+from daemon.models.copies import Read, copies_for
 from daemon.models.maps import FeatureMap, Memory, Scratch, Storage
 from daemon.models.stage_settings import RoomSettings, StageSettings
 
+logger = logging.getLogger(__name__)
+
 # Values of one strip with all that a layer makes of it: measured, a seventh faster than four times as much, which no cache holds.
 STRIP_BYTES = 32 * 2**20
+# On an accelerator, where each strip has a price whatever its size. It may be one of so many parts of what is free there: others
+# travel at the same time, and convolutions need memory to work in.
+ACCELERATOR_STRIP_BYTES = 512 * 2**20
+STRIPS_IN_FREE = 16
+# Where an accelerator lacks memory all the same, a picture is taken in smaller and smaller strips.
+SMALLER = (1, 4, 16)
 # Of very wide pictures, so that the two rows more that each strip reads do not count for too much.
 LEAST_ROWS = 8
 # Queries that look at all keys at a time.
@@ -35,7 +48,7 @@ QUERIES = 4096
 class Room:
     """What decoding or encoding may take: bytes of main memory, and the folder of the scratch files beyond it.
 
-    On an accelerator a picture is taken whole where it fits into half of the accelerator's memory.
+    On an accelerator a picture is taken whole where it fits into half of what is free of the accelerator's memory.
     """
 
     memory_bytes: int
@@ -50,22 +63,33 @@ class Room:
 
     def whole_bytes(self, device: torch.device) -> int:
         """How much a picture that is taken whole may need."""
-        if device.type == "cuda":
-            return int(torch.cuda.get_device_properties(device).total_memory // 2)
-        return self.memory_bytes
+        return _free_bytes(device) // 2 if device.type == "cuda" else self.memory_bytes
+
+    def strip_bytes(self, device: torch.device) -> int:
+        """How large a strip shall be, with all that a layer makes of it."""
+        if device.type != "cuda":
+            return STRIP_BYTES
+        return min(max(_free_bytes(device) // STRIPS_IN_FREE, STRIP_BYTES), ACCELERATOR_STRIP_BYTES)
+
+
+def _free_bytes(device: torch.device) -> int:
+    """What this process can have of an accelerator: what nobody has, and what torch keeps for it without need."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
 def decode(vae: Any, latents: torch.Tensor, room: Room, progress: Progress) -> torch.Tensor:
     """Latents (1, C, h, w) as `vae.decode` takes them -> the picture (1, 3, H, W) that it gives.
 
-    Whole where there is room for it, else in strips. Raises InputError where neither memory nor scratch files have room for the
-    feature maps.
+    Whole where there is room for it, else in strips, and in those too where the accelerator turns out to have too little memory.
+    Raises InputError where neither memory nor scratch files have room for the feature maps.
     """
     layers, factor = _decoder(vae), 2 ** (len(vae.config.block_out_channels) - 1)
     if _fits_whole(layers, latents, factor, room):
-        picture: torch.Tensor = vae.decode(latents, return_dict=False)[0]
-        progress(1, 1)
-        return picture
+        picture: torch.Tensor | None = _unless_too_large(lambda: vae.decode(latents, return_dict=False)[0])
+        if picture is not None:
+            progress(1, 1)
+            return picture
     unquantised = latents if vae.post_quant_conv is None else vae.post_quant_conv(latents)
     return _walk(layers, unquantised, factor, room, progress)
 
@@ -77,9 +101,10 @@ def encode(vae: Any, picture: torch.Tensor, room: Room, progress: Progress) -> A
     """
     layers = _encoder(vae)
     if _fits_whole(layers, picture, 1, room):
-        distribution = vae.encode(picture).latent_dist
-        progress(1, 1)
-        return distribution
+        distribution = _unless_too_large(lambda: vae.encode(picture).latent_dist)
+        if distribution is not None:
+            progress(1, 1)
+            return distribution
     moments = _walk(layers, picture, 1, room, progress).to(vae.device)
     return DiagonalGaussianDistribution(moments if vae.quant_conv is None else vae.quant_conv(moments))
 
@@ -88,6 +113,16 @@ def _fits_whole(layers: list["_Layer"], tensor: torch.Tensor, factor: int, room:
     pixels = tensor.shape[-2] * factor * tensor.shape[-1] * factor
     needed = max(layer.whole_bytes(pixels * layer.size**2) for layer in layers)
     return needed * tensor.element_size() / 4 <= room.whole_bytes(tensor.device)
+
+
+def _unless_too_large(work: Callable[[], Any]) -> Any:
+    """What some work gives; None where the accelerator had too little memory for it, and what it took is free again."""
+    with suppress(torch.OutOfMemoryError):
+        return work()
+    # Not within a handler: the error holds all that the work had made so far.
+    logger.info("the device has too little memory for a picture as it was taken; it is taken in smaller parts")
+    torch.cuda.empty_cache()
+    return None
 
 
 def _decoder(vae: Any) -> list["_Layer"]:
@@ -120,24 +155,48 @@ def _middle(block: Any, size: float) -> list["_Layer"]:
 
 
 def _walk(layers: list["_Layer"], tensor: torch.Tensor, factor: int, room: Room, progress: Progress) -> torch.Tensor:
-    _, channels, height, width = tensor.shape
+    _, _, height, width = tensor.shape
     pixels = height * factor * width * factor
-    maps = _Maps(room, tensor.dtype, int(max(layer.map_bytes(pixels * layer.size**2) for layer in layers)))
+    peak_bytes = int(max(layer.map_bytes(pixels * layer.size**2) for layer in layers))
+
+    def walked(part: int) -> torch.Tensor:
+        return _walk_once(layers, tensor, _Maps(room, tensor, peak_bytes, part), progress)
+
+    *larger, smallest = SMALLER
+    tries = (_unless_too_large(functools.partial(walked, part)) for part in larger)
+    made: torch.Tensor | None = next((picture for picture in tries if picture is not None), None)
+    return walked(smallest) if made is None else made
+
+
+def _walk_once(layers: list["_Layer"], tensor: torch.Tensor, maps: "_Maps", progress: Progress) -> torch.Tensor:
+    _, channels, height, width = tensor.shape
     current = FeatureMap(Memory(height, width * channels, tensor.dtype), height, width, channels)
-    current.write(0, tensor[0].permute(1, 2, 0).cpu())
+    current.write(0, tensor[0].permute(1, 2, 0), maps.copies)
     for number, layer in enumerate(layers, start=1):
+        maps.copies.finish()
         current = layer(current, maps)
         progress(number, len(layers))
+    maps.copies.finish()
     return current.read(0, current.height).permute(2, 0, 1)[None].contiguous()
 
 
 class _Maps:
-    """Makes the maps of one walk, all in memory or all in scratch files, as their greatest sum decides."""
+    """Makes the maps of one walk, all in memory or all in scratch files, as their greatest sum decides, and the way to them.
 
-    def __init__(self, room: Room, dtype: torch.dtype, peak_bytes: int) -> None:
-        self._room, self._dtype = room, dtype
-        self._peak_bytes = peak_bytes * dtype.itemsize // 4
+    What the walk takes at once is the `part`th part of the usual."""
+
+    def __init__(self, room: Room, tensor: torch.Tensor, peak_bytes: int, part: int) -> None:
+        self._room, self._dtype = room, tensor.dtype
+        self._peak_bytes = peak_bytes * tensor.dtype.itemsize // 4
         self._in_memory = self._peak_bytes + STRIP_BYTES <= room.memory_bytes
+        self.copies = copies_for(tensor.device)
+        self.strip_bytes = room.strip_bytes(tensor.device) // part
+        self.queries = max(QUERIES // part, 1)
+
+    def strips(self, height: int, row_bytes: int) -> list[tuple[int, int]]:
+        """From and to which row each strip goes of so many rows."""
+        rows = max(self.strip_bytes // row_bytes, LEAST_ROWS)
+        return [(start, min(start + rows, height)) for start in range(0, height, rows)]
 
     def make(self, height: int, width: int, channels: int) -> FeatureMap:
         return FeatureMap(self._storage(height, width * channels), height, width, channels)
@@ -182,7 +241,7 @@ class _Convolution(_Layer):
 
     def __call__(self, source: FeatureMap, maps: _Maps) -> FeatureMap:
         target = maps.make(source.height, source.width, self.channels_out)
-        _convolve(source, target, self._conv, self._norm)
+        _convolve(source, target, maps, self._conv, self._norm)
         return target
 
 
@@ -196,12 +255,12 @@ class _Resnet(_Layer):
     def __call__(self, source: FeatureMap, maps: _Maps) -> FeatureMap:
         height, width, block = source.height, source.width, self._block
         hidden = maps.make(height, width, self.channels_out)
-        _convolve(source, hidden, block.conv1, block.norm1)
+        _convolve(source, hidden, maps, block.conv1, block.norm1)
         if self.channels_out > self.channels_in:
             target = maps.make(height, width, self.channels_out)
         else:
             target = FeatureMap(source.storage, height, width, self.channels_out)
-        _convolve(hidden, target, block.conv2, block.norm2, beside=source, shortcut=block.conv_shortcut)
+        _convolve(hidden, target, maps, block.conv2, block.norm2, beside=source, shortcut=block.conv_shortcut)
         return target
 
     def map_bytes(self, pixels: float) -> float:
@@ -221,10 +280,14 @@ class _Upsample(_Layer):
 
     def __call__(self, source: FeatureMap, maps: _Maps) -> FeatureMap:
         target = maps.make(2 * source.height, 2 * source.width, self.channels_out)
-        for start, stop in _strips(source.height, _row_bytes(target, self.channels_in) * 2):
-            repeated = F.interpolate(_as_batch(_padded(source, start - 1, stop + 1, self._conv)), scale_factor=2.0, mode="nearest")
+        strips = maps.strips(source.height, _row_bytes(target, self.channels_in) * 2)
+        read = (_around(source, start - 1, stop + 1) for start, stop in strips)
+        for (start, stop), inside in zip(strips, maps.copies.fetched(read), strict=True):
+            padded = _padded(inside, start - 1, stop + 1, source.height)
+            repeated = F.interpolate(_as_batch(padded), scale_factor=2.0, mode="nearest")
             made = F.conv2d(repeated[:, :, 1:-1], self._conv.weight, self._conv.bias, padding=(0, 1))
-            target.write(2 * start, _as_rows(made))
+            target.write(2 * start, _as_rows(made), maps.copies)
+        maps.copies.finish()
         return target
 
     def map_bytes(self, pixels: float) -> float:
@@ -240,9 +303,12 @@ class _Downsample(_Layer):
 
     def __call__(self, source: FeatureMap, maps: _Maps) -> FeatureMap:
         target = maps.make(source.height // 2, source.width // 2, self.channels_out)
-        for start, stop in _strips(target.height, _row_bytes(source, self.channels_out) * 2):
-            strip = F.pad(_as_batch(_padded(source, 2 * start, 2 * stop + 1, self._conv)), (0, 1))
-            target.write(start, _as_rows(F.conv2d(strip, self._conv.weight, self._conv.bias, stride=2)))
+        strips = maps.strips(target.height, _row_bytes(source, self.channels_out) * 2)
+        read = (_around(source, 2 * start, 2 * stop + 1) for start, stop in strips)
+        for (start, stop), inside in zip(strips, maps.copies.fetched(read), strict=True):
+            strip = F.pad(_as_batch(_padded(inside, 2 * start, 2 * stop + 1, source.height)), (0, 1))
+            target.write(start, _as_rows(F.conv2d(strip, self._conv.weight, self._conv.bias, stride=2)), maps.copies)
+        maps.copies.finish()
         return target
 
     def map_bytes(self, pixels: float) -> float:
@@ -259,18 +325,21 @@ class _Attention(_Layer):
         super().__init__(size, attention.group_norm.num_channels, attention.group_norm.num_channels)
         self._attention = attention
 
-    def __call__(self, source: FeatureMap, _: _Maps) -> FeatureMap:
+    def __call__(self, source: FeatureMap, maps: _Maps) -> FeatureMap:
         attention = self._attention
-        whole = source.read(0, source.height).to(attention.to_q.weight.device)  # (h, w, C)
-        scale, shift = (part.to(whole) for part in source.normalisation(attention.group_norm))
-        pixels = torch.addcmul(shift, whole, scale).view(1, -1, source.channels)
+        (whole,) = maps.copies.fetched([_around(source, 0, source.height)])  # (h, w, C)
+        scale, shift = (part.to(whole.device) for part in source.normalisation(attention.group_norm))
+        pixels = torch.addcmul(shift, whole, scale).to(whole.dtype).view(1, -1, source.channels)
         query, key, value = (
             _heads(project(pixels), attention.heads) for project in (attention.to_q, attention.to_k, attention.to_v)
         )
-        seen = torch.cat([F.scaled_dot_product_attention(part, key, value) for part in torch.split(query, QUERIES, dim=2)], dim=2)
+        seen = torch.cat(
+            [F.scaled_dot_product_attention(part, key, value) for part in torch.split(query, maps.queries, dim=2)], dim=2
+        )
         made = attention.to_out[0](seen.transpose(1, 2).reshape(1, -1, source.channels)).view_as(whole)
         target = FeatureMap(source.storage, source.height, source.width, source.channels)
-        target.write(0, ((made + whole) / attention.rescale_output_factor).cpu())
+        target.write(0, (made + whole) / attention.rescale_output_factor, maps.copies)
+        maps.copies.finish()
         return target
 
     def map_bytes(self, pixels: float) -> float:
@@ -282,6 +351,7 @@ class _Attention(_Layer):
 def _convolve(
     source: FeatureMap,
     target: FeatureMap,
+    maps: _Maps,
     conv: nn.Conv2d,
     norm: nn.GroupNorm | None,
     *,
@@ -289,22 +359,32 @@ def _convolve(
     shortcut: nn.Module | None = None,
 ) -> None:
     """3x3 over a map, normalised and activated if there is a norm, with another map added, itself or through its shortcut."""
-    affine = None if norm is None else tuple(part.to(conv.weight) for part in source.normalisation(norm))
-    for start, stop in _strips(source.height, _row_bytes(source, target.channels) * 2):
-        strip = _as_batch(_padded(source, start - 1, stop + 1, conv, affine))
+    # The factors stay in float32, as normalisations have them inside; half as many digits would be those of the whole result.
+    affine = None if norm is None else tuple(part.to(conv.weight.device) for part in source.normalisation(norm))
+    strips = maps.strips(source.height, _row_bytes(source, target.channels) * 2)
+    read = (_around(source, start - 1, stop + 1) for start, stop in strips)
+    added = iter(()) if beside is None else maps.copies.fetched(_around(beside, start, stop) for start, stop in strips)
+    for (start, stop), inside in zip(strips, maps.copies.fetched(read), strict=True):
+        strip = _as_batch(_padded(inside, start - 1, stop + 1, source.height, affine))
         made = F.conv2d(strip, conv.weight, conv.bias, padding=(0, 1))
-        if beside is not None:
-            same = _as_batch(beside.read(start, stop).to(made.device))
-            made += same if shortcut is None else shortcut(same)
-        target.write(start, _as_rows(made))
+        for rows in itertools.islice(added, 1):
+            made += _as_batch(rows) if shortcut is None else shortcut(_as_batch(rows))
+        target.write(start, _as_rows(made), maps.copies)
+    maps.copies.finish()
+
+
+def _around(source: FeatureMap, start: int, stop: int) -> Read:
+    """What reads the rows of a map from start to stop, as far as it has them."""
+    return functools.partial(source.read, max(start, 0), min(stop, source.height))
 
 
 def _padded(
-    source: FeatureMap, start: int, stop: int, conv: nn.Conv2d, affine: tuple[torch.Tensor, ...] | None = None
+    inside: torch.Tensor, start: int, stop: int, height: int, affine: tuple[torch.Tensor, ...] | None = None
 ) -> torch.Tensor:
-    """Rows from start to stop, normalised and activated; beyond the map they are zero, as convolutions pad."""
-    first, last = max(start, 0), min(stop, source.height)
-    inside = source.read(first, last).to(conv.weight.device)
+    """Rows from start to stop of a map of this height, normalised and activated, made of those that it has.
+
+    Beyond the map they are zero, as convolutions pad."""
+    first, last = max(start, 0), min(stop, height)
     if affine is None and last - first == stop - start:
         return inside
     strip = inside.new_empty(stop - start, *inside.shape[1:])
@@ -314,11 +394,6 @@ def _padded(
     else:
         F.silu(torch.addcmul(affine[1], inside, affine[0], out=strip[first - start : last - start]), inplace=True)
     return strip
-
-
-def _strips(height: int, row_bytes: int) -> Iterator[tuple[int, int]]:
-    rows = max(STRIP_BYTES // row_bytes, LEAST_ROWS)
-    return ((start, min(start + rows, height)) for start in range(0, height, rows))
 
 
 def _row_bytes(feature_map: FeatureMap, other_channels: int) -> int:

@@ -13,7 +13,7 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.pictures.child_limits import RefusedByFormat, limit_memory, limit_time
 from daemon.pictures.code_points import profile_in
-from daemon.pictures.colour import ALIKE, to_srgb
+from daemon.pictures.colour import ALIKE, rounding_in_srgb, to_srgb
 from daemon.pictures.deep import deep_samples
 from daemon.pictures.fitting import Fit, fit_for, fitted, fitted_beside
 from daemon.pictures.foreign import BROKEN, frames, opened, other_form, webp_canvas
@@ -69,7 +69,18 @@ def _pages(file: IO[bytes], request: Request) -> Answer:
         ) from error
 
 
-def _photo(file: IO[bytes], request: Request) -> Answer:
+def photo_pixels(file: IO[bytes], request: Request) -> Floats:
+    """The colours of a photo (H, W, 3), fitted as the request asks for."""
+    tiff = request["characters"] is None
+    decoded = _of_tiff(file, request) if tiff else _picture(file, request, lambda image: _pixels(file, image, request))
+    _, (pixels, *_) = _made_to_fit(decoded, request)
+    return pixels
+
+
+def photo(file: IO[bytes], request: Request) -> Answer:
+    """A photo (H, W, 3) fitted as the request asks for, with the mask (H, W) of what is transparent where it asks for that.
+
+    Last, where it asks for `rounding`, lies by how much (H, W), 0..1, it may be off for the colours that it was saved in."""
     if request["characters"] is None:
         return _made_to_fit(_of_tiff(file, request), request)
     limit_memory(request["opening_bytes"])
@@ -90,6 +101,8 @@ def _made_to_fit(decoded: Decoded, request: Request) -> Answer:
     arrays = [np.ascontiguousarray(picture, np.float32)]
     if request["alpha"] and decoded.alpha is not None:
         arrays.append(np.ascontiguousarray(fitted_beside(1 - decoded.alpha, fit), np.float32))
+    if request.get("rounding"):
+        arrays.append(rounding_in_srgb(made, decoded.space, decoded.profile) if decoded.profile else np.zeros_like(picture[..., 0]))
     beyond = [] if decoded.profile else _beyond_white(decoded.colours)
     identity = id_of_canvas(decoded.profile) if decoded.profile else None
     canvas = f"these are latents {identity}" if identity else None
@@ -148,7 +161,7 @@ def _of_tiff(file: IO[bytes], request: Request) -> Decoded:
 def _artifact(file: IO[bytes], request: Request, *, colour: Colour | None = None, alpha: bool = False) -> tiffsd.Artifact:
     """The picture in a TIFF, and what reading found."""
     limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * request["pixels"])
-    limit_time(2 * request["pixels"])
+    limit_time((1 + request.get("work", 1)) * request["pixels"])
     try:
         return tiffsd.read(
             file, expect=tiffsd.Kind.PICTURE, name=request["name"], largest=request["most"], colour=colour, alpha=alpha
@@ -185,7 +198,7 @@ def _picture(file: IO[bytes], request: Request, work: Callable[[Image.Image], Ma
     image = opened(file, name)
     check_decodable(image.width, image.height, name, request["most"])
     limit_memory(request["opening_bytes"] + request["bytes_per_pixel"] * image.width * image.height)
-    limit_time(image.width * image.height)
+    limit_time(request.get("work", 1) * image.width * image.height)
     try:
         with warnings.catch_warnings():
             # What Pillow warns of on broken EXIF harms no pixel.
@@ -196,7 +209,7 @@ def _picture(file: IO[bytes], request: Request, work: Callable[[Image.Image], Ma
 
 
 READERS: Mapping[str, Callable[[IO[bytes], Request], Answer]] = {
-    "photo": _photo,
+    "photo": photo,
     "mask": _mask,
     "pages": _pages,
     "digest": _digest,

@@ -23,6 +23,8 @@ PIXELS_AT_A_TIME = 2**19
 LEVELS_OF_A_PROBE = 9
 # What no picture of 8 bits shows: profiles that differ by less are sRGB under another name.
 ALIKE = 1 / 255
+# Of a picture of 8 bits, and how far from a level floats may lie that stand for one.
+LEVELS, NEARLY = 255, 0.01
 # Colours beyond sRGB that are worth a word.
 SEEN = 0.001
 LONGEST_NAME = 80
@@ -52,6 +54,29 @@ def to_srgb(colours: Floats, space: Space, profile: bytes) -> tuple[Floats, list
     if beyond > SEEN:
         notes.append(f"{100 * beyond:.1f} % of its pixels have colours that sRGB has not; the nearest were taken")
     return made, notes
+
+
+def rounding_in_srgb(colours: Floats, space: Space, profile: bytes) -> Floats:
+    """By how much (H, W) colours (H, W, n) of 8 bits may be off in sRGB, 0..1, as a program rounded them in those of a profile.
+
+    It is 0 where they are none of 8 bits, and where the profile is sRGB or cannot be used: of two steps in the dark of a linear
+    one lie 13 of sRGB.
+    """
+    none = np.zeros(colours.shape[:2], np.float32)
+    levels = colours * LEVELS
+    if space is Space.CMYK or np.abs(levels - np.round(levels)).max() > NEARLY:
+        return none
+    try:
+        if _is_srgb(profile, space):
+            return none
+        made = _converted(colours, space, profile)[0]
+        off = none.copy()
+        for step in np.eye(colours.shape[2], dtype=np.float32) * np.float32(0.5 / LEVELS):
+            around = [_converted(colours + way * step, space, profile)[0] for way in (-1, 1)]
+            off += np.maximum(*(np.abs(one - made).max(axis=2) for one in around))
+    except (OSError, ValueError, TypeError, imagecodecs.CmsError):
+        return none
+    return off
 
 
 def _converted(colours: Floats, space: Space, profile: bytes) -> tuple[Floats, float]:

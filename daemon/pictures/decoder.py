@@ -49,6 +49,10 @@ def main(file: int, answer: int, request: Request) -> None:
 def _reader(what: str) -> Callable[[IO[bytes], Request], Answer]:
     if what == "words":
         return _words
+    if what in ("finished", "proof"):
+        from daemon.pictures.comparing import of_finished, of_proof
+
+        return of_finished if what == "finished" else of_proof
     from daemon.pictures.codecs import READERS
 
     return READERS[what]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -28,7 +29,7 @@ from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record, m
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.stray import overhear
 from tiffsd.reading import Coded
-from tiffsd.spec import LARGEST_TABLE_BYTES
+from tiffsd.spec import LARGEST_TABLE_BYTES, SUFFIXES
 
 SECONDS = 60
 MIB = 1 << 20
@@ -40,6 +41,8 @@ WORDS_BYTES = 128 * MIB
 BYTES_PER_PHOTO_PIXEL = 48
 BYTES_PER_TIFF_PIXEL = 192
 LONGEST_FACTS = 64 * 1024
+# Saving a picture again in the ways that it may have been saved takes so many times as long as decoding it.
+WORK_OF_COMPARING = 30
 BYTES_PER_ESCAPED_CHARACTER = 12
 Picture = NDArray[np.float32]
 
@@ -80,6 +83,21 @@ class DecodedPhoto:
 
 
 @dataclass(frozen=True)
+class ComparedPicture:
+    """A picture against the finished one that was kept of it: `picture` (H, W, 3) float32, and its `latents` (C, h, w), if kept.
+
+    `blocks` (h, w) uint8 are 1 where somebody painted on what was `shown` (H, W, 3), float32 in 0..1; `cover` is how much of them
+    the paint covers, None where the form cannot tell.
+    """
+
+    blocks: NDArray[np.uint8]
+    cover: float | None
+    shown: Picture
+    picture: Picture
+    latents: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
 class Beside:
     """The picture that a mask lies beside: the size (width, height) that it had and that it was brought to, by scaling or trimming.
 
@@ -90,6 +108,24 @@ class Beside:
     wanted: tuple[int, int]
     scales: bool
     also: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class PaintedOn:
+    """A picture (H, W, 3) float32 in 0..1 that somebody has painted on: which of those that were shown it was, `shown` (H, W, 3) as
+    it was then, `blocks` (h, w), and `cover`, how much of these the paint covers, 0..1, None where the form cannot tell."""
+
+    pixels: Picture
+    version: int
+    shown: Picture
+    blocks: NDArray[np.bool_]
+    cover: float | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """How much of the picture was painted, 0..1."""
+        return float(self.blocks.mean())
 
 
 def read_artifact(
@@ -151,6 +187,39 @@ def decode_photo(
     return DecodedPhoto(arrays[0], (facts["had"][0], facts["had"][1]), tuple(facts["notes"]), words, mask, facts["canvas"])
 
 
+def decode_painted(
+    file: BinaryIO, shown: Sequence[BinaryIO], *, name: str, block: int, limit: int, tiff: bool = False
+) -> PaintedOn | None:
+    """What somebody has painted on one of the pictures that were `shown`, PNGs of 8 bits; None where it has the size of none.
+
+    The one that it differs from in the fewest pixels is what it was. `block` is how many pixels a block has on each side, `limit`
+    how many pixels it may have. Raises InputError where it is no picture or is damaged, and any TiffsdError.
+    """
+    request = {
+        "what": "proof",
+        "size": (None, None),
+        "area": limit,
+        "grid": block,
+        "characters": None if tiff else 0,
+        "alpha": True,
+        "rounding": True,
+        "block": block,
+        **_of_pixels(file, limit, tiff=tiff),
+        # Beside its own pixels those of the ones that were shown.
+        "bytes_per_pixel": 2 * BYTES_PER_TIFF_PIXEL,
+        "work": WORK_OF_COMPARING + len(shown),
+    }
+    # The picture, what was shown and the blocks.
+    facts, arrays = _asked(
+        file, request, name=name, answer_bytes=28 * limit, beside=dict(zip(map(str, range(len(shown))), shown, strict=True))
+    )
+    if facts["version"] is None:
+        return None
+    pixels, levels, blocks = arrays
+    was = levels.astype(np.float32) / np.float32(255)
+    return PaintedOn(pixels, facts["version"], was, blocks.astype(bool), facts["cover"], tuple(facts["notes"]))
+
+
 def decode_mask(file: BinaryIO, *, name: str, limit: int, beside: Beside | None = None) -> tuple[Picture, tuple[int, int]]:
     """A picture as a mask (H, W) float32, 0 black to 1 white, and the size (width, height) that it had.
 
@@ -167,6 +236,34 @@ def decode_mask(file: BinaryIO, *, name: str, limit: int, beside: Beside | None 
     most = limit if beside is None else max(limit, beside.wanted[0] * beside.wanted[1])
     facts, (mask,) = _asked(file, {**request, "limit": most}, name=name, answer_bytes=4 * most)
     return mask, (facts["had"][0], facts["had"][1])
+
+
+def compare_with_finished(
+    file: BinaryIO, kept: Mapping[str, BinaryIO], *, name: str, size: tuple[int, int], limit: int
+) -> ComparedPicture:
+    """What was painted on a finished picture of `size` (width, height), of which these files are kept, by their suffix.
+
+    That of `.tiff` has its latents. Raises InputError where one of the pictures breaks what decodes it, and any TiffsdError.
+    """
+    tiff = Path(name).suffix.lower() in (*SUFFIXES, ".exr")
+    pixels = size[0] * size[1]
+    stored = os.fstat(kept[".tiff"].fileno()).st_size
+    request = {
+        "what": "finished",
+        "size": (None, None),
+        "area": limit,
+        "grid": PIXELS_PER_LATENT,
+        "block": PIXELS_PER_LATENT,
+        "characters": None if tiff else 0,
+        "alpha": False,
+        **_of_pixels(file, limit, tiff=tiff),
+        "work": WORK_OF_COMPARING,
+        "kept_bytes": stored + SPARE_BYTES,
+    }
+    facts, (blocks, shown, picture, latents) = _asked(
+        file, request, name=name, answer_bytes=24 * pixels + stored + MIB, beside=kept
+    )
+    return ComparedPicture(blocks, facts["cover"], shown, picture, latents if latents.size else None)
 
 
 def digest_of_tiff(file: BinaryIO, *, name: str, limit: int) -> str:
@@ -234,15 +331,26 @@ def _unpacked(
 
 
 def _asked(
-    file: IO[bytes], request: Mapping[str, Any], *, name: str, answer_bytes: int, facts_bytes: int = 0
+    file: IO[bytes],
+    request: Mapping[str, Any],
+    *,
+    name: str,
+    answer_bytes: int,
+    facts_bytes: int = 0,
+    beside: Mapping[str, BinaryIO] | None = None,
 ) -> tuple[Mapping[str, Any], list[NDArray[Any]]]:
-    """What a child answers: facts, and arrays; `answer_bytes` is what these may take, `facts_bytes` what words may."""
+    """What a child answers: facts, and arrays; `answer_bytes` is what these may take, `facts_bytes` what words may. It gets the
+    files `beside` too."""
     most = LONGEST_FACTS + facts_bytes
-    # The child gets a position of its own in the file: this one's belongs to who reads it here.
-    again = os.fdopen(reopened(file.fileno(), os.O_RDONLY), "rb")
-    with again, os.fdopen(os.memfd_create("tiffsd-pixels"), "r+b") as answer:
+    with ExitStack() as opened, os.fdopen(os.memfd_create("tiffsd-pixels"), "r+b") as answer:
+
+        def again(file: IO[bytes]) -> int:
+            # The child gets a position of its own in a file: this one's belongs to who reads it here.
+            return opened.enter_context(os.fdopen(reopened(file.fileno(), os.O_RDONLY), "rb")).fileno()
+
+        kept = {suffix: again(other) for suffix, other in (beside or {}).items()}
         limits = {"name": name, "answer_bytes": answer_bytes + most, "seconds": SECONDS}
-        _run_child(again.fileno(), answer.fileno(), {**request, **limits}, name)
+        _run_child([again(file), answer.fileno()], {**request, **limits, "kept": kept}, name)
         answer.seek(0)
         try:
             facts = json.loads(answer.readline(most))
@@ -253,12 +361,13 @@ def _asked(
         raise _refusal(facts["refused"], facts["sentence"])
 
 
-def _run_child(file: int, answer: int, request: Mapping[str, Any], name: str) -> None:
-    command = [sys.executable, "-P", "-m", "daemon.pictures.decoder", str(file), str(answer), json.dumps(request)]
+def _run_child(descriptors: list[int], request: Mapping[str, Any], name: str) -> None:
+    """Run the child on the file and the answer, by their descriptors, and on what is `kept`."""
+    command = [sys.executable, "-P", "-m", "daemon.pictures.decoder", *map(str, descriptors), json.dumps(request)]
     # In a group of its own: Ctrl-C in a terminal stops the daemon, and must not look like a fault of the file.
     child = subprocess.Popen(
         command,
-        pass_fds=[file, answer],
+        pass_fds=[*descriptors, *request["kept"].values()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -64,7 +64,9 @@ def recipe_json(
 
 def levels8(picture: Picture) -> NDArray[np.uint8]:
     """(H,W,3) float -> levels of 8 bits: clipped to 0..1, and rounded as diffusers does."""
-    return (np.clip(picture, 0, 1) * 255).round().astype(np.uint8)
+    levels = np.clip(picture, 0, 1)
+    levels *= 255
+    return np.rint(levels, out=levels).astype(np.uint8)
 
 
 def levels16(picture: Picture) -> NDArray[np.uint16]:
@@ -79,7 +81,7 @@ def write_png(file: BinaryIO, picture: Picture, story: Story, *, bits: int = 8) 
     info = PngImagePlugin.PngInfo()
     info.add_text(INFOTEXT, story.infotext)
     info.add_text(EXACT_RECIPE, story.exact(pixels_digest(bare, Form.PNG)))
-    file.write(PNG_BEGINNING + _chunk(b"IHDR", header) + _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(_srgb())))
+    file.write(PNG_BEGINNING + _chunk(b"IHDR", header) + _chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb_profile())))
     for kind, text, *_ in info.chunks:
         file.write(_chunk(kind, text))
     file.write(_chunk(b"IDAT", pixels) + _chunk(b"IEND", b""))
@@ -92,7 +94,7 @@ def write_jpeg(file: BinaryIO, picture: Picture, story: Story, *, quality: int =
     """
     bare = io.BytesIO()
     image = Image.fromarray(levels8(picture))
-    image.save(bare, format="JPEG", quality=quality, subsampling="4:4:4", icc_profile=_srgb())
+    image.save(bare, format="JPEG", quality=quality, subsampling="4:4:4", icc_profile=srgb_profile())
     segment = _exif_segment(story, story.exact(pixels_digest(bare, Form.JPEG)))
     data = bare.getvalue()
     # Behind JFIF's own segment, which must be the first.
@@ -113,7 +115,7 @@ def write_webp(file: BinaryIO, picture: Picture, story: Story, *, quality: int |
     """Write a WebP, lossless where `quality` is None: (H,W,3) float, see `levels8`."""
     bare = io.BytesIO()
     coding = {"lossless": True} if quality is None else {"quality": quality}
-    Image.fromarray(levels8(picture)).save(bare, format="WEBP", icc_profile=_srgb(), **coding)
+    Image.fromarray(levels8(picture)).save(bare, format="WEBP", icc_profile=srgb_profile(), **coding)
     exif = render_exif(ExifText(story.infotext, story.exact(pixels_digest(bare, Form.WEBP))), story.program)
     body = b"".join(_webp_chunk(chunk, bare) for chunk in chunks(bare, Form.WEBP))
     body += b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
@@ -163,5 +165,6 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
 
 
 @cache
-def _srgb() -> bytes:
+def srgb_profile() -> bytes:
+    """The ICC profile of the colours that are written."""
     return bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())

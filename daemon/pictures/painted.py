@@ -31,6 +31,10 @@ ALIKE_IN_THE_MIDDLE, ALIKE, PAINTED = 0.5, 1.2, 2.5
 SHARE_ALIKE = 0.5
 # Of a picture saved in an unknown way: by how many levels a block differs at least, and by how many times what is usual.
 LEAST, TIMES_USUAL = 4.0, 6.0
+# A palette moves whole areas to the nearest colour that it has.
+LEAST_OF_PALETTE = 10.0
+# By how much no form changes most blocks, nor all colours: a program has.
+MOST_IN_THE_MIDDLE, MOST_SHIFTED = 8.0, 4.0
 # What a lossy form loses grows with the detail, which is what a blur takes away; and there is some loss without any.
 BLUR_PIXELS, PLAIN_LOSS = 1.2, 2.0
 WEBP_QUALITIES = range(10, 101, 10)
@@ -50,11 +54,15 @@ class Paint:
         return float(self.blocks.mean())
 
 
-def painted_in_pixels(saved: Floats, shown: Levels, *, block: int, alpha: Floats | None = None) -> Paint:
+def painted_in_pixels(
+    saved: Floats, shown: Levels, *, block: int, alpha: Floats | None = None, rounding: Floats | None = None
+) -> Paint:
     """What was painted of a picture (H, W, 3), 0..1, of a lossless form: all that differs by more than a level, or was made clear.
 
-    `alpha` (H, W), 0..1, is how opaque it is; `shown` (H, W, 3) is what was painted on."""
-    changed = np.abs(saved * LEVELS - shown).max(axis=2) > ONE_LEVEL
+    `alpha` (H, W), 0..1, is how opaque it is; `shown` (H, W, 3) is what was painted on. `rounding` (H, W), 0..1, is by how much
+    the colours in which it was saved may be off."""
+    usual = ONE_LEVEL if rounding is None else np.maximum(ONE_LEVEL, 1 + rounding * LEVELS)
+    changed = np.abs(saved * LEVELS - shown).max(axis=2) > usual
     if alpha is not None:
         changed |= alpha < 1
     shares = _block_means(changed.astype(np.float32), block)
@@ -62,15 +70,18 @@ def painted_in_pixels(saved: Floats, shown: Levels, *, block: int, alpha: Floats
     return Paint(blocks, float(shares[blocks].mean()) if blocks.any() else None)
 
 
-def painted_in_lossy(data: bytes, saved: Levels, shown: Levels, *, block: int) -> Paint:
-    """What was painted of a picture (H, W, 3) of a lossy form, whose file is `data`."""
+def painted_in_lossy(data: bytes, saved: Levels, shown: Levels, *, block: int, palette: bool = False) -> Paint:
+    """What was painted of a picture (H, W, 3) of a lossy form, whose file is `data`, or of the colours of a `palette`."""
     for again in _saved_again(data, shown):
         differences = _block_means(np.abs(saved.astype(np.float32) - again).mean(axis=2), block)
         if np.median(differences) <= ALIKE_IN_THE_MIDDLE and (differences <= ALIKE).mean() > SHARE_ALIKE:
             return Paint(_grown(differences > PAINTED, differences > ALIKE))
     if _is_webp(data) and _is_saved_as_webp(saved, shown, block):
         return Paint(np.zeros((shown.shape[0] // block, shown.shape[1] // block), bool))
-    differences, usual = _beyond_usual(saved.astype(np.float32), shown.astype(np.float32), block)
+    least = LEAST_OF_PALETTE if palette else LEAST
+    differences, usual = _beyond_usual(saved.astype(np.float32), shown.astype(np.float32), block, least)
+    if np.median(differences) > MOST_IN_THE_MIDDLE:
+        return Paint(np.ones_like(differences, bool))
     return Paint(_grown(differences > usual, differences > usual / 2))
 
 
@@ -79,7 +90,9 @@ def _saved_again(data: bytes, shown: Levels) -> Iterator[Floats]:
     with Image.open(io.BytesIO(data)) as image:
         if image.format == "JPEG":
             options: dict[str, Any] = {"qtables": getattr(image, "quantization"), "subsampling": get_sampling(image)}  # noqa: B009
-            yield _coded(shown, "JPEG", **options)
+            # Pillow writes three ways of sampling, and says -1 of the others.
+            if options["subsampling"] >= 0:
+                yield _coded(shown, "JPEG", **options)
 
 
 def _is_webp(data: bytes) -> bool:
@@ -106,16 +119,16 @@ def _coded(shown: Levels, form: str, **options: Any) -> Floats:
         return np.asarray(image.convert("RGB"), np.float32)
 
 
-def _beyond_usual(saved: Floats, shown: Floats, block: int) -> tuple[Floats, Floats]:
+def _beyond_usual(saved: Floats, shown: Floats, block: int, least: float) -> tuple[Floats, Floats]:
     """By how much each block differs in the mean, and by how much one of its detail may in this file."""
     changed = saved - shown
     # A lossy form may shift all colours a little.
-    changed -= np.median(changed, axis=(0, 1))
+    changed -= np.clip(np.median(changed, axis=(0, 1)), -MOST_SHIFTED, MOST_SHIFTED)
     differences = np.abs(_block_means(changed, block)).max(axis=2)
     detail = np.abs(shown - ndimage.gaussian_filter(shown, (BLUR_PIXELS, BLUR_PIXELS, 0))).mean(axis=2)
     loss = ndimage.maximum_filter(_block_means(detail, block), 3) + np.float32(PLAIN_LOSS)
     usual = np.median(differences / loss)
-    return differences, np.maximum(LEAST, TIMES_USUAL * usual * loss)
+    return differences, np.maximum(least, TIMES_USUAL * usual * loss)
 
 
 def _grown(seeds: Blocks, around: Blocks) -> Blocks:

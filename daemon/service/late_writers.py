@@ -50,9 +50,15 @@ class LateWriters:
     def _look_at(self, drop: RecentDrop, now: float) -> None:
         marks, before = self._spool.marks_of(drop), self._changed.pop(id(drop), None)
         if marks.keys() != drop.members.keys():
-            self._spool.recent.forget(drop)  # a person has taken them away
+            self._leave(drop)  # a person, or a program, has taken them away
         elif any(mark[1:] != drop.members[role].mark[1:] for role, mark in marks.items()):
             self._wait_for(drop, marks, before, now)
+
+    def _leave(self, drop: RecentDrop) -> None:
+        if drop.has_failed:
+            self._spool.recent.forget(drop)
+        else:
+            self._spool.recent.gone(drop)
 
     def _wait_for(self, drop: RecentDrop, marks: Marks, before: tuple[Marks, float] | None, now: float) -> None:
         since = before[1] if before and before[0] == marks else now

@@ -9,6 +9,7 @@ from stat import S_ISREG
 
 from daemon.beneath import Beneath
 from daemon.inbox.telling_names import COUNTS_IN, is_nobodys, sign_of
+from daemon.jobs.page.page import FILES as PAGE_FILES
 from daemon.layout import INBOX
 from daemon.names import base_of, shown
 from daemon.stages import COMFYUI, EXR, PICTURES, STAGES, TIFFS
@@ -16,7 +17,7 @@ from daemon.stages import COMFYUI, EXR, PICTURES, STAGES, TIFFS
 log = logging.getLogger(__name__)
 
 MOST_NAMES = 5
-OURS = {"status.txt", "status.json"}
+OURS = {"status.txt", "status.json", *PAGE_FILES}
 
 
 class Misplaced:

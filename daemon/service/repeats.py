@@ -6,13 +6,18 @@ was claimed in the last `watch.same_drop_minutes`, and its time is not newer: wh
 saves, touches or writes a file anew makes it newer, which asks for another run. The copy waits where it is, so that its program
 finds it and is content, and everybody sees it; when the time is over it goes to done/, beside the first. A copy whose time is new
 waits as long as a file of which nobody can say whether it is being written: its time may still be set.
+
+The first one may have left done/. Who has moved it into an inbox means it, and it runs again. Syncthing's Revert takes away what
+the daemon has put into done/, and then brings a copy of what was dropped. The two are told apart by when the file was made, which
+a move leaves as it is. Where the system does not say that, it runs: a picture too many is thrown away, but of a prompt that was
+meant and does not run, somebody waits for a picture that never comes.
 """
 
 import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +33,7 @@ LOOK_SECONDS = 5.0  # until the next look at a copy that waits: somebody may hav
 RUNNING_SECONDS = 1.0  # until the next look where the first one still runs
 CLOCK_SECONDS = 60.0  # a drop that was claimed so far in the future was not: somebody has set the clock back
 MOST_SEEN = 4096
+BROUGHT_BACK = ", brought back after that was taken away (by Syncthing's Revert, say),"
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class _Seen:
     marks: tuple[Mark, ...]
     since: float
     contents: Mapping[str, str | None]
+    born: Mapping[str, int | None]
+    beside: set[str] = field(default_factory=set)  # the places in done/ where the earlier ones lay meanwhile
     said: bool = False
 
 
@@ -73,10 +81,15 @@ class Repeats:
         if any(past.runs and past.members["principal"].sha256 is None for past in known):
             return Wait("has the name and the size of a file that is being read", now + RUNNING_SECONDS)
         seen = self._looked_at(drop, now)
-        known = [past for past in known if self._is_same(past, seen.contents)]
-        return self._of_same(stage, drop, known[0], seen, now) if known else None
+        known = [past for past in known if _is_of_content(past, seen.contents)]
+        gone = [past for past in known if not past.runs and not self._spool.is_in_place(past)]
+        if any(_is_moved(past, seen) for past in gone):
+            return None
+        seen.beside |= {_place(past) for past in known if not past.runs and past not in gone}
+        known = [past for past in known if past not in gone or _is_brought_back(past, seen)]
+        return self._of_same(stage, drop, known[0], seen, now, gone=known[0] in gone) if known else None
 
-    def _of_same(self, stage: str, drop: Drop, past: RecentDrop, seen: _Seen, now: float) -> Wait | Same | None:
+    def _of_same(self, stage: str, drop: Drop, past: RecentDrop, seen: _Seen, now: float, *, gone: bool) -> Wait | Same | None:
         if _is_newer(drop, past):
             due = seen.since + self._config().settle_unleased_seconds(stage)
             return Wait("is like one that was used a moment ago, and its time may still be set", due) if now < due else None
@@ -86,7 +99,8 @@ class Repeats:
         left = until - self._clock()
         if left <= 0:
             return Same(past)
-        reason = f"is the same file as {_place(past)}, and goes to done/ at {datetime.fromtimestamp(until):%H:%M}"
+        came = BROUGHT_BACK if gone else ","
+        reason = f"is the same file as {_place(past)}{came} and goes to done/ at {datetime.fromtimestamp(until):%H:%M}"
         reason += "; to run it again, save it anew, touch it, or give it another name"
         if not seen.said:
             seen.said = True
@@ -97,26 +111,24 @@ class Repeats:
         marks = tuple(member.mark for member in drop.members)
         seen = self._seen.pop(drop.principal.path, None)
         if seen is None or seen.marks != marks:
-            seen = _Seen(marks, now, self._contents_of(drop))
+            seen = _Seen(marks, now, *self._what_is_in(drop))
         self._seen[drop.principal.path] = seen
         if len(self._seen) > MOST_SEEN:
             self._seen.popitem(last=False)
         return seen
 
-    def _contents_of(self, drop: Drop) -> dict[str, str | None]:
+    def _what_is_in(self, drop: Drop) -> tuple[dict[str, str | None], dict[str, int | None]]:
         try:
-            return {member.role: self._spool.digest(member.path) for member in drop.members}
+            paths = {member.role: member.path for member in drop.members}
+            born = {role: self._spool.born(path) for role, path in paths.items()}
+            return {role: self._spool.digest(path) for role, path in paths.items()}, born
         except OSError:
-            return {}  # the job will find out what is the matter with it
-
-    def _is_same(self, past: RecentDrop, contents: Mapping[str, str | None]) -> bool:
-        same = bool(contents) and all(sha256 and past.members[role].sha256 == sha256 for role, sha256 in contents.items())
-        # Who has moved the first one from done/ into an inbox means it.
-        return same and (past.runs or self._spool.marks_of(past).keys() == past.members.keys())
+            return {}, {}  # the job will find out what is the matter with it
 
 
 def put_beside(spool: Spool, claim: Claim, past: RecentDrop) -> bool:
     """Put files that are the same drop as earlier ones into done/; False where they are different by now, and go back."""
+    how = "beside" if spool.is_in_place(past) else "in the place of"
     stable = spool.is_stable(claim)
     spool.note_contents(claim)
     noted = spool.recent.running(claim.job)
@@ -126,12 +138,27 @@ def put_beside(spool: Spool, claim: Claim, past: RecentDrop) -> bool:
     spool.begin_attempt(claim)
     spool.commit(claim, [])
     spool.finish(claim)
-    log.info("%s %s: put into done/, beside %s", claim.stage, shown(claim.names["principal"]), _place(past))
+    log.info("%s %s: put into done/, %s %s", claim.stage, shown(claim.names["principal"]), how, _place(past))
     return True
 
 
 def _are_equal(past: RecentDrop, noted: RecentDrop) -> bool:
     return all(file.sha256 and file.sha256 == past.members[role].sha256 for role, file in noted.members.items())
+
+
+def _is_of_content(past: RecentDrop, contents: Mapping[str, str | None]) -> bool:
+    return bool(contents) and all(sha256 and past.members[role].sha256 == sha256 for role, sha256 in contents.items())
+
+
+def _is_moved(past: RecentDrop, seen: _Seen) -> bool:
+    """Whether one of the files is the very one that has left done/."""
+    return any(born and past.members[role].born == born for role, born in seen.born.items())
+
+
+def _is_brought_back(past: RecentDrop, seen: _Seen) -> bool:
+    """Whether the files are copies that came after the earlier ones had left done/: who moves by copying takes those away after."""
+    known = all(born and past.members[role].born for role, born in seen.born.items())
+    return known and _place(past) not in seen.beside
 
 
 def _came_in_time(past: RecentDrop, drop: Drop, seconds: float) -> bool:

@@ -19,11 +19,12 @@ from pathlib import Path
 
 from daemon.errors import InUse
 from daemon.inbox.telling_names import is_housekeeping
-from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, STEPS, TRASH, WORK
+from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, PROOFS, STEPS, TRASH, WORK
 from daemon.names import fitted, id_of, shown, stem_of
 from daemon.settings.config import RetentionLimit, RetentionLimits
 from daemon.spool.failures import clear_if_emptied
 from daemon.spool.filesystem import Filesystem
+from daemon.spool.proofs import latents_of
 from daemon.spool.transitions import THROWN
 
 SWEEP_SECONDS = 3600.0
@@ -108,17 +109,16 @@ class Retention:
         failed = [kept for inbox in self._entries(self._root / FAILED) for kept in self._products(inbox) if kept.is_folder]
         self._clear_emptied(failed, now)
         yield from _over(failed, limits.failed, now)
-        previews = (kept for kept in self._products(self._root / PREVIEWS) if kept.path.name != "index.html")
-        yield from _over(previews, limits.previews, now)
+        yield from _over(self._products(self._root / PREVIEWS), limits.previews, now)
         yield from _over(self._products(self._root / STEPS), limits.steps, now)
         yield from self._originals(limits.originals, now)
 
     def _originals(self, limit: RetentionLimit, now: float) -> list[Kept]:
-        kept = list(self._kept(self._root / KEEP))
+        kept = [one for folder in (KEEP, PROOFS) for one in self._kept(self._root / folder) if not one.is_folder]
         waiting = self._ids_that_wait() if _over(kept, limit, now) else None
         if waiting is None:
             return []
-        return _over(kept, limit, now, needed=lambda name: not waiting.isdisjoint({id_of(name), stem_of(name)}))
+        return _over(kept, limit, now, needed=lambda name: not waiting.isdisjoint({id_of(name), stem_of(name), latents_of(name)}))
 
     def _ids_that_wait(self) -> set[str] | None:
         """The ids of all artifacts that wait, looked for until a second look finds nothing new; None where one always does.

@@ -5,23 +5,25 @@ set flags. Whatever of it hangs, a stop is over in `shutdown.DEADLINE` seconds.
 """
 
 import ctypes
+import itertools
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.compute.engine import new_engine
+from daemon.compute.engine import new_engine, placed
 from daemon.compute.protocol import Engine, EngineOptions
-from daemon.errors import ConfigError, MachineError
+from daemon.errors import ConfigError, InUse, Kind, MachineError
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import JobContext
@@ -30,27 +32,33 @@ from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
 from daemon.jobs.originals import exported_latents
 from daemon.jobs.outcome import JobResult, Outcome
-from daemon.jobs.previews import write_index
+from daemon.jobs.overview import FIRST, First, Overview
+from daemon.jobs.page.page import LISTED, Page
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
 from daemon.layout import HOLD, HOLD_SIGN, INBOX, KEEP, LOCK, WORK
-from daemon.names import shown
+from daemon.names import is_proof, shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.backoff import Retry, StageBackoff
+from daemon.service.claiming import AT_ONCE, Claims, Wanted
+from daemon.service.config_news import ConfigNews
 from daemon.service.dispatch import DispatchPolicy
 from daemon.service.late_writers import LateWriters
 from daemon.service.misplaced import Misplaced
+from daemon.service.model_sizes import largest_model
+from daemon.service.proofs import PROVED, Proofs
 from daemon.service.repeats import Repeats, Same, Wait, put_beside
 from daemon.service.restoring import is_sign, restored
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
-from daemon.service.status import Status, has_sign, notify, read_status, write_status
-from daemon.service.supervisor import ActiveJob, Supervisor
+from daemon.service.status import Status, has_sign, notify, page_facts, read_status, why_waiting, write_status
+from daemon.service.supervisor import ActiveJob, Places, Supervisor
 from daemon.service.wake import WakeEvent
 from daemon.settings.config import Config
 from daemon.settings.permissions import read_trusted_again
 from daemon.spool.filesystem import Filesystem
+from daemon.spool.ordering import KEEPS_ORDER
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES, downstream_first
 
@@ -71,7 +79,8 @@ LOCK_LOST = (
     "stop every daemon of this spool, then start one"
 )
 PAUSE_PER_SCAN = 20.0
-# Where a scan is cheap, its pause ends also with so many claims: who comes anew must be seen before a long backlog goes on.
+# Where a scan is cheap, its pause ends also with so many claims, or one for each worker: who comes anew must be seen before a long
+# backlog goes on.
 CLAIMS_PER_SCAN, CHEAP_SCAN_SECONDS = 2, 0.1
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
@@ -79,6 +88,7 @@ STATUS_SECONDS = 1.0
 IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
 NEEDS_RESTART = (
     "spool",
+    "durability",
     *(
         f"watch.{key}"
         for key in ("settle_seconds", "settle_unleased_seconds", "empty_grace_seconds", "empty_grace_unleased_seconds")
@@ -115,21 +125,25 @@ class Service:
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
         self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = {name: self._inbox(name, root) for name in ORDER}
-        self.compute = engine(
+        options = placed(
             EngineOptions(
                 device=config.compute.device,
-                workers=config.compute.workers,
+                workers=None if config.compute.workers == "auto" else config.compute.workers,
                 threads=config.compute.threads,
                 batch=config.compute.batch,
                 idle_seconds=config.compute.idle_seconds,
-                budget_bytes=int(config.compute.memory_gb * 1e9),
+                budget_bytes=None if config.compute.memory_gb is None else int(config.compute.memory_gb * 1e9),
+                stage_devices=frozenset(device for name in STAGES if (device := config.options(name).device)),
+                model_bytes=largest_model(config) if config.compute.workers == "auto" else None,
                 job_seconds=lambda: self.config.limits.job_seconds,
             )
         )
+        self._workers = options.workers or 1
+        self.compute = engine(options)
         self.retention = Retention(
             root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(read_ids, Beneath(root))
         )
-        self.slots = config.slots
+        self._places = Places(config.slots(self._workers))
         self._wake = WakeEvent()  # something happened: tick
         self._scan_wanted = threading.Event()  # something happened in a folder
         self._stopping = False
@@ -138,10 +152,13 @@ class Service:
         self._guards = True
         self._reload = False
         self.hooks = Hooks(root, lambda: self.config.hooks, self._wake.set)
-        self._watcher = Watcher([inbox.folder for inbox in self.inboxes.values()], self._request_scan)
-        self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="job")
+        self._proofs = Proofs(self.spool, self.compute, lambda: self.config, self._wake.set)
+        watched = [*[inbox.folder for inbox in self.inboxes.values()], *self._proofs.folders]
+        self._watcher = Watcher(watched, self._request_scan)
+        self._threads = ThreadPoolExecutor(self._places.all, thread_name_prefix="job")
+        self._claims = Claims(self.spool)
         self._jobs: dict[Future[JobResult], ActiveJob] = {}
-        self._supervisor = Supervisor(self.slots)
+        self._supervisor = Supervisor(self._places)
         self._ready: dict[str, deque[Drop]] = {name: deque() for name in ORDER}
         self._scans: dict[str, Scan] = {}
         self._dispatch = DispatchPolicy(self._probe.read, config=lambda: self.config)
@@ -152,15 +169,16 @@ class Service:
         self._ends_by_itself = False
         self._retries = RetryBudget()
         self._recovery = Retry()
-        self._new_previews = config.previews.enabled
         self._next_scan = 0.0
         self._scan_not_before = 0.0
         self._claimed_since_scan, self._claims_per_scan = 0, math.inf
+        self._overview, self._page = Overview(root, first=LISTED), Page(root)
         self._last_status: Status | None = None
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
         self._not_done = 0  # jobs that failed, or were given back to their inbox
         self._config_complaint: tuple[str, ...] = ()
+        self._config_news = ConfigNews(config_path, config)
         self._warnings: tuple[str, ...] = ()  # of the start
         self._lock_is_lost = False
 
@@ -190,7 +208,7 @@ class Service:
             startup.acquire(self.spool)
         elif not startup.acquire_when_possible(self.spool, self._wake, lambda: self._stopping):
             return False
-        self._warnings = exposure.warn(self.spool.root, STAGES.values())
+        self._warnings = (*exposure.warn(self.spool.root, STAGES.values()), *self._durability_warnings())
         clear_running(self.spool.root)
         self._recover(time.monotonic(), after="restart")
         self._watcher.start()
@@ -198,6 +216,13 @@ class Service:
         notify("READY=1")
         log.info("watching %s", self.spool.root)
         return True
+
+    def _durability_warnings(self) -> list[str]:
+        why = self.spool.keep_order() if self.config.durability == "ordered" else None
+        warnings = [] if why is None else [f"`durability: ordered` has no effect: {why}, and it takes {KEEPS_ORDER}"]
+        for warning in warnings:
+            log.warning("%s", warning)
+        return warnings
 
     def run(self) -> None:
         """Start when the machine lets it, tick until a signal asks for the end, stop."""
@@ -238,12 +263,15 @@ class Service:
         if self._is_ours():
             self._work(now)
         self.compute.tick(now)
+        # What has just come may be a job, and is no reason to break off.
+        self._worked |= self._proofs.busy(now)
+        self._proofs.tick(now, free=self._is_free(now), begins=not self._scan_wanted.is_set())
         self._supervisor.report_stalled(self._jobs.values(), now)
         if now >= self._status_due:
             self._write_status(now)
         if self._watcher.healthy() and not self._supervisor.all_stalled():
             notify("WATCHDOG=1")
-        telling = bool(self._jobs) or self._worked
+        telling = bool(self._jobs) or self._worked or self._overview.is_behind or self._page.is_behind
         return min(
             [
                 self._next_scan,
@@ -267,6 +295,11 @@ class Service:
             self._next_scan = time.monotonic() + self.config.watch.rescan_seconds
             self._scan_wanted.clear()
         return ours
+
+    def _is_free(self, now: float) -> bool:
+        """Whether no job runs, and none could."""
+        ready = any(drops for name, drops in self._ready.items() if not self._backoff.is_backing_off(name, now))
+        return not (self._jobs or ready or self._stopping or self._lock_is_lost)
 
     def _work(self, now: float) -> None:
         """Recover, scan, claim, and delete what is over its time: what only the one daemon of a spool may do."""
@@ -298,6 +331,7 @@ class Service:
             end.do({"a note on the jobs that are not done": self._discount_attempts}, until=shutdown.DISCOUNTED)
         steps: dict[str, ShutdownStep] = {
             "the worker": partial(self.compute.close, grace_seconds=GRACE_SECONDS),
+            "the proofs": self._proofs.close,
             "the hooks": self.hooks.close,
             "the retention": self.retention.close,
             "the watch on the folders": self._watcher.stop,
@@ -313,6 +347,7 @@ class Service:
                 self._shutdown.give_up(f"{self._jobs[future].label}, {beat.doing}")
         self._reap(time.monotonic())
         self._threads.shutdown(wait=not hanging, cancel_futures=True)
+        self._claims.close()
 
     def _discount_attempts(self) -> None:
         """Note of the jobs that hang that they have done no harm, so that the next start does not count their attempts."""
@@ -355,7 +390,8 @@ class Service:
         ready = any(self._ready[name] for name in able)
         moving = len(self._jobs) > self._supervisor.stalled_jobs()
         waiting = ready and not self._supervisor.all_stalled()
-        return not (moving or waiting or settling or self._scan_wanted.is_set() or self.hooks.busy())
+        busy = self.hooks.busy() or self._proofs.busy(time.monotonic()) or self._proofs.behind
+        return not (moving or waiting or settling or self._scan_wanted.is_set() or busy)
 
     def _left_waiting(self) -> bool:
         """Whether something stays in an inbox that nobody has paused; the log says what, and why."""
@@ -365,9 +401,11 @@ class Service:
         return bool(left) or any(self._ready.values())
 
     def _scan(self, now: float) -> None:
+        news = self._scan_wanted.is_set()
         self._scan_wanted.clear()
         started = time.monotonic()
         self._misplaced.look()
+        self._config_news.look()
         self._late_writers.look(now)
         for name, inbox in self.inboxes.items():
             try:
@@ -380,15 +418,43 @@ class Service:
             self._backoff.recovered(name, UNREADABLE)
             self._scans[name] = scan
             self._ready[name] = deque(scan.ready)
-            if not (scan.ready or scan.refused or scan.waiting or name in {job.claim.stage for job in self._jobs.values()}):
-                self._backoff.recovered(name, OF_A_FILE)  # nothing is left that could be tried again
+        self._look_at_proofs(now, news=news)
+        for name, scan in self._scans.items():
+            tried_again = scan.ready or scan.refused or scan.waiting or name in self._proofs.signed
+            if not (tried_again or name in {job.claim.stage for job in self._jobs.values()}):
+                self._backoff.recovered(name, OF_A_FILE)  # nothing is left that could be
         # The first event scans at once, later ones coalesce; with very many files a scan is dear, and most time is kept for work.
         took = time.monotonic() - started
         self._scan_not_before = now + max(COALESCE_SECONDS, PAUSE_PER_SCAN * took)
-        self._claimed_since_scan, self._claims_per_scan = 0, CLAIMS_PER_SCAN if took < CHEAP_SCAN_SECONDS else math.inf
-        dues = [scan.due for scan in self._scans.values() if scan.due is not None]
+        most = max(CLAIMS_PER_SCAN, self._workers)
+        self._claimed_since_scan, self._claims_per_scan = 0, most if took < CHEAP_SCAN_SECONDS else math.inf
+        dues = [due for due in (self._proofs.due, *[scan.due for scan in self._scans.values()]) if due is not None]
         dues += [max(now + LEARNING_SECONDS, self._scan_not_before)] * any(scan.unread for scan in self._scans.values())
         self._next_scan = min([now + self.config.watch.rescan_seconds, *dues])
+
+    def _look_at_proofs(self, now: float, *, news: bool) -> None:
+        self._proofs.due = None
+        # First: beside latents whose painted proof has gone ahead, none is made anew.
+        alone = [self._proofs.alone_in_inbox(name, scan.proofs, now) for name, scan in self._scans.items() if name in PROVED]
+        found = self._proofs.look(now, news=news)
+        for stage, drop in found.applied:
+            self._claim_held(stage, drop, now)
+        for late in [*found.refused, *itertools.chain.from_iterable(alone)]:
+            self._refuse(late.stage, late.drop, late.sentence, now)
+
+    def _claim_held(self, stage: str, drop: Drop, now: float) -> None:
+        """Claim latents that are to go on waiting with the paint on their proof in them."""
+        if self._stopping or self._backoff.is_backing_off(stage, now):
+            return  # it is found again at the next look
+        try:
+            claim = self.spool.claim(stage, drop, principal_last=True)
+        except OSError as error:
+            self._note_unclaimed(stage, error, now)
+            return
+        if claim:
+            log.debug("%s %s: claimed, to apply the paint on its proof", stage, shown(claim.names["principal"]))
+            self._backoff.recovered(stage, CLAIM_FAILED)
+            self._launch(claim)
 
     def _refuse_all(self, now: float) -> None:
         """Put away what the stages cannot take, as much of it as there is time for."""
@@ -399,7 +465,8 @@ class Service:
                     self._next_scan = now
                     return
                 refusal = scan.refused.pop(0)
-                exported = exported_latents(refusal.drop.principal.path.name, self.spool.root / KEEP)
+                dropped = refusal.drop.principal.path.name
+                exported = None if is_proof(dropped) else exported_latents(dropped, self.spool.root / KEEP)
                 self._refuse(name, refusal.drop, exported or refusal.sentence, now)
 
     def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
@@ -414,7 +481,7 @@ class Service:
             elif claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 self._not_done += 1
-                folder = self.spool.fail(claim, sentence, {"stage": stage})
+                folder = self.spool.fail(claim, sentence, {"kind": Kind.REFUSED, "stage": stage})
                 self.hooks.failed(stage, claim.names["principal"], folder, sentence)
                 self._backoff.recovered(stage, REFUSAL_FAILED)
         except OSError as error:
@@ -431,42 +498,71 @@ class Service:
         return published is not None
 
     def _claim(self, now: float) -> None:
-        while len(self._jobs) < self.slots and not self._stopping:
+        while (free := self._places.free(self._jobs.values())) > 0 and not self._stopping:
             if self._scan_wanted.is_set() and self._claimed_since_scan >= self._claims_per_scan:
                 self._scan_not_before = now
                 break
             able = {name: self._ready[name] for name in ORDER if not self._backoff.is_backing_off(name, now)}
-            turn = self._dispatch.take(able, now)
-            if turn is None:
+            turns = list(itertools.islice(iter(partial(self._dispatch.take, able, now), None), min(free, self._workers, AT_ONCE)))
+            if not turns:
                 break
-            self._claim_one(*turn, now)
-            self._claimed_since_scan += 1
+            self._claim_all(turns, now)
+            self._claimed_since_scan += len(turns)
         if any(
             scan.more and not (self._ready[name] or self._backoff.is_backing_off(name, now)) for name, scan in self._scans.items()
         ):
             self._next_scan = now
 
-    def _claim_one(self, stage: str, drop: Drop, now: float) -> None:
+    def _claim_all(self, turns: Sequence[tuple[str, Drop]], now: float) -> None:
+        wanted = [one for stage, drop in turns if (one := self._wanted(stage, drop, now))]
+        made = self._claims.make([(one.stage, one.drop) for one in wanted])
+        for one, claim in zip(wanted, made, strict=True):
+            if isinstance(claim, OSError):
+                self._note_unclaimed(one.stage, claim, now)
+            elif claim:
+                self._take_up(claim, one.repeat, now)
+
+    def _wanted(self, stage: str, drop: Drop, now: float) -> Wanted | None:
+        """What is to be claimed of a drop; None where it has to wait."""
         try:
             # Who starts a daemon for what lies there now means all of it.
             repeat = None if self._ends_by_itself else self._repeats.look(stage, drop, now)
             if isinstance(repeat, Wait):
                 self.inboxes[stage].defer(drop.principal.path.name, repeat.reason, repeat.until)
                 self._next_scan = min(self._next_scan, repeat.until)
-                return
-            claim = self.spool.claim(stage, drop)
-            if claim and isinstance(repeat, Same):
-                put_beside(self.spool, claim, repeat.as_what)
-                return
+                return None
+            whole = self._with_proof(stage, drop, now)
         except OSError as error:
-            self._recovery.failed(now)  # where it could not be given back at once
-            self._backoff.record_failure(stage, f"{CLAIM_FAILED}: {error}", now)
+            self._note_unclaimed(stage, error, now)
+            return None
+        return Wanted(stage, whole, repeat) if whole else None
+
+    def _note_unclaimed(self, stage: str, error: OSError, now: float) -> None:
+        self._recovery.failed(now)  # where it could not be given back at once
+        self._backoff.record_failure(stage, f"{CLAIM_FAILED}: {error}", now)
+
+    def _take_up(self, claim: Claim, repeat: Same | None, now: float) -> None:
+        """Run what was claimed, or put it beside what it is the same as."""
+        if repeat:
+            try:
+                put_beside(self.spool, claim, repeat.as_what)
+            except OSError as error:
+                self._note_unclaimed(claim.stage, error, now)
             return
-        if claim:
-            log.debug("%s %s: claimed", stage, shown(claim.names["principal"]))
-            self._backoff.recovered(stage, CLAIM_FAILED)
-            self._withdraw_empty(claim)
-            self._launch(claim)
+        log.debug("%s %s: claimed", claim.stage, shown(claim.names["principal"]))
+        self._backoff.recovered(claim.stage, CLAIM_FAILED)
+        self._withdraw_empty(claim)
+        self._launch(claim)
+
+    def _with_proof(self, stage: str, drop: Drop, now: float) -> Drop | None:
+        """A drop with the painted proof that lies elsewhere; None where it has to wait, because another program holds that."""
+        try:
+            return self._proofs.along(stage, drop)
+        except InUse:
+            until = now + IN_USE_SECONDS
+            self.inboxes[stage].defer(drop.principal.path.name, "waits for its proof, which another program holds", until)
+            self._next_scan = min(self._next_scan, until)
+            return None
 
     def _withdraw_empty(self, claim: Claim) -> None:
         """Take back that a file has failed because it was empty, which a person has filled now under the same name."""
@@ -477,7 +573,7 @@ class Service:
                     log.info("%s %s: has come, so its failure while it was empty is withdrawn (%s)", claim.stage, name, past.place)
 
     def _launch(self, claim: Claim) -> None:
-        job = ActiveJob(claim, Heartbeat())
+        job = ActiveJob(claim, Heartbeat(on_computed=self._wake.set))
         given = (self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
         context = JobContext(*given, heartbeat=job.heartbeat, retries=self._retries)
         future = self._threads.submit(run, claim, context)
@@ -496,7 +592,9 @@ class Service:
         self._not_done += result.outcome in (Outcome.FAILED, Outcome.RETURNED)
         wait_seconds = IN_USE_SECONDS if result.outcome is Outcome.IN_USE else result.wait_seconds
         if wait_seconds:
-            self.inboxes[claim.stage].defer(claim.names["principal"], result.reason, now + wait_seconds)
+            name, until = claim.names["principal"], now + wait_seconds
+            self.inboxes[claim.stage].defer(name, result.reason, until)
+            self._proofs.defer(self.spool.hold(claim.stage) / name, until)
             self._scan_wanted.set()
         if result.outcome is Outcome.UNFINISHED:
             self._backoff.record_failure(claim.stage, f"{STUCK}, will retry: {result.reason}", now)
@@ -508,7 +606,6 @@ class Service:
             self._retries.succeeded(claim.stage)
             # Its result is in the next inbox, which must be seen also without inotify.
             self._scan_wanted.set()
-            self._new_previews = self.config.previews.enabled
 
     def _recover(self, now: float, *, after: str = "a system error") -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
@@ -547,13 +644,18 @@ class Service:
             complaints=[
                 *self._warnings,
                 *self._config_complaint,
+                *self._config_news.complaints(),
                 *[LOCK_LOST] * self._lock_is_lost,
                 *self.hooks.complaints(),
                 *self._misplaced.complaints(),
+                *self._proofs.complaints(),
                 *self.retention.complaints(),
                 *self._supervisor.complaints(),
             ],
         )
+        listed = self._overview.look(status.running, why=why_waiting(status.stages), owner_of=self.spool.owner_of)
+        status = replace(status, listed={kind: one.cut_to(FIRST, latest=kind == "done") for kind, one in listed.items()})
+        self._write_page(status, listed)
         # Counting very many files is dear, and most time is kept for work.
         self._status_due = now + max(STATUS_SECONDS, PAUSE_PER_SCAN * (time.monotonic() - started))
         before = self._last_status
@@ -564,11 +666,14 @@ class Service:
             return
         with suppress(OSError):
             write_status(self.spool.root, status)
-            if self._new_previews:
-                self._new_previews = False
-                write_index(self.spool.root)
         notify(f"STATUS={status.line()}")
         self._last_status = status
+
+    def _write_page(self, status: Status, listed: Mapping[str, First]) -> None:
+        """Write the page where it has changed: also where the status has not, since it shows the pictures beside the files."""
+        with suppress(OSError):
+            now = datetime.now().astimezone()
+            self._page.write(self._overview, listed, status.running, now=now, facts=page_facts(status))
 
     def _read_config_again(self) -> None:
         self._reload = False
@@ -580,8 +685,10 @@ class Service:
         except (ConfigError, MachineError) as error:
             self._config_complaint = (f"configuration not reloaded, the old one stays in force: {error}",)
             log.error("%s", *self._config_complaint)
+            self._config_news.was_tried()
         else:
             self._config_complaint = ()
+            self._config_news.was_read(self.config)
             late = _late(before, self.config)
             log.info(
                 "configuration reloaded from %s%s",

@@ -4,11 +4,10 @@ The truth is in the folders, so that `tiffsd status` says the same with the daem
 show: that it lives, what its worker does, and which stage is in trouble and why.
 """
 
-import fcntl
 import json
 import os
 import socket
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -18,13 +17,13 @@ from typing import Any
 from daemon import layout
 from daemon.beneath import Beneath
 from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobodys, sign_of, sign_sentence
+from daemon.jobs.alive import is_alive
 from daemon.jobs.running import Running, read_running
-from daemon.names import shown
+from daemon.names import is_proof, shown
 from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
-from daemon.stages import STAGES
+from daemon.stages import APPLY_ENDINGS, STAGES
 
-FILE = "status.json"
 SHOWN = 20
 
 
@@ -45,7 +44,8 @@ class StageStatus:
 class Status:
     """The whole of a spool at one moment; `worker` is empty where no daemon runs, `complaints` are what people should see to.
 
-    `interrupted` counts the jobs that a daemon left when it was killed.
+    `interrupted` counts the jobs that a daemon left when it was killed. `listed` is the first of what `tiffsd list` says, by kind
+    (`jobs/overview.py`); empty where nobody has looked.
     """
 
     alive: bool
@@ -57,6 +57,7 @@ class Status:
     worker: Mapping[str, Any] = field(default_factory=dict)
     complaints: tuple[str, ...] = ()
     interrupted: int = 0
+    listed: Mapping[str, Any] = field(default_factory=dict)
 
     def line(self) -> str:
         """One line for systemd and the log."""
@@ -84,6 +85,7 @@ def read_status(
     worker: Mapping[str, Any] | None = None,
     gates: Collection[str] = (),
     complaints: Sequence[str] = (),
+    listed: Mapping[str, Any] | None = None,
 ) -> Status:
     """Count the folders of a spool. With `alive` None a lock says whether a daemon runs."""
     stages = {}
@@ -98,7 +100,7 @@ def read_status(
             degraded=(degraded or {}).get(name),
             waits=(*(waits or {}).get(name, ()), *_told_of(stage.folder, hold))[:SHOWN],
         )
-    alive = _is_alive(root) if alive is None else alive
+    alive = is_alive(root) if alive is None else alive
     return Status(
         alive=alive,
         at=now.isoformat(timespec="seconds"),
@@ -109,19 +111,37 @@ def read_status(
         worker=dict(worker or {}),
         complaints=tuple(complaints),
         interrupted=0 if alive else _count(root, layout.WORK),
+        listed=listed or {},
     )
+
+
+def why_waiting(stages: Mapping[str, StageStatus]) -> Callable[[str, str], tuple[str, str]]:
+    """Stage and name of a file in an inbox -> why it waits there, and the command that goes on; empty where there is none."""
+
+    def told(stage: str, name: str) -> tuple[str, str]:
+        about, of_the_file = stages[stage], f"{shown(name)}: "
+        own = next((said.removeprefix(of_the_file) for said in about.waits if said.startswith(of_the_file)), None)
+        reason = own or ("its stage is paused" if about.paused else about.degraded)
+        return reason or "", f"tiffsd resume {stage}" if about.paused else ""
+
+    return told
+
+
+def page_facts(status: Status) -> dict[str, Any]:
+    """What the page tells of a status beside the files: whether a daemon runs, its stages, and what people should see to."""
+    keys = ("waiting", "held", "failed", "paused", "gated", "degraded")
+    stages = [
+        {"name": name, "folder": STAGES[name].folder, **{key: getattr(of, key) for key in keys}}
+        for name, of in status.stages.items()
+    ]
+    return {"alive": status.alive, "complaints": [shown(sentence) for sentence in status.complaints], "stages": stages}
 
 
 def write_status(root: Path, status: Status) -> None:
     """Write status.json and status.txt, each whole or not at all."""
-    texts = {FILE: json.dumps(asdict(status), indent=1) + "\n", "status.txt": f"{status.at}  {status.line()}\n"}
+    texts = {layout.STATUS: json.dumps(asdict(status), indent=1) + "\n", "status.txt": f"{status.at}  {status.line()}\n"}
     for name, text in texts.items():
         atomic_replace(Filesystem(root), root / name, text.encode("utf-8", "replace"))
-
-
-def signs(root: Path, folder: str, sign: str) -> list[str]:
-    """By which names a sign of a person's, PAUSE or HOLD, lies in a folder of a spool: pause, Pause.txt. Raises OSError."""
-    return [name for name in Beneath(root).names(root / folder) if sign_of(name) == sign]
 
 
 def has_sign(root: Path, folder: str, sign: str) -> bool:
@@ -151,7 +171,7 @@ def _names(root: Path, folder: str) -> list[str]:
 
 
 def _number(names: Iterable[str]) -> int:
-    return sum(not is_nobodys(name) for name in names)
+    return sum(not (is_nobodys(name) or is_proof(name) or name.lower().endswith(APPLY_ENDINGS)) for name in names)
 
 
 def _told_of(folder: str, hold: Iterable[str]) -> Iterator[str]:
@@ -161,32 +181,3 @@ def _told_of(folder: str, hold: Iterable[str]) -> Iterator[str]:
             yield f"{layout.HOLD}/{folder}/{shown(name)}: {conflict_sentence(shown(original))}"
         elif sign_of(name) == layout.PAUSE_SIGN:
             yield f"{layout.HOLD}/{folder}/{shown(name)}: {sign_sentence(layout.PAUSE_SIGN, folder)}"
-
-
-def _is_alive(root: Path) -> bool:
-    # The lock itself is for the daemon's user to open only; a daemon of an older version has nothing else.
-    looks = [_is_locked(root, name) for name in (layout.ALIVE, layout.LOCK)]
-    return True in looks or (looks[0] is None and _said_to_be_alive(root))
-
-
-def _is_locked(root: Path, name: str) -> bool | None:
-    """Whether somebody holds a lock on a file; None to whom may not look."""
-    try:
-        with Beneath(root).plain(root / name) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except PermissionError:
-        return None
-    except OSError:
-        return False
-    return False
-
-
-def _said_to_be_alive(root: Path) -> bool:
-    """What the daemon has said last: to be believed by those who cannot look for themselves."""
-    try:
-        with Beneath(root).plain(root / FILE) as file:
-            return json.load(file).get("alive") is True
-    except (OSError, ValueError, AttributeError):
-        return False

@@ -42,16 +42,37 @@ class ActiveJob:
         return beat is not None and not beat.decided
 
 
+@dataclass(frozen=True)
+class Places:
+    """How many jobs there are at most: `slots` that are computed or are still to be, `all` with those whose results are written.
+
+    A job of few milliseconds for a GPU may wait for the disk for hundreds: where those that write held slots, GPUs would be idle.
+    """
+
+    slots: int
+
+    @property
+    def all(self) -> int:
+        return 2 * self.slots
+
+    def free(self, jobs: Collection[ActiveJob]) -> int:
+        """How many more may be begun beside these."""
+        computing = sum(not job.heartbeat.computed for job in jobs)
+        return min(self.slots - computing, self.all - len(jobs))
+
+
 class Supervisor:
     """Looks after the jobs of a daemon with so many places for them; `clock` gives the time of day, for people."""
 
-    def __init__(self, slots: int, *, clock: Callable[[], datetime] = datetime.now) -> None:
-        self._slots, self._clock = slots, clock
+    def __init__(self, places: Places, *, clock: Callable[[], datetime] = datetime.now) -> None:
+        self._places, self._clock = places, clock
+        self._all_stalled = False
         self._reported: dict[str, tuple[str, str]] = {}  # job -> label, sentence
 
     def report_stalled(self, jobs: Collection[ActiveJob], now: float) -> None:
         """Find the jobs that hang, and say in the log what is news; `now` is of the monotonic clock."""
         stalled = {job.claim.job: job for job in jobs if job.is_stalled(now)}
+        self._all_stalled = self._places.free(stalled.values()) <= 0
         for name in self._reported.keys() - stalled.keys():
             log.info("%s: no longer stalled", self._reported.pop(name)[0])
         for name, job in stalled.items():
@@ -69,7 +90,7 @@ class Supervisor:
 
     def all_stalled(self) -> bool:
         """Whether jobs that hang keep all others from working."""
-        return len(self._reported) >= self._slots
+        return self._all_stalled
 
     def _sentence(self, job: ActiveJob, now: float) -> str:
         beat = job.heartbeat.last

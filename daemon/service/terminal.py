@@ -1,4 +1,4 @@
-"""How work in progress looks: log lines and bars on a terminal, plain lines elsewhere.
+"""How the log looks: in colours on a terminal, plain lines elsewhere, with the time where nobody else notes it.
 
 One record is one line, whatever names and words of files are in it: `shown` stands between. Only a traceback has more, and each of
 these is indented, as no first line is.
@@ -7,35 +7,28 @@ these is indented, as no first line is.
 import logging
 import os
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from daemon.jobs.running import read_running
 from daemon.names import shown
 from daemon.stray import catch_all
 
-# What `running/` is waited for at the end: the share on which it lies may be gone.
-LOOK_AT_MOST_SECONDS = 1.0
 INDENT = "    "
+WITH_TIME, TIME = "%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"
 
 err = Console(stderr=True, highlight=False)
 
 
 def log_to_stderr(verbose: bool) -> None:
-    """Rich lines on a terminal; elsewhere plain ones, with the priorities that journald reads where it listens."""
+    """Rich lines on a terminal; elsewhere plain ones: with their time, or for journald, which notes it, with their priority."""
     if err.is_terminal:
         handler: logging.Handler = RichHandler(console=err, show_path=False, markup=False)
         handler.setFormatter(LineFormatter(datefmt="[%X]"))
     else:
         handler = LineHandler()
-        handler.setFormatter(PriorityFormatter() if journal_listens() else LineFormatter())
+        handler.setFormatter(PriorityFormatter() if journal_listens() else LineFormatter(WITH_TIME, TIME))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler], force=True)
     # The one logs every event of the file system at DEBUG, the other every broken tag of a broken file.
     logging.getLogger("watchdog").setLevel(logging.INFO)
@@ -85,45 +78,3 @@ class PriorityFormatter(LineFormatter):
     def prefix(self, record: logging.LogRecord) -> str:
         """Override: the priority of the record."""
         return f"<{next((number for level, number in self.PRIORITIES if record.levelno >= level), 7)}>"
-
-
-def bar() -> Progress:
-    """Bars that go when their work is done; silent where there is no terminal."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-    )
-
-
-@contextmanager
-def progress(root: Path) -> Iterator[None]:
-    """Bars for what `running/` says, on a terminal; elsewhere nothing."""
-    if not err.is_terminal:
-        yield
-        return
-    ended = threading.Event()
-    with bar() as bars:
-        watcher = threading.Thread(target=_follow, args=(bars, root, ended), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join(LOOK_AT_MOST_SECONDS)
-
-
-def _follow(bars: Progress, root: Path, ended: threading.Event) -> None:
-    tasks: dict[str, TaskID] = {}
-    while not ended.wait(0.2):
-        now = {f"{job.name} {job.stage}": job for job in read_running(root)}
-        for label in tasks.keys() - now.keys():
-            bars.remove_task(tasks.pop(label))
-        for label, job in now.items():
-            if label not in tasks:
-                tasks[label] = bars.add_task(shown(label), total=None)
-            bars.update(tasks[label], completed=job.step, total=job.steps)

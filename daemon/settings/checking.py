@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from daemon.errors import InputError
 from daemon.models.prompt_grammar import cut_loras
 from daemon.models.schedulers import paired, read_name, usual_eta
+from daemon.settings.faults import reason_of
 from daemon.settings.vocabulary import ALIASES, EARLIER, REGISTRY, Settings
 
 DRAWN_BEFORE: Mapping[str, Any] = {"rng": "cpu", "ensd": 0, "variation_strength": 0.0}
@@ -23,7 +24,8 @@ def checked(values: Mapping[str, Any], where: str) -> Settings:
     for key in values:
         if key not in REGISTRY:
             said = str(key)[:LONGEST_KEY]
-            raise InputError(f"{where}: '{said}' is no setting{_nearest(said)}; known are {', '.join(REGISTRY)}")
+            instead = _nearest(said) or f"; known are {', '.join(REGISTRY)}"
+            raise InputError(f"{where}: '{said}' is no setting{instead}")
     try:
         return Settings.model_validate(dict(values))
     except ValidationError as error:
@@ -143,12 +145,7 @@ def sentence_of(error: ValidationError) -> str:
     """The first fault pydantic found, as a sentence with key, rule and value."""
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"] if part not in ("float", "[key]"))
-    reason = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else _lower(fault["msg"])
-    return f"'{key}' {reason} (found {fault['input']!r:.80})"
-
-
-def _lower(message: str) -> str:
-    return message.replace("Input should", "should", 1)
+    return f"'{key}' {reason_of(fault)} (found {fault['input']!r:.80})"
 
 
 def _nearest(key: str) -> str:

@@ -3,6 +3,7 @@
 The defaults below and the file `config.yaml` of this repository say the same; a test holds them together.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,13 +15,15 @@ from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.schedulers import AUTOMATIC
 from daemon.names import portable
-from daemon.settings.checking import checked, layered, sentence_of
-from daemon.settings.plain_yaml import folder_beside, read_yaml
+from daemon.settings.checking import checked, layered
+from daemon.settings.faults import SETTINGS, Fault, faults_of
+from daemon.settings.plain_yaml import folder_beside, read_with_lines
 from daemon.settings.resources import resource
 from daemon.settings.values import MOST_URGENT, PlainName, StageName
 from daemon.stages import STAGES
 
 BUILTIN = "builtin"
+FOLDER = "folder"  # of the file itself
 SPARED = "text_encoder_3"
 """The one component that a model can be told to do without: the T5 of Stable Diffusion 3."""
 
@@ -32,7 +35,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-Device = Annotated[str, Field(pattern=r"^(cpu|mps|cuda(:\d+)?)$")]
+def _known_device(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(r"cpu|mps|cuda(:\d+)?", value):
+        return value
+    raise ValueError("must be cpu, cuda, cuda:0 (or another number), or mps")
+
+
+Device = Annotated[str, BeforeValidator(_known_device)]
 Dtype = Literal["float32", "float16", "bfloat16"]
 
 
@@ -40,7 +49,7 @@ def _checked_settings(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     try:
-        return checked(value, "defaults").given()
+        return checked(value, SETTINGS).given()
     except InputError as error:
         raise ValueError(str(error)) from error
 
@@ -129,12 +138,12 @@ class Watch(_Section):
 
 class Compute(_Section):
     device: Device = "cpu"
-    workers: int = Field(default=1, ge=1, le=64)
+    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
     threads: int | None = Field(default=None, ge=1, le=1024)
     batch: int = Field(default=8, ge=1, le=256)
     compile: bool = False
     idle_seconds: float = Field(default=600.0, gt=0)
-    memory_gb: float = Field(default=16.0, gt=0)
+    memory_gb: float | None = Field(default=None, gt=0)
     picture_memory_gb: float = Field(default=8.0, gt=0)
     scratch: str = "/var/tmp"
     ahead: int = Field(default=2, ge=0, le=64)
@@ -163,6 +172,11 @@ class Previews(_Section):
     every: int | None = Field(default=None, ge=1)
 
 
+class Proofs(_Section):
+    when: Literal["hold", "never"] = "hold"
+    start_worker: bool = True
+
+
 class HookOptions(_Section):
     done: Command | None = None
     failed: Command | None = None
@@ -185,7 +199,7 @@ class RetentionLimits(_Section):
     failed: RetentionLimit = RetentionLimit(days=180)
     previews: RetentionLimit = RetentionLimit(days=30, gb=2)
     steps: RetentionLimit = RetentionLimit(days=30, gb=20)
-    originals: RetentionLimit = RetentionLimit(days=90)
+    originals: RetentionLimit = RetentionLimit(days=90, gb=20)
 
     @model_validator(mode="before")
     @classmethod
@@ -221,6 +235,7 @@ class Config(_Section):
 
     folder: Path = Field(default_factory=Path.cwd)
     spool: Path = Path("spool")
+    durability: Literal["full", "ordered"] = "full"
     models: dict[PlainName, ModelOptions] = Field(default_factory=lambda: {"demo": ModelOptions(path=BUILTIN)})
     vaes: dict[PlainName, str] = Field(default_factory=dict)
     adapters: Adapters = Adapters()
@@ -231,15 +246,15 @@ class Config(_Section):
     compute: Compute = Compute()
     pictures: Pictures = Pictures()
     names: Literal["portable", "kept"] = "portable"
+    proofs: Proofs = Proofs()
     hooks: HookOptions = HookOptions()
     retention: RetentionLimits = RetentionLimits()
     previews: Annotated[Previews, BeforeValidator(_enabled)] = Previews()
 
-    @property
-    def slots(self) -> int:
-        """How many jobs are in flight at most: what is computed, the next batch of fast ones, and what is read ahead."""
+    def slots(self, workers: int) -> int:
+        """How many jobs are computed or wait for that at most: what runs, the next batch of fast ones, and what is read ahead."""
         together = 2 * self.compute.batch if self.defaults.get("fast") else 1
-        return self.compute.workers * together + self.compute.ahead
+        return workers * (together + self.compute.ahead)
 
     @property
     def spool_folder(self) -> Path:
@@ -321,12 +336,26 @@ def _chosen(name: str, known: Mapping[str, Any], what: str) -> str:
     if name in known:
         return name
     names = ", ".join(sorted(known)) or "none"
-    raise InputError(f"there is no {what} named {name!r} in config.yaml; it has: {names}")
+    raise InputError(f"there is no {what} named {name!r} in config.yaml, as it was last read; it has: {names}")
 
 
 def read_config(path: Path) -> Config:
     """Read and validate a configuration. Raises ConfigError with one sentence that names the file, the key and the way out."""
+    config, faults = examined(path)
+    if config is None:
+        more = f" (and {len(faults) - 1} more: `tiffsd check-config` names all)" if len(faults) > 1 else ""
+        raise ConfigError(f"{path}: {faults[0]}{more}")
+    return config
+
+
+def examined(path: Path) -> tuple[Config | None, list[str]]:
+    """A configuration, and what is wrong with it, in a sentence for each; None where anything is. Raises ConfigError as above."""
+    parsed = read_with_lines(path)
+    # Where the file lies is not for the file to say.
+    faults = [Fault((FOLDER,), f"'{FOLDER}' is no key; where the folders are is 'spool'")] if FOLDER in parsed.values else []
     try:
-        return Config.model_validate({"folder": path.absolute().parent, **read_yaml(path)})
+        config = Config.model_validate({**parsed.values, FOLDER: path.absolute().parent})
     except ValidationError as error:
-        raise ConfigError(f"{path}: {sentence_of(error)}") from error
+        faults += faults_of(error, parsed.values, Config)
+    faults.sort(key=lambda fault: parsed.lines.get(fault.place, 0))
+    return None if faults else config, [fault.in_line(parsed.lines) for fault in faults]

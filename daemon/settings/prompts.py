@@ -172,7 +172,8 @@ def _split_front_matter(text: str, where: str) -> tuple[dict[str, Any], str]:
     found = FRONT_MATTER.match(text)
     if not found:
         raise InputError(f"{where}: the front matter that starts with --- has no closing --- line; add one above the prompt")
-    return by_their_names(parse_yaml(found["head"], where), where), text[found.end() :]
+    first_line = text.count("\n", 0, found.start("head")) + 1
+    return by_their_names(parse_yaml(found["head"], where, first_line=first_line), where), text[found.end() :]
 
 
 def _with_loras_named(prompt: Prompt, text: str) -> Prompt:

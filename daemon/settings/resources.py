@@ -1,7 +1,7 @@
-"""Where the files lie that belong to the program but are not code: config.yaml, the units, the embedded model.
+"""Where the files lie that belong to the program but are not code: config.yaml, the units, the embedded model, the page.
 
 In a checkout config.yaml and systemd/ are at the top of the repository; the wheel carries copies in `daemon/data`, put
-there by setup.py. The models are inside the package in both. Nobody else looks for these files.
+there by setup.py. The models and the pages are inside the package in both. Nobody else looks for these files.
 """
 
 from pathlib import Path
@@ -24,6 +24,6 @@ def resource(name: str) -> Path:
 
 
 def _home_of(name: str) -> Path:
-    if name.startswith("models/"):
+    if name.startswith(("models/", "jobs/", "web/")):
         return PACKAGE
     return CARRIED if CARRIED.is_dir() else PACKAGE.parent

@@ -14,7 +14,7 @@ OPTION = re.compile(r"(?<!\S)--(?P<key>[a-z][\w-]{1,30})[ =](?P<value>[^\s-]\S{0
 MOST_LINES = 100
 LONGEST_VALUE = 100
 # Any words can be their values: alone they are none.
-FREE = frozenset({"model", "vae", "embedding", "save_embedding", "mask"})
+FREE = frozenset({"model", "vae", "embedding", "save_embedding", "mask", "name"})
 OF_WORDS = frozenset({"prompt", "negative_prompt"})
 
 

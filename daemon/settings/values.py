@@ -1,5 +1,6 @@
 """The values that settings take: each kind checked, with the sentence that says what is wrong with another."""
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -17,8 +18,14 @@ LONGEST_ADAPTER_NAME = 250
 NAME = re.compile(r"[\w][\w .+-]{0,99}")
 SEEDS = 2**64
 CPU, NV = "cpu", "nv"
+PROOFS = USUAL_PROOF, FULL_PROOF, NO_PROOF = "usual", "full", "none"
 RANDOM_SEED = -1
 """What A1111 says for no seed."""
+NAME_FIELDS = ("stem", "seed", "index", "model", "date")
+NAME_FIELD = re.compile(r"\{([^{}]*)\}")
+LONGEST_NAME = 100  # characters, before its fields are filled in
+# By Microsoft's "Naming Files, Paths, and Namespaces"; of slashes the sentence is another.
+NOT_IN_NAMES = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
 HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
 
 
@@ -52,6 +59,40 @@ def _adapter_name(value: Any) -> Any:
     return value
 
 
+def _name_of_results(value: Any) -> Any:
+    if isinstance(value, dict) and [*value.values()] == [None]:
+        value = f"{{{next(iter(value))}}}"  # `name: {stem}` without quotes is a mapping in YAML, and nobody means one
+    if isinstance(value, str):
+        _check_fields(NAME_FIELD.findall(value))
+        _check_fixed(NAME_FIELD.sub("", value))
+        if not value or value.strip() != value or value[0] in ".~" or len(value) > LONGEST_NAME:
+            raise ValueError(
+                f"is no name for a file: it must have 1 to {LONGEST_NAME} characters, begin neither with a dot nor with a tilde, "
+                "and have no space at either end"
+            )
+        _whole_characters(value)
+    return value
+
+
+def _check_fields(fields: list[str]) -> None:
+    for field in fields:
+        if field not in NAME_FIELDS:
+            near = difflib.get_close_matches(field, NAME_FIELDS, n=1, cutoff=0.5)
+            meant = f" (did you mean {{{near[0]}}}?)" if near else ""
+            known = ", ".join(f"{{{name}}}" for name in NAME_FIELDS)
+            raise ValueError(f"has no field {{{field[:30]}}}{meant}: its fields are {known}")
+
+
+def _check_fixed(words: str) -> None:
+    """What stands between the fields of a name."""
+    if "/" in words or "\\" in words:
+        raise ValueError("is a name and never a path: take the slashes out")
+    if "{" in words or "}" in words:
+        raise ValueError("has a brace that belongs to no field: write {seed}, with both")
+    if found := NOT_IN_NAMES.search(words):
+        raise ValueError(f"holds {found[0]!r}, which no name on Windows or a share can have: take it out")
+
+
 def _mask_name(value: Any) -> Any:
     if isinstance(value, str) and not (NAME.fullmatch(value) and value.lower().endswith(MASK_ENDING)):
         raise ValueError(f"is not the name of a mask: it must end in {MASK_ENDING}, which tells it from pictures of their own")
@@ -75,6 +116,12 @@ def _lora_weight(value: Any) -> Any:
 def _known_rng(value: Any) -> Any:
     if isinstance(value, str) and value.lower() not in (CPU, NV):
         raise ValueError(f"is not known: use {CPU}, or {NV} for the noise of a GPU")
+    return value.lower() if isinstance(value, str) else value
+
+
+def _known_proof(value: Any) -> Any:
+    if isinstance(value, str) and value.lower() not in PROOFS:
+        raise ValueError(f"is not a proof: use one of {', '.join(PROOFS)}")
     return value.lower() if isinstance(value, str) else value
 
 
@@ -117,6 +164,8 @@ ScheduleName = Annotated[str, BeforeValidator(_known_schedule)]
 StageName = Annotated[str, BeforeValidator(_known_stage)]
 StageOrStages = Annotated[str | list[str], BeforeValidator(_known_stages)]
 Rng = Annotated[str, BeforeValidator(_known_rng)]
+ProofKind = Annotated[str, BeforeValidator(_known_proof)]
+NameOfResults = Annotated[str, BeforeValidator(_name_of_results)]
 MaskName = Annotated[str, BeforeValidator(_mask_name)]
 StepOrSteps = Annotated[int | list[int], BeforeValidator(_steps)]
 Loras = dict[AdapterName, Annotated[LoraWeight, BeforeValidator(_lora_weight)]]

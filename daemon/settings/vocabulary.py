@@ -20,7 +20,9 @@ from daemon.settings.values import (
     Influence,
     Loras,
     MaskName,
+    NameOfResults,
     PlainName,
+    ProofKind,
     Rng,
     ScheduleName,
     SchedulerName,
@@ -32,6 +34,7 @@ from daemon.settings.values import (
     Text,
 )
 from daemon.stages import STAGES
+from daemon.stages.loop import CLEAN
 
 # Versions that computed some pictures otherwise than this one.
 EARLIER = ("0.1.0",)
@@ -146,7 +149,7 @@ class Settings(BaseModel):
     count: Annotated[
         int | None,
         Setting(
-            "Pictures of one prompt, with the seeds s, s+1, ...; or the variation seeds, where the noise is varied.",
+            "Pictures of one prompt, numbered, with the seeds s, s+1, ...; or the variation seeds, where the noise is varied.",
             frozenset({TEXT}),
             "it is for prompts",
             used_up=_EVERY_STAGE,
@@ -297,7 +300,8 @@ class Settings(BaseModel):
     strength: Annotated[
         float | None,
         Setting(
-            "How much of a picture, or of finished latents, is made anew, 0 to 1 (image-to-image).",
+            "How much of a picture, or of finished latents, is made anew, 0 to 1 (image-to-image); 0 takes what was painted on a "
+            "finished picture as it is.",
             frozenset({PHOTO, FINAL}),
             "it is for pictures and finished latents",
             recorded=("encode",),
@@ -306,7 +310,7 @@ class Settings(BaseModel):
             aliases=("denoising_strength", "denoise"),
             batch=Batch.ALONE,
         ),
-    ] = Field(default=None, gt=0, le=1)
+    ] = Field(default=None, ge=0, le=1)
     mask: Annotated[
         MaskName | None,
         Setting(
@@ -445,6 +449,15 @@ class Settings(BaseModel):
             batch=Batch.ALONE,
         ),
     ] = Field(default=None, ge=1)
+    paint_hold: Annotated[
+        float | None,
+        Setting(
+            "How long the loop holds what was painted on a proof: up to this share of the finished latents, 0 to 1; "
+            f"{CLEAN} where it is left out, 0 puts it in once, and 1 holds it to the end.",
+            _FORWARD,
+            "it counts in a loop",
+        ),
+    ] = Field(default=None, ge=0, le=1, allow_inf_nan=False)
     dump_every: Annotated[
         int | None,
         Setting(
@@ -464,12 +477,32 @@ class Settings(BaseModel):
             of_second_pass=True,
         ),
     ] = None
+    proof: Annotated[
+        ProofKind | None,
+        Setting(
+            "Which proof lies beside latents in hold/: usual (none of noise), full (of noise too, made in few steps), or none.",
+            _ALL,
+            batch=Batch.OWN,
+            of_second_pass=True,
+        ),
+    ] = None
     then: Annotated[
         StageName | None,
         Setting(
             "The stage that the result of this one goes to, instead of the usual one.",
             _LOOP,
             used_up=_EVERY_STAGE,
+            batch=Batch.OWN,
+            of_second_pass=True,
+        ),
+    ] = None
+    name: Annotated[
+        NameOfResults | None,
+        Setting(
+            "What results are called: text with the fields {stem} (of the dropped file), {seed}, {index}, {model}, {date}; several "
+            "pictures of one prompt are numbered in the order of their seeds where it does not tell them apart.",
+            used_up=_EVERY_STAGE,
+            neutral="{stem}",
             batch=Batch.OWN,
             of_second_pass=True,
         ),

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from daemon import names
 from daemon.spool.filesystem import Filesystem
+from daemon.spool.places import beside
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def atomic_write(fs: Filesystem, path: Path, durable: str | None, *, replaces: b
     lost with the machine. The name is durable when its folder is synced. Where it `replaces` nothing, a name that is taken is
     FileExistsError.
     """
-    part = path.with_name(names.fitted(f".{path.name}", ".part"))
+    part = beside(path, names.fitted(f".{path.name}", ".part"))
     try:
         with _begun(fs, part) as file:
             yield file

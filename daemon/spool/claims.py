@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.inbox.grouping import Drop
-from daemon.spool.records import ClaimRecord
+from daemon.spool.records import ClaimRecord, is_waiting_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,20 @@ class Claim(ClaimRecord):
     members: Mapping[str, Path]
     attempts: int = 0
 
+    @property
+    def waited_in(self) -> str:
+        """Where the file that the job is about goes back to, in words."""
+        return self.places.get("principal", "its inbox")
 
-def record_of_drop(stage: str, drop: Drop, identity: str) -> ClaimRecord:
-    """What is to be written of a drop before its files are taken."""
+
+def record_of_drop(stage: str, drop: Drop, identity: str, *, root: Path, inbox: Path) -> ClaimRecord:
+    """What is to be written of a drop before its files are taken; `inbox` is that of the stage, in the spool at `root`.
+
+    A file that waited elsewhere goes back there where nothing comes of the job: in an inbox, latents on hold count as approved.
+    """
     members = {member.role: member.path.name for member in drop.members}
     prints = {member.role: (member.mark[1], member.mark[2], member.mark[3]) for member in drop.members}
-    return ClaimRecord(stage, drop.stem, identity, members, prints, drop.owner)
+    lay = {member.role: member.path.parent for member in drop.members if member.path.parent != inbox}
+    places = {role: folder.relative_to(root).as_posix() for role, folder in lay.items()}
+    waited = {role: place for role, place in places.items() if is_waiting_place(place)}
+    return ClaimRecord(stage, drop.stem, identity, members, prints, drop.owner, waited)

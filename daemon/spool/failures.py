@@ -1,6 +1,7 @@
 """The folder failed/INBOX/STEM.ID/: the words of error.txt, the facts of error.json, and the way back."""
 
 import json
+import shlex
 import stat
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -8,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from daemon import names
-from daemon.errors import NotThere
+from daemon.errors import Kind, NotThere
 from daemon.inbox.telling_names import is_housekeeping
 from daemon.layout import FAILED, INBOX, TRASH
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.records import ClaimRecord, Failure
+from daemon.spool.records import ClaimRecord, Failure, is_waiting_place
 from daemon.spool.transitions import THROWN, Transitions
 
 UNCLEAR = "unclear"  # failed/unclear/: for files whose stage is not known any more
@@ -28,25 +29,33 @@ def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[st
     folder = names.output_name(names.portable(record.stem), record.id)
     files = ", ".join(map(names.shown, record.names.values()))
     sentence = names.shown(sentence)
-    text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to inbox/{inbox}\n"
-    text += f"or run: tiffsd retry {names.shown(folder)}\n"
+    place = record.places.get("principal", f"{INBOX}/{inbox}")
+    text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to {names.shown(place)}\n"
+    text += f"or run: tiffsd retry {shlex.quote(names.shown(folder))}\n"
     if original:
         text += f"To have its original back in hold/: put an empty file {names.shown(original)}.restore into inbox/{inbox}\n"
-        text += f"or run: tiffsd restore {names.shown(original)}\n"
+        text += f"or run: tiffsd restore {shlex.quote(names.shown(original))}\n"
+    text += _more(facts.get("kind"))
     reports = _OTHER_REPORTS if set(_REPORTS) & set(record.names.values()) else _REPORTS
     known = {"sentence": sentence, "stage": record.stage, "stem": record.stem, "id": record.id, "files": record.names}
+    known |= {"places": record.places} if record.places else {}
     return Failure(f"{FAILED}/{inbox}", folder, reports[0], text, reports[1], {**facts, **known})
 
 
 def failure_of_unknown(job: str, sentence: str) -> Failure:
     """What is told about a job whose own records are lost."""
     sentence = names.shown(sentence)
-    text = f"{sentence}\n\nTo try again: move the files to the inbox they were dropped into.\n"
+    text = f"{sentence}\n\nTo try again: move the files to the inbox they were dropped into.\n{_more(Kind.DAMAGED)}"
     return Failure(f"{FAILED}/{UNCLEAR}", job, _OTHER_REPORTS[0], text, _OTHER_REPORTS[1], {"sentence": sentence, "job": job})
 
 
+def _more(kind: object) -> str:
+    """The line that names the section of the documents."""
+    return f"More: docs/troubleshooting.md#{kind}\n" if kind in set(Kind) else ""
+
+
 def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
-    """Move the files of a failed job back to the inbox and remove its reports; the new paths. Raises NotThere."""
+    """Move the files of a failed job back to where they waited and remove its reports; the new paths. Raises NotThere."""
     inbox = transitions.root / INBOX / failed.parent.name
     if failed.parent.parent != transitions.root / FAILED or not transitions.exists(inbox):
         raise NotThere(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
@@ -56,9 +65,14 @@ def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
     reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= set(files) else _REPORTS
     stem, order = _dropped_as(fs, failed / reports[1])
     files = sorted(set(files) - set(reports), key=lambda name: order.index(name) if name in order else -1)
-    number = transitions.free_number(inbox, files, stem)
-    moved = [transitions.move(failed / name, inbox, name, number=number, stem=stem) for name in files]
-    fs.fsync_folder(inbox, "retry: the members in their inbox")
+    places = _waited(transitions, fs, failed / reports[1])
+    homes = {name: places.get(name, inbox) for name in files}
+    for folder in {*homes.values()} - {inbox}:
+        transitions.ensure(folder)
+    number = transitions.free_number((folder / name for name, folder in homes.items()), stem)
+    moved = [transitions.move(failed / name, folder, name, number=number, stem=stem) for name, folder in homes.items()]
+    for folder in dict.fromkeys(homes.values()):
+        fs.fsync_folder(folder, "retry: the members in their inbox")
     _clear(fs, failed, reports)
     return [path for path in moved if path is not None]
 
@@ -85,6 +99,18 @@ def _dropped_as(fs: Filesystem, facts: Path) -> tuple[str, list[str]]:
         return str(report["stem"]), list(reversed([str(name) for name in report["files"].values()]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "", []  # people may edit or delete the report
+
+
+def _waited(transitions: Transitions, fs: Filesystem, facts: Path) -> dict[str, Path]:
+    """The folders by name in which those files waited that did not lie in the inbox of the stage."""
+    try:
+        report = json.loads(fs.read(facts))
+        found = {str(report["files"][role]): str(place) for role, place in report.get("places", {}).items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # people may edit or delete the report
+    places = {name: transitions.root / place for name, place in found.items() if is_waiting_place(place)}
+    # No report makes a folder but that of its own stage, which the claim may have left empty.
+    return {name: place for name, place in places.items() if place.name == facts.parent.parent.name or transitions.exists(place)}
 
 
 def _clear(fs: Filesystem, failed: Path, reports: tuple[str, ...]) -> None:

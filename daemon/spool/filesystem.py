@@ -11,13 +11,16 @@ import socket
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 from daemon import names
 from daemon.beneath import Beneath
 from daemon.layout import OWN_MODE, mode_for
+from daemon.walking import Kept
 
+BUFFER_BYTES = 1 << 16
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -29,6 +32,8 @@ class Filesystem:
 
     def __init__(self, root: Path) -> None:
         self._beneath, self._root = Beneath(root), root
+        self._kept: Kept | None = None
+        self._left_out: frozenset[str] = frozenset()
 
     def now(self) -> datetime:
         """The time of day, aware, for names and records; never for deciding."""
@@ -40,18 +45,23 @@ class Filesystem:
 
     def boot(self) -> str:
         """What names this run of the machine; empty where the system does not say."""
-        try:
-            return BOOT_ID.read_text(encoding="ascii").strip()
-        except OSError:
-            return ""
+        return _boot()
 
     def list(self, folder: Path) -> list[str]:
         """The names in a folder, in no order."""
         return self._beneath.names(folder)
 
+    def kinds(self, folder: Path) -> dict[str, bool]:
+        """The names in a folder, in no order, each with whether it is a folder itself; a symlink is none."""
+        return self._beneath.kinds(folder)
+
     def lstat(self, path: Path) -> os.stat_result:
         """What is at the path itself; symlinks are not followed."""
-        return self._beneath.lstat(path) if self._is_inside(path) else path.lstat()
+        return self._beneath.lstat(path) if self._beneath.is_below(path) else path.lstat()
+
+    def born(self, path: Path) -> int | None:
+        """When a file was made, in nanoseconds of the epoch, whatever was done to it since; None where the system does not say."""
+        return self._beneath.born(path)
 
     def is_a_strangers(self, path: Path) -> bool:
         """Whether what is at a path is somebody else's than root's, the spool's owner's and ours; False where none can tell."""
@@ -71,7 +81,7 @@ class Filesystem:
 
     def read(self, path: Path) -> bytes:
         """The whole content of one of the spool's own small files, or of the system's."""
-        if not self._is_inside(path):
+        if not self._beneath.is_below(path):
             return path.read_bytes()
         with self._beneath.plain(path) as file:
             return file.read()
@@ -85,7 +95,7 @@ class Filesystem:
 
         One of the daemon's own is nobody else's from its first moment: where others may write, `Beneath` would refuse it.
         """
-        if self._is_inside(folder):
+        if self._beneath.is_below(folder):
             self._beneath.mkdir(folder, mode_for(folder.relative_to(self._root)))
         else:  # the root, and the folders above it
             folder.mkdir(mode_for(Path()) if folder == self._root else 0o777)
@@ -96,8 +106,8 @@ class Filesystem:
 
     def create(self, path: Path) -> BinaryIO:
         """Make a file that must not be there yet, not even as a symlink, open for writing, reading and seeking."""
-        # By an opener, so that the file has its path for a name: libraries ask for it.
-        return open(path, "x+b", opener=lambda _, flags: self._beneath.open(path, flags))
+        # By an opener, so that the file has its path for a name: libraries ask for it. With a size, nobody asks for a terminal.
+        return open(path, "x+b", BUFFER_BYTES, opener=lambda _, flags: self._beneath.open(path, flags))
 
     def write(self, file: BinaryIO, content: bytes) -> None:
         """Write all of the content."""
@@ -123,9 +133,14 @@ class Filesystem:
         file.flush()
         os.fsync(file.fileno())
 
-    def fsync_folder(self, folder: Path, _what: str) -> None:
-        """Make the names in a folder durable; `_what` says which, as for `fsync`."""
-        self._beneath.fsync_folder(folder)
+    def fsync_folder(self, folder: Path, what: str) -> None:
+        """Make the names in a folder durable; `what` says which, as for `fsync`."""
+        if what not in self._left_out:
+            self._beneath.fsync_folder(folder)
+
+    def leave_out(self, syncs: frozenset[str]) -> None:
+        """Sync no folders any more of which these words say what becomes durable."""
+        self._left_out = syncs
 
     def rename(self, source: Path, target: Path) -> None:
         """Move, replacing what is there: only for names inside the daemon's own folders."""
@@ -165,9 +180,24 @@ class Filesystem:
         """Let another process own the file for which `lock` returned this descriptor."""
         os.close(fd)
 
-    def _is_inside(self, path: Path) -> bool:
-        above = self._root.parts
-        return len(path.parts) > len(above) and path.parts[: len(above)] == above
+    def keep_folders(self) -> None:
+        """Keep the folders at the top open, so that all walks are shorter, until `let_folders_go`; only while the lock is ours.
+
+        An open folder is a mount that is busy, as an open lock is.
+        """
+        self._kept = Kept(self._root)
+
+    def let_folders_go(self) -> None:
+        """Keep no folder open any more."""
+        self._kept = None
+
+
+@cache
+def _boot() -> str:
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def _kept_in_a_socket(fd: int) -> int:

@@ -2,17 +2,20 @@
 
 Who copies over a network comes back to what was copied: sets its time, asks for its hash, and where it is gone, because the
 daemon has taken it, copies it once more. Others go on writing into a file that was taken for finished. So the daemon keeps a line
-of JSON for each drop that was used, or has failed, in `.recent`, for itself and for a later one. A line counts only while the
-files lie where it says. One that is lost, in a power cut, costs a run more; so none is waited for, and one that cannot be written
+of JSON for each drop that was used, or has failed, in `.recent`, for itself and for a later one. A line counts until other files
+lie where it says. One that is lost, in a power cut, costs a run more; so none is waited for, and one that cannot be written
 is done without.
 
     {"at": 1764475200.0, "stage": "text", "stem": "cat", "place": "done/2026-11-30", "late": false, "members":
-     {"principal": {"dropped": "cat.txt", "lies": "cat-2.txt", "mark": [inode, size, mtime_ns], "sha256": "..."}}}
+     {"principal": {"dropped": "cat.txt", "lies": "cat-2.txt", "mark": [inode, size, mtime_ns], "sha256": "...",
+                   "born": 1764475190000000000}}}
 
     at        seconds of the epoch, when the drop was claimed
     place     the folder that its files lie in by now; empty while its job runs
     late      whether somebody may still write into its files
     sha256    of what the job has read, null where it has read nothing
+    born      when the file was made, in nanoseconds of the epoch, null where the system does not say: by that a file that was moved
+              is told from a copy of it
 """
 
 import hashlib
@@ -43,12 +46,13 @@ LATE_SECONDS = 600.0  # after its claim somebody may still write into a file tha
 
 @dataclass(frozen=True, slots=True)
 class RecentFile:
-    """One file: its name as it was dropped and where it lies now, what it was like, and the SHA-256 of its content."""
+    """One file: its name as it was dropped and where it lies now, what it was like, its content, when it was made; see above."""
 
     dropped: str
     lies: str
     mark: Fingerprint
     sha256: str | None = None
+    born: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,15 @@ class RecentDrops:
         with self._lock:
             self._running[claim.job] = RecentDrop(at, claim.stage, claim.stem, "", late=False, members=members)
 
-    def note(self, job: str, marks: Mapping[str, Fingerprint], contents: Mapping[str, str | None]) -> None:
-        """Note what a job has read, by role: the content, and what the file was like before."""
+    def note(
+        self, job: str, marks: Mapping[str, Fingerprint], contents: Mapping[str, str | None], born: Mapping[str, int | None]
+    ) -> None:
+        """Note what a job has read, by role: the content, what the file was like before, and when it was made."""
         with self._lock:
             drop = self._running[job]
-            known = {role: replace(file, mark=marks[role], sha256=contents[role]) for role, file in drop.members.items()}
+            known = {
+                role: replace(file, mark=marks[role], sha256=contents[role], born=born[role]) for role, file in drop.members.items()
+            }
             self._running[job] = replace(drop, members=known)
 
     def running(self, job: str) -> RecentDrop | None:
@@ -154,10 +162,23 @@ class RecentDrops:
         with self._lock:
             return [drop for drop in self._by_name.get((stage, name), ()) if drop.has_failed and drop.is_empty]
 
+    def has_run(self, stage: str, name: str) -> bool:
+        """Whether a principal of that name was used, or is being used."""
+        with self._lock:
+            over = any(not drop.has_failed for drop in self._by_name.get((stage, name), ()))
+            return over or any(_key(drop) == (stage, name) for drop in self._running.values())
+
     def forget(self, drop: RecentDrop) -> None:
         """Forget files whose job is over, in this daemon: they lie elsewhere, or are different now."""
         with self._lock:
             self._forget(drop)
+
+    def gone(self, drop: RecentDrop) -> None:
+        """Note that files that were used have left done/: nobody writes into them there any more, but copies of them may come."""
+        with self._lock:
+            if any(known is drop for known in self._over):
+                self._forget(drop)
+                self._keep(replace(drop, late=False))
 
     def _forget(self, drop: RecentDrop) -> None:
         self._over = deque(known for known in self._over if known is not drop)
@@ -238,7 +259,8 @@ def _drop_of(said: Mapping[str, Any]) -> RecentDrop:
 def _file_of(said: Mapping[str, Any]) -> RecentFile:
     inode, size, mtime = said["mark"]
     sha256 = None if said["sha256"] is None else str(said["sha256"])
-    file = RecentFile(str(said["dropped"]), str(said["lies"]), (int(inode), int(size), int(mtime)), sha256)
+    born = None if said.get("born") is None else int(said["born"])
+    file = RecentFile(str(said["dropped"]), str(said["lies"]), (int(inode), int(size), int(mtime)), sha256, born)
     if not _are_plain([file.dropped, file.lies]):
         raise ValueError("it names a file outside of its folder")
     return file

@@ -15,14 +15,16 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from daemon import names
 from daemon.beneath import FolderMissing
+from daemon.layout import HOLD, INBOX
 from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
+from daemon.spool.places import inside
 
 CLAIM = "claim.json"
 ATTEMPT = "attempt.json"
@@ -60,7 +62,11 @@ class Publication:
 
 @dataclass(frozen=True)
 class ClaimRecord:
-    """What claim.json says; `names` and `fingerprints` by role, `owner` as `owners.py` has it."""
+    """What claim.json says; `names` and `fingerprints` by role, `owner` as `owners.py` has it.
+
+    `places` are the folders of the spool, by role, in which those waited that did not lie in the inbox of the stage:
+    "hold/2-diffuse".
+    """
 
     stage: str
     stem: str
@@ -68,6 +74,7 @@ class ClaimRecord:
     names: dict[str, str]
     fingerprints: dict[str, Fingerprint]
     owner: int | None = None
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def write(fs: Filesystem, folder: Path, name: str, record: Record, *, durable: bool = True) -> None:
@@ -88,13 +95,13 @@ def _digest(record: Record) -> str:
 
 def write_text(fs: Filesystem, folder: Path, name: str, text: str, *, durable: bool = True) -> None:
     """Write a small text, whole or not at all; the content is durable if wanted, the name not yet."""
-    atomic_replace(fs, folder / name, text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
+    atomic_replace(fs, inside(folder, name), text.encode("utf-8", "backslashreplace"), f"{name}: content" if durable else None)
 
 
 def read(fs: Filesystem, folder: Path, name: str) -> Record | None:
     """The record, or None where there is none. Raises DamagedRecord."""
     try:
-        record = json.loads(fs.read(folder / name))
+        record = json.loads(fs.read(inside(folder, name)))
     except FolderMissing:
         raise  # the job is out of reach, and what is written of it is not known
     except FileNotFoundError:
@@ -122,12 +129,21 @@ def read_claim(fs: Filesystem, folder: Path) -> ClaimRecord | None:
         members = {str(role): str(name) for role, name in record["names"].items()}
         prints = {str(role): (int(a), int(b), int(c)) for role, (a, b, c) in record["fingerprints"].items()}
         owner = None if record.get("owner") is None else int(record["owner"])
-        claim = ClaimRecord(str(record["stage"]), str(record["stem"]), str(record["id"]), members, prints, owner)
+        places = {str(role): str(place) for role, place in record.get("places", {}).items()}
+        claim = ClaimRecord(str(record["stage"]), str(record["stem"]), str(record["id"]), members, prints, owner, places)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedRecord(f"{CLAIM} is incomplete: {error!r}") from error
     if not members or not all(map(names.is_plain, [*members.values(), claim.stem])):
         raise DamagedRecord(f"{CLAIM} names no files, or files outside the job")
+    if not all(map(is_waiting_place, places.values())):
+        raise DamagedRecord(f"{CLAIM} names a place in which no files wait")
     return claim
+
+
+def is_waiting_place(place: str) -> bool:
+    """Whether a folder, by its path below the root of the spool, is one in which files wait: an inbox, or one in hold/."""
+    parts = PurePosixPath(place).parts
+    return len(parts) == 2 and parts[0] in (INBOX, HOLD) and all(map(names.is_plain, parts))
 
 
 def write_attempts(fs: Filesystem, folder: Path, attempts: int) -> None:
@@ -161,7 +177,7 @@ def read_dispatched(fs: Filesystem, folder: Path) -> tuple[int, str] | None:
 def clear_dispatched(fs: Filesystem, folder: Path) -> None:
     """Remove entrusted.json, where it is."""
     with suppress(FileNotFoundError):
-        fs.unlink(folder / DISPATCHED)
+        fs.unlink(inside(folder, DISPATCHED))
 
 
 def write_commit(fs: Filesystem, folder: Path, publications: list[Publication], day: str) -> None:

@@ -6,7 +6,7 @@ gone from `.work/JOB/out/` has been published, which is why nothing is ever publ
 
     a job in .work/ holds              what `recover` does
     no claim.json, no members          deletes it: the files never left their inbox
-    claim.json, not all members        gives back those that came
+    claim.json, not all members        gives back those that came, each to where it waited
     claim.json, all members            runs it again, while attempt.json counts fewer than `max_attempts`; else failed/
     back.N                             goes on giving back
     fail.json                          goes on to failed/
@@ -31,13 +31,14 @@ from typing import Any, BinaryIO
 
 from daemon import layout, names
 from daemon.beneath import FolderMissing
-from daemon.errors import AnotherDaemon
+from daemon.errors import AnotherDaemon, Kind
 from daemon.inbox.grouping import Drop, Mark, Member
 from daemon.names import stem_of
-from daemon.spool import failures, folders, holds, lock, records
+from daemon.spool import failures, folders, holds, lock, ordering, records
 from daemon.spool.atomic import atomic_write
 from daemon.spool.claims import Claim, record_of_drop
 from daemon.spool.filesystem import Filesystem
+from daemon.spool.places import inside
 from daemon.spool.recent import RecentDrop, RecentDrops, RecentFile, digest_of, paths_of
 from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication, fingerprint_of
 from daemon.spool.transitions import IN, OUT, Transitions, is_job
@@ -107,6 +108,14 @@ class Spool:
             self.release()
             raise
         self._locks += [] if alive is None else [alive]
+        self._fs.keep_folders()
+
+    def keep_order(self) -> str | None:
+        """Wait less for the disk where its filesystem keeps the order of changes; else why not, in words, and nothing changes."""
+        why = ordering.why_unordered(self._fs, self.root)
+        if why is None:
+            self._fs.leave_out(ordering.LEFT_OUT)
+        return why
 
     def is_still_ours(self) -> bool:
         """Whether no other daemon can have the spool: the lock that `acquire` took still has its name."""
@@ -114,46 +123,52 @@ class Spool:
 
     def release(self) -> None:
         """Let another daemon have the spool."""
+        self._fs.let_folders_go()
         while self._locks:
             self._fs.unlock(self._locks.pop())
 
     def claim(self, stage: str, drop: Drop, *, principal_last: bool = False) -> Claim | None:
         """Take the files of a drop; None, with nothing taken, when one of them is gone meanwhile."""
         identity, at = self._fs.new_id(), self._fs.now()
-        job = self._work / f"{at:{TIME_OF_JOB}}-{next(self._numbers):06d}-{identity}"
-        record = record_of_drop(stage, drop, identity)
-        with self._transitions.moving:
-            try:
-                self._open_job(job, record)
-                taken = self._take(job, drop, drop.members[::-1] if principal_last else drop.members)
-            except OSError:
-                with suppress(OSError):  # the first error is the one to report; what cannot be undone now, `recover` undoes
-                    self._abandon(job, record)
-                raise
-            if not taken:
+        job = inside(self._work, f"{at:{TIME_OF_JOB}}-{next(self._numbers):06d}-{identity}")
+        record = record_of_drop(stage, drop, identity, root=self.root, inbox=self.inbox(stage))
+        try:
+            self._open_job(job, record)
+            taken = self._take(job, drop, drop.members[::-1] if principal_last else drop.members)
+        except OSError:
+            with suppress(OSError):  # the first error is the one to report; what cannot be undone now, `recover` undoes
                 self._abandon(job, record)
-                return None
+            raise
+        if not taken:
+            self._abandon(job, record)
+            return None
         return self._claim_of(job, record, at.timestamp())
 
     def _open_job(self, job: Path, record: ClaimRecord) -> None:
         self._fs.mkdir(job)
         self._fs.fsync_folder(self._work, "claim: the job")
-        self._fs.mkdir(job / IN)
+        self._fs.mkdir(inside(job, IN))
         records.write_claim(self._fs, job, record)
 
     def _take(self, job: Path, drop: Drop, in_order: Sequence[Member]) -> bool:
-        for member in in_order:
-            taken = job / IN / member.path.name
-            try:
-                self._fs.rename(member.path, taken)
-            except FileNotFoundError:
+        folders = list(dict.fromkeys(member.path.parent for member in drop.members))
+        # None is taken before it is durable. That it was taken may become so beside other claims, which come many at a time.
+        with self._transitions.settled(folders):
+            if not all(self._took(job, member) for member in in_order):
                 return False
-            # A folder may have taken the file's name since the scan.
-            if stat.S_ISDIR(self._fs.lstat(taken).st_mode):
-                return False
-        self._fs.fsync_folder(job / IN, "claim: the members in in/")
-        self._fs.fsync_folder(drop.principal.path.parent, "claim: the inbox they left")
+        self._fs.fsync_folder(inside(job, IN), "claim: the members in in/")
+        for folder in folders:
+            self._fs.fsync_folder(folder, "claim: the inbox they left")
         return True
+
+    def _took(self, job: Path, member: Member) -> bool:
+        taken = inside(job, IN, member.path.name)
+        try:
+            self._fs.rename(member.path, taken)
+        except FileNotFoundError:
+            return False
+        # A folder may have taken the file's name since the scan.
+        return not stat.S_ISDIR(self._fs.lstat(taken).st_mode)
 
     def _abandon(self, job: Path, record: ClaimRecord) -> None:
         if not self._is_in_work(job):
@@ -166,7 +181,7 @@ class Spool:
     def _claim_of(self, job: Path, record: ClaimRecord, at: float) -> Claim:
         self._last_seen[job.name] = dict(record.fingerprints)
         attempts = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1)
-        members = {role: job / IN / name for role, name in record.names.items()}
+        members = {role: inside(job, IN, name) for role, name in record.names.items()}
         claim = Claim(**vars(record), job=job.name, members=members, attempts=attempts)
         self.recent.begin(claim, at)
         return claim
@@ -205,7 +220,9 @@ class Spool:
     def note_contents(self, claim: Claim) -> None:
         """Note what is in the members before they are read, as `is_as_noted` asks for it. InUse as for `opened`."""
         marks = self.fingerprints(claim)
-        self.recent.note(claim.job, marks, {role: self.digest(path) for role, path in claim.members.items()})
+        # Now: once they lie in done/, somebody may take them away before anything is remembered of them.
+        born = {role: self.born(path) for role, path in claim.members.items()}
+        self.recent.note(claim.job, marks, {role: self.digest(path) for role, path in claim.members.items()}, born)
 
     def is_as_noted(self, claim: Claim) -> bool:
         """Whether in the members is still what was noted: somebody may have had one open, and nobody could say so."""
@@ -244,10 +261,10 @@ class Spool:
         attempt = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1) + 1
         self._begun[claim.job] = attempt
         records.write_attempts(self._fs, job, attempt)
-        if self._transitions.exists(job / OUT):
+        if self._transitions.exists(inside(job, OUT)):
             self._transitions.wipe_outputs(job)
         else:
-            self._fs.mkdir(job / OUT)
+            self._fs.mkdir(inside(job, OUT))
         return attempt
 
     def mark_dispatched(self, claim: Claim) -> None:
@@ -268,8 +285,8 @@ class Spool:
         It may be called beside that thread, which may wake at any moment: the record is that of `mark_dispatched`, it moves no
         file, and where the job is committed, fails or goes back meanwhile nobody asks for it.
         """
-        job, attempt = self._work / claim.job, self._begun.get(claim.job)
-        if attempt is not None and not self._transitions.exists(job / records.COMMIT):
+        job, attempt = inside(self._work, claim.job), self._begun.get(claim.job)
+        if attempt is not None and not self._transitions.exists(inside(job, records.COMMIT)):
             records.write_dispatched(self._fs, job, attempt, boot=self._fs.boot())
 
     @contextmanager
@@ -277,19 +294,19 @@ class Spool:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
         if not names.is_plain(name) or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
-        with atomic_write(self._fs, self._open(claim) / OUT / name, "output: content", replaces=False) as file:
+        with atomic_write(self._fs, inside(self._open(claim), OUT, name), "output: content", replaces=False) as file:
             yield file
 
     def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
         """Decide what is published where. Every output must be named once; from here on the job only goes forward."""
         job = self._open(claim)
-        made = set(self._fs.list(job / OUT))
+        made = set(self._fs.list(inside(job, OUT)))
         for part in [name for name in made if name.startswith(".")]:
-            self._fs.unlink(job / OUT / part)
+            self._fs.unlink(inside(job, OUT, part))
         outputs = sorted(name for name in made if not name.startswith("."))
         if outputs != sorted(publication.source for publication in publications):
             raise ValueError(f"{claim.job} made {outputs}, but would publish {[p.source for p in publications]}.")
-        self._fs.fsync_folder(job / OUT, "commit: the outputs in out/")
+        self._fs.fsync_folder(inside(job, OUT), "commit: the outputs in out/")
         self._fs.fsync_folder(job, "commit: out/ itself")
         day = self._fs.now().astimezone().date().isoformat()
         records.write_commit(self._fs, job, list(publications), day)
@@ -300,7 +317,7 @@ class Spool:
 
         After an error it may be called again; a job that is already over publishes nothing.
         """
-        job = self._work / claim.job
+        job = inside(self._work, claim.job)
         if not self._is_in_work(job):
             return []
         if (commit := self._committed.get(claim.job)) is None:
@@ -351,12 +368,12 @@ class Spool:
     def _original_of(self, claim: Claim) -> str | None:
         """The name of the original that is kept of the file that a job is about, by its usual name."""
         name = claim.names["principal"]
-        identity = names.id_of(name)
+        identity = None if names.is_proof(name) else names.id_of(name)
         usual = names.output_name(names.stem_of(name), identity, ".tiff") if identity else None
         return usual if usual and self._transitions.exists(self.root / layout.KEEP / usual) else None
 
     def give_back(self, claim: Claim) -> None:
-        """Put the members back into their inbox, as if they had never been claimed; the attempts do not count.
+        """Put the members back to where they waited, as if they had never been claimed; the attempts do not count.
 
         After an error the next `recover` of this spool goes on with it.
         """
@@ -367,9 +384,9 @@ class Spool:
 
     def _open(self, claim: Claim) -> Path:
         """The folder of a job that is not decided yet; a job that is has no way back."""
-        job = self._work / claim.job
+        job = inside(self._work, claim.job)
         try:
-            committed = self._transitions.exists(job / records.COMMIT)
+            committed = self._transitions.exists(inside(job, records.COMMIT))
         except FolderMissing:
             if self._is_in_work(job):
                 raise
@@ -454,7 +471,7 @@ class Spool:
             return claim
         times = "once" if claim.attempts == 1 else f"{claim.attempts} times"
         sentence = f"{names.shown(record.stem)} was started {times}, and each time the daemon ended before it was done."
-        self.fail(claim, f"{sentence} It is kept here so that it cannot stop the daemon again.", {"kind": "crashed"})
+        self.fail(claim, f"{sentence} It is kept here so that it cannot stop the daemon again.", {"kind": Kind.CRASHED})
         return None
 
     def _is_whole(self, job: Path, record: ClaimRecord) -> bool:
@@ -477,23 +494,25 @@ class Spool:
         with suppress(DamagedRecord):
             record = records.read_claim(self._fs, job)
             if record is not None and record.stage in self._folders:
-                failure = failures.failure_of(record, self._folders[record.stage], sentence, {"kind": "damaged", "job": job.name})
+                failure = failures.failure_of(
+                    record, self._folders[record.stage], sentence, {"kind": Kind.DAMAGED, "job": job.name}
+                )
         self._keep_results(job)
         records.write_failure(self._fs, job, failure)
         self._transitions.fail(job, failure)
 
     def _keep_results(self, job: Path) -> None:
         """Let the outputs go to failed/ with the members: some may be all that is left of them."""
-        if not self._transitions.exists(job / OUT) or not self._fs.list(job / OUT):
+        if not self._transitions.exists(inside(job, OUT)) or not self._fs.list(inside(job, OUT)):
             return
         holder = self._transitions.holder(job)
         if holder is None:
-            holder = job / IN
+            holder = inside(job, IN)
             self._fs.mkdir(holder)
-        self._transitions.move(job / OUT, holder, failures.RESULTS)
+        self._transitions.move(inside(job, OUT), holder, failures.RESULTS)
 
     def retry(self, failed: Path) -> list[Path]:
-        """Move the files of a failed job back to their inbox, with or without a daemon; the new paths. Raises NotThere."""
+        """Move the files of a failed job back to where they waited, with or without a daemon; the new paths. Raises NotThere."""
         return failures.retry(self._transitions, self._fs, failed)
 
     def marks_of(self, drop: RecentDrop) -> dict[str, Fingerprint]:
@@ -503,6 +522,14 @@ class Spool:
             with suppress(FileNotFoundError):
                 found[role] = fingerprint_of(self._fs.lstat(path))
         return found
+
+    def is_in_place(self, drop: RecentDrop) -> bool:
+        """Whether all files of a job that is over still lie where it has put them."""
+        return self.marks_of(drop).keys() == drop.members.keys()
+
+    def born(self, path: Path) -> int | None:
+        """When a file was made, in nanoseconds of the epoch, which a move leaves as it is; None where the system does not say."""
+        return self._fs.born(path)
 
     def is_being_written(self, path: Path) -> bool | None:
         """Whether somebody holds a file of the spool to write into it; None where the system cannot say."""

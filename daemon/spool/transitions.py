@@ -8,10 +8,9 @@ rename is the decision, and needs no free space on the disk.
 
 import errno
 import logging
-import stat
 import threading
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -22,6 +21,7 @@ from daemon.inbox.grouping import Mark
 from daemon.spool import records
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.owners import Owners
+from daemon.spool.places import inside
 from daemon.spool.records import ClaimRecord, Failure, Publication
 
 IN = "in"
@@ -50,41 +50,55 @@ class Delivered:
 
 
 class Transitions:
-    """The final transitions of the jobs of a spool; `moving` is held while outputs appear: none is claimed before it is durable."""
+    """The final transitions of the jobs of a spool."""
 
     def __init__(self, root: Path, fs: Filesystem) -> None:
         self.root = root
-        self.moving = threading.Lock()
+        self._appearing: dict[Path, threading.Lock] = {}  # by folder
         self.owners = Owners(root, fs)
+        self._noting = threading.Lock()
         self._own: dict[tuple[int, int], tuple[int, int]] = {}  # device, inode -> size, mtime_ns
         self._fs = fs
+
+    @contextmanager
+    def settled(self, folders: Iterable[Path]) -> Iterator[None]:
+        """Within the block no output of another thread's appears in these folders, and all that have are durable."""
+        with ExitStack() as stack:
+            for folder in sorted(set(folders)):
+                stack.enter_context(self._appearing.setdefault(folder, threading.Lock()))
+            yield
 
     def publish(self, job: Path, record: ClaimRecord, commit: tuple[list[Publication], str]) -> Delivered:
         """Publish what is still in out/, archive what is still in in/, and clear the job away."""
         publications, day = commit
-        with self.moving:
+        folders = list(dict.fromkeys(inside(self.root, publication.folder) for publication in publications))
+        with self.settled(folders):
             published = [path for publication in publications if (path := self._publish(job, publication, record.owner))]
-            for folder in dict.fromkeys(publication.folder for publication in publications):
-                self._fs.fsync_folder(self.root / folder, "publish: the outputs in their places")
-            self._fs.fsync_folder(job / OUT, "publish: out/ that they left")
-        archived = self._archive(job, record, self.root / layout.DONE / day)
+            for folder in folders:
+                self._fs.fsync_folder(folder, "publish: the outputs in their places")
+            self._fs.fsync_folder(inside(job, OUT), "publish: out/ that they left")
+        archived = self._archive(job, record, inside(self.root, f"{layout.DONE}/{day}"))
         self.discard(job)
         return Delivered(published, archived)
 
     def _publish(self, job: Path, publication: Publication, owner: int | None) -> Path | None:
-        folder = self.root / publication.folder
-        self.ensure(folder)  # a person may have deleted it
-        self._note_own(job / OUT / publication.source, owner)
-        return self.move(job / OUT / publication.source, folder, publication.name)
+        folder, output = inside(self.root, publication.folder), inside(job, OUT, publication.source)
+        self._note_own(output, owner)
+        try:
+            return self.move(output, folder, publication.name)
+        except FolderMissing:
+            self.ensure(folder)  # a person may have deleted it
+            return self.move(output, folder, publication.name)
 
     def _note_own(self, output: Path, owner: int | None) -> None:
         """Remember what an output is like, and for whom it was made, while nobody else can have touched it."""
         with suppress(FileNotFoundError):  # published before a crash
             st = self._fs.lstat(output)
-            while len(self._own) >= MOST_OWN:
-                del self._own[next(iter(self._own))]
-            self._own[st.st_dev, st.st_ino] = (st.st_size, st.st_mtime_ns)
-            self.owners.record(st.st_ino, owner)
+            with self._noting:
+                while len(self._own) >= MOST_OWN:
+                    del self._own[next(iter(self._own))]
+                self._own[st.st_dev, st.st_ino] = (st.st_size, st.st_mtime_ns)
+                self.owners.record(st.st_ino, owner)
 
     def is_own(self, mark: Mark) -> bool:
         """Whether a file is as this daemon published it: a rename into place is whole, and any writing shows in size or time."""
@@ -92,11 +106,13 @@ class Transitions:
 
     def _archive(self, job: Path, record: ClaimRecord, done: Path) -> dict[str, Path]:
         self.ensure(done)
-        left = {role: name for role, name in record.names.items() if self.exists(job / IN / name)}
-        number = self.free_number(done, left.values(), record.stem)
-        archived = {role: self.move(job / IN / name, done, name, number=number, stem=record.stem) for role, name in left.items()}
+        left = {role: name for role, name in record.names.items() if self.exists(inside(job, IN, name))}
+        number = self.free_number((inside(done, name) for name in left.values()), record.stem)
+        archived = {
+            role: self.move(inside(job, IN, name), done, name, number=number, stem=record.stem) for role, name in left.items()
+        }
         self._fs.fsync_folder(done, "archive: the members in done/")
-        self._fs.fsync_folder(job / IN, "archive: in/ that they left")
+        self._fs.fsync_folder(inside(job, IN), "archive: in/ that they left")
         return {role: path for role, path in archived.items() if path is not None}
 
     def fail(self, job: Path, failure: Failure) -> Path | None:
@@ -117,23 +133,29 @@ class Transitions:
         return delivered
 
     def give_back(self, job: Path, record: ClaimRecord, inbox: Path) -> None:
-        """Put the members back into their inbox under their names, all with the same number where one of them is taken."""
-        holder = self._turn_back(job, record, inbox)
+        """Put the members back under their names, all with the same number where one of them is taken: each to where it waited,
+        the inbox of the stage for most."""
+        waited = {role: self.root / place for role, place in record.places.items()}
+        homes = {name: waited.get(role, inbox) for role, name in record.names.items()}
+        for folder in dict.fromkeys(waited.values()):
+            self.ensure(folder)  # a person may have deleted it, since the claim left nothing there
+        holder = self._turn_back(job, record, homes)
         number = int(holder.name.removeprefix(BACK))
         # The principal last: it must not start without its companions.
-        for name in reversed(record.names.values()):
-            self.move(holder / name, inbox, name, number=number, stem=record.stem)
-        self._fs.fsync_folder(inbox, "give back: the members in their inbox")
+        for name, folder in reversed(homes.items()):
+            self.move(holder / name, folder, name, number=number, stem=record.stem)
+        for folder in dict.fromkeys(homes.values()):
+            self._fs.fsync_folder(folder, "give back: the members in their inbox")
         self._fs.fsync_folder(holder, "give back: back.N that they left")
         self.wipe_outputs(job)
         self.discard(job)
 
-    def _turn_back(self, job: Path, record: ClaimRecord, inbox: Path) -> Path:
+    def _turn_back(self, job: Path, record: ClaimRecord, homes: Mapping[str, Path]) -> Path:
         holder = self.holder(job) or job / IN
         if holder.name != IN:
             return holder
-        # Members that a broken claim left in the inbox are no strangers there: only those that came here need a name.
-        number = self.free_number(inbox, self._fs.list(holder), record.stem)
+        # Members that a broken claim left behind are no strangers there: only those that came here need a name.
+        number = self.free_number((homes[name] / name for name in self._fs.list(holder) if name in homes), record.stem)
         back = job / f"{BACK}{number}"
         self._fs.rename(holder, back)
         self._fs.fsync_folder(job, "give back: the decision")
@@ -148,18 +170,18 @@ class Transitions:
 
     def wipe_outputs(self, job: Path) -> None:
         """Delete what an attempt made that was not committed, durably: what is still in out/ later counts as not published."""
-        if self.exists(job / OUT):
-            for name in self._fs.list(job / OUT):
-                self._fs.unlink(job / OUT / name)
-            self._fs.fsync_folder(job / OUT, "wipe: out/")
+        if self.exists(inside(job, OUT)):
+            for name in self._fs.list(inside(job, OUT)):
+                self._fs.unlink(inside(job, OUT, name))
+            self._fs.fsync_folder(inside(job, OUT), "wipe: out/")
 
     def discard(self, job: Path) -> None:
         """Clear a job away whose files have all gone elsewhere."""
-        trash = self.root / layout.TRASH
-        self._fs.rename(job, trash / job.name)
+        trash = inside(self.root, layout.TRASH)
+        self._fs.rename(job, inside(trash, job.name))
         self._fs.fsync_folder(trash, "discard: the job in .trash/")
         self._fs.fsync_folder(job.parent, "discard: .work/ that it left")
-        self._delete(trash / job.name)
+        self._delete(inside(trash, job.name))
 
     def throw_away(self, folder: Path) -> None:
         """Delete a folder with the files in it; what a crash leaves of it goes with the trash."""
@@ -182,15 +204,15 @@ class Transitions:
         And only records are deleted: where a folder of people's was put in the place of the trash, its files stay. Only what was
         thrown away on purpose goes as a `whole`.
         """
-        entries = [job / name for name in self._fs.list(job)]
-        folders = [path for path in entries if stat.S_ISDIR(self._fs.lstat(path).st_mode)]
-        if not (whole or is_job(path.name for path in entries)) or any(self._fs.list(folder) for folder in folders):
+        kinds = self._fs.kinds(job)
+        folders = [inside(job, name) for name, is_folder in kinds.items() if is_folder]
+        if not (whole or is_job(kinds)) or any(self._fs.list(folder) for folder in folders):
             log.error("%s still holds files and is kept; look at them and delete it by hand", job)
             return
         for folder in folders:
             self._fs.rmdir(folder)
-        for path in set(entries) - set(folders):
-            self._fs.unlink(path)
+        for name in (name for name, is_folder in kinds.items() if not is_folder):
+            self._fs.unlink(inside(job, name))
         self._fs.rmdir(job)
 
     def move(self, source: Path, folder: Path, name: str, *, number: int = 1, stem: str | None = None) -> Path | None:
@@ -210,11 +232,11 @@ class Transitions:
             return target
         raise AssertionError("counting does not end")
 
-    def free_number(self, folder: Path, members: Iterable[str], stem: str) -> int:
-        """The first number under which all the names are free in the folder."""
-        wanted = list(members)
+    def free_number(self, paths: Iterable[Path], stem: str) -> int:
+        """The first number under which all the names are free, each in its folder."""
+        wanted = list(paths)
         for number in count(1):
-            if not any(self.exists(folder / names.numbered(name, number, stem=stem)) for name in wanted):
+            if not any(self.exists(path.with_name(names.numbered(path.name, number, stem=stem))) for path in wanted):
                 return number
         raise AssertionError("counting does not end")
 

@@ -27,6 +27,11 @@ PICTURES = (*CODED, *RECORDED)
 PHOTOS = (".gif", ".bmp", ".heic", ".heif", ".avif", ".jxl")
 PROMPTS = (".txt", ".md", ".json")
 MASK_ENDING = "_mask.png"
+# What a proof may be saved as: the picture that would come of latents, which lies beside them.
+PROOF_ENDINGS = (".proof.png", ".proof.tif", ".proof.tiff", ".proof.jpg", ".proof.jpeg", ".proof.webp")
+# An empty file of this ending beside latents that wait asks for the paint on their proof to be taken now; the last is what it is
+# called where endings are hidden, as Windows does.
+APPLY_ENDINGS = (".apply", ".tif.apply", ".tiff.apply", ".proof.apply", ".apply.txt")
 
 
 class Gives(Enum):
@@ -77,7 +82,7 @@ DIFFUSE = Stage(
     "diffuse",
     "2-diffuse",
     extensions=LATENTS,
-    companions=(".yaml", ".yml", *PROMPTS, "_neg.txt", MASK_ENDING),
+    companions=(".yaml", ".yml", *PROMPTS, "_neg.txt", MASK_ENDING, *PROOF_ENDINGS, *APPLY_ENDINGS),
     halves={"_latent": "_prompt", "_prompt": "_latent", "_state1": "_textstate1", "_textstate1": "_state1"},
     instead=dict.fromkeys((*CODED, *PHOTOS), "encode"),
     next="decode",
@@ -88,6 +93,7 @@ DECODE = Stage(
     "decode",
     "3-decode",
     extensions=LATENTS,
+    companions=(".yaml", ".yml", *PROOF_ENDINGS, *APPLY_ENDINGS),
     instead={**dict.fromkeys(PROMPTS, "text"), **dict.fromkeys((*CODED, *PHOTOS), "encode")},
     gives=Gives.PICTURE,
 )
@@ -111,6 +117,9 @@ INVERT = Stage(
     loops=True,
     exact=True,  # an inversion is worth its exactness only
 )
+
+APPLY = "apply"
+"""What is computed as a stage is and is none, because no folder is for it: paint is put into latents, by the VAE alone."""
 
 STAGES: Mapping[str, Stage] = {stage.name: stage for stage in (TEXT, DIFFUSE, DECODE, ENCODE, INVERT)}
 

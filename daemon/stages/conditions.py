@@ -22,7 +22,7 @@ def latents_for(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Te
     check_latents(tuple(latents.shape), model.name, family, config)
     # Half-done latents were multiplied when their loop began.
     factor = 1.0 if settings["state"] == "partial" else _factor(settings.get("latent_influence"))
-    return (latents.float() * factor)[None].to(model.device, model.torch_dtype)
+    return (latents.float() * factor)[None].to(model.device, models.dtype(model))
 
 
 def of_denoiser(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings) -> torch.Tensor:
@@ -42,6 +42,15 @@ def of_denoiser(models: Models, model: ModelSpec, tensors: Mapping[str, torch.Te
     return from_vae(latents.float()[None], SimpleNamespace(**units, get=units.get))[0]
 
 
+def in_units_of_the_denoiser(
+    models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings
+) -> tuple[Mapping[str, torch.Tensor], StageSettings]:
+    """Return tensors and settings of latents as `of_denoiser` gives them."""
+    if not settings.get("of_vae"):
+        return tensors, settings
+    return {**tensors, "latents": of_denoiser(models, model, tensors, settings)}, {**settings, "of_vae": False}
+
+
 def embeddings_for(
     models: Models, model: ModelSpec, tensors: Mapping[str, torch.Tensor], settings: StageSettings
 ) -> dict[str, torch.Tensor]:
@@ -55,7 +64,7 @@ def embeddings_for(
     shapes = {name: tuple(embedding.shape) for name, embedding in found.items()}
     check_embedding(shapes, model.name, family, config, models.index(model))
     found["prompt_embeds"] = found["prompt_embeds"] * _factor(settings.get("prompt_influence"))
-    return {name: embedding[None].to(model.device, model.torch_dtype) for name, embedding in found.items()}
+    return {name: embedding[None].to(model.device, models.dtype(model)) for name, embedding in found.items()}
 
 
 def _factor(influence: float | None) -> float:

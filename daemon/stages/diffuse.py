@@ -9,8 +9,6 @@ ends is the business of the PartialSchedule around the scheduler.
 import functools
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -20,22 +18,22 @@ from daemon.models.adapters.loras import Lora
 from daemon.models.families import Family
 from daemon.models.masking import NOISE, PICTURE, Inpainting, skip_masked_picture
 from daemon.models.noise import Generator, restored
-from daemon.models.partial_schedule import PartialSchedule, index_of
+from daemon.models.partial_schedule import PartialSchedule
 from daemon.models.registry import Models, ModelSpec
-from daemon.models.scheduling import Chosen, chosen_for, scheduler_with_timesteps, takes_eta
+from daemon.models.scheduling import Chosen, chosen_for, takes_eta
 from daemon.models.seeding import Seeding
-from daemon.models.solver_state import PREFIX, recorded, unpack
 from daemon.models.solvers import heard_by
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.upscaling import enlarged
-from daemon.stages.conditions import embeddings_for, latents_for
+from daemon.stages.beginning import schedule_for
+from daemon.stages.conditions import embeddings_for, in_units_of_the_denoiser, latents_for
 from daemon.stages.denoising import denoised
-from daemon.stages.earlier import ends_half_a_step_earlier, notes_on
 from daemon.stages.glimpses import Glimpses
 from daemon.stages.halfway import Dumps, Halfway
-from daemon.stages.ignored import ignored_by_loop, ignored_by_solver, ignored_by_steps
+from daemon.stages.holding import HALF_DONE, facts_of_hold, held_for, hold, told, with_paint
+from daemon.stages.ignored import ignored_by_loop, ignored_by_steps
 from daemon.stages.inpainting import check_mask, inpainting_for
-from daemon.stages.loop import StepRange, step_range_of, way_out
+from daemon.stages.loop import HELD, step_range_of
 from daemon.stages.painting import Paint, paint_of
 
 
@@ -58,27 +56,36 @@ def run(
     family = models.family(model)
     notes = ignored_by_loop(models, model, settings)
     embeddings = embeddings_for(models, model, tensors, settings)
-    paint = paint_of(models, tensors, settings, progress)
+    half_done = settings["state"] in HALF_DONE
+    tensors, settings = in_units_of_the_denoiser(models, model, tensors, settings)
+    paint, marked = paint_of(models, tensors, settings, progress), StageFacts()
     if paint is not None:
-        settings = {**settings, "painted": max(settings.get("painted", 0), int(paint.blocks.sum()))}
+        notes.append(told(paint))
+        marked = {"painted_blocks": int(paint.blocks.sum())}
+    if paint is not None and not half_done:
+        tensors = with_paint(paint, tensors, settings)
     patch = family.patch(models.denoiser_config(model))
     latents = enlarged(latents_for(models, model, tensors, settings), settings.get("enlarged"), patch=patch)
     if settings.get("enlarged") and settings.get("strength") == 0:
-        return _enlarged_only(latents, int(settings["steps"]), notes)
+        return _enlarged_only(latents, int(settings["steps"]), notes, marked)
     size = (latents.shape[2], latents.shape[3])
     loop, chosen = step_range_of(settings, family, notes), chosen_for(family, settings)
-    schedule, loop = _schedule(models, tensors, settings, chosen, loop, size, notes, progress)
+    schedule, loop = schedule_for(models, tensors, _as_painted(settings, paint), chosen, loop, size, notes, progress)
+    if paint is not None and half_done:
+        tensors = with_paint(paint, tensors, settings, schedule)
+        latents = latents_for(models, model, tensors, settings)
     generator = _generator(tensors, settings, latents, notes)
-    latents, inpainting, held = _begun(models, tensors, settings, latents, schedule, generator, notes, paint)
+    latents, inpainting = _begun(models, tensors, settings, latents, schedule, generator, notes)
+    held = held_for(tensors, latents) if half_done else None
     denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
     pack = functools.partial(family.packed, pipe)
     if inpainting is not None:
         schedule.inpaint(inpainting.packed(pack))
-    if held is not None:
-        schedule.hold(held.packed(pack))
+    hold(schedule, held and held.packed(pack), settings)
     unpacked = functools.partial(family.unpacked, pipe, size=size)
-    halfway = Halfway(model, schedule, chosen, loop.steps, generator, inpainting, unpacked)
+    carried = {name: tensors[name] for name in HELD if held is not None}
+    halfway = Halfway(model, schedule, chosen, loop.steps, generator, inpainting, unpacked, carried)
     dumps = Dumps(settings.get("dump_every"), loop, halfway)
     glimpses = Glimpses(settings.get("preview_every"), schedule, loop.end, unpacked, progress)
     schedule.watchers = [dumps.take, glimpses.take]
@@ -87,6 +94,8 @@ def run(
     with heard_by(schedule, denoiser):
         made = denoised(pipe, family, latents, embeddings, settings, generator=generator)
     notes += ignored_by_steps(settings, undrawn, generator)
+    of_hold, said = facts_of_hold(carried, schedule, settings, steps=loop.steps, stops=loop.partial)
+    notes += said
     out = halfway.tensors(made) if loop.partial else {"latents": model.finite(made[0].float().cpu())}
     return {**out, **dumps.tensors}, {
         "state": "partial" if loop.partial else "final",
@@ -95,14 +104,24 @@ def run(
         "steps": loop.steps,
         "notes": notes,
         **_used(settings, chosen, schedule, family),
+        **marked,
+        **of_hold,
         **({"dumps": dumps.facts} if dumps.facts else {}),
     }
 
 
-def _enlarged_only(latents: torch.Tensor, steps: int, notes: list[str]) -> tuple[dict[str, torch.Tensor], StageFacts]:
+def _as_painted(settings: StageSettings, paint: Paint | None) -> StageSettings:
+    """The settings as they are for the solver, to whose memory paint is paint, whoever put it on."""
+    return settings if paint is None else {**settings, "painted": max(settings.get("painted", 0), int(paint.blocks.sum()))}
+
+
+def _enlarged_only(
+    latents: torch.Tensor, steps: int, notes: list[str], marked: StageFacts
+) -> tuple[dict[str, torch.Tensor], StageFacts]:
     """What comes of enlarged latents (1, C, h, w) of which nothing is made anew."""
     notes = [*notes, "the latents were enlarged, and nothing was made anew: upscale_strength is 0"]
-    return {"latents": latents[0].float().cpu()}, {"state": "final", "sigma": None, "step": steps, "steps": steps, "notes": notes}
+    facts: StageFacts = {"state": "final", "sigma": None, "step": steps, "steps": steps, "notes": notes, **marked}
+    return {"latents": latents[0].float().cpu()}, facts
 
 
 @torch.no_grad()
@@ -118,7 +137,7 @@ def run_together(
     embeddings = {name: torch.cat([own[name] for own in found]) for name in found[0]}
     noises = [latents_for(models, model, own, first) for own in tensors]
     size = (noises[0].shape[2], noises[0].shape[3])
-    schedule, loop = _schedule(models, tensors[0], first, chosen, loop, size, notes, progress)
+    schedule, loop = schedule_for(models, tensors[0], first, chosen, loop, size, notes, progress)
     generators = [_generator(own, said, noise, notes) for own, said, noise in zip(tensors, settings, noises, strict=True)]
     denoiser = models.component(model, family.denoiser, Lora.all_of(first))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=schedule)
@@ -127,6 +146,7 @@ def run_together(
     with heard_by(schedule, denoiser):
         made = denoised(pipe, family, schedule.scaled(torch.cat(noises)), embeddings, first, generator=generators)
     notes += ignored_by_steps(first, undrawn, generators[0])
+    notes += facts_of_hold({}, schedule, first, steps=loop.steps, stops=False)[1]
     facts: StageFacts = {
         "state": "final",
         "sigma": None,
@@ -146,17 +166,10 @@ def _begun(
     schedule: PartialSchedule,
     generator: Generator,
     notes: list[str],
-    paint: Paint | None,
-) -> tuple[torch.Tensor, Inpainting | None, Inpainting | None]:
-    """The latents as the loop begins with them, what it keeps of them under a mask, and what it holds of the paint."""
+) -> tuple[torch.Tensor, Inpainting | None]:
+    """The latents as the loop begins with them, and what it keeps of them under a mask."""
     model, state, begun = ModelSpec.of(settings), settings["state"], dict[str, torch.Tensor]()
-    masked, held = check_mask(models, model, tensors, settings), None
-    if paint is not None and state == "partial":
-        a, s = schedule.factors()
-        held, latents = paint.held(latents, a, s), paint.on(latents, a)
-    elif paint is not None:
-        latents = paint.on(latents)
-    picture = latents
+    masked, picture = check_mask(models, model, tensors, settings), latents
     if state == "noise":
         latents = schedule.scaled(latents)
     elif state == "final":
@@ -166,64 +179,14 @@ def _begun(
         latents = schedule.scaled(noise) if anew else schedule.noised(latents, noise)
         begun = {PICTURE: picture, NOISE: noise}
     if not masked:
-        return latents, None, held
+        return latents, None
     if begun:
         skip_masked_picture(generator, picture)
     inpainting = inpainting_for(models, model, tensors, shape=picture.shape, begun=begun)
-    if paint is not None and not begun and inpainting.picture is not None:
-        inpainting = replace(inpainting, picture=paint.on(inpainting.picture))
     if settings.get("painted") and not begun:
         notes.append("the latents were painted on under a mask: what was painted where it is black gives way to the picture")
     notes.append(f"under the mask {inpainting.share:.0%} of the picture is made anew")
-    return latents, inpainting, held
-
-
-def _schedule(
-    models: Models,
-    tensors: Mapping[str, torch.Tensor],
-    settings: StageSettings,
-    chosen: Chosen,
-    loop: StepRange,
-    size: tuple[int, int],
-    notes: list[str],
-    progress: Progress,
-) -> tuple[PartialSchedule, StepRange]:
-    """The part of a schedule that is to run, and its steps as far as the schedule has them."""
-    model = ModelSpec.of(settings)
-    family = models.family(model)
-    config = models.config(model, "scheduler", as_of=settings.get("as_of"))
-    scheduler = scheduler_with_timesteps(
-        chosen,
-        config,
-        loop.steps,
-        family=family,
-        denoiser=models.denoiser_config(model),
-        size=size,
-        device=model.device,
-    )
-    notes += ignored_by_solver(family, scheduler, settings) + notes_on(models, model, chosen.name, scheduler, loop, settings)
-    if config.get("rescale_betas_zero_snr") and not scheduler.config.get("rescale_betas_zero_snr"):
-        notes.append(f"the model was trained down to pure noise, which {chosen.name} cannot start from; ddim and euler can")
-    resumed = settings["state"] == "partial" and loop.start > 0
-    solver_state = _solver_state(tensors, settings, chosen, loop, notes) if resumed else None
-    first, last = (index_of(step, loop.steps, scheduler) for step in (loop.start, loop.end))
-    if first >= len(scheduler.timesteps):
-        ends = f"this schedule ends before step {loop.start} of {loop.steps}"
-        raise InputError(f"nothing is left to do: {ends}; {way_out(settings)}")
-    if last >= len(scheduler.timesteps):
-        loop, last = loop.to_the_end(), len(scheduler.timesteps)
-    schedule = PartialSchedule(
-        scheduler,
-        loop.steps,
-        flow=family.flow,
-        first=first,
-        last=last - ends_half_a_step_earlier(scheduler, loop, settings.get("as_of")),
-        solver_state=solver_state,
-        warm_up=resumed and solver_state is None,
-        finish=loop.finish,
-        report=progress,
-    )
-    return schedule, loop
+    return latents, inpainting
 
 
 def _used(settings: StageSettings, chosen: Chosen, schedule: PartialSchedule, family: Family) -> StageFacts:
@@ -243,34 +206,6 @@ def _used(settings: StageSettings, chosen: Chosen, schedule: PartialSchedule, fa
     elif settings.get("eta") is not None:
         facts["eta"] = None
     return facts
-
-
-def _solver_state(
-    tensors: Mapping[str, torch.Tensor], settings: StageSettings, chosen: Chosen, loop: StepRange, notes: list[str]
-) -> dict[str, Any] | None:
-    saved = {key: tensor for key, tensor in tensors.items() if key.startswith(PREFIX)}
-    record, model = recorded(saved), ModelSpec.of(settings)
-    if record is None:
-        notes.append(f"the file holds no history of the solver, which starts afresh at step {loop.start}")
-        return None
-    if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):
-        raise InputError(
-            f"these half-done latents were made by {_shown(record.scheduler, record.schedule)} in {record.steps} steps and cannot "
-            f"go on with {_shown(chosen.name, chosen.schedule)} in {loop.steps}; set scheduler, schedule and steps as they were"
-        )
-    if settings.get("painted"):
-        notes.append(f"the latents were painted on, so the solver starts afresh at step {loop.start}")
-        return None
-    if record.model not in (None, model.name):
-        notes.append(
-            f"the latents go on with another model than {record.model!r}, so the solver starts afresh at step {loop.start}"
-        )
-        return None
-    return unpack(saved, record, device=model.device)
-
-
-def _shown(scheduler: str | None, schedule: str | None) -> str:
-    return (scheduler or "the scheduler of the model") + (f" over the schedule {schedule}" if schedule else "")
 
 
 def _generator(tensors: Mapping[str, torch.Tensor], settings: StageSettings, latents: torch.Tensor, notes: list[str]) -> Generator:

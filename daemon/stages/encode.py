@@ -24,6 +24,9 @@ from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import chosen_for
 from daemon.models.stage_settings import StageFacts, StageSettings
 from daemon.models.strips import Room, encode
+from daemon.stages.late_start import strength_that_keeps
+from daemon.stages.loop import FINISHED, PAINTED
+from daemon.stages.painting import paint_of
 
 
 @torch.no_grad()
@@ -35,7 +38,11 @@ def run(
     Also gives generator_state (n,) uint8 as it is after the draw. A `mask` (H, W) or (h, w), 0..1 and 1 where the picture is made
     anew, goes on as (h, w), and for an inpainting model with masked_image_latents (C, h, w). Unless `overlay` is false, the
     picture goes on with it as overlay (H, W, 3) and overlay_mask (H, W). Raises InputError for a size that is off the model's
-    grid."""
+    grid.
+
+    Of a picture that was painted on after it was `finished` (H, W, 3) that one goes on, under a mask of what was painted. With its
+    own latents (C, h, w), and what was shown and painted (`painting.py`), only those of painted blocks are others. Where nobody
+    said a strength, the facts have the largest with which the loop leaves paint alone."""
     model, notes = ModelSpec.of(settings), list[str]()
     # What the loop cannot take is refused before the picture is encoded.
     chosen_for(models.family(model), settings)
@@ -50,13 +57,22 @@ def run(
         sample = DiagonalGaussianDistribution(precise(models, model, moments, notes)).sample(generator)
         return from_vae(sample, models.vae(model).config)[0].float().cpu()  # (C, h, w)
 
+    paint = paint_of(models, {**tensors, PAINTED: picture}, settings, progress)
     generator = torch.Generator("cpu").manual_seed(settings["seed"])
     untouched = generator.get_state()
-    out = {"latents": drawn(pixels, generator), "generator_state": _state_after(settings, generator)}
+    if paint is None:
+        latents = drawn(pixels, generator)
+    else:
+        latents = paint.on(paint.clean)[0].cpu()
+        # The noise of the loop shall be another one than that which the picture was made from.
+        randn((1, *latents.shape), generator)
+    out, facts = {"latents": latents, "generator_state": _state_after(settings, generator)}, StageFacts(notes=notes)
     if MASK not in tensors:
-        return out, {"notes": notes}
+        return out, facts
     if settings.get("overlay") is not False:
-        out |= overlay_of(picture, tensors[MASK])
+        out |= overlay_of(tensors.get(FINISHED, picture), tensors[MASK])
+    if FINISHED in tensors and settings.get("strength") is None:
+        facts["strength"] = strength_that_keeps(models, settings, (latents.shape[1], latents.shape[2]), notes)
     out[MASK] = at_latent_size(tensors[MASK], (out["latents"].shape[1], out["latents"].shape[2]))
     if sees_masks(models.family(model), models.denoiser_config(model)):
         if settings.get("strength") == 1.0:
@@ -66,7 +82,7 @@ def run(
         # The noise of the loop is drawn before.
         randn((1, *out["latents"].shape), generator)
         out[MASKED] = drawn(pixels * (1 - hardened(tensors[MASK], (picture.shape[0], picture.shape[1]))), generator)
-    return out, {"notes": notes}
+    return out, facts
 
 
 def _state_after(settings: StageSettings, generator: torch.Generator) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Half-done latents as a file carries them, where the loop stops and at the steps that it dumps on its way."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from daemon.stages.loop import ESTIMATE, StepRange
 
 @dataclass(frozen=True)
 class Halfway:
-    """A loop that can be left and taken up again after any whole step."""
+    """A loop that can be left and taken up again after any whole step; `held` is the paint that it holds, as a file carries it."""
 
     model: ModelSpec
     schedule: PartialSchedule
@@ -26,6 +27,7 @@ class Halfway:
     generator: Generator
     inpainting: Inpainting | None
     unpacked: Unpack
+    held: Mapping[str, torch.Tensor]
 
     def tensors(self, latents: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return all that the rest of the loop needs, beside the latents (1, C, h, w) of this moment, as copies on the CPU.
@@ -34,6 +36,7 @@ class Halfway:
         name, schedule = self.chosen.name, self.chosen.schedule
         state = pack(self.schedule.solver_state(), scheduler=name, schedule=schedule, steps=self.steps, model=self.model.name)
         kept = {} if self.inpainting is None else self.inpainting.tensors()
+        kept |= self.held if self.schedule.holds else {}
         beside = {**state, **kept, "generator_state": self.generator.get_state(), ESTIMATE: estimate(self.schedule, self.unpacked)}
         found = {"latents": self.model.finite(latents[0].float().cpu()), **beside}
         return {name: tensor.clone() for name, tensor in found.items()}

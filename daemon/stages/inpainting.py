@@ -54,8 +54,8 @@ def inpainting_for(
             "drop the picture with its mask into inbox/encode"
         )
     mask = at_latent_size(tensors[MASK], (shape[2], shape[3])).expand(shape)
-    placed = {name: part.to(model.device, model.torch_dtype) for name, part in {**parts, MASK: mask}.items()}
+    placed = {name: part.to(model.device, models.dtype(model)) for name, part in {**parts, MASK: mask}.items()}
     if not sees:
         return Inpainting(placed[MASK], placed[PICTURE], placed[NOISE])
-    hard = hardened(tensors[MASK], (shape[2], shape[3])).expand(shape).to(model.device, model.torch_dtype)
+    hard = hardened(tensors[MASK], (shape[2], shape[3])).expand(shape).to(model.device, models.dtype(model))
     return Inpainting(hard, seen=torch.cat([hard[:, :1], placed[MASKED]], dim=1))

@@ -57,7 +57,7 @@ def run(
             f"the scheduler of the model {model.name!r} clips the estimate of each step, and what is clipped cannot be found; "
             'set "clip_sample" and "thresholding" to false in its scheduler_config.json'
         )
-    inversion = Inversion(scheduler, dtype=model.torch_dtype, report=progress)
+    inversion = Inversion(scheduler, dtype=models.dtype(model), report=progress)
     denoiser = models.component(model, family.denoiser, Lora.all_of(settings))
     pipe = models.pipeline(model, **{family.denoiser: denoiser}, scheduler=inversion)
     noise = denoised(pipe, family, latents, embeddings_for(models, model, tensors, settings), chosen)

@@ -11,7 +11,14 @@ ESTIMATE = "estimate"
 """Beside half-done latents, the finished ones as the loop sees them there: to be shown, not kept."""
 SHOWN, PAINTED, BLOCKS = "proof_shown", "proof_painted", "painted_blocks"
 """What was shown of latents, what a person made of it, and where (`painting.py`). A file cannot say these: they are compared."""
-PAINT = (ESTIMATE, SHOWN, PAINTED, BLOCKS)
+FINISHED = "finished"
+"""The finished picture (H, W, 3) that somebody painted on, which comes back outside of the paint."""
+PAINT = (ESTIMATE, SHOWN, PAINTED, BLOCKS, FINISHED)
+HELD_MASK, HELD_LATENTS, HELD_NOISE = "held_mask", "held_latents", "held_noise"
+"""Beside half-done latents, paint that the loop holds: where, the finished latents there, and their noise (`holding.py`)."""
+HELD = (HELD_MASK, HELD_LATENTS, HELD_NOISE)
+CLEAN = 0.98
+"""The share of the finished latents from which on a loop leaves paint alone, where nobody says another: longer, it looks pasted."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ PASSES = 2
 
 
 class Paint(NamedTuple):
-    """What a person painted: `difference` D (1, C, h, w) of the finished latents `clean` that were shown, in `blocks` (h, w)."""
+    """What a person painted: `difference` D (1, C, h, w) of the finished latents `clean` (1, C, h, w) that were shown, in `blocks`
+    (h, w), bool."""
 
     difference: torch.Tensor
     clean: torch.Tensor
@@ -35,7 +36,7 @@ class Paint(NamedTuple):
 
     def on(self, latents: torch.Tensor, a: float = 1.0) -> torch.Tensor:
         """Return latents (1, C, h, w) with the paint in them; those of other blocks are the same to the bit."""
-        return torch.where(self.blocks, latents + a * self.difference.to(latents), latents)
+        return torch.where(self.blocks.to(latents.device), latents + a * self.difference.to(latents), latents)
 
     def held(self, latents: torch.Tensor, a: float, s: float) -> Inpainting:
         """Return what keeps the paint on latents that are a x0 + s n, before it came on them, through the rest of the loop."""

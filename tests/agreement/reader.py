@@ -593,6 +593,9 @@ RANK = {
     "masked_image_latents": 3,
     "image_latents": 3,
     "noise": 3,
+    "held_mask": 2,
+    "held_latents": 3,
+    "held_noise": 3,
     "generator_state": 1,
 }
 CANVAS = {"latents": ("latents",), "embedding": ("prompt_embeds", "negative_prompt_embeds"), "picture": ()}
@@ -1401,8 +1404,11 @@ def finish(m, id, exact, vals, count, resized):
     if kind == "latents":
         t["latents"] = np.ascontiguousarray(vals, dtype=np.float32)
         if resized:
-            for name in ("mask", "masked_image_latents", "image_latents", "noise"):
+            for name in ("mask", "masked_image_latents", "image_latents", "noise", "held_mask", "held_latents", "held_noise"):
                 t.pop(name, None)
+        elif count and exact and "latents" in exact and getattr(t.get("held_mask"), "shape", None) == t["latents"].shape[1:]:
+            painted = (t["latents"] != np.asarray(exact["latents"], dtype=np.float32)).any(axis=0)
+            t["held_mask"] = np.where(painted, t["held_mask"].dtype.type(0), t["held_mask"])
         if count:
             for name in [n for n in t if n.startswith("scheduler.")]:
                 del t[name]

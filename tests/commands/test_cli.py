@@ -78,6 +78,20 @@ def test_init_writes_the_configuration_and_the_folders_and_spares_what_is_there(
     assert (home / "config.yaml").read_text() == "spool: elsewhere\n"
 
 
+def test_init_ends_with_the_line_that_goes_on_as_it_is_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    program = tmp_path / "tiffsd"
+    program.write_text("")
+    program.chmod(0o755)
+    assert said("init", "my pictures").endswith(
+        f"Now run `cd '{tmp_path}/my pictures' && tiffsd run`, and drop a prompt into {tmp_path}/my pictures/spool/inbox/1-text\n"
+    )
+    assert "Now run `tiffsd run`, and" in said("init")
+    program.unlink()
+    assert f"Now run `{sys.prefix}/bin/tiffsd run`, and" in said("init")
+
+
 def test_status_and_complaints_show_what_others_wrote_as_text(home: Path) -> None:
     (home / "spool/running/cat\x1b[2J.0a1b2c3d.txt").write_text("text: step 1\x1b]0;forged\x07\u202e\u2028\n")
     with alive(home):
@@ -260,5 +274,31 @@ def test_restore_asks_for_an_original_in_the_inbox_of_the_stage_where_its_file_i
     said("restore", "cat.3f9a1c2e.tiff", "dog.3f9a1c2f.tiff")
     assert (home / "spool/inbox/3-decode/cat.3f9a1c2e.tiff.restore").exists()
     assert (home / "spool/inbox/2-diffuse/dog.3f9a1c2f.tiff.restore").exists()
-    with pytest.raises(DaemonError, match=r"cat\.tiff has no id in its name"):
-        said("restore", "cat.tiff")
+    with pytest.raises(DaemonError, match=r"cow\.tiff has no id in its name"):
+        said("restore", "cow.tiff")
+
+
+def test_a_backup_keeps_the_configuration_for_who_may_read_it_and_overwrites_nothing(home: Path) -> None:
+    (home / "config.yaml").chmod(0o640)
+    said("backup", "there")
+    kept = home / "there/config-of-then.yaml"
+    assert kept.read_bytes() == (home / "config.yaml").read_bytes()
+    assert kept.stat().st_mode & 0o777 == 0o640
+    other, victim = home / "other", home / "victim"
+    other.mkdir()
+    victim.write_text("mine")
+    (other / "config-of-then.yaml").symlink_to(victim)
+    with pytest.raises(DaemonError, match="nothing is overwritten"):
+        said("backup", "other")
+    assert victim.read_text() == "mine"
+    assert not (other / "spool").exists()
+
+
+def test_restore_takes_the_stem_of_the_one_artifact_that_has_it(home: Path) -> None:
+    held = home / "spool/hold/3-decode"
+    for name in ("cat.3f9a1c2e.tiff", "cat.3f9a1c2e.proof.png", "dog.3f9a1c2f.tiff", "dog.3f9a1c20.tiff"):
+        (held / name).write_bytes(b"spoilt")
+    said("restore", "cat")
+    assert (home / "spool/inbox/3-decode/cat.3f9a1c2e.tiff.restore").exists()
+    with pytest.raises(DaemonError, match=r"several of that name: dog\.3f9a1c20\.tiff, dog\.3f9a1c2f\.tiff; say which"):
+        said("restore", "dog")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import tiffsd
 from daemon.cli import app
 from daemon.stages import STAGES
 from tests.artifacts import file_of, latents
@@ -105,3 +106,59 @@ def test_a_file_that_cannot_be_read_is_listed_without_a_prompt(spool: Path) -> N
 
     (entry,) = json.loads(said("list", "--json"))
     assert (entry["name"], entry["prompt"]) == ("cat.3f9a1c2e.tiff", "")
+    assert "its prompt is not known: " in said("list")
+
+
+def test_why_a_failed_file_cannot_be_read_is_said_once(spool: Path) -> None:
+    folder = fail(spool, "dog.0000000a", "")
+    (folder / "dog.txt").write_text("---\nsteps: [\n---\na dog")
+    (entry,) = json.loads(said("list", "--json"))
+    assert entry["unread"]
+    (folder / "error.txt").write_text(f"dog.txt: {entry['unread']}\n")
+    assert "its prompt is not known" not in said("list")
+
+
+def test_of_a_link_it_is_said_that_it_is_one(spool: Path) -> None:
+    (spool / "inbox" / STAGES["text"].folder / "cat.txt").symlink_to("/etc/hostname")
+    assert "its prompt is not known: it is a link, which is not followed" in said("list")
+
+
+def test_the_pictures_of_one_prompt_are_told_where_their_common_name_is_none(spool: Path) -> None:
+    for name in ("cat-1.0000000a.tiff", "cat-2.0000000b.tiff"):
+        hold(spool, name)
+
+    result = CliRunner().invoke(app, ["release", "cat"])
+    assert "there is no file of that name" in str(result.exception or result.output)
+    assert "; there are cat-1.0000000a.tiff, cat-2.0000000b.tiff" in str(result.exception or result.output)
+    assert "cat-2.0000000b.tiff" in said("release", "cat-2")
+
+
+def test_another_program_gets_each_line_whole(spool: Path) -> None:
+    (spool / "inbox" / STAGES["text"].folder / "long.txt").write_text("a very long story, " * 100)
+    lines = said("list").splitlines()
+    assert lines[1] == "    " + ("a very long story, " * 100).rstrip()
+
+
+def test_a_file_in_a_paused_inbox_says_so_with_the_command_that_ends_it(spool: Path) -> None:
+    (spool / "inbox" / STAGES["text"].folder / "cat.txt").write_text("a cat")
+    said("pause", "text")
+
+    (entry,) = json.loads(said("list", "waiting", "--json"))
+    assert (entry["reason"], entry["command"]) == ("its stage is paused", "tiffsd resume text")
+
+
+def test_how_far_latents_on_hold_are_done_is_told(spool: Path) -> None:
+    path = spool / "hold" / STAGES["diffuse"].folder / "cat.3f9a1c2e.tiff"
+    artifact = latents(state=tiffsd.State.PARTIAL)
+    path.write_bytes(file_of(artifact))
+
+    (entry,) = json.loads(said("list", "held", "--json"))
+    assert entry["reason"] == f"half-done latents, step {artifact.header.step} of {artifact.header.steps}"
+
+
+def test_the_status_for_programs_has_the_same_list_with_the_daemon_down(spool: Path) -> None:
+    hold(spool, "cat.3f9a1c2e.tiff")
+    fail(spool, "dog.0000000a", "no")
+
+    first = json.loads(said("status", "--json", code=3))["listed"]
+    assert [entry for kind in first.values() for entry in kind["first"]] == json.loads(said("list", "--json"))

@@ -335,7 +335,7 @@ def unet_of(name: str, cache: Path) -> Path:
 def test_a_comparison_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tiny.stable_diffusion(tmp_path / "model")
     (tmp_path / "torch.py").write_text("raise ImportError('no torch today')\n")
-    monkeypatch.setattr(comparison, "_environment", lambda: {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"})
+    monkeypatch.setattr(comparison, "surroundings", lambda: {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path.cwd()}"})
     assert misfits([Model(str(folder))]).models == [
         ["its weights could not be compared with its configuration (ImportError: no torch today)"]
     ]

@@ -20,7 +20,8 @@ from daemon.compute.worker import TELL_SECONDS
 from daemon.errors import Cancelled, InputError, ModelMissing, Stopped, WorkerDied
 from daemon.models.processor import computed_on
 from daemon.models.registry import Models
-from daemon.stages import text
+from daemon.stages import APPLY, text
+from daemon.stages.loop import BLOCKS, PAINTED, SHOWN
 from tests import tiny
 from tests.house import REPOSITORY
 
@@ -91,6 +92,18 @@ def test_a_call_gives_what_the_stage_gives(shared: LocalWorkers, folder: Path) -
     assert {name: fact for name, fact in facts.items() if name not in ("software", "seconds", "loading_seconds")} == expected
     assert arrays.keys() == tensors.keys()
     assert all(np.array_equal(arrays[name], tensors[name].numpy()) for name in arrays)
+
+
+def test_what_is_painted_is_put_in_by_a_call_that_is_no_stage(shared: LocalWorkers, folder: Path) -> None:
+    chosen = settings(folder, state="final", step=2, room={"memory_bytes": 10**9, "scratch": "."})
+    latents, blocks = np.zeros((4, 8, 8), np.float32), np.eye(8, dtype=bool)
+    shown = shared.submit("decode", {"latents": latents}, chosen).future.result(SECONDS)[0]["picture"].clip(0, 1)
+    painted = np.where(blocks.repeat(8, 0).repeat(8, 1)[..., None], np.float32(1), shown)
+    given = {"latents": latents, SHOWN: shown, PAINTED: painted, BLOCKS: blocks}
+    arrays, facts = shared.submit(APPLY, given, chosen).future.result(SECONDS)
+    assert arrays.keys() == {"latents"}
+    assert ((arrays["latents"] != 0).any(axis=0) == blocks).all()
+    assert (facts["state"], facts["step"], facts["painted_blocks"]) == ("final", 2, 8)
 
 
 def test_progress_comes_with_the_first_step_the_last_and_few_of_many_short_ones(shared: LocalWorkers, folder: Path) -> None:

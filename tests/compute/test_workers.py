@@ -125,7 +125,7 @@ def test_a_batch_that_fails_is_run_one_by_one(folder: Path) -> None:
 def test_where_no_process_can_be_started_the_call_says_so_and_the_next_one_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
     local = LocalWorkers()
     spawn, refused = local.spawn, [OSError(errno.EAGAIN, "no process can be started")]
-    monkeypatch.setattr(local, "spawn", lambda: raise_(refused.pop()) if refused else spawn())
+    monkeypatch.setattr(local, "spawn", lambda place: raise_(refused.pop()) if refused else spawn(place))
     try:
         with pytest.raises(OSError, match="no process"):
             local.submit("text", {}, FAST).future.result(SECONDS)

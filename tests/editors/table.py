@@ -1,4 +1,4 @@
-"""The table in the README's editor guide: one line per editor, each cell but the advice measured."""
+"""The table of docs/editors.md: one line per editor, each cell but the advice measured."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.editors.outcomes import Outcome, Verdict
 from tests.editors.specimens import Specimen
 from tiffsd import Layout
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/editors.md"
 BEGINNING, END = "<!-- editors -->", "<!-- end of editors -->"
 COLUMNS = {
     "latents, embeddings": (Layout.MOSAIC, Layout.STRIP),
@@ -60,16 +60,16 @@ def line(cells: dict[str, str]) -> str:
     return "| " + " | ".join(cells[heading] for heading in HEADINGS) + " |"
 
 
-def rows_of(readme: str) -> dict[str, dict[str, str]]:
+def rows_of(page: str) -> dict[str, dict[str, str]]:
     """The table as it stands: editor -> cells by heading."""
-    lines = readme.partition(BEGINNING)[2].partition(END)[0].strip().splitlines()[2:]
+    lines = page.partition(BEGINNING)[2].partition(END)[0].strip().splitlines()[2:]
     found = [dict(zip(HEADINGS, (part.strip() for part in text.strip("| ").split(" | ")), strict=True)) for text in lines]
     return {cells["editor"]: cells for cells in found}
 
 
-def with_rows(readme: str, rows: Iterable[dict[str, str]]) -> str:
-    """The README with another table between its markers."""
-    before, _, rest = readme.partition(BEGINNING)
+def with_rows(page: str, rows: Iterable[dict[str, str]]) -> str:
+    """The page with another table between its markers."""
+    before, _, rest = page.partition(BEGINNING)
     heading = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     table = "\n".join([*heading, *map(line, rows)])
     return f"{before}{BEGINNING}\n{table}\n{END}{rest.partition(END)[2]}"

@@ -18,6 +18,7 @@ from daemon.jobs.results import Output, ResultContext, results
 from daemon.layout import HOLD, INBOX
 from daemon.models.registry import Models
 from daemon.models.stage_settings import StageFacts
+from daemon.names import stem_of
 from daemon.settings.config import Config
 from daemon.stages import STAGES
 from tests.parts import quiet
@@ -30,15 +31,17 @@ STAGE_IN = {f"{place}/{stage.folder}": stage.name for place in (INBOX, HOLD) for
 
 @dataclass
 class Chain:
-    """Runs stages with the models of `config`; `embeddings` are the saved ones, results lie in `folder`."""
+    """Runs stages with the models of `config`; `embeddings` are the saved ones, results lie in `folder`, and originals in `keep`
+    where a stage may look for them."""
 
     config: Config
     models: Models
     folder: Path
     embeddings: Path
+    keep: Path | None = None
 
     def run(self, stage: str, members: Mapping[str, Path]) -> tuple[list[object], str]:
-        """What each stage made and where it went, for comparing; and all notes, as one text."""
+        """What each stage made, where it went and what it is called, for comparing; and all notes, as one text."""
         seen: list[object] = []
         said: list[str] = []
         ready = [(stage, dict(members))]
@@ -51,7 +54,8 @@ class Chain:
                     raise
                 outputs, notes, made = [], [], str(refusal)
             said += notes
-            seen.append((stage, made, sorted(output.publication.folder for output in outputs)))
+            places = [(output.publication.folder, stem_of(output.publication.name)) for output in outputs]
+            seen.append((stage, made, sorted(places)))
             ready += [(STAGE_IN[place], {"principal": path}) for place, path in self._written(outputs) if place in STAGE_IN]
         return seen, "\n".join(said)
 
@@ -62,7 +66,7 @@ class Chain:
     def _stage(self, stage: str, members: Mapping[str, Path]) -> tuple[list[Output], list[str], object]:
         with opened(members) as files:
             names = {role: path.name for role, path in members.items()}
-            request = read_request(stage, Files(files, names), InputSources(self.config, self.embeddings))
+            request = read_request(stage, Files(files, names), InputSources(self.config, self.embeddings, self.keep))
         computed = Computed(request)
         for call in stage_calls(request, self.config):
             computed = computed.after(call, *self._call(computed.given_to(call)))

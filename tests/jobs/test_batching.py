@@ -1,5 +1,6 @@
 """Pictures of one batch: which may go together, and that each comes out as it would alone."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import torch
 
 from daemon.jobs.batching import batch_key
 from daemon.jobs.request import StageCall
-from daemon.models.compute_format import fastest
+from daemon.models.compute_format import facts_of, fastest
 from daemon.models.registry import Models, ModelSpec
 from daemon.stages import diffuse, text
+from daemon.stages.loop import HELD, PAINT
 from tests import tiny
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
@@ -71,6 +73,11 @@ def test_what_is_a_pictures_own_runs_alone(folder: Path, more: dict[str, Any]) -
     assert batch_key(StageCall("decode", {"latents": torch.zeros(4, 8, 8)}, settings(folder))) is None
 
 
+@pytest.mark.parametrize("name", [*PAINT, *HELD])
+def test_what_was_painted_on_runs_alone(folder: Path, name: str) -> None:
+    assert batch_key(StageCall("diffuse", {"latents": torch.zeros(4, 8, 8), name: torch.zeros(8, 8)}, settings(folder))) is None
+
+
 def test_latents_under_a_mask_run_alone(folder: Path) -> None:
     assert batch_key(StageCall("diffuse", {"latents": torch.zeros(4, 8, 8), "mask": torch.ones(8, 8)}, settings(folder))) is None
 
@@ -84,7 +91,18 @@ def test_a_fast_model_runs_in_the_fastest_compute_format(folder: Path) -> None:
     weight = models.component(fast, "unet").conv_in.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     half = ModelSpec.of({**chosen, "model": {**chosen["model"], "fast": True, "dtype": "float16"}})
-    assert half.torch_dtype is torch.float16, "what somebody chose stays"
+    assert models.dtype(half) is torch.float16, "what somebody chose stays"
+
+
+def test_on_a_gpu_a_fast_model_runs_in_the_half_that_its_family_stands(folder: Path, tmp_path: Path) -> None:
+    models = Models(1 << 30)
+    wide = {"flux": tiny.flux(tmp_path / "flux"), "sd3": tiny.stable_diffusion_3(tmp_path / "sd3", with_t5=False)}
+    for path, dtype in ((folder, torch.float16), *((path, torch.bfloat16) for path in wide.values())):
+        fast = ModelSpec("m", str(path), device="cuda", fast=True)
+        assert models.dtype(fast) is dtype
+        assert models.dtype(replace(fast, fast=False)) is torch.float32
+    told = facts_of({"model": {"name": "m", "path": "", "device": "cuda", "dtype": "float32", "fast": True}}, 1, wide=True)
+    assert told == {"numbers": "bfloat16, channels last"}
 
 
 def test_an_embedding_is_made_once_for_the_encoders_that_are_loaded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

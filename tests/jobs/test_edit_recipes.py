@@ -24,6 +24,12 @@ def test_an_edited_embedding_is_not_what_its_words_give() -> None:
         assert "edited (marry)" in promised(married)[0]
 
 
+def test_what_was_painted_on_a_proof_is_not_what_the_recipe_gives() -> None:
+    history = ({"stage": "diffuse", "painted_blocks": 12}, {"stage": "decode", "painted_blocks": 3})
+    (sentence,) = unrepeatable({}, history)
+    assert sentence == "somebody painted on the proof of this picture before diffuse and decode: the recipe does not repeat that"
+
+
 def test_noise_takes_other_words_and_half_done_latents_do_not_repeat_them() -> None:
     assert promised(edit.marry(latents(), embedding_of("a blue tree"))) == []
     assert "edited (marry)" in promised(edit.marry(half_done(), embedding_of("a blue tree")))[0]

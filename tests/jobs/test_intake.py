@@ -11,12 +11,13 @@ import pytest
 
 import tiffsd
 from daemon.errors import InputError
+from daemon.jobs.batching import batch_key
 from daemon.jobs.intake.files import Files, InputSources, companion_settings, recipe_settings
-from daemon.jobs.request import Request, stage_settings
+from daemon.jobs.request import Request, apply_call, stage_settings
 from daemon.settings.config import Config
 from daemon.settings.vocabulary import FINAL
 from daemon.stages.loop import PAINT
-from tests.artifacts import latents, picture, unmarried
+from tests.artifacts import half_done, latents, picture, unmarried
 from tests.opening import request_for
 
 Read = Callable[..., Request]
@@ -328,3 +329,13 @@ def test_a_file_cannot_say_what_a_person_painted(read: Read) -> None:
     request = read("diffuse", principal=("cat.tiff", artifact), yaml=("cat.yaml", "strength: 0.5"))
     assert "latents" in request.tensors
     assert not {*PAINT} & request.tensors.keys()
+
+
+def test_paint_is_put_in_where_the_vae_runs(read: Read) -> None:
+    config = Config.model_validate({"stages": {"decode": {"device": "cuda:1"}, "diffuse": {"dtype": "float16"}}})
+    request = read("diffuse", config, principal=("cat.tiff", half_done()))
+    call = apply_call(request, config)
+    assert (call.stage, call.settings["model"]["device"], call.settings["model"]["dtype"]) == ("apply", "cuda:1", "float32")
+    assert (call.settings["state"], call.settings["step"], call.gives) == ("partial", half_done().header.step, None)
+    assert call.tensors is request.tensors
+    assert batch_key(call) is None

@@ -81,6 +81,7 @@ def test_what_is_held_is_told_with_the_ways_on(caplog: pytest.LogCaptureFixture)
         ("text", {}, {"seeds": [1, 2, 3]}, "sd15, 640x512, 3 pictures"),
         ("diffuse", {}, {}, "sd15, 640x512, 30 steps"),
         ("decode", {}, {"width": None}, "sd15"),
+        ("apply", {}, {}, "sd15, 640x512"),
         ("encode", {"picture": np.zeros((64, 128, 3), np.float32)}, {}, "sd15, 128x64"),
     ],
 )

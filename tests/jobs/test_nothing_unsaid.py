@@ -63,9 +63,12 @@ OTHERS: Mapping[str, Any] = {
     "start_at": 1,
     "stop_at": 3,
     "end_at": 3,
+    "paint_hold": 0.5,
     "dump_every": 1,
     "hold": "decode",
+    "proof": "full",
     "then": "decode",
+    "name": "{stem} again",
     "priority": 5,
     "as_of": "0.1.0",
     "fast": True,
@@ -80,8 +83,8 @@ NEEDED: Mapping[str, Mapping[str, Any]] = {
     PAST: INVERTED,
     PAST_PHOTO: {"prompt": "a red cat", **INVERTED},
 }
-# Settings that change nothing of what is made: who goes first, is seen by the inbox.
-OF_THE_QUEUE = {"priority"}
+# Settings that change nothing of what is made: who goes first, is seen by the inbox; what lies beside it while it waits, on hold.
+OF_THE_QUEUE = {"priority", "proof"}
 PIXELS = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
 MASK = np.repeat(np.uint8([0, 255]), 2048).reshape(64, 64)
 

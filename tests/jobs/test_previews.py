@@ -1,14 +1,12 @@
 """Previews: a glance at each kind of artifact, and the page over them."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import tiffsd
-from daemon.jobs.previews import preview_image, write_index, write_preview
+from daemon.jobs.previews import preview_image
 from daemon.settings.resources import resource
 from tests.artifacts import latents
 from training.scenes import draw, random_scene
@@ -109,26 +107,3 @@ def test_an_embedding_is_shown_as_its_canvas() -> None:
     header = tiffsd.Header(kind=tiffsd.Kind.EMBEDDING, id=tiffsd.new_id(), layout=tiffsd.Layout.STRIP, size=size)
     tensors = {name: made.tensors[name] for name in ("prompt_embeds", "negative_prompt_embeds")}
     assert preview_image(tiffsd.Artifact(header, tensors)).size == (128, 154)
-
-
-def test_the_page_shows_the_newest_first_and_escapes_names(tmp_path: Path) -> None:
-    (tmp_path / "previews").mkdir()
-    first = write_preview(tmp_path, latents(), stem="a")
-    second = write_preview(tmp_path, latents(), stem="<b>")
-    first.touch()
-    write_index(tmp_path)
-    page = (tmp_path / "previews/index.html").read_text()
-    assert page.index(first.name) < page.index("&lt;b&gt;")
-    assert "<b>" not in page
-    with Image.open(second) as image:
-        image.verify()
-
-
-def test_a_link_among_the_previews_is_neither_followed_nor_in_the_way(tmp_path: Path) -> None:
-    (tmp_path / "previews").mkdir()
-    (tmp_path / "previews/real.png").touch()
-    (tmp_path / "previews/nowhere.png").symlink_to(tmp_path / "nowhere")
-    write_index(tmp_path)
-    page = (tmp_path / "previews/index.html").read_text(encoding="utf-8")
-    assert "real.png" in page
-    assert "nowhere.png" not in page

@@ -14,7 +14,9 @@ from daemon.jobs.results import Output, results
 from daemon.layout import KEEP
 from daemon.settings.checking import checked
 from daemon.settings.config import Config
+from daemon.stages.loop import BLOCKS
 from tests.artifacts import latents
+from tiffsd.overlay import OVERLAY, OVERLAY_MASK
 
 RECIPE = {"prompt": "a red house", "model": "demo", "seed": 7}
 
@@ -77,3 +79,22 @@ def test_what_was_painted_stands_in_the_history(painted: int) -> None:
     (artifact,) = shown(made(request, {"latents": source.tensors["latents"]}, {"state": "final"}))
     assert artifact.header.history[-1].get("painted", 0) == painted
     assert artifact.header.parent == source.header.id
+
+
+def test_paint_on_a_proof_and_how_long_it_is_held_stand_in_the_history_and_the_recipe() -> None:
+    source = latents(state=tiffsd.State.PARTIAL, step=2, steps=4)
+    request = Request("diffuse", checked({"steps": 4}, "cat.yaml"), RECIPE, source.tensors, source)
+    facts = {"state": "partial", "step": 3, "steps": 4, "painted_blocks": 12, "paint_hold": 0.98}
+    (artifact,) = shown(made(request, {"latents": source.tensors["latents"]}, facts))
+    assert artifact.header.history[-1]["painted_blocks"] == 12
+    assert artifact.header.recipe["paint_hold"] == 0.98
+    assert "paint_hold" not in shown(made(request, {"latents": source.tensors["latents"]}, {}))[0].header.recipe
+
+
+def test_paint_on_a_proof_is_seen_where_a_mask_keeps_the_picture_of_before() -> None:
+    source, blocks = latents(state=tiffsd.State.PARTIAL, step=2, steps=4), np.eye(16, dtype=bool)
+    tensors = {**source.tensors, OVERLAY: np.zeros((128, 128, 3), np.uint8), OVERLAY_MASK: np.zeros((128, 128), np.uint8)}
+    request = Request("diffuse", checked({"steps": 4}, "cat.yaml"), RECIPE, {**tensors, BLOCKS: blocks}, source)
+    (artifact,) = shown(made(request, {"latents": source.tensors["latents"]}, {"state": "final"}))
+    np.testing.assert_array_equal(artifact.tensors[OVERLAY_MASK] == 255, blocks.repeat(8, 0).repeat(8, 1))
+    assert BLOCKS not in artifact.tensors

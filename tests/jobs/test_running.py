@@ -1,11 +1,13 @@
 """The file of a running job: what it says, and what counts as the wish to cancel."""
 
+import os
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from daemon.jobs.running import RunningFile, read_running
+from daemon.jobs.running import RunningFile, read_running, user_name
 
 
 @pytest.fixture
@@ -22,7 +24,26 @@ def test_it_tells_how_far_the_job_is(tmp_path: Path, running: RunningFile) -> No
     ]
     running.update(3, 20)
     assert [(job.stage, job.step, job.steps) for job in read_running(tmp_path)] == [("diffuse", 3, 20)]
-    assert running.path.read_text() == "diffuse: step 3 of 20\nDelete this file to cancel the job.\n"
+    assert running.path.read_text().startswith("diffuse: step 3 of 20\nDelete this file to cancel the job.\nBegun ")
+
+
+def test_it_tells_since_when_it_runs_for_whom_and_its_prompt(tmp_path: Path) -> None:
+    running = RunningFile(tmp_path, "diffuse", name="cat.0a1b2c3d.txt", owner=os.getuid())
+    running.start()
+    running.show("a cat\non a mat")
+    before = read_running(tmp_path)[0]
+    running.update(3, 20)
+    (job,) = read_running(tmp_path)
+    assert datetime.fromisoformat(job.since) <= datetime.now().astimezone()
+    assert (job.since, job.owner, job.prompt) == (before.since, user_name(os.getuid()), "a cat\\non a mat")
+    running.end()
+
+
+@pytest.mark.parametrize("line", ["", "Begun yesterday.", "Begun 2026-99-99T10:00:00+00:00.", "Begun 2026-11-30T10:00:00 for me."])
+def test_what_a_member_writes_there_is_no_time(tmp_path: Path, running: RunningFile, line: str) -> None:
+    running.path.write_text(f"diffuse: step 3 of 20\n\n{line}\na cat\n")
+    (job,) = read_running(tmp_path)
+    assert (job.step, job.since, job.owner, job.prompt) == (3, "", "", "")
 
 
 def test_deleting_it_is_the_wish_to_cancel(running: RunningFile) -> None:

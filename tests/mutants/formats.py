@@ -353,4 +353,18 @@ MUTANTS = (
         "if True:",
         f"{ORIGINALS}::test_what_a_program_changed_is_noticed_under_any_name",
     ),
+    Mutant(
+        "paint is held where somebody painted by hand",
+        "tiffsd/held.py",
+        "np.where(changed, mask.dtype.type(0), mask)",
+        "np.where(changed & ~changed, mask.dtype.type(0), mask)",
+        "tests/tiffsd/test_held.py::test_what_is_painted_by_hand_is_not_held",
+    ),
+    Mutant(
+        "paint of another size is held",
+        "tiffsd/artifact.py",
+        "held = [key for key in HELD if resized and key in others]",
+        "held = list[str]()",
+        "tests/tiffsd/test_held.py::test_pages_of_another_size_lose_all_of_it",
+    ),
 )

@@ -10,7 +10,9 @@ MASKS = "daemon/inbox/named_masks.py"
 RANKING = "daemon/inbox/ranking.py"
 LEASE = "daemon/lease.py"
 NAMES = "daemon/names.py"
+HELD = "daemon/inbox/held.py"
 T = "tests/inbox/test_inbox.py"
+ON_HOLD = "tests/inbox/test_held.py"
 PRIORITY = "tests/inbox/test_priority.py"
 
 MUTANTS = (
@@ -108,8 +110,8 @@ MUTANTS = (
     Mutant(
         "an empty file is refused at once",
         INBOX,
-        "if known[role].empty and now < (due :=",
-        "if False and now < (due :=",
+        "if known[role].empty and now",
+        "if False and now",
         f"{T}::test_empty_file_waits_and_is_then_refused",
     ),
     Mutant(
@@ -143,7 +145,7 @@ MUTANTS = (
     Mutant(
         "a second name of a private file is used",
         ARRIVALS,
-        "return self.links > 1 and stat.S_ISREG(self.mode) and not self.mode & stat.S_IROTH",
+        "return links > 1 and stat.S_ISREG(mode) and not mode & stat.S_IROTH",
         "return False",
         f"{T}::test_a_second_name_of_a_file_that_not_everybody_may_read_is_refused",
     ),
@@ -265,6 +267,34 @@ MUTANTS = (
         r"[\x00-\x1f\x7f-\x9f",
         r"[\x00-\x09\x0b-\x1f\x7f-\x9f",
         "tests/test_names.py::test_what_cannot_be_seen_is_shown_as_an_escape",
+    ),
+    Mutant(
+        "what is saved in place on hold is no news",
+        HELD,
+        "if known is not None and known.mark == mark else",
+        "if known is not None else",
+        f"{ON_HOLD}::test_a_file_that_is_saved_again_is_news_and_has_to_stand_still_again",
+    ),
+    Mutant(
+        "a file on hold that somebody writes stands still",
+        HELD,
+        "        if written:\n",
+        "        if False:\n",
+        f"{ON_HOLD}::test_a_file_that_is_being_written_does_not_stand_still",
+    ),
+    Mutant(
+        "a file on hold that goes in the wrong moment ends the daemon",
+        HELD,
+        "except OSError:  # gone, which",
+        "except BlockingIOError:  # gone, which",
+        f"{ON_HOLD}::test_a_file_that_goes_between_the_look_and_the_question_stops_nobody",
+    ),
+    Mutant(
+        "all that is on hold is sorted at each look",
+        HELD,
+        "if before.keys() != files.keys() or any(",
+        "if True or any(",
+        f"{ON_HOLD}::test_a_look_that_finds_nothing_changed_gives_what_the_last_one_gave",
     ),
     Mutant(
         "a mark that turns the reading order is shown as it is",

@@ -15,12 +15,49 @@ HOOKED = "tests/jobs/test_hooks.py"
 PATIENT = "tests/jobs/test_retry_budget.py"
 PHOTOS = "tests/pictures/test_photos.py"
 
+PAGE, PAGED = "daemon/jobs/page/", "tests/page/test_page.py"
+
 MUTANTS = (
+    Mutant(
+        "a prompt gets into the page as markup",
+        PAGE + "page.py",
+        "html.escape(' · '.join(entry[key] for key in keys if key in entry))",
+        "' · '.join(entry[key] for key in keys if key in entry)",
+        f"{PAGED}::test_hostile_names_and_prompts_are_text_and_nothing_else",
+    ),
+    Mutant(
+        "a link into the spool is not encoded",
+        PAGE + "entries.py",
+        'quote(os.fsencode(part), safe="/")',
+        "part",
+        f"{PAGED}::test_hostile_names_and_prompts_are_text_and_nothing_else",
+    ),
+    Mutant(
+        "the page is written with each look",
+        PAGE + "page.py",
+        "if self._written.get(name) != digest:",
+        "if True:",
+        f"{PAGED}::test_the_page_is_written_where_it_says_something_new_and_not_otherwise",
+    ),
+    Mutant(
+        "a look reads all the heads that there are",
+        "daemon/jobs/overview.py",
+        "return self._left >= 0",
+        "return True",
+        f"{PAGED}::test_of_very_many_the_page_tells_the_first_and_how_many_there_are",
+    ),
+    Mutant(
+        "the pictures of yesterday are those of today",
+        PAGE + "finished.py",
+        "if at >= midnight:",
+        "if at:",
+        f"{PAGED}::test_a_picture_of_another_day_is_not_of_today",
+    ),
     Mutant(
         "inverted noise does not say the scheduler that it was found for",
         RESULTS,
-        'chosen = {key: value for key, value in facts.items() if key in ("scheduler", "schedule", "eta")}',
-        "chosen = {}",
+        'if key in ("scheduler", "schedule", "eta", "paint_hold", "strength")}',
+        "if not key}",
         "tests/jobs/test_inverted_noise.py",
     ),
     Mutant(
@@ -54,9 +91,58 @@ MUTANTS = (
     Mutant(
         "the defaults win over what was given",
         INTAKE + "resolving.py",
-        'layered(config.defaults_for(given.get("model")), given)',
-        'layered(given, config.defaults_for(given.get("model")))',
+        "layered(defaults, given)",
+        "layered(given, defaults)",
         f"{T}::test_the_settings_file_wins_over_the_prompt_and_the_prompt_over_the_configuration",
+    ),
+    Mutant(
+        "a default name counts again at each stage",
+        INTAKE + "resolving.py",
+        "if of_latents:",
+        "if not of_latents:",
+        "tests/jobs/test_naming.py::test_a_default_name_counts_where_a_prompt_begins_and_not_again_for_its_latents",
+    ),
+    Mutant(
+        "several pictures of one prompt have one name",
+        "daemon/jobs/naming.py",
+        "if len(set(called)) < count:",
+        "if len(set(called)) > count:",
+        "tests/jobs/test_naming.py::test_several_pictures_are_numbered_in_the_order_of_their_seeds",
+    ),
+    Mutant(
+        "a name is made that the next inbox takes for half of a pair",
+        "daemon/jobs/intake/readers.py",
+        "    check_name(request, files.name, sources.config)\n",
+        "",
+        "tests/jobs/test_naming.py::test_a_name_that_the_next_inbox_would_not_take_for_a_job_is_refused",
+    ),
+    Mutant(
+        "the head of each listed file is read at each look",
+        "daemon/jobs/overview.py",
+        "wording = known or wording_of(self._beneath, path)",
+        "wording = wording_of(self._beneath, path)",
+        "tests/jobs/test_overview.py::test_nothing_is_read_again_while_it_is_as_it_was",
+    ),
+    Mutant(
+        "that a program keeps a prompt from being read is remembered when it has let it go",
+        "daemon/jobs/overview.py",
+        "if wording.unread not in PASSING:",
+        "if True:",
+        "tests/jobs/test_overview.py::test_a_prompt_that_another_program_keeps_from_being_read_is_said_so_and_read_later",
+    ),
+    Mutant(
+        "of very many files those behind are never listed",
+        "daemon/jobs/overview.py",
+        "and len(times) >= FIRST:",
+        "and len(times) >= 0:",
+        "tests/jobs/test_overview.py::test_those_behind_move_up_as_the_first_go_on",
+    ),
+    Mutant(
+        "the pace of a loop counts its loading",
+        "daemon/jobs/pace.py",
+        "self._first = (step, now)",
+        "self._first = (0, 0.0)",
+        "tests/jobs/test_pace.py::test_the_pace_is_known_from_the_second_step_on_and_loading_is_none_of_it",
     ),
     Mutant(
         "the settings of the command line count last",
@@ -117,7 +203,7 @@ MUTANTS = (
     Mutant(
         "the picture of before is lost in the loop",
         RESULTS,
-        "    carried = {**embedding_of(request.tensors), **overlay_of(request.tensors)}\n    together",
+        "    carried = {**embedding_of(request.tensors), **_overlay_of(request.tensors)}\n    together",
         "    carried = embedding_of(request.tensors)\n    together",
         "tests/jobs/test_overlays.py::test_outside_of_a_hard_mask_every_family_gives_the_picture_back_to_the_bit[sd1]",
     ),
@@ -278,7 +364,7 @@ MUTANTS = (
     Mutant(
         "latents under a mask run in a batch",
         BATCHING,
-        'if "mask" in call.tensors or',
+        'if not call.tensors.keys().isdisjoint(("mask", *PAINT, *HELD)) or',
         "if",
         "tests/jobs/test_batching.py::test_latents_under_a_mask_run_alone",
     ),

@@ -23,7 +23,37 @@ INVERTED = "tests/stages/test_inversion.py"
 NOISE, SEEDING = "daemon/models/noise.py", "daemon/models/seeding.py"
 DRAWN, BEGUN = "tests/models/test_noise.py", "tests/stages/test_noise.py"
 
+ELSEWHERE = "tests/stages/test_second_device.py"
+
 MUTANTS = (
+    Mutant(
+        "what a solver remembers is compared across devices",
+        "daemon/models/solver_state.py",
+        "torch.allclose(a, b.to(a.device), rtol=0,",
+        "torch.allclose(a, b, rtol=0,",
+        f"{ELSEWHERE}::test_every_scheduler_stops_under_a_mask_and_goes_on[sd1-ddim]",
+    ),
+    Mutant(
+        "the factors of a normalisation are rounded to half precision",
+        "daemon/models/strips.py",
+        "tuple(part.to(conv.weight.device) for part in",
+        "tuple(part.to(conv.weight) for part in",
+        "tests/models/test_strips.py::test_the_factors_of_a_normalisation_stay_in_float32_in_half_precision",
+    ),
+    Mutant(
+        "rows are written before they have come from the accelerator",
+        "daemon/models/copies.py",
+        "        copied.synchronize()\n",
+        "",
+        f"{ELSEWHERE}::test_rows_are_fetched_one_ahead_and_written_one_behind",
+    ),
+    Mutant(
+        "float32 is cut to TF32 for every picture",
+        "daemon/compute/worker.py",
+        "        set_tf32(fast)\n",
+        "        set_tf32(True)\n",
+        "tests/compute/test_precision.py::test_float32_is_cut_for_fast_pictures_only",
+    ),
     Mutant(
         "what a mask leaves black is what is new",
         "daemon/models/overlaying.py",

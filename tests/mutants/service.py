@@ -83,7 +83,7 @@ MUTANTS = (
     Mutant(
         "originals go while their artifacts wait",
         RETENTION,
-        "needed=lambda name: not waiting.isdisjoint({id_of(name), stem_of(name)})",
+        "needed=lambda name: not waiting.isdisjoint({id_of(name), stem_of(name), latents_of(name)})",
         "needed=lambda name: False",
         f"{SWEPT}::test_an_original_stays_while_its_artifact_waits_and_goes_afterwards",
     ),
@@ -135,13 +135,6 @@ MUTANTS = (
         ".st_mtime != kept.since:",
         ".st_mtime != kept.since and False:",
         f"{SWEPT}::test_a_failed_job_that_somebody_is_putting_right_stays",
-    ),
-    Mutant(
-        "the index of the previews is deleted",
-        RETENTION,
-        'if kept.path.name != "index.html")',
-        "if True)",
-        f"{SWEPT}::test_previews_and_steps_go_by_their_age_and_the_index_stays",
     ),
     Mutant(
         "a stage in trouble is hammered",
@@ -258,8 +251,8 @@ MUTANTS = (
     Mutant(
         "what has the size of a file that was used is the same",
         "daemon/service/repeats.py",
-        "same = bool(contents) and all(sha256 and past.members[role].sha256 == sha256 for role, sha256 in contents.items())",
-        "same = True",
+        "return bool(contents) and all(sha256 and past.members[role].sha256 == sha256 for role, sha256 in contents.items())",
+        "return True",
         f"{REPEATS}::test_other_words_and_another_name_run_at_once",
     ),
     Mutant(
@@ -279,9 +272,37 @@ MUTANTS = (
     Mutant(
         "what was moved back from done/ does not run",
         "daemon/service/repeats.py",
-        "return same and (past.runs or self._spool.marks_of(past).keys() == past.members.keys())",
-        "return same",
-        f"{REPEATS}::test_where_the_first_does_not_lie_in_done_any_more_it_runs",
+        "if any(_is_moved(past, seen) for past in gone):",
+        "if False:",
+        f"{REPEATS}::test_the_first_one_moved_back_runs_also_where_another_lies_beside_it",
+    ),
+    Mutant(
+        "what Syncthing has brought back runs again",
+        "daemon/service/repeats.py",
+        "if past not in gone or _is_brought_back(past, seen)]",
+        "if past not in gone]",
+        f"{REPEATS}::test_a_copy_that_comes_when_the_first_has_left_done_is_the_same_brought_back",
+    ),
+    Mutant(
+        "what was moved by copying does not run",
+        "daemon/service/repeats.py",
+        "return known and _place(past) not in seen.beside",
+        "return known",
+        f"{REPEATS}::test_where_the_first_is_taken_away_while_its_copy_waits_the_copy_runs",
+    ),
+    Mutant(
+        "where it is not known when a file was made, what was moved back does not run",
+        "daemon/service/repeats.py",
+        "known = all(born and past.members[role].born for role, born in seen.born.items())",
+        "known = True",
+        f"{REPEATS}::test_where_nobody_says_when_a_file_was_made_one_whose_first_has_left_done_runs",
+    ),
+    Mutant(
+        "what was taken away is forgotten, so that what is brought back runs",
+        "daemon/service/late_writers.py",
+        "self._spool.recent.gone(drop)",
+        "self._spool.recent.forget(drop)",
+        f"{REPEATS}::test_what_was_brought_back_is_known_to_a_later_daemon_and_by_who_looks_after_late_writers",
     ),
     Mutant(
         "a copy is known for ever",

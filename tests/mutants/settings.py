@@ -315,4 +315,32 @@ MUTANTS = (
         '.getchannel("A").getextrema() == (1, 0):',
         "tests/jobs/test_masks.py::test_transparent_parts_are_refused_because_they_mean_two_things",
     ),
+    Mutant(
+        "a report has the arguments of hooks in it, wherever they were logged",
+        "daemon/commands/bug_report.py",
+        "*map(str, arguments)]",
+        "]",
+        "tests/commands/test_bug_report.py::test_no_secret_is_in_it_and_nobodys_home",
+    ),
+    Mutant(
+        "a report has what stands under a secretive name in a file",
+        "daemon/jobs/redacting.py",
+        "if is_secretive(name) and not",
+        "if False and not",
+        "tests/commands/test_bug_report.py::test_no_secret_is_in_it_and_nobodys_home",
+    ),
+    Mutant(
+        "a report is written whatever the answer is",
+        "daemon/commands/bug_report.py",
+        "elif yes or click.confirm(",
+        "elif True or click.confirm(",
+        "tests/commands/test_bug_report.py::test_it_is_shown_before_it_is_written_and_only_written_on_a_yes",
+    ),
+    Mutant(
+        "a shell is handed a name as it is, and runs what stands in it",
+        "daemon/commands/completing.py",
+        'return shlex.quote(name) if os.environ.get(VARIABLE, "").startswith("bash") else name',
+        "return name",
+        "tests/commands/test_completing.py::test_a_name_with_more_than_words_in_it_is_quoted_and_one_that_steers_is_not_offered",
+    ),
 )

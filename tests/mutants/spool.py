@@ -7,12 +7,17 @@ ENDS = "daemon/spool/transitions.py"
 OWNERS = "daemon/spool/owners.py"
 RECENT = "daemon/spool/recent.py"
 LOCK = "daemon/spool/lock.py"
+BACKUP = "daemon/jobs/backup.py"
 RECORDS = "daemon/spool/records.py"
 CALLS = "daemon/spool/filesystem.py"
 BENEATH = "daemon/beneath.py"
+WALK = "daemon/walking.py"
 ORDER = "tests/spool/test_order.py::test_calls_come_in_the_order_that_makes_a_job_safe"
 OTHER_ENDS = "tests/spool/test_order.py::test_every_other_end_of_a_job_is_durable_step_by_step"
 CLAIMS = "tests/spool/test_claims.py"
+CRASHES = "tests/spool/test_crashes.py"
+PROOFS = "daemon/spool/proofs.py"
+SHOWN = "tests/spool/test_proofs.py::test_what_is_shown_is_kept_on_the_disk_before_anybody_can_paint_on_it"
 REMEMBERED = "tests/spool/test_recent.py"
 
 
@@ -44,6 +49,34 @@ MUTANTS = (
     _unsynced("daemon/spool/holds.py", "hold: the file and its companions", OTHER_ENDS),
     _unsynced(RECORDS, "{name}: its place", ORDER),
     Mutant(
+        "on any filesystem folders are synced no more",
+        "daemon/spool/spool.py",
+        "        if why is None:\n            self._fs.leave_out(",
+        "        if True:\n            self._fs.leave_out(",
+        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_contents_and_records_only",
+    ),
+    Mutant(
+        "a journal with fast commits counts as one in order",
+        "daemon/spool/ordering.py",
+        "if any(_fast_commits(fs, name)) else None",
+        "if False else None",
+        "tests/spool/test_ordering.py::test_any_other_is_not_known_to",
+    ),
+    Mutant(
+        "an ext4 without a journal counts as one in order",
+        "daemon/spool/ordering.py",
+        '"journal_task").strip().isdigit():',
+        '"journal_task"):',
+        "tests/spool/test_ordering.py::test_any_other_is_not_known_to",
+    ),
+    Mutant(
+        "in order the record of a commit is waited for no more",
+        "daemon/spool/filesystem.py",
+        "if what not in self._left_out:",
+        "if not self._left_out:",
+        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_contents_and_records_only",
+    ),
+    Mutant(
         "not synced: the content of what is written whole",
         "daemon/spool/atomic.py",
         "if durable is not None:",
@@ -67,22 +100,22 @@ MUTANTS = (
     Mutant(
         "outputs can be claimed before all of them are durable",
         ENDS,
-        "with self.moving:",
+        "with self.settled(folders):",
         "if True:",
         "tests/spool/test_results.py::test_nobody_claims_an_output_before_all_are_durable",
     ),
     Mutant(
         "what goes back starts without its companions",
         ENDS,
-        "for name in reversed(record.names.values()):",
-        "for name in record.names.values():",
+        "for name, folder in reversed(homes.items()):",
+        "for name, folder in homes.items():",
         "tests/spool/test_order.py::test_what_goes_back_goes_after_its_companions_so_that_it_does_not_start_without_them",
     ),
     Mutant(
         "what goes back breaks up a newer drop of the same name",
         ENDS,
-        "wanted = list(members)",
-        "wanted = list(members)[:0]",
+        "wanted = list(paths)",
+        "wanted = list(paths)[:0]",
         f"{CLAIMS}::test_give_back_keeps_a_newer_drop_of_the_same_name",
     ),
     Mutant(
@@ -158,15 +191,15 @@ MUTANTS = (
     Mutant(
         "a claim goes on without one of its files",
         SPOOL,
-        "            except FileNotFoundError:\n                return False",
-        "            except FileNotFoundError:\n                continue",
+        "            return False\n        # A folder may",
+        "            return True\n        # A folder may",
         f"{CLAIMS}::test_claim_of_a_drop_whose_half_is_gone_takes_nothing",
     ),
     Mutant(
         "a folder that took the name is claimed",
         SPOOL,
-        "if stat.S_ISDIR(self._fs.lstat(taken).st_mode):",
-        "if False:",
+        "return not stat.S_ISDIR(self._fs.lstat(taken).st_mode)",
+        "return True",
         f"{CLAIMS}::test_claim_leaves_a_folder_that_took_the_name",
     ),
     Mutant(
@@ -221,8 +254,8 @@ MUTANTS = (
     Mutant(
         "who tries again a failed drop gets its halves under two numbers",
         "daemon/spool/failures.py",
-        "number=number, stem=stem) for name in files]",
-        "stem=stem) for name in files]",
+        "number=number, stem=stem) for name, folder in homes.items()]",
+        "stem=stem) for name, folder in homes.items()]",
         "tests/spool/test_failures.py::test_retry_keeps_halves_together_beside_a_newer_drop",
     ),
     Mutant(
@@ -235,8 +268,8 @@ MUTANTS = (
     Mutant(
         "what is released starts before its companions are there",
         "daemon/spool/holds.py",
-        "[*_companions(fs, path, inboxes), path.name])",
-        "[path.name, *_companions(fs, path, inboxes)])",
+        "[*companions, path.name])",
+        "[path.name, *companions])",
         "tests/spool/test_order.py::test_what_is_released_goes_after_its_companions",
     ),
     Mutant(
@@ -273,6 +306,13 @@ MUTANTS = (
         "    if not _are_plain([file.dropped, file.lies]):",
         "    if False:",
         f"{REMEMBERED}::test_torn_and_foreign_lines_are_passed_over",
+    ),
+    Mutant(
+        "what has left done/ takes the place of a later file",
+        RECENT,
+        "            if any(known is drop for known in self._over):",
+        "            if True:",
+        f"{REMEMBERED}::test_of_what_has_left_done_no_later_file_in_its_place_is_forgotten",
     ),
     Mutant(
         "a file may be written late for ever",
@@ -367,24 +407,66 @@ MUTANTS = (
     ),
     Mutant(
         "a folder of the daemon's may be open to others",
-        BENEATH,
-        "if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):",
+        WALK,
+        "            if found.st_mode & _OTHERS_WRITE:",
         "if False:",
         "tests/spool/test_links.py",
     ),
     Mutant(
         "a folder of the daemon's may be somebody else's",
-        BENEATH,
-        "if found.st_uid not in (os.geteuid(), root.st_uid):",
+        WALK,
+        "if found.st_uid != os.geteuid() and found.st_uid != root.stat().st_uid:",
         "if False:",
         "tests/spool/test_links.py::test_a_folder_of_somebody_elses_in_place_of_the_daemons_own_is_not_used",
     ),
     Mutant(
         "links in place of folders are followed",
-        BENEATH,
+        WALK,
         "FOLDER | os.O_NOFOLLOW | flags",
         "FOLDER | flags",
         "tests/spool/test_links.py::test_a_link_in_place_of_a_folder_is_not_followed_and_the_job_ends_well_without_it",
+    ),
+    Mutant(
+        "links to other folders of the spool are followed in one call",
+        WALK,
+        "0x01 | 0x02 | 0x04 | 0x08",
+        "0x01 | 0x02 | 0x08",
+        "tests/test_walking.py::test_a_link_to_another_folder_of_the_spool_is_not_followed",
+    ),
+    Mutant(
+        "another device is entered in one call",
+        WALK,
+        "if not entrance.has_subvolumes or os.fstat(descriptor).st_dev == entrance.device:",
+        "if True:",
+        "tests/test_walking.py::test_another_device_is_not_entered",
+    ),
+    Mutant(
+        "a folder that was kept open is used when another one has its name",
+        WALK,
+        "if found.st_ino != known.inode or found.st_dev != known.device:",
+        "if False:",
+        "tests/test_walking.py::test_a_folder_that_is_exchanged_is_used_under_its_name_from_then_on",
+    ),
+    Mutant(
+        "of a folder of the daemon's that was kept open nobody asks who may write in it by now",
+        WALK,
+        "return first not in PRIVATE or (",
+        "return True or (",
+        "tests/test_walking.py::test_a_folder_of_the_daemons_own_that_is_opened_to_others_is_not_used_from_then_on",
+    ),
+    Mutant(
+        "a spool that is released keeps folders open",
+        "daemon/spool/spool.py",
+        "        self._fs.let_folders_go()\n",
+        "",
+        "tests/test_walking.py::test_a_spool_that_is_released_or_forgotten_keeps_nothing_open",
+    ),
+    Mutant(
+        "what is kept open of a mount of before is moved into for ever",
+        BENEATH,
+        "if error.errno != errno.EXDEV or not self._ways.let_go():",
+        "if True:",
+        "tests/test_walking.py::test_what_is_kept_is_let_go_where_it_lies_in_a_mount_of_before",
     ),
     Mutant(
         "links in place of files are followed",
@@ -408,10 +490,124 @@ MUTANTS = (
         "tests/jobs/test_running.py::test_a_folder_that_is_away_is_no_wish",
     ),
     Mutant(
+        "latents on hold that are given back are approved",
+        "daemon/spool/claims.py",
+        "if is_waiting_place(place)}",
+        "if False}",
+        (
+            f"{CLAIMS}::test_what_is_claimed_from_hold_goes_back_to_hold",
+            f"{CRASHES}::test_every_crash_and_every_crash_in_the_recovery_ends_well",
+        ),
+    ),
+    Mutant(
+        "latents are claimed from hold before what lies beside them",
+        SPOOL,
+        "drop.members[::-1] if principal_last else drop.members",
+        "drop.members",
+        f"{CLAIMS}::test_the_latents_leave_hold_last_so_that_no_crash_takes_them_without_what_lies_beside_them",
+    ),
+    Mutant(
+        "what goes back to a folder in hold/ that is gone goes nowhere",
+        ENDS,
+        "self.ensure(folder)  # a person may have deleted it, since the claim left nothing there",
+        "pass",
+        f"{CLAIMS}::test_what_goes_back_to_hold_finds_its_folder_made_again",
+    ),
+    Mutant(
+        "a claim that names any place is believed",
+        RECORDS,
+        "if not all(map(is_waiting_place, places.values())):",
+        "if False:",
+        "tests/spool/test_records.py::test_a_claim_that_names_a_place_where_no_files_wait_is_never_believed",
+    ),
+    Mutant(
+        "who tries again what failed on hold approves it",
+        "daemon/spool/failures.py",
+        "places.get(name, inbox)",
+        "inbox",
+        "tests/spool/test_failures.py::test_retry_of_what_waited_on_hold_approves_nothing",
+    ),
+    Mutant(
+        "a report that was edited makes folders",
+        "daemon/spool/failures.py",
+        "if place.name == facts.parent.parent.name or transitions.exists(place)}",
+        "}",
+        "tests/spool/test_failures.py::test_a_report_that_was_edited_sends_files_to_no_other_place",
+    ),
+    _unsynced(PROOFS, "proof: what is shown", SHOWN),
+    _unsynced(PROOFS, "proof: the name of what is shown", SHOWN),
+    _unsynced(PROOFS, "proof: the copy that may be painted on", SHOWN),
+    Mutant(
+        "paint that is saved in the moment in which a proof goes is deleted with it",
+        PROOFS,
+        "if self._fs.is_being_written(aside) or self.shown_as(aside, identity) is None:",
+        "if False:",
+        "tests/spool/test_proofs.py::test_paint_that_is_saved_between_the_look_and_the_move_comes_back",
+    ),
+    Mutant(
+        "a proof goes while an editor writes it",
+        PROOFS,
+        "self._fs.is_being_written(aside) or ",
+        "",
+        "tests/spool/test_proofs.py::test_a_proof_that_somebody_has_open_for_writing_is_left_to_them",
+    ),
+    Mutant(
+        "a proof is written over paint that was saved before it came",
+        PROOFS,
+        "self._fs.rename_noreplace(copy, place)",
+        "self._fs.rename(copy, place)",
+        "tests/spool/test_proofs.py::test_paint_that_is_saved_before_the_next_proof_comes_stays",
+    ),
+    Mutant(
+        "the proof that a crash left aside is forgotten",
+        PROOFS,
+        "self._put_back(self._folder / ASIDE / folder / name, self._root / HOLD / folder / name)",
+        "pass",
+        (
+            "tests/spool/test_proofs.py::test_a_proof_that_was_left_aside_comes_back_under_its_name_or_the_next",
+            "tests/spool/test_proofs.py::test_no_crash_loses_what_somebody_paints_at_any_moment",
+        ),
+    ),
+    Mutant(
+        "a proof that was shown is not kept before it is shown",
+        PROOFS,
+        "            self._keep(KeptProof(",
+        "            KeptProof and (lambda *_: None)(KeptProof(",
+        "tests/spool/test_proofs.py::test_a_proof_lies_beside_its_latents_and_is_known_again",
+    ),
+    Mutant(
         "a drop that is named like a report is deleted with the folder it failed in",
         "daemon/spool/failures.py",
         "return bool(stem) and left <= set(reports) and not left & set(files)",
         "return left <= set(reports)",
         "tests/spool/test_failures.py::test_folders_with_anything_of_a_persons_stay",
+    ),
+    Mutant(
+        "a backup is content with one look, in which a file that moves is there twice or not at all",
+        BACKUP,
+        "if before is not None and now == before:",
+        "if now is not None:",
+        "tests/jobs/test_backup.py::test_what_moves_while_it_is_looked_at_is_there_once",
+    ),
+    Mutant(
+        "a backup does not look for what has moved since",
+        BACKUP,
+        "path = elsewhere.path(seen, look=attempt > 0)",
+        "path = None",
+        "tests/jobs/test_backup.py::test_what_moves_after_the_look_is_found_by_its_number",
+    ),
+    Mutant(
+        "a backup takes a file for another that has its name by now",
+        BACKUP,
+        "if os.fstat(file.fileno()).st_ino == seen.inode:",
+        "if True:",
+        "tests/jobs/test_backup.py::test_what_moves_after_the_look_is_found_by_its_number",
+    ),
+    Mutant(
+        "a backup lacks the results of jobs that are decided",
+        BACKUP,
+        'f"{layout.WORK}/{parts[1]}/{COMMIT}" not in look.seen',
+        "True",
+        "tests/jobs/test_backup.py::test_a_spool_with_jobs_in_every_state_recovers_from_its_backup_as_it_would_itself",
     ),
 )

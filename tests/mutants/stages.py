@@ -2,12 +2,12 @@
 
 from tests.mutants.mutant import Mutant
 
-DIFFUSE = "daemon/stages/diffuse.py"
+DIFFUSE, BEGINNING = "daemon/stages/diffuse.py", "daemon/stages/beginning.py"
 TEXT = "daemon/stages/text.py"
-LOOP = "daemon/stages/loop.py"
+LOOP, HOLDING = "daemon/stages/loop.py", "daemon/stages/holding.py"
 CONDITIONS = "daemon/stages/conditions.py"
 T = "tests/stages/test_stages.py"
-RESUMED = "tests/stages/test_resume.py"
+RESUMED, HELD = "tests/stages/test_resume.py", "tests/stages/test_holding.py"
 FROM_A_PICTURE = "tests/models/test_families.py::test_image_to_image_is_bit_equal_to_the_pipeline"
 
 MUTANTS = (
@@ -20,28 +20,28 @@ MUTANTS = (
     ),
     Mutant(
         "painted latents go on with the memory of those of before",
-        DIFFUSE,
+        BEGINNING,
         '    if settings.get("painted"):\n        notes.append(f"the latents were painted on, so',
         '    if False:\n        notes.append(f"the latents were painted on, so',
         f"{RESUMED}::test_painted_latents_drop_the_history_and_say_so",
     ),
     Mutant(
         "half-done latents go on with another scheduler",
-        DIFFUSE,
+        BEGINNING,
         "if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):",
         "if (record.schedule, record.steps) != (chosen.schedule, loop.steps):",
         f"{RESUMED}::test_half_done_latents_go_on_with_their_own_scheduler_only",
     ),
     Mutant(
         "half-done latents go on in other steps",
-        DIFFUSE,
+        BEGINNING,
         "if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):",
         "if (record.scheduler, record.schedule) != (chosen.name, chosen.schedule):",
         f"{RESUMED}::test_half_done_latents_go_on_in_as_many_steps_only",
     ),
     Mutant(
         "half-done latents go on over another schedule",
-        DIFFUSE,
+        BEGINNING,
         "if (record.scheduler, record.schedule, record.steps) != (chosen.name, chosen.schedule, loop.steps):",
         "if (record.scheduler, record.steps) != (chosen.name, loop.steps):",
         "tests/stages/test_schedules.py::test_half_done_latents_go_on_over_their_own_schedule_only",
@@ -118,7 +118,7 @@ MUTANTS = (
     ),
     Mutant(
         "end_at looks at the finished latents from the middle of a step",
-        "daemon/stages/diffuse.py",
+        BEGINNING,
         'last=last - ends_half_a_step_earlier(scheduler, loop, settings.get("as_of"))',
         "last=last - (loop.finish and scheduler.order > 1)",
         "tests/stages/test_end_at.py::test_a_picture_of_end_at_is_no_worse_than_the_loops_own_estimate_there[dpm2_a]",
@@ -157,5 +157,61 @@ MUTANTS = (
         "or (step == self._loop.end and not self._loop.partial):",
         "or False:",
         "tests/stages/test_resume.py::test_the_finished_latents_are_no_dump",
+    ),
+    Mutant(
+        "paint that is held is forgotten at a stop",
+        "daemon/stages/halfway.py",
+        "kept |= self.held if self.schedule.holds else {}",
+        "kept |= {}",
+        f"{HELD}::test_held_paint_is_held_on_after_a_stop_to_the_bit[sd1-euler]",
+    ),
+    Mutant(
+        "paint is held from the first step on only where it was given to the loop itself",
+        DIFFUSE,
+        "held = held_for(tensors, latents) if half_done else None",
+        "held = held_for(tensors, latents) if paint else None",
+        f"{HELD}::test_applied_paint_goes_on_as_paint_that_the_loop_was_given[sd1-euler]",
+    ),
+    Mutant(
+        "noise takes paint as finished latents do",
+        HOLDING,
+        "taken = paint.on(latents, a / scale) if scale else latents",
+        "taken = paint.on(latents)",
+        f"{HELD}::test_noise_begins_with_the_paint_at_the_level_of_the_first_step",
+    ),
+    Mutant(
+        "paint that was held before wins over new paint",
+        HOLDING,
+        "torch.where(blocks, one, before[name].to(one)) for one, name in",
+        "torch.where(before[HELD_MASK] > 0, before[name].to(one), one) for one, name in",
+        f"{HELD}::test_new_paint_lies_over_what_is_held",
+    ),
+    Mutant(
+        "paint under a mask gives way to the picture of before",
+        HOLDING,
+        "    if PICTURE in tensors:\n",
+        "    if False:\n",
+        f"{HELD}::test_under_a_mask_both_count[sd1]",
+    ),
+    Mutant(
+        "paint_hold of 1 lets go at the last step",
+        "daemon/models/partial_schedule.py",
+        "return self._until >= THE_END or self._share_of(",
+        "return self._share_of(",
+        f"{HELD}::test_paint_hold_says_how_long",
+    ),
+    Mutant(
+        "the estimate shows what the denoiser sees where paint is held",
+        "daemon/models/partial_schedule.py",
+        "for kept in (self._inpainting, self._held if self.holds else None):",
+        "for kept in (self._inpainting,):",
+        f"{HELD}::test_held_paint_is_held_on_after_a_stop_to_the_bit[sd1-euler]",
+    ),
+    Mutant(
+        "paint on a proof vanishes under the picture of before",
+        HOLDING,
+        "    if OVERLAY_MASK in tensors:\n",
+        "    if False:\n",
+        f"{HELD}::test_paint_is_seen_over_the_picture_of_before",
     ),
 )

@@ -33,11 +33,15 @@ CONFIG = {
     "defaults": {"width": 64, "height": 64},
     "stages": {"diffuse": {"hold": True}},
     "previews": False,
+    # They would be one more thread that touches files.
+    "proofs": {"when": "never"},
 }
 
 
 class FastDaemon(RunningDaemon):
     """A real daemon whose jobs take milliseconds; prompts end as noise in hold/2-diffuse. `before` are words before the command."""
+
+    words = ("-m", "tests.real.fast_program", "run")
 
     def __init__(
         self, folder: Path, *, spool: Path | None = None, events: bool = True, before: Sequence[str] = (), **changes: object
@@ -55,7 +59,7 @@ class FastDaemon(RunningDaemon):
 
     def launch(self) -> int:
         """Start the daemon without waiting for it; its process id."""
-        command = [*self.before, sys.executable, "-m", "tests.real.fast_program", "run"]
+        command = [*self.before, sys.executable, *self.words]
         with (self.folder / "log.txt").open("ab") as log:
             self._log_before = log.tell()
             self.process = subprocess.Popen(command, cwd=self.folder, env=self.environment, stderr=log, stdout=log)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,6 +18,8 @@ from types import TracebackType
 
 from daemon import layout
 from daemon.stages import STAGES
+from tests.conftest import wait_until
+from tests.house import REPOSITORY
 from tests.outside import outside
 from tests.real.fast_daemon import FastDaemon
 from tests.real.programs import needed, needs_mounting
@@ -82,6 +85,14 @@ class Host:
             )
         self._ends.callback(_end, process)
         return process
+
+    def far(self, near: int, *, seconds: float) -> int:
+        """A port from which all goes to another one of this machine, and comes back, later by so many seconds each way."""
+        far = free_port()
+        command = ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "tests.real.slow_link"]
+        self.start(*command, str(far), str(near), str(seconds), name="slow_link")
+        wait_until(lambda: is_listening(far), what="the long way is open")
+        return far
 
     def said(self, name: str) -> str:
         """What a server said."""

@@ -35,9 +35,9 @@ class Samba:
     def __exit__(self, *_: object) -> None:
         self._ends.close()
 
-    def client(self, user: str = "alice") -> SmbClient:
-        """A person who has mounted the share."""
-        client = SmbClient(self.port, user)
+    def client(self, user: str = "alice", *, seconds: float = 0.0) -> SmbClient:
+        """A person who has mounted the share; `seconds` is how long each byte is on its way."""
+        client = SmbClient(self._host.far(self.port, seconds=seconds) if seconds else self.port, user)
         self._ends.callback(client.die)
         return client
 

@@ -1,7 +1,6 @@
 """A real sshd on the host of a spool, and what its people need to reach it: by sftp, sshfs, rsync and rclone, near or far."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
-from tests.house import REPOSITORY
 from tests.outside import outside
 from tests.real.documented import printed
 from tests.real.host import Host, free_port, is_listening
@@ -52,19 +50,12 @@ class Ssh:
         (self.folder / "sshd_config").write_text(SERVER.format(port=port, folder=self.folder) + printed("sshd_config"))
         self._host.start(SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config"), name="sshd")
         wait_until(lambda: is_listening(port), what=f"sshd listens: {self._host.said('sshd')}")
-        self.port = self._far(port) if self._seconds else port
+        self.port = self._host.far(port, seconds=self._seconds) if self._seconds else port
         (self.folder / "config").write_text(CLIENT.format(port=self.port, folder=self.folder))
         return self
 
     def __exit__(self, *_: object) -> None:
         """The host ends what it has started."""
-
-    def _far(self, near: int) -> int:
-        far = free_port()
-        command = ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "tests.real.slow_link"]
-        self._host.start(*command, str(far), str(near), str(self._seconds), name="slow_link")
-        wait_until(lambda: is_listening(far), what="the long way is open")
-        return far
 
     def person(self, name: str, mine: Path, *, check: bool = True) -> str:
         """Run the block NAME of docs/shares.md as Alice would at her own machine, her files in `mine`; what it says."""

@@ -19,6 +19,8 @@ from tests.real.host import ALICE, GROUP, Host, free_port
 from tests.real.programs import needed
 
 FOLDER, API_KEY = "tiffsd", "key of a test"
+# What fails once, because a side was turned in that moment or the daemon was faster, is tried again in a minute by default.
+RETRY = "<pullerPauseS>1</pullerPauseS>"
 CONFIG = """<configuration version="36">
     {folder}
     {devices}
@@ -56,7 +58,7 @@ class Syncthing:
             for one in (self, other)
         )
         members = "".join(f'<device id="{one.device}"></device>' for one in (self, other))
-        folder = printed("syncthing-folder", spool=str(self.folder)).replace("</folder>", f"{members}</folder>")
+        folder = printed("syncthing-folder", spool=str(self.folder)).replace("</folder>", f"{RETRY}{members}</folder>")
         words = {"folder": folder, "devices": devices, "home": self.home, "api_key": API_KEY, "port": self.port}
         (self.home / "config.xml").write_text(CONFIG.format(**words))
         (self.folder / ".stignore").write_text(printed("stignore"))
@@ -69,13 +71,14 @@ class Syncthing:
         self._host.start(*command, *options, name=f"syncthing-{self.name}", user=ALICE)
         wait_until(lambda: (self.home / "gui").exists(), what=f"{self.name} answers")
 
-    def ask(self, path: str, *, method: str = "GET") -> Any:
-        """What it says of itself."""
+    def ask(self, path: str, *, method: str = "GET", change: object = None) -> Any:
+        """What it says of itself, or of what it is told to change."""
         link = http.client.HTTPConnection("localhost", timeout=60)
         link.sock = socket.socket(socket.AF_UNIX)
         link.sock.connect(str(self.home / "gui"))
         try:
-            link.request(method, f"/rest/{path}", headers={"X-API-Key": API_KEY})
+            body = None if change is None else json.dumps(change)
+            link.request(method, f"/rest/{path}", body=body, headers={"X-API-Key": API_KEY})
             answer = link.getresponse()
             said = answer.read()
             assert answer.status == 200, said
@@ -95,3 +98,26 @@ class Syncthing:
     def pause(self, yes: bool) -> None:
         """Speak with the other one no more, or again."""
         self.ask(f"system/{'pause' if yes else 'resume'}", method="POST")
+
+    def turn(self, kind: str) -> None:
+        """Let it only send, only receive, or both: "sendonly", "receiveonly", "sendreceive"."""
+        self.ask(f"config/folders/{FOLDER}", method="PATCH", change={"type": kind})
+        wait_until(lambda: self.ask(f"db/status?folder={FOLDER}")["state"] == "idle", what=f"{self.name} is {kind}")
+
+    def ignore(self, block: str) -> None:
+        """Leave out of the sync what a list in docs/shares.md says, from now on."""
+        (self.folder / ".stignore").write_text(printed(block))
+        self.scan()
+
+    def press(self, button: str) -> None:
+        """Press "Revert Local Changes" (revert) or "Override Changes" (override), as its page does."""
+        self.ask(f"db/{button}?folder={FOLDER}", method="POST")
+
+    def changed(self) -> set[str]:
+        """What has changed here, by its path in the folder, while it only received."""
+        return {file["name"] for file in self.ask(f"db/localchanged?folder={FOLDER}")["files"]}
+
+    def needs(self) -> set[str]:
+        """What the others have and it has not, by its path in the folder."""
+        said = self.ask(f"db/need?folder={FOLDER}")
+        return {file["name"] for kind in ("progress", "queued", "rest") for file in said[kind]}

@@ -12,7 +12,7 @@ import pytest
 import tiffsd
 from daemon.names import id_of
 from tests.conftest import wait_until
-from tests.real.fast_daemon import FastDaemon, came_of, says, stages_of
+from tests.real.fast_daemon import FastDaemon, came_of, says, stages_of, texts_of
 from tests.real.fast_worker import ENDLESS
 from tests.real.host import ALICE, BOB, Host
 from tests.real.samba import Samba
@@ -49,12 +49,52 @@ def test_what_is_copied_size_first_is_used_once_and_whole(daemon: FastDaemon, al
     assert used.stat().st_uid == ALICE
 
 
+@pytest.mark.parametrize("begins", ["half", "its size, then half", "empty"])
+def test_a_client_that_stalls_for_longer_than_is_waited_is_used_whole_in_the_end(
+    begins: str, leases: bool, daemon: FastDaemon, samba: Samba
+) -> None:
+    stem, whole, client = f"stalled {begins}", "a red house that came in two halves", samba.client()
+    handle = client.open(f"inbox/1-text/{stem}.txt")
+    if begins.startswith("its size"):
+        client.truncate(handle, len(whole))
+    half = 0 if begins == "empty" else 5
+    client.write(handle, whole[:half])
+    # A file that was dropped later has stood still for as long, and was used: the client has stalled for longer.
+    daemon.drop("inbox/1-text", f"beside {stem}.txt", stem)
+    came_of(daemon, f"beside {stem}", stem)
+    client.write(handle, whole[half:])
+    client.close(handle)
+    wait_until(lambda: texts_of(daemon, stem) == [whole], what=f"{stem} is used whole: {texts_of(daemon, stem)}")
+    made = [tiffsd.inspect(path).recipe["prompt"] for path in daemon.found(f"hold/2-diffuse/{stem}.*.tiff")]
+    assert made.count(whole) == 1
+    assert not leases or made == [whole], "whom a lease tells that it is open waits for all of it"
+    assert not list(daemon.spool.glob(f"failed/*/{stem}.*"))
+
+
 def test_streams_of_a_file_change_nothing_of_it(daemon: FastDaemon, alice: SmbClient) -> None:
     alice.drop("inbox/1-text/from afar.txt.part", "a house from afar")
     alice.drop("inbox/1-text/from afar.txt.part:Zone.Identifier", "[ZoneTransfer]\r\nZoneId=3\r\n")
     alice.rename("inbox/1-text/from afar.txt.part", "inbox/1-text/from afar.txt")
     came_of(daemon, "from afar", "a house from afar")
     assert not list(daemon.spool.glob("inbox/1-text/*"))
+
+
+@pytest.mark.parametrize("words_come", ["in time", "late"])
+def test_a_new_text_document_runs_once_and_under_the_name_that_it_is_given(
+    daemon: FastDaemon, alice: SmbClient, words_come: str
+) -> None:
+    stem, text = f"typed {words_come}", f"a house that is typed {words_come}"
+    alice.drop("inbox/1-text/New Text Document.txt")  # as Explorer makes it
+    alice.rename("inbox/1-text/New Text Document.txt", f"inbox/1-text/{stem}.txt")
+    if words_come == "late":
+        daemon.found(f"failed/1-text/{stem}.*")
+    alice.drop(f"inbox/1-text/{stem}.txt", text)  # an editor opens a file only to save it
+    (made,) = daemon.found(f"hold/2-diffuse/{stem}.*.tiff")
+    assert tiffsd.read(made).header.recipe["prompt"] == text
+    wait_until(lambda: text in texts_of(daemon, stem), what="what was typed lies in done/")
+    assert [word for word in texts_of(daemon, stem) if word] == [text]
+    assert not list(daemon.spool.glob(f"failed/*/{stem}.*"))
+    assert not list(daemon.spool.glob("*/*/New Text Document*"))
 
 
 def test_a_sign_as_windows_writes_it_lets_a_stage_rest(daemon: FastDaemon, alice: SmbClient) -> None:
@@ -183,3 +223,16 @@ def test_what_a_client_that_died_left_half_written_is_not_drawn(daemon: FastDaem
     (failed,) = daemon.found("failed/1-text/half.*")
     assert "half.txt" in (failed / "error.txt").read_text()
     assert not list(daemon.spool.glob("hold/2-diffuse/half.*"))
+
+
+def test_a_file_that_is_opened_again_over_a_long_way_is_there_where_the_inbox_waits_for_that(
+    host: Host, leases: bool, daemon: FastDaemon, samba: Samba
+) -> None:
+    assert daemon.stop() == 0
+    patient = host.daemon(leases=leases, name="patient", stages={"diffuse": {"hold": True}, "text": {"settle_seconds": 3.0}})
+    far = samba.client(seconds=0.3)
+    far.drop("inbox/1-text/opened again.txt", "a house")
+    far.save("inbox/1-text/opened again.txt", b"a house that is opened again")
+    came_of(patient, "opened again", "a house that is opened again")
+    assert patient.stop() == 0
+    daemon.start()

@@ -1,4 +1,4 @@
-"""Clients that stall, that come back to a file after closing it, and that copy once more, over real servers.
+"""rclone, which comes back to a file after closing it, and copies once more, over a long way to a real sshd.
 
 The daemon may not ask for leases on files of others: nobody tells it that a file is still open.
 """
@@ -10,14 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import tiffsd
-from tests.conftest import wait_until
 from tests.outside import outside
 from tests.real.documented import printed
-from tests.real.fast_daemon import FastDaemon, came_of, texts_of
+from tests.real.fast_daemon import FastDaemon, came_of
 from tests.real.host import WATCH, Host
 from tests.real.programs import needed
-from tests.real.samba import Samba
 from tests.real.ssh import Ssh
 
 # One way; what is done after closing comes three times as late as the daemon of the first tests waits.
@@ -48,51 +45,9 @@ def daemon(serving: FastDaemon) -> FastDaemon:
 
 
 @pytest.fixture(scope="module")
-def samba(host: Host) -> Iterator[Samba]:
-    with Samba(host) as samba:
-        yield samba
-
-
-@pytest.fixture(scope="module")
 def ssh(host: Host) -> Iterator[Ssh]:
     with Ssh(host, seconds=FAR_SECONDS) as ssh:
         yield ssh
-
-
-def is_used_at_last(daemon: FastDaemon, stem: str, text: str) -> None:
-    """Wait until the whole text is what was used in the end, and made something."""
-    wait_until(lambda: texts_of(daemon, stem) == [text], what=f"{stem} is used whole: {texts_of(daemon, stem)}")
-    made = [tiffsd.inspect(path).recipe["prompt"] for path in daemon.found(f"hold/2-diffuse/{stem}.*.tiff")]
-    assert made.count(text) == 1
-    assert not list(daemon.spool.glob(f"failed/*/{stem}.*"))
-
-
-@pytest.mark.parametrize("size_first", [True, False])
-def test_a_client_that_stalls_for_longer_than_is_waited_is_used_whole_in_the_end(
-    size_first: bool, daemon: FastDaemon, samba: Samba
-) -> None:
-    stem, whole = f"stalled {size_first}", "a red house that came in two halves"
-    client = samba.client()
-    handle = client.open(f"inbox/1-text/{stem}.txt")
-    if size_first:
-        client.truncate(handle, len(whole))
-    client.write(handle, whole[:5])
-    # A file that was dropped later has stood still for as long, and was used: the client has stalled for longer.
-    daemon.drop("inbox/1-text", f"beside {stem}.txt", stem)
-    came_of(daemon, f"beside {stem}", stem)
-    client.write(handle, whole[5:])
-    client.close(handle)
-    is_used_at_last(daemon, stem, whole)
-
-
-def test_a_client_that_opens_an_empty_file_and_fills_it_later_is_used_whole(daemon: FastDaemon, samba: Samba) -> None:
-    client = samba.client()
-    handle = client.open("inbox/1-text/empty first.txt")
-    daemon.drop("inbox/1-text", "beside the empty.txt", "beside the empty")
-    came_of(daemon, "beside the empty", "beside the empty")
-    client.write(handle, "a red house")
-    client.close(handle)
-    is_used_at_last(daemon, "empty first", "a red house")
 
 
 @pytest.mark.slow

@@ -1,22 +1,28 @@
 """Which files are the same drop again, which are asked for again, and for how long that is known."""
 
+import ctypes
+import errno
 import os
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from daemon.inbox.grouping import Drop
+from daemon.service.late_writers import LateWriters
 from daemon.service.repeats import Repeats, Same, Wait, put_beside
 from daemon.service.service import Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Spool
+from daemon.spool.transitions import Transitions
 from tests.conftest import wait_until
 from tests.service.test_late_writers import Meanwhile
 from tests.service.test_service import config_of
-from tests.spool.real import complete, drop, inbox_of
+from tests.spool.real import age, complete, drop, inbox_of
 from tests.spool.stories import FOLDERS
 
 UNLEASED, MINUTES = 5.0, 10.0
@@ -188,13 +194,111 @@ def test_while_the_first_runs_it_waits_for_that_and_runs_itself_where_that_fails
     assert repeats.look("text", again, 0.0) is None
 
 
+def archived(spool: Spool, name: str = "cat.txt") -> Path:
+    """Where a file lies in done/, once a copy of it would be younger by the clock of the filesystem."""
+    (path,) = spool.root.glob(f"done/*/{name}")
+    age(spool, path)
+    return path
+
+
+def moved_back(spool: Spool, path: Path) -> Drop:
+    path.rename(spool.inbox("text") / "cat.txt")
+    return inbox_of(spool.root, "text").scan(0.0).ready[0]
+
+
+def without_statx(*_: object) -> int:
+    """What a container that knows no such call answers."""
+    ctypes.set_errno(errno.EPERM)
+    return -1
+
+
+@pytest.mark.parametrize("names", [["cat.txt"], ["cat.txt", "cat.yaml"]])
 @pytest.mark.parametrize("meddle", [Path.unlink, lambda path: path.rename(path.with_name("mine.txt"))])
-def test_where_the_first_does_not_lie_in_done_any_more_it_runs(
-    spool: Spool, repeats: Repeats, meddle: Callable[[Path], object]
+def test_a_copy_that_comes_when_the_first_has_left_done_is_the_same_brought_back(
+    spool: Spool, repeats: Repeats, names: list[str], meddle: Callable[[Path], object]
+) -> None:
+    used(spool, *names)
+    for name in names:
+        meddle(archived(spool, name))
+    told = reason(repeats.look("text", dropped(spool, *names), 0.0))
+    assert told.startswith(
+        f"{SAME}{date.today().isoformat()}/cat.txt, brought back after that was taken away (by Syncthing's Revert"
+    )
+    assert told.endswith("; to run it again, save it anew, touch it, or give it another name")
+
+
+def test_what_was_brought_back_is_put_in_the_place_of_the_first(
+    spool: Spool, repeats: Repeats, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     used(spool, "cat.txt")
-    (archived,) = spool.root.glob("done/*/cat.txt")
-    meddle(archived)
+    archived(spool).unlink()
+    again = dropped(spool, "cat.txt")
+    clock.ahead = MINUTES * 60 + HOUR
+    verdict = repeats.look("text", again, 0.0)
+    assert isinstance(verdict, Same)
+    claim = spool.claim("text", again)
+    assert claim
+    with caplog.at_level("INFO"):
+        assert put_beside(spool, claim, verdict.as_what)
+    assert archived(spool).read_bytes() == FILES["cat.txt"]
+    assert caplog.messages[-1].startswith("text cat.txt: put into done/, in the place of done/")
+
+
+def test_what_was_brought_back_is_known_to_a_later_daemon_and_by_who_looks_after_late_writers(spool: Spool) -> None:
+    used(spool, "cat.txt")
+    archived(spool).unlink()
+    LateWriters(spool, lambda _: 0.0).look(0.0)
+    assert spool.recent.late(time.time()) == []
+    later = Spool(spool.root, FOLDERS)
+    later.recent.read()
+    for one in (spool, later):
+        told = reason(Repeats(one, Config).look("text", dropped(one, "cat.txt"), 0.0))
+        assert "brought back" in told
+
+
+def test_one_that_is_taken_away_before_its_job_is_over_is_known_all_the_same(
+    spool: Spool, repeats: Repeats, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discard = Transitions.discard
+
+    def taken_meanwhile(self: Transitions, job: Path) -> None:
+        archived(spool).unlink()
+        discard(self, job)
+
+    monkeypatch.setattr(Transitions, "discard", taken_meanwhile)
+    used(spool, "cat.txt")
+    assert "brought back" in reason(repeats.look("text", dropped(spool, "cat.txt"), 0.0))
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_first_one_moved_back_runs_also_where_another_lies_beside_it(spool: Spool, repeats: Repeats, number: int) -> None:
+    for _ in range(number):
+        used(spool, "cat.txt")
+    assert repeats.look("text", moved_back(spool, archived(spool)), 0.0) is None
+
+
+def test_one_of_two_files_moved_back_runs(spool: Spool, repeats: Repeats) -> None:
+    used(spool)
+    assert repeats.look("text", moved_back(spool, archived(spool)), 0.0) is None
+    assert len(list(spool.root.glob("done/*/cat.yaml"))) == 1
+
+
+def test_where_the_first_is_taken_away_while_its_copy_waits_the_copy_runs(spool: Spool, repeats: Repeats) -> None:
+    used(spool, "cat.txt")
+    copy = dropped(spool, "cat.txt")
+    assert reason(repeats.look("text", copy, 0.0)).startswith(SAME)
+    archived(spool).unlink()  # so move programs that copy
+    assert repeats.look("text", copy, 10.0) is None
+
+
+@pytest.mark.parametrize("libc", [SimpleNamespace(), SimpleNamespace(statx=without_statx)])
+def test_where_nobody_says_when_a_file_was_made_one_whose_first_has_left_done_runs(
+    spool: Spool, repeats: Repeats, monkeypatch: pytest.MonkeyPatch, libc: SimpleNamespace
+) -> None:
+    monkeypatch.setattr("daemon.beneath._LIBC", libc)
+    used(spool, "cat.txt")
+    assert spool.born(archived(spool)) is None
+    archived(spool).unlink()
     assert repeats.look("text", dropped(spool, "cat.txt"), 0.0) is None
 
 

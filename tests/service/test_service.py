@@ -65,6 +65,17 @@ def test_a_spool_that_is_taken_is_refused(tmp_path: Path) -> None:
     first.stop()
 
 
+def test_where_the_order_of_changes_is_not_kept_the_disk_is_waited_for_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daemon.spool.ordering.why_unordered", lambda *_: "it lies on btrfs")
+    for durability, says in (("ordered", True), ("full", False)):
+        service = service_in(tmp_path, durability=durability)
+        service.start()
+        service.stop()
+        assert ("`durability: ordered` has no effect: it lies on btrfs" in (tmp_path / "spool/status.json").read_text()) is says
+
+
 def test_the_gate_is_on_by_configuration_or_by_a_file(tmp_path: Path) -> None:
     service = service_in(tmp_path, stages={"diffuse": {"hold": True}})
     service.spool.create()
@@ -605,3 +616,25 @@ def test_a_stage_in_trouble_rests_longer_each_time_and_its_reason_is_said_once(c
     backoff.record_failure("text", "no disk", now)
     assert backoff.is_backing_off("text", now + FIRST_BACKOFF_SECONDS - 0.1)
     assert not backoff.is_backing_off("text", now + FIRST_BACKOFF_SECONDS)
+
+
+def test_the_status_lists_what_waits_with_its_prompt_and_why_and_is_not_written_again_for_nothing(tmp_path: Path) -> None:
+    service = service_in(tmp_path)
+    service.start()
+    inbox, status = tmp_path / "spool/inbox/1-text", tmp_path / "spool/status.json"
+    (inbox / "PAUSE").touch()
+    (inbox / "cat.txt").write_text("a cat")
+
+    def told() -> list[dict[str, str]]:
+        service.tick(time.monotonic())
+        first: list[dict[str, str]] = json.loads(status.read_text())["listed"]["waiting"]["first"]
+        return first
+
+    (entry,) = wait_until(told, what="it is listed")
+    assert (entry["name"], entry["prompt"]) == ("cat.txt", "a cat")
+    assert (entry["reason"], entry["command"]) == ("is ready, but the stage is paused", "tiffsd resume text")
+    written = status.stat().st_mtime_ns
+    service._status_due = 0.0
+    service.tick(time.monotonic())
+    assert status.stat().st_mtime_ns == written
+    service.stop()

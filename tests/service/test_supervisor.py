@@ -15,7 +15,7 @@ from daemon.jobs.heartbeat import Heartbeat
 from daemon.service import shutdown
 from daemon.service.service import Service
 from daemon.service.shutdown import Shutdown
-from daemon.service.supervisor import STALL_SECONDS, ActiveJob, Supervisor
+from daemon.service.supervisor import STALL_SECONDS, ActiveJob, Places, Supervisor
 from daemon.spool.spool import Claim
 from tests.conftest import wait_until
 from tests.service.test_service import config_of, service_in
@@ -44,7 +44,7 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
-    supervisor = Supervisor(3, clock=lambda: NOON)
+    supervisor = Supervisor(Places(3), clock=lambda: NOON)
     cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
     clock.now += STALL_SECONDS - 1
     supervisor.report_stalled([cat, dog], clock.now)
@@ -63,7 +63,7 @@ def test_a_job_that_stands_still_is_named_once_with_what_it_does_since_when_and_
 
 def test_a_job_that_waits_for_its_turn_does_not_stand_still() -> None:
     clock = Clock()
-    supervisor = Supervisor(1)
+    supervisor = Supervisor(Places(1))
     waiting = active(clock, "cat")
     clock.now += 10 * STALL_SECONDS
     supervisor.report_stalled([waiting], clock.now)
@@ -73,7 +73,7 @@ def test_a_job_that_waits_for_its_turn_does_not_stand_still() -> None:
 
 def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     clock = Clock()
-    supervisor = Supervisor(2)
+    supervisor = Supervisor(Places(2))
     cat, dog = active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")
     clock.now += STALL_SECONDS
     dog.heartbeat.beat("waiting for the worker")
@@ -84,6 +84,32 @@ def test_all_stand_still_when_every_place_is_taken_by_one_that_does() -> None:
     assert supervisor.all_stalled()
     supervisor.report_stalled([dog], clock.now)
     assert not supervisor.all_stalled()
+
+
+def test_a_job_whose_maths_is_over_leaves_its_slot_to_another_and_keeps_a_place() -> None:
+    clock, places = Clock(), Places(2)
+    jobs = [active(clock, "cat", "reading its files"), active(clock, "dog", "reading its files")]
+    assert places.free(jobs) == 0
+    jobs[0].heartbeat.beat("making its results", computed=True)
+    jobs[0].heartbeat.beat("writing cat.tiff")
+    assert places.free(jobs) == 1
+    for stem in ("owl", "fox"):
+        jobs.append(active(clock, stem))
+        jobs[-1].heartbeat.beat("making its results", computed=True)
+    assert places.free(jobs) == 0, "what is being written takes memory, and is bounded too"
+
+
+def test_jobs_that_stand_still_while_their_results_are_written_keep_others_from_working_only_where_they_have_all_places() -> None:
+    clock = Clock()
+    supervisor = Supervisor(Places(1))
+    cat, dog = active(clock, "cat"), active(clock, "dog")
+    for writing in (cat, dog):
+        writing.heartbeat.beat("writing its picture", computed=True)
+    clock.now += STALL_SECONDS
+    supervisor.report_stalled([cat], clock.now)
+    assert not supervisor.all_stalled()
+    supervisor.report_stalled([cat, dog], clock.now)
+    assert supervisor.all_stalled()
 
 
 def test_what_is_decided_is_not_discounted() -> None:
@@ -220,7 +246,7 @@ def test_once_ends_where_what_is_left_stands_still(names: list[str], tmp_path: P
         (tmp_path / "spool/inbox/1-text").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"spool/inbox/1-text/{name}.txt").write_text(f"a {name}")
     service.run_once()
-    assert len(service._shutdown.hanging) == min(len(names), service.slots)
+    assert len(service._shutdown.hanging) == min(len(names), service._places.slots)
 
 
 @pytest.mark.usefixtures("quick_end")

@@ -2,12 +2,16 @@
 
 import logging
 import os
+import re
+import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from daemon.service.terminal import INDENT, LineFormatter, LineHandler, PriorityFormatter
+from tests.house import REPOSITORY
 
 HOSTILE = "cat\n<0>forged\r\x1b[2Jforged\x85forged\u2028forged\u202e\ud800"
 SEEN = "cat\\n<0>forged\\r\\x1b[2Jforged\\x85forged\\u2028forged\\u202e\\ud800"
@@ -52,3 +56,31 @@ def test_a_log_that_nobody_reads_any_more_harms_nobody(capsys: pytest.CaptureFix
         with suppress(BrokenPipeError):
             stream.close()
     assert capsys.readouterr() == ("", "")
+
+
+HEARD = """
+import logging
+from daemon.service.terminal import log_to_stderr
+log_to_stderr(False)
+logging.getLogger("daemon").info("a cat")
+"""
+
+
+def heard(stream: Path, **surroundings: str) -> str:
+    """What a program logs whose stderr is that file."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **surroundings}
+    with stream.open("w") as err:
+        subprocess.run([sys.executable, "-c", HEARD], env=environment, stderr=err, check=True, timeout=60)
+    return stream.read_text()
+
+
+def test_a_line_has_its_time_where_nobody_else_notes_it(tmp_path: Path) -> None:
+    said = heard(tmp_path / "log.txt", JOURNAL_STREAM="1:2")  # inherited, of a program that writes elsewhere
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d a cat\n", said)
+
+
+def test_journald_notes_the_time_itself(tmp_path: Path) -> None:
+    stream = tmp_path / "journal"
+    stream.touch()
+    found = stream.stat()
+    assert heard(stream, JOURNAL_STREAM=f"{found.st_dev}:{found.st_ino}") == "<6>a cat\n"

@@ -33,8 +33,9 @@ class Here:
     def __init__(self, options: EngineOptions) -> None:
         self.stages: list[str] = []
         self.ticks = 0
-        self._device, self._models = options.device, Models(options.budget_bytes)
-        self._turn, self._open, self._closed = threading.Lock(), dict[Call, threading.Thread](), False
+        self._device, self._models = options.device, Models(options.budget_bytes or 1 << 30)
+        self._turn, self._opening = threading.Lock(), threading.Lock()
+        self._open, self._closed = dict[Call, threading.Thread](), False
 
     def submit(
         self,
@@ -49,11 +50,12 @@ class Here:
         job: Hashable = None,
     ) -> Call:
         del key, on_estimate, job
-        if self._closed:
-            raise Stopped("closed")
         call = Call()
-        self._open[call] = threading.Thread(target=self._serve, args=[call, stage, arrays, settings, on_begin, on_progress])
-        self._open[call].start()
+        with self._opening:
+            if self._closed:
+                raise Stopped("closed")
+            self._open[call] = threading.Thread(target=self._serve, args=[call, stage, arrays, settings, on_begin, on_progress])
+            self._open[call].start()
         return call
 
     def _serve(self, call: Call, stage: str, arrays: Arrays, settings: Mapping[str, Any], *told: Any) -> None:
@@ -95,7 +97,8 @@ class Here:
 
     def close(self, *, grace_seconds: float = 10.0) -> None:
         del grace_seconds
-        self._closed = True
+        with self._opening:
+            self._closed = True
         for call, thread in self._open.items():
             call.cancel(Stopped("closed"))
             thread.join()

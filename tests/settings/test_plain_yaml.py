@@ -1,5 +1,6 @@
 """YAML as plain values: with the parser in C and with that in Python, within limits that a sentence names."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import yaml
 
 from daemon.errors import InputError
 from daemon.settings import plain_yaml
-from daemon.settings.plain_yaml import DEEPEST, LOADER, MOST_VALUES, parse_yaml
+from daemon.settings.plain_yaml import DEEPEST, LOADER, MOST_VALUES, parse_with_lines, parse_yaml
 
 LOADERS = list(dict.fromkeys([LOADER, yaml.SafeLoader]))
 
@@ -64,7 +65,7 @@ def test_plain_values_are_those_of_the_safe_loader(text: str) -> None:
 def test_what_is_no_plain_yaml_is_refused_with_one_sentence(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words) as refusal:
         parse_yaml(text, "x.yaml")
-    assert str(refusal.value).startswith("x.yaml: this is not valid YAML")
+    assert re.match(r"x\.yaml: (line \d+, column \d+: )?this is not valid YAML: ", str(refusal.value))
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 500
 
@@ -107,7 +108,8 @@ def test_yes_and_no_are_truths(word: str) -> None:
 def test_a_key_that_is_there_twice_is_refused(text: str, key: str) -> None:
     with pytest.raises(InputError) as refusal:
         parse_yaml(text, "x.yaml")
-    assert str(refusal.value) == f"x.yaml: the key '{key}' is there twice; keep the line that is meant, and take the other out"
+    told = re.sub(r"line \d+: ", "", str(refusal.value))
+    assert told == f"x.yaml: the key '{key}' is there twice; keep the line that is meant, and take the other out"
 
 
 @pytest.mark.usefixtures("_loader")
@@ -125,3 +127,15 @@ def test_numbers_of_very_many_digits_are_text() -> None:
 def test_as_much_as_the_limits_allow_is_read() -> None:
     assert parse_yaml("a: " + "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1), "x.yaml")
     assert len(parse_yaml("a: [" + "b," * (MOST_VALUES - 3) + "]", "x.yaml")["a"]) == MOST_VALUES - 3
+
+
+@pytest.mark.parametrize(("text", "line"), [("a: 1\nb: [", 3), ("a: 1\n\tb: 2", 2), ("a: 1\nb: 2\na: 3", 3), ("a: 1\n5: 2", 2)])
+@pytest.mark.parametrize("first_line", [1, 8])
+def test_a_fault_is_in_the_line_of_the_file(text: str, line: int, first_line: int) -> None:
+    with pytest.raises(InputError, match=rf"^x\.yaml: line {line + first_line - 1}\b"):
+        parse_yaml(text, "x.yaml", first_line=first_line)
+
+
+def test_the_lines_of_keys_are_known_by_where_they_stand() -> None:
+    parsed = parse_with_lines("a: 1\nb:\n  c: [{d: 2},\n    {d: 3}]\n", "x.yaml")
+    assert parsed.lines == {("a",): 1, ("b",): 2, ("b", "c"): 3, ("b", "c", 0, "d"): 3, ("b", "c", 1, "d"): 4}

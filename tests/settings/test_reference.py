@@ -42,7 +42,7 @@ def test_no_name_of_a_setting_means_another() -> None:
 def test_ranges_are_told_as_they_are_checked() -> None:
     told = {row.name: row.value for row in rows()}
     assert told["width"] == "whole number, from 8, up to 16384"
-    assert told["strength"] == "number, above 0, up to 1"
+    assert told["strength"] == "number, from 0, up to 1"
     assert told["prompt_influence"] == "number, from -100, up to 100"
     assert kind_of("stop_at") is object
 

@@ -75,11 +75,15 @@ def _to_file(disk: Disk, path: Path) -> None:
 
 
 OWN = tuple(sorted(PRIVATE))
-SHARED = ("inbox", "inbox/2-diffuse", "inbox/3-decode", "pictures", "embeddings", "done", "failed", "failed/2-diffuse")
+SHARED = (
+    *("inbox", "inbox/2-diffuse", "inbox/3-decode", "hold/2-diffuse"),
+    *("pictures", "embeddings", "done", "failed", "failed/2-diffuse"),
+)
 MADE = (f"done/{TODAY}", "failed/2-diffuse/cat.a0000001")
 WAITING = (
     *("inbox/2-diffuse/cat.tiff", "inbox/2-diffuse/cat_prompt.tiff", "inbox/2-diffuse/cat.yaml"),
     *("inbox/1-text/dog.txt", "inbox/3-decode/cat.00000000.tiff"),
+    *("hold/2-diffuse/cat.3f9a1c2e.tiff", "hold/2-diffuse/cat.3f9a1c2e.proof.png", "hold/2-diffuse/cat.3f9a1c2e.apply"),
 )
 EXCHANGED = (
     *(("pictures", "done"), ("embeddings", "done"), ("inbox/1-text", "inbox/encode")),

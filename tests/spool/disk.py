@@ -236,6 +236,11 @@ class Disk(Filesystem):
         return sorted(self.contents.folders[self._folder(folder)], reverse=True)
 
     @_operation
+    def kinds(self, folder: Path) -> dict[str, bool]:
+        names = sorted(self.contents.folders[self._folder(folder)].items(), reverse=True)
+        return {name: inode in self.contents.folders for name, inode in names}
+
+    @_operation
     def lstat(self, path: Path) -> os.stat_result:
         inode = self._inode(path)
         size = len(self.contents.files.get(inode, b"") or self.contents.links.get(inode, ""))

@@ -19,7 +19,7 @@ MAY_BE_LATE = CHANGES - {"create"}  # done, and reported as failed: an answer th
 WHEN_LOOKING = (errno.EIO, errno.EACCES, errno.ESTALE)
 ON_A_FULL_DISK = frozenset({"mkdir", "create", "write", "fsync"})  # the rest needs no room
 # While the code lasts, these operations fail; the others of `CODES` are met once.
-LASTING = {errno.ENOSPC: ON_A_FULL_DISK, errno.EROFS: CHANGES, errno.EIO: CHANGES | {"list", "lstat", "read"}}
+LASTING = {errno.ENOSPC: ON_A_FULL_DISK, errno.EROFS: CHANGES, errno.EIO: CHANGES | {"list", "kinds", "lstat", "read"}}
 
 
 @dataclass

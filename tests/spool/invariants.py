@@ -22,6 +22,8 @@ def check_always(story: Story, found: Found, *, deleted: Collection[bytes] = ())
             assert content.endswith(b"\n"), f"{path} is torn"
     everywhere = Counter(content.removesuffix(EDITED) for content in found.values())
     out_of_sight = Counter(content for path, content in found.items() if path.parts[0] == ".work" and path.parts[2] == "out")
+    for task in (task for task in story.tasks if task.applies):
+        _check_not_approved(task, found)
     results = {content for task in story.tasks for content in task.results}
     for content in _first(story):
         expected = 0 if content in deleted else 1
@@ -29,6 +31,14 @@ def check_always(story: Story, found: Found, *, deleted: Collection[bytes] = ())
     for content in results:
         published = everywhere[content] - out_of_sight[content]
         assert published <= (content not in deleted), f"{content[:30]!r} is published {published} times"
+
+
+def _check_not_approved(task: Task, found: Found) -> None:
+    """Latents on hold whose paint is to be taken are in an inbox only together with the sign that says so."""
+    latents, *_, sign = task.drops.values()
+    there = {content: {path.parent for path in filter(is_waiting, found) if found[path] == content} for content in (latents, sign)}
+    alone = there[latents] - there[sign]
+    assert not alone, f"{latents!r} lies in {alone} as if somebody had approved it"
 
 
 def check_end(

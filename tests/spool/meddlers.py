@@ -55,9 +55,19 @@ def takes_the_drop_back(story: Story, disk: Disk) -> set[bytes]:
     return set()
 
 
+def approves_what_waits(story: Story, disk: Disk) -> set[bytes]:
+    """A person has moved what lies on hold to its inbox, the sign too, where all of it still lay there, or did so again."""
+    first = story.tasks[0]
+    held = [Path(first.place_of(name)) for name in first.held]
+    if set(held) <= disk.contents.paths().keys():
+        for path in held:
+            disk.rename(ROOT / path, ROOT / "inbox" / path.parts[1] / path.name)
+    return set()
+
+
 def removes_the_folders(_story: Story, disk: Disk) -> set[bytes]:
-    """A person has tidied up: every empty folder that results go to is gone."""
-    for path in ("pictures", ".keep", "embeddings", "done", "failed/2-diffuse"):
+    """A person has tidied up: every empty folder that results go to is gone, and every one in hold/."""
+    for path in ("pictures", ".keep", "embeddings", "done", "failed/2-diffuse", "hold/2-diffuse"):
         if not disk.list(ROOT / path):
             disk.rmdir(ROOT / path)
     return set()
@@ -70,9 +80,10 @@ MEDDLERS: tuple[Meddler, ...] = (
     deletes_the_results,
     drops_the_same_name,
     takes_the_drop_back,
+    approves_what_waits,
     removes_the_folders,
 )
-MEDDLED = ("three outputs", "pair and settings", "failing")
+MEDDLED = ("three outputs", "pair and settings", "failing", "applied", "a proof goes along")
 
 
 def meddled_with(story: Story, meddler: Meddler) -> Crashes:

@@ -37,6 +37,9 @@ LIVES: dict[str, tuple[str, ...]] = {
     "every name taken": ("give back",),
     "failed and retried": ("fail", "retry"),
     "hold": ("finish", "release"),
+    "applied": ("finish",),
+    "applied, given back": ("give back",),
+    "a proof goes along": ("finish",),
 }
 
 
@@ -166,10 +169,12 @@ class Try:
         self._hers = disk.contents.theirs & {disk.contents.folders[TOP].get(name) for name in PRIVATE}
 
     def _touches(self, task: Task, order: Order) -> bool:
-        """Whether she has moved a file of the task that waited, or parted those that waited from those that are claimed by now."""
+        """Whether she has moved a file of the task that waited, or parted those that waited from those that are claimed by now, or
+        wait elsewhere."""
         files, contents = set(task.drops.values()), self._disk.contents
         waited = files & {contents.files[inode] for inode in order.waiting.values()}
-        return bool(files & order.moved(contents)) or (waited != files and bool(files & order.out_of_sight(contents)))
+        apart = waited != files or 0 < len(task.held) < len(task.drops)
+        return bool(files & order.moved(contents)) or (apart and bool(files & order.out_of_sight(contents)))
 
     def _check_walls(self, disk: Disk) -> None:
         beyond = {OUTSIDE, *(inode for _, inode in disk.contents.walk(OUTSIDE))}

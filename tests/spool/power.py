@@ -10,7 +10,7 @@ two ends of a rename apart, the old name must be gone before the next step trust
 here misses, so that the halves of a drop never come back under two numbers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,9 +74,9 @@ def _torn(disk: Disk, contents: Contents) -> Iterator[Contents]:
 
 
 class Unsynced(Disk):
-    """A disk on which one of the daemon's fsyncs does nothing; `sites` collects what they all make durable, in its words."""
+    """A disk on which some of the daemon's fsyncs do nothing; `sites` collects what they all make durable, in its words."""
 
-    def __init__(self, contents: Contents, *, without: str = "", boot_id: str = "first boot") -> None:
+    def __init__(self, contents: Contents, *, without: Collection[str] = (), boot_id: str = "first boot") -> None:
         super().__init__(contents, boot_id=boot_id)
         self.without = without
         self.sites: set[str] = set()
@@ -91,13 +91,13 @@ class Unsynced(Disk):
 
     def _asked(self, what: str) -> bool:
         self.sites.add(what)
-        return what != self.without
+        return what not in self.without
 
 
 class Cuts:
     """A power cut at every moment of a story's first life, and the next life on every disk that it can leave."""
 
-    def __init__(self, story: Story, cut: Cut, *, without: str = "") -> None:
+    def __init__(self, story: Story, cut: Cut, *, without: Collection[str] = ()) -> None:
         self.story = story
         self.states: dict[tuple[Key, int], Contents] = {}
         self.bad: list[str] = []

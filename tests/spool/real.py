@@ -6,6 +6,7 @@ from daemon.inbox.arrivals import OwnerOf
 from daemon.inbox.inbox import Inbox
 from daemon.spool.spool import Claim, Publication, Spool
 from daemon.stages import STAGES
+from tests.conftest import wait_until
 from tests.spool.stories import FOLDERS
 
 
@@ -46,3 +47,16 @@ def complete(spool: Spool, claim: Claim) -> list[Path]:
         file.write(b"output one")
     spool.commit(claim, publications("latents.tiff"))
     return spool.finish(claim)
+
+
+def age(spool: Spool, path: Path) -> None:
+    """Wait until a file that is made now is younger than this one by the clock of the filesystem, which ticks slowly."""
+    made, probe = spool.born(path) or 0, spool.root / "previews/probe"
+
+    def is_younger() -> bool:
+        probe.touch()
+        now = spool.born(probe)
+        probe.unlink()
+        return now is None or now > made
+
+    wait_until(is_younger, what="the clock of the filesystem has gone on")

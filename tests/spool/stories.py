@@ -3,13 +3,15 @@
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from daemon.beneath import FolderMissing
 from daemon.inbox.grouping import Drop, Member, group_into_drops
+from daemon.names import base_of, is_proof, latents_base
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Publication, Spool
-from daemon.stages import STAGES
+from daemon.stages import APPLY_ENDINGS, PROOF_ENDINGS, STAGES
 from tests.spool.disk import NOON, ROOT, Disk
 
 FOLDERS = {"text": "1-text", "diffuse": "2-diffuse", "decode": "3-decode", "encode": "encode"}
@@ -18,11 +20,13 @@ TODAY = str(NOON.astimezone().date())
 
 @dataclass(frozen=True)
 class Task:
-    """One job: the files dropped into a stage's inbox, and what comes of them: each output's content, folder and name."""
+    """One job: the files dropped into a stage's inbox, those `held` in its hold folder, and what comes of them: each output's
+    content, folder and name."""
 
     stage: str
     drops: dict[str, bytes]
     outputs: tuple[tuple[bytes, str, str], ...] = ()
+    held: frozenset[str] = frozenset()
 
     @property
     def publications(self) -> list[Publication]:
@@ -31,6 +35,15 @@ class Task:
     @property
     def results(self) -> list[bytes]:
         return [content for content, _, _ in self.outputs]
+
+    @property
+    def applies(self) -> bool:
+        """Whether its latents stay on hold, and only the paint on their proof is taken."""
+        return any(name.endswith(APPLY_ENDINGS) for name in self.held)
+
+    def place_of(self, name: str) -> str:
+        """The path at which a person drops a file."""
+        return f"{'hold' if name in self.held else 'inbox'}/{FOLDERS[self.stage]}/{name}"
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class Story:
         Spool(ROOT, FOLDERS, fs=disk).create()
         for task in self.tasks[: self.dropped]:
             for name, content in task.drops.items():
-                disk.put(f"inbox/{FOLDERS[task.stage]}/{name}", content)
+                disk.put(task.place_of(name), content)
         for path, content in self.others.items():
             disk.put(path, content)
         return Disk(disk.contents)
@@ -72,10 +85,16 @@ LATENTS = output("latents", "inbox/3-decode", "cat.00000000.tiff")
 KEPT = output("kept", ".keep", "cat.00000000.tiff")
 SAVED = output("embedding", "embeddings", "cat.tiff")
 HELD = output("held", "hold/3-decode", "cat.00000002.tiff")
+APPLIED = output("applied", "hold/2-diffuse", "cat.00000004.tiff")
+ESTIMATE = output("estimate", ".keep/proofs", "00000004.estimate.tiff")
 
 SINGLE = {"cat.tiff": b"input latents"}
 PAIR = {"cat_latent.tiff": b"input latents", "cat_prompt.tiff": b"input prompt"}
 TRIPLE = {**PAIR, "cat.yaml": b"input settings"}
+PAINTED = {"cat.3f9a1c2e.tiff": b"input latents", "cat.3f9a1c2e.proof.png": b"input paint"}
+SIGNED = {**PAINTED, "cat.3f9a1c2e.apply": b"input sign"}
+APPLY = Task("diffuse", SIGNED, (ESTIMATE, KEPT, APPLIED), held=frozenset(SIGNED))
+ALONG = Task("diffuse", PAINTED, (KEPT, PICTURE), held=frozenset({"cat.3f9a1c2e.proof.png"}))
 DECODE = Task("decode", {LATENTS[2]: LATENTS[0]}, (PICTURE,))
 DECODE_HELD = Task("decode", {HELD[2]: HELD[0]}, (PICTURE,))
 AGAIN = Task("diffuse", {"cat.tiff": b"another drop"}, (output("of the other", "pictures", "cat.00000001.tiff"),))
@@ -96,6 +115,11 @@ STORIES = {
     "given back": Story((Task("diffuse", TRIPLE, (PICTURE,)),), ways=("finish", "give back")),
     "failed and retried": Story((Task("diffuse", PAIR, (PICTURE,)),), ways=("fail", "retry"), last="retry"),
     "out of attempts": Story((Task("diffuse", PAIR, (PICTURE,)),), max_attempts=1, entrusts=False),
+    "applied": Story((APPLY,)),
+    "applied, given back": Story((APPLY,), ways=("finish", "give back")),
+    "not to be applied": Story((APPLY,), ways=("fail",), last="fail"),
+    "applied when it is retried": Story((APPLY,), ways=("fail", "retry"), last="retry"),
+    "a proof goes along": Story((ALONG,), ways=("finish", "give back")),
     "every name taken": Story(
         (Task("diffuse", PAIR, (SAVED, PICTURE)),),
         ways=("finish", "fail", "give back"),
@@ -137,19 +161,47 @@ def go_on(story: Story, spool: Spool, fs: Filesystem, *, way: str, begun: int = 
         _release_all(spool, fs)
     for claim in claims:
         run(story, spool, fs, claim, way=way)
-    while claims := list(_claims(spool, fs)):
+    while claims := [*_applied(story, spool, fs), *_claims(story, spool, fs)]:
         for claim in claims:
             run(story, spool, fs, claim, way=way)
         if way == "give back":
             return
 
 
-def _claims(spool: Spool, fs: Filesystem) -> Iterator[Claim]:
+def _claims(story: Story, spool: Spool, fs: Filesystem) -> Iterator[Claim]:
     for stage in FOLDERS:
         for drop in list(drops_in(fs, spool.inbox(stage), stage)):
-            claim = spool.claim(stage, drop)
+            claim = spool.claim(stage, _with_proof(story, spool, fs, drop, stage))
             if claim is not None:
                 yield claim
+
+
+def _applied(story: Story, spool: Spool, fs: Filesystem) -> Iterator[Claim]:
+    """What `daemon/service/proofs.py` claims of what is on hold."""
+    for stage in FOLDERS if any(task.held for task in story.tasks) else ():
+        drops: list[Drop] = []
+        with suppress(FolderMissing):  # a person has deleted it
+            drops += drops_in(fs, spool.hold(stage), stage)
+        for drop in drops:
+            beside = {member.role for member in drop.members}
+            wanted = not beside.isdisjoint(APPLY_ENDINGS) and not beside.isdisjoint(PROOF_ENDINGS)
+            claim = spool.claim(stage, drop, principal_last=True) if wanted else None
+            if claim is not None:
+                yield claim
+
+
+def _with_proof(story: Story, spool: Spool, fs: Filesystem, drop: Drop, stage: str) -> Drop:
+    """A drop with the proof of it that was left on hold, as `daemon/service/proofs.py` finds it."""
+    alone = any(task.held for task in story.tasks) and not any(is_proof(member.path.name) for member in drop.members)
+    here, latents = spool.hold(stage), base_of(drop.principal.path.name)
+    beside: list[str] = []
+    with suppress(FolderMissing):
+        beside += fs.list(here) if alone else ()
+    for name in beside:
+        if is_proof(name) and latents_base(name) == latents:
+            inode = fs.lstat(here / name).st_ino
+            return replace(drop, members=(*drop.members, Member(".proof.png", here / name, (1, inode, 0, 0, 0))))
+    return drop
 
 
 def _retry_all(spool: Spool, fs: Filesystem) -> None:

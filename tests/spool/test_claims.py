@@ -1,19 +1,23 @@
 """Claims: who has a file, what changed since, how often it was tried, and the way back."""
 
 import errno
+import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
+from daemon.inbox.grouping import Drop, Member
+from daemon.spool import records
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
-from tests.spool.stories import FOLDERS, TRIPLE
+from tests.spool.stories import FOLDERS, SIGNED, TRIPLE, drops_in
 
 
 def test_claim_takes_the_members(root: Path, spool: Spool) -> None:
@@ -217,3 +221,111 @@ def test_an_attempt_of_a_job_that_is_over_is_not_discounted(root: Path, spool: S
     complete(spool, claim)
     spool.discount_attempt(claim)
     assert not list((root / ".work").iterdir())
+
+
+def _on_hold(root: Path, names: Iterable[str] = SIGNED) -> Drop:
+    """Files that wait on hold, as the drop that they are together."""
+    for name in names:
+        (root / "hold/2-diffuse" / name).write_bytes(SIGNED[name])
+    (found,) = drops_in(Filesystem(root), root / "hold/2-diffuse", "diffuse")
+    return found
+
+
+def _lying_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_what_is_claimed_from_hold_goes_back_to_hold(begins: bool, root: Path, spool: Spool) -> None:
+    claim = spool.claim("diffuse", _on_hold(root), principal_last=True)
+    assert claim is not None
+    assert not _lying_in(root / "hold/2-diffuse")
+    if begins:
+        spool.begin_attempt(claim)
+    spool.give_back(claim)
+    assert _lying_in(root / "hold/2-diffuse") == SIGNED
+    assert not _lying_in(root / "inbox/2-diffuse"), "as if somebody had approved them"
+
+
+def test_a_claim_from_hold_that_finds_one_gone_leaves_the_others_on_hold(root: Path, spool: Spool) -> None:
+    found = _on_hold(root)
+    for name in SIGNED:
+        (root / "hold/2-diffuse" / name).rename(root / name)
+        assert spool.claim("diffuse", found, principal_last=True) is None
+        (root / name).rename(root / "hold/2-diffuse" / name)
+        assert _lying_in(root / "hold/2-diffuse") == SIGNED
+    assert not _lying_in(root / "inbox/2-diffuse")
+
+
+def test_the_latents_leave_hold_last_so_that_no_crash_takes_them_without_what_lies_beside_them(root: Path) -> None:
+    class Stopped(BaseException):
+        """The daemon is killed."""
+
+    class Dying(Filesystem):
+        def rename(self, source: Path, target: Path) -> None:
+            if source.name == "cat.3f9a1c2e.tiff":
+                raise Stopped
+            super().rename(source, target)
+
+    with pytest.raises(Stopped):
+        Spool(root, FOLDERS, fs=Dying(root)).claim("diffuse", _on_hold(root), principal_last=True)
+    assert list(_lying_in(root / "hold/2-diffuse")) == ["cat.3f9a1c2e.tiff"]
+    assert Spool(root, FOLDERS).recover().claims == []
+    assert _lying_in(root / "hold/2-diffuse") == SIGNED
+
+
+def test_what_goes_back_to_hold_beside_a_newer_file_of_its_name_keeps_together(root: Path, spool: Spool) -> None:
+    claim = spool.claim("diffuse", _on_hold(root))
+    assert claim is not None
+    (root / "hold/2-diffuse/cat.3f9a1c2e.proof.png").write_bytes(b"newer")
+    spool.give_back(claim)
+    back = {name.replace("cat.", "cat-2."): content for name, content in SIGNED.items()}
+    assert _lying_in(root / "hold/2-diffuse") == {**back, "cat.3f9a1c2e.proof.png": b"newer"}
+
+
+def test_what_goes_back_to_hold_finds_its_folder_made_again(root: Path, spool: Spool) -> None:
+    claim = spool.claim("diffuse", _on_hold(root))
+    assert claim is not None
+    (root / "hold/2-diffuse").rmdir()
+    spool.give_back(claim)
+    assert _lying_in(root / "hold/2-diffuse") == SIGNED
+
+
+def _with_proof_from(place: str, root: Path) -> Drop:
+    drop(root, "cat.3f9a1c2e.tiff", b"latents")
+    (found,) = drops_in(Filesystem(root), root / "inbox/2-diffuse", "diffuse")
+    proof = root / place / "cat.3f9a1c2e.proof.png"
+    proof.write_bytes(b"paint")
+    st = proof.stat()
+    mark = (st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns)
+    return replace(found, members=(*found.members, Member(".proof.png", proof, mark)))
+
+
+@pytest.mark.parametrize("place", ["hold/2-diffuse", "hold/3-decode", "inbox/3-decode"])
+def test_a_proof_that_goes_along_goes_back_to_where_it_waited(place: str, root: Path, spool: Spool) -> None:
+    claim = spool.claim("diffuse", _with_proof_from(place, root))
+    assert claim is not None
+    assert claim.members[".proof.png"].read_bytes() == b"paint"
+    assert not _lying_in(root / place)
+    spool.give_back(claim)
+    assert _lying_in(root / "inbox/2-diffuse") == {"cat.3f9a1c2e.tiff": b"latents"}
+    assert _lying_in(root / place) == {"cat.3f9a1c2e.proof.png": b"paint"}
+
+
+def test_a_proof_that_went_meanwhile_leaves_its_latents_in_their_inbox(root: Path, spool: Spool) -> None:
+    found = _with_proof_from("hold/2-diffuse", root)
+    found.members[1].path.unlink()
+    assert spool.claim("diffuse", found) is None
+    assert _lying_in(root / "inbox/2-diffuse") == {"cat.3f9a1c2e.tiff": b"latents"}
+
+
+def test_a_claim_of_a_version_that_knew_no_places_goes_back_to_its_inbox(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    claim = claim_one(spool)
+    record = json.loads((root / ".work" / claim.job / records.CLAIM).read_text())
+    older = {key: value for key, value in record.items() if key not in ("sha256", "places")}
+    records.write(Filesystem(root), root / ".work" / claim.job, records.CLAIM, older)
+    (again,) = Spool(root, FOLDERS).recover().claims
+    assert again.places == {}
+    Spool(root, FOLDERS).give_back(again)
+    assert _lying_in(root / "inbox/2-diffuse") == {"cat.tiff": b"latents"}

@@ -1,21 +1,24 @@
 """No crash loses an input, doubles an output or shows half of one: on the disk in memory every one and every pair, on a real one
 every one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from daemon.spool.claims import record_of_drop
 from daemon.spool.filesystem import Filesystem
+from daemon.spool.records import ClaimRecord
 from daemon.spool.spool import Spool
 from tests.spool.crashes import Crashes
-from tests.spool.disk import NOON
 from tests.spool.invariants import Found, check_always, check_end
+from tests.spool.mortal import Crash, Mortal
 from tests.spool.prove import crashes
 from tests.spool.stories import FOLDERS, STORIES, Story, live
 
-IN_PAIRS = ("three outputs", "pair and settings", "failing", "out of attempts")  # `prove` takes the others in pairs too
-ON_A_REAL_DISK = ("two outputs", "failing")
+IN_PAIRS = ("three outputs", "pair and settings", "failing", "out of attempts", "applied")  # `prove` takes the others in pairs too
+ON_A_REAL_DISK = ("two outputs", "failing", "applied", "a proof goes along")
 
 
 @pytest.mark.parametrize("name", IN_PAIRS)
@@ -47,38 +50,6 @@ def test_a_protocol_that_forgets_its_decision_is_found_out(monkeypatch: pytest.M
     monkeypatch.setattr("daemon.spool.records.read_commit", lambda *_: None)
     with pytest.raises((AssertionError, RuntimeError)):
         crashes(STORIES["one output"])
-
-
-class Crash(BaseException):
-    """The end of the process."""
-
-
-class Mortal(Filesystem):
-    """The real system, until call `end`; what was told to the kernel before that stays."""
-
-    def __init__(self, root: Path, end: int) -> None:
-        super().__init__(root)
-        self.calls = 0
-        self._end = end
-
-    def now(self) -> Any:
-        return NOON
-
-    def __getattribute__(self, name: str) -> Any:
-        value = super().__getattribute__(name)
-        return self._counted(value) if name in OPERATIONS else value
-
-    def _counted(self, operation: Any) -> Any:
-        def call(*args: Any) -> Any:
-            self.calls += 1
-            if self.calls >= self._end:
-                raise Crash
-            return operation(*args)
-
-        return call
-
-
-OPERATIONS = {name for name in vars(Filesystem) if not name.startswith("_")} - {"now", "boot", "new_id", "is_being_written"}
 
 
 @pytest.mark.parametrize("name", ON_A_REAL_DISK)
@@ -113,6 +84,15 @@ def _crashes(story: Story, root: Path, *, end: int) -> bool:
 
 def _found(root: Path) -> Found:
     return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_protocol_that_puts_what_was_on_hold_into_an_inbox_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(*args: Any, **named: Any) -> ClaimRecord:
+        return replace(record_of_drop(*args, **named), places={})
+
+    monkeypatch.setattr("daemon.spool.spool.record_of_drop", forgetful)
+    with pytest.raises(AssertionError, match=r"the files of one job are in|as if somebody had approved it"):
+        crashes(STORIES["applied"])
 
 
 def test_the_states_after_a_crash_are_looked_at() -> None:

@@ -19,7 +19,7 @@ EXCHANGE = 2
 LIBC = ctypes.CDLL(None, use_errno=True)
 PLACES = ("a", "b", "a/x", "a/y", "b/x", "a/x/z", ".work", ".work/x")
 OF_TWO = ("rename", "rename_noreplace", "exchange")
-DAEMONS = ("mkdir", "create", "unlink", "rmdir", "list", "lstat", "read", "plain", "fsync_folder", "make_private")
+DAEMONS = ("mkdir", "create", "unlink", "rmdir", "list", "kinds", "lstat", "read", "plain", "fsync_folder", "make_private")
 MEMBERS = ("symlink", "mkfifo", "share", *(["give_away"] if os.geteuid() == 0 else []))
 CODES = "NOENT EXIST NOTDIR ISDIR NOTEMPTY INVAL LOOP PERM"
 

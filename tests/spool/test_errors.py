@@ -14,7 +14,13 @@ from tests.spool.errors import Faults
 from tests.spool.real import claim_one, complete, drop
 from tests.spool.stories import FOLDERS, STORIES
 
-SOME = ("pair and settings", "failing", "given back")  # `prove` takes all stories, and all errors of each
+SOME = (
+    "pair and settings",
+    "failing",
+    "given back",
+    "applied",
+    "a proof goes along",
+)  # `prove` takes all stories, and all errors of each
 
 
 class FullDisk(Filesystem):

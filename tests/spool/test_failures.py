@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import NotThere
+from daemon.errors import Kind, NotThere
+from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
-from tests.spool.stories import TRIPLE
+from tests.spool.stories import SIGNED, TRIPLE, drops_in
 
 
 def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
@@ -29,6 +30,13 @@ def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
     assert facts["sentence"] == "cat.tiff is 8 bit; save it as 32-bit float."
     assert (facts["stage"], facts["kind"], facts["attempts"]) == ("diffuse", "BadValues", 0)
     assert not list((root / ".work").iterdir())
+
+
+def test_a_failure_of_a_known_kind_names_the_section_of_the_documents(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    failed = spool.fail(claim_one(spool), "No.", {"kind": Kind.UNREADABLE})
+    assert (failed / "error.txt").read_text().endswith("\nMore: docs/troubleshooting.md#unreadable\n")
+    assert json.loads((failed / "error.json").read_text())["kind"] == "unreadable"
 
 
 def test_a_failure_names_the_way_to_the_original_where_one_is_kept(root: Path, spool: Spool) -> None:
@@ -132,6 +140,35 @@ def test_retry_of_a_drop_named_like_a_report(root: Path, spool: Spool) -> None:
     assert (failed / "error-report.txt").read_text().startswith("No.")
     assert [path.read_bytes() for path in spool.retry(failed)] == [b"a prompt about errors"]
     assert not failed.exists()
+
+
+def _failed_from_hold(root: Path, spool: Spool) -> Path:
+    for name, content in SIGNED.items():
+        (root / "hold/2-diffuse" / name).write_bytes(content)
+    (found,) = drops_in(Filesystem(root), root / "hold/2-diffuse", "diffuse")
+    claim = spool.claim("diffuse", found, principal_last=True)
+    assert claim is not None
+    return spool.fail(claim, "No.", {})
+
+
+def test_retry_of_what_waited_on_hold_approves_nothing(root: Path, spool: Spool) -> None:
+    failed = _failed_from_hold(root, spool)
+    assert "To try again: put it right, then move it back to hold/2-diffuse\n" in (failed / "error.txt").read_text()
+    (root / "hold/2-diffuse").rmdir()
+    moved = spool.retry(failed)
+    assert moved[-1].name == "cat.3f9a1c2e.tiff", "the latents last"
+    assert {path.name: path.read_bytes() for path in (root / "hold/2-diffuse").iterdir()} == SIGNED
+    assert not list((root / "inbox/2-diffuse").iterdir())
+    assert not failed.exists()
+
+
+@pytest.mark.parametrize("place", ["hold/9-none", "done", "hold/../.work", "pictures/2-diffuse", "/tmp/2-diffuse", 7])
+def test_a_report_that_was_edited_sends_files_to_no_other_place(place: object, root: Path, spool: Spool) -> None:
+    failed = _failed_from_hold(root, spool)
+    report = json.loads((failed / "error.json").read_text())
+    (failed / "error.json").write_text(json.dumps({**report, "places": dict.fromkeys(report["places"], place)}))
+    assert {path.parent for path in spool.retry(failed)} == {root / "inbox/2-diffuse"}
+    assert not (root / "hold/9-none").exists()
 
 
 def test_retry_of_something_else_is_refused(root: Path, spool: Spool) -> None:

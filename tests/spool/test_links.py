@@ -13,10 +13,21 @@ import pytest
 from daemon.beneath import Beneath
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Claim, Spool
+from daemon.walking import Kept
 from tests.spool.real import claim_one, drop, publications
 from tests.spool.stories import FOLDERS
 
 SECRET = b"a secret"
+
+
+@pytest.fixture(params=["walked", "in one call", "kept open"], autouse=True)
+def _ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, root: Path) -> Iterator[None]:
+    """Each of the ways to a folder: of an old kernel, of one that goes all of it in one call, and of a daemon that has the lock."""
+    if request.param == "walked":
+        monkeypatch.setattr("daemon.walking._openat2", lambda *_: -1)
+    kept = Kept(root) if request.param == "kept open" else None
+    yield
+    del kept
 
 
 @pytest.fixture
@@ -224,8 +235,8 @@ def test_the_root_may_be_a_link_which_is_the_administrators(root: Path, tmp_path
 
 
 def test_no_descriptor_stays_open(root: Path, spool: Spool) -> None:
-    drop(root, "cat.tiff")
-    claim = claim_one(spool)
-    before = len(os.listdir("/proc/self/fd"))
-    finished(spool, claim)
+    for name in ("dog.tiff", "cat.tiff"):
+        before = len(os.listdir("/proc/self/fd"))
+        drop(root, name)
+        finished(spool, claim_one(spool))
     assert len(os.listdir("/proc/self/fd")) == before

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.spool.spool import Spool
 from tests.spool.disk import ROOT, Disk, OpenFile
-from tests.spool.stories import FOLDERS, STORIES, TODAY, live
+from tests.spool.stories import FOLDERS, SIGNED, STORIES, TODAY, live
 
 CHANGES = ("mkdir", "rename", "fsync_folder", "rmdir", "unlink .trash", "unlink .work/J/entrusted")
 
@@ -86,6 +86,14 @@ def test_what_goes_back_goes_after_its_companions_so_that_it_does_not_start_with
     inbox = "inbox/2-diffuse"
     returned = [call.rsplit(f" {inbox}/", 1)[1] for call in calls if call.startswith("rename_noreplace") and f" {inbox}/" in call]
     assert returned == ["cat.yaml", "cat_prompt.tiff", "cat_latent.tiff"]
+
+
+def test_latents_leave_hold_after_what_lies_beside_them_and_come_back_after_it() -> None:
+    moved = [call.split() for call in _calls("applied, given back", way="give back") if call.startswith("rename")]
+    taken = [source for _, source, target in moved if target.startswith(".work/J/in/")]
+    back = [target for _, _, target in moved if target.startswith(("hold/", "inbox/"))]
+    assert sorted(taken) == sorted(back) == sorted(f"hold/2-diffuse/{name}" for name in SIGNED)
+    assert taken[-1] == back[-1] == "hold/2-diffuse/cat.3f9a1c2e.tiff"
 
 
 FAILED = ["fail.json: content", "fail.json: its place", "error.txt: content", "error.json: content", "fail: the reports"]

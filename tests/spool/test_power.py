@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 import daemon
+from daemon.spool.ordering import LEFT_OUT
 from tests.spool.disk import ROOT, Disk
 from tests.spool.power import Cuts, ordered, unordered
-from tests.spool.prove import ABLATED, cuts
+from tests.spool.prove import ABLATED, cuts, cuts_in_order
 from tests.spool.stories import STORIES
 
 # Without which fsync which story ends badly, where the order of changes is kept.
@@ -29,7 +30,7 @@ NEEDED_OUT_OF_ORDER = {
 }
 
 
-@pytest.mark.parametrize("name", sorted({*ABLATED, "one output", "out of attempts"}))
+@pytest.mark.parametrize("name", sorted({*ABLATED, "one output", "out of attempts", "applied", "a proof goes along"}))
 def test_every_power_cut_ends_well(name: str) -> None:
     kept_in_order, loose, _ = cuts(STORIES[name], twice=False)
     assert kept_in_order > 30
@@ -42,12 +43,30 @@ def test_a_second_power_cut_in_the_recovery_ends_well() -> None:
 
 @pytest.mark.parametrize(("site", "name"), NEEDED_IN_ORDER.items())
 def test_a_missing_fsync_of_a_file_is_noticed(site: str, name: str) -> None:
-    assert Cuts(STORIES[name], ordered, without=site).try_all().bad
+    assert Cuts(STORIES[name], ordered, without=[site]).try_all().bad
 
 
 @pytest.mark.parametrize(("site", "name"), NEEDED_OUT_OF_ORDER.items())
 def test_a_missing_fsync_of_a_folder_is_noticed(site: str, name: str) -> None:
-    assert Cuts(STORIES[name], unordered, without=site).try_all().bad
+    assert Cuts(STORIES[name], unordered, without=[site]).try_all().bad
+
+
+@pytest.mark.parametrize("name", ABLATED)
+def test_every_power_cut_ends_well_without_what_the_order_of_changes_saves(name: str) -> None:
+    assert Cuts(STORIES[name], ordered, without=LEFT_OUT).try_all().bad == []
+
+
+def test_a_second_power_cut_ends_well_without_what_the_order_of_changes_saves() -> None:
+    assert cuts_in_order(STORIES["pair"])[1] > 30
+
+
+@pytest.mark.parametrize(("site", "name"), NEEDED_IN_ORDER.items())
+def test_a_missing_fsync_of_a_file_is_noticed_there_too(site: str, name: str) -> None:
+    assert Cuts(STORIES[name], ordered, without={*LEFT_OUT, site}).try_all().bad
+
+
+def test_what_is_left_out_is_synced_by_default() -> None:
+    assert Cuts(STORIES["pair and settings"], ordered).try_all().sites >= LEFT_OUT
 
 
 def test_every_fsync_has_a_name_of_its_own() -> None:

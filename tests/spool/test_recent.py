@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,7 +16,7 @@ from daemon.layout import RECENT
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.recent import LATE_SECONDS, MOST_KNOWN, RecentDrops, digest_of
 from daemon.spool.spool import Spool
-from tests.spool.real import claim_one, complete, drop, inbox_of
+from tests.spool.real import age, claim_one, complete, drop, inbox_of
 from tests.spool.stories import FOLDERS
 
 FILES = {"cat.txt": b"a red house", "cat.yaml": b"steps: 3"}
@@ -154,6 +156,48 @@ def test_torn_and_foreign_lines_are_passed_over(root: Path, spool: Spool) -> Non
     recent = later(root)
     assert len(recent.alike("text", dropped(root))) == 1
     assert len(recent.late(json.loads(good)["at"])) == 1
+
+
+def test_lines_of_an_earlier_version_count(root: Path, spool: Spool) -> None:
+    used(spool)
+    lines = [json.loads(line) for line in (root / RECENT).read_text().splitlines()]
+    for line in lines:
+        for file in line["members"].values():
+            assert file.pop("born") > 0
+    (root / RECENT).write_text("\n".join(map(json.dumps, lines)))
+    (past,) = later(root).alike("text", dropped(root))
+    assert {file.born for file in past.members.values()} == {None}
+
+
+def test_of_what_has_left_done_no_later_file_in_its_place_is_forgotten(root: Path, spool: Spool) -> None:
+    used(spool)
+    (first,) = spool.recent.late((root / RECENT).stat().st_mtime)
+    for path in root.glob("done/*/*"):
+        path.unlink()
+    used(spool)
+    spool.recent.gone(first)
+    (past,) = spool.recent.alike("text", dropped(root))
+    assert past.late
+    assert past.at > first.at
+
+
+def test_a_file_keeps_the_time_of_its_making_whatever_is_done_to_it_and_a_copy_has_its_own(root: Path, spool: Spool) -> None:
+    path = drop(root, "cat.txt", b"a red house", stage="text")
+    born = spool.born(path)
+    assert born
+    age(spool, path)
+    copy = root / "inbox/1-text/copy.txt"
+    shutil.copy2(path, copy)
+    path.write_bytes(b"a big house")
+    os.utime(path, (1e9, 1e9))
+    moved = path.rename(root / "inbox/2-diffuse/dog.txt")
+    assert spool.born(moved) == born
+    assert (spool.born(copy) or 0) > born
+    copy.unlink()
+    copy.symlink_to(moved)
+    assert spool.born(copy) != born
+    with pytest.raises(FileNotFoundError):
+        spool.born(path)
 
 
 def test_the_memory_does_not_grow_for_ever(root: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

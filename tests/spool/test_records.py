@@ -123,3 +123,15 @@ def test_a_claim_that_names_files_outside_of_its_job_is_never_believed(name: str
     records.write(ops, folder, records.CLAIM, {**said, "names": {"principal": name}})
     with pytest.raises(records.DamagedRecord, match="outside the job"):
         records.read_claim(ops, folder)
+
+
+@pytest.mark.parametrize("place", ["done", "hold", "hold/../.work", "/etc/hold", "hold/2-diffuse/deeper", ".work/2-diffuse", ""])
+def test_a_claim_that_names_a_place_where_no_files_wait_is_never_believed(place: str, root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff")
+    folder = root / ".work" / claim_one(spool).job
+    ops = Filesystem(root)
+    said = records.read(ops, folder, records.CLAIM)
+    assert said is not None
+    records.write(ops, folder, records.CLAIM, {**said, "places": {"principal": place}})
+    with pytest.raises(records.DamagedRecord, match="a place in which no files wait"):
+        records.read_claim(ops, folder)

@@ -109,31 +109,52 @@ def test_done_keeps_both_of_one_name(root: Path, spool: Spool) -> None:
     assert [(path.name, path.read_bytes()) for path in archived] == [("cat-2.tiff", b"second"), ("cat.tiff", b"first")]
 
 
+class SlowToSync(Filesystem):
+    """A disk on which outputs lie in the inbox of decode, and are not durable until they may be."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.published, self.may_go_on = threading.Event(), threading.Event()
+
+    def fsync_folder(self, folder: Path, what: str) -> None:
+        if folder.name == "3-decode":
+            self.published.set()
+            self.may_go_on.wait(60)
+        super().fsync_folder(folder, what)
+
+
 def test_nobody_claims_an_output_before_all_are_durable(root: Path) -> None:
     drop(root, "cat.tiff")
-    published, may_go_on = threading.Event(), threading.Event()
-
-    class Slow(Filesystem):
-        def fsync_folder(self, folder: Path, what: str) -> None:
-            if folder.name == "3-decode":
-                published.set()
-                may_go_on.wait(10)
-            super().fsync_folder(folder, what)
-
-    slow = Spool(root, FOLDERS, fs=Slow(root))
+    disk = SlowToSync(root)
+    slow = Spool(root, FOLDERS, fs=disk)
     producer = threading.Thread(target=complete, args=(slow, claim_one(slow)))
     producer.start()
-    assert published.wait(10)
+    assert disk.published.wait(10)
     found = inbox_of(root, "decode").scan(0.0).ready[0]
     claims: list[Claim | None] = []
     consumer = threading.Thread(target=lambda: claims.append(slow.claim("decode", found)))
     consumer.start()
     consumer.join(0.05)
     assert found.principal.path.exists()
-    may_go_on.set()
+    disk.may_go_on.set()
     producer.join()
     consumer.join()
     assert claims[0] is not None
+
+
+def test_outputs_that_appear_in_one_folder_keep_nobody_from_another(root: Path) -> None:
+    drop(root, "cat.tiff")
+    disk = SlowToSync(root)
+    slow = Spool(root, FOLDERS, fs=disk)
+    producer = threading.Thread(target=complete, args=(slow, claim_one(slow)))
+    producer.start()
+    try:
+        assert disk.published.wait(60)
+        drop(root, "dog.tiff")
+        assert claim_one(slow).stem == "dog"
+    finally:
+        disk.may_go_on.set()
+        producer.join()
 
 
 def test_the_spool_knows_its_own_results_until_somebody_writes_into_them(root: Path, spool: Spool) -> None:

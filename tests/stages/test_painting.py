@@ -40,7 +40,6 @@ def schedule_of(name: str, first: int, *, family: Family | None = None, config: 
         Chosen(name), config, STEPS, family=family, denoiser={"in_channels": 64}, size=(8, 8), device="cpu"
     )
     schedule = PartialSchedule(scheduler, STEPS, flow=flow, first=index_of(first, STEPS, scheduler))
-    schedule.hold(None)  # type: ignore[arg-type]
     return schedule
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from daemon.errors import InputError, ModelMissing, Stopped
-from daemon.models.registry import Models, ModelSpec
+from daemon.models.registry import Models, ModelSpec, _Key
 from daemon.stages import decode, diffuse, encode, text
 from tests import tiny
 from tests.parts import NEGATIVE, PROMPT, SEED, SIZE, STEPS, generator, one_piece, quiet, settings, start
@@ -203,6 +203,26 @@ def test_components_are_kept_within_the_budget(folders: dict[int, Path]) -> None
     assert narrow.component(model, "unet") is first
     narrow.component(model, "vae")
     assert narrow.component(model, "unet") is not first
+
+
+def test_a_gpu_has_a_budget_of_its_own_which_is_most_of_what_is_free_there_unless_it_is_said() -> None:
+    asked: list[str] = []
+
+    def free(device: str) -> int:
+        asked.append(device)
+        return 1000
+
+    def fill(models: Models) -> list[str]:
+        """Load what takes 400 bytes each, in turns on two GPUs and the CPU; what is there at the end."""
+        for number, device in enumerate(["cuda", "cuda:1", "cpu"] * 3):
+            key = _Key(number, "unet", device, torch.float32, fast=False, compiled=False)
+            models._make_room(device, 400)
+            models._warm[key] = (None, 400)
+        return [f"{key.device} {key.identity}" for key in models._warm]
+
+    assert fill(Models(400, free_bytes=free)) == ["cuda 3", "cuda:1 4", "cuda 6", "cuda:1 7", "cpu 8"]
+    assert asked == ["cuda:0", "cuda:1"]
+    assert fill(Models(800, gpu_bytes=400, free_bytes=free)) == ["cpu 5", "cuda 6", "cuda:1 7", "cpu 8"]
 
 
 def test_another_vae_replaces_the_models_own(models: Models, folders: dict[int, Path], tmp_path: Path) -> None:

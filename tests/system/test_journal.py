@@ -25,7 +25,7 @@ def test_what_went_well_is_information_and_what_failed_an_error(service: Install
 
 
 def test_the_journal_is_quiet_while_nothing_happens(service: Installed) -> None:
-    service.drop("hold/2-diffuse", "waiting.tiff", "nobody looks at what is on hold")
+    service.drop("hold/1-text", "waiting.txt", "nobody looks at what is on hold")
     wait_until(lambda: "1 on hold" in service.show("StatusText"), what="the file is seen")
     cursor = service.cursor()
 
@@ -38,4 +38,4 @@ def test_the_journal_is_quiet_while_nothing_happens(service: Installed) -> None:
     wait_until(five_pings, what="five pings of the watchdog")
 
     assert service.journal(after=cursor) == []
-    (service.spool / "hold/2-diffuse/waiting.tiff").unlink()
+    (service.spool / "hold/1-text/waiting.txt").unlink()

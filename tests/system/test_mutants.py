@@ -12,14 +12,14 @@ from tests.system.installed import Installed
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
 
-FOLLOWS_FOLDERS = Change("beneath.py", "FOLDER | os.O_NOFOLLOW | flags", "FOLDER | flags")
+FOLLOWS_FOLDERS = Change("walking.py", "FOLDER | os.O_NOFOLLOW | flags", "FOLDER | flags")
 FOLLOWS_FILES = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK")
-CROSSES_MOUNTS = Change("beneath.py", "if found.st_dev != root.st_dev:", "if False:")
+CROSSES_MOUNTS = Change("walking.py", "if found.st_dev != device:", "if False:")
 WAITS = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NOFOLLOW")
-TRUSTS_OWNERS = Change("beneath.py", "if private and lease.keeps_owners(found.st_dev):", "if False:")
+TRUSTS_OWNERS = Change("walking.py", "if lease.keeps_owners(found.st_dev):", "if False:")
 DELETES_ANYTHING = (
     Change("spool/spool.py", "if not is_job(self._fs.list(job)):", "if False:"),
-    Change("spool/transitions.py", "not (whole or is_job(path.name for path in entries)) or any(", "any("),
+    Change("spool/transitions.py", "not (whole or is_job(kinds)) or any(", "any("),
 )
 
 Attack = Callable[[Aimed], list[str]]

@@ -20,9 +20,7 @@ mkdir -p ~/.local/share
 cp -r /opt/tiffsd ~/.local/share/tiffsd
 ~/.local/share/tiffsd/bin/python -m daemon init ~/tiffsd
 sed -i 's/threads: null/threads: 1/; s/steps: 20/steps: 3/' ~/tiffsd/config.yaml
-install -Dm644 /opt/source/systemd/tiffsd-user.service ~/.config/systemd/user/tiffsd.service
-systemctl --user daemon-reload
-systemctl --user enable --now tiffsd
+~/.local/share/tiffsd/bin/python -m daemon service install --user --yes
 """
 
 

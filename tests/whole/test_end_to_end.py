@@ -1,5 +1,7 @@
 """The whole of it, with the real daemon process and the embedded model: drop, hold, paint, approve, look at the picture."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -13,10 +15,11 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 import tiffsd
+from daemon.names import id_of, stem_of
 from daemon.pictures.forms import Story, write_png
 from daemon.settings.resources import resource
 from tests.adapters import ATTENTION, kohya, matrices, text_layers, written
-from tests.conftest import THREADS
+from tests.conftest import THREADS, wait_until
 from tests.running_daemon import RunningDaemon
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
@@ -161,8 +164,33 @@ def test_a_photo_without_a_prompt_waits_as_latents_on_hold(daemon: RunningDaemon
 
 def test_four_pictures_of_one_prompt_have_four_seeds(daemon: RunningDaemon) -> None:
     daemon.drop("inbox/1-text", "cat.txt", prompt(count=4, hold="diffuse"))
-    seeds = [tiffsd.inspect(path).recipe["seed"] for path in daemon.found("hold/2-diffuse/cat.*.tiff", count=4)]
-    assert sorted(seeds) == [SEED, SEED + 1, SEED + 2, SEED + 3]
+    held = daemon.found("hold/2-diffuse/cat-*.tiff", count=4)
+    assert [tiffsd.inspect(path).recipe["seed"] for path in held] == [SEED, SEED + 1, SEED + 2, SEED + 3]
+    assert [stem_of(path.name) for path in held] == ["cat-1", "cat-2", "cat-3", "cat-4"]
+    assert f"released to {daemon.spool / 'inbox/2-diffuse' / held[2].name}" in daemon.command("release", "cat-3").stdout
+    (picture,) = daemon.found("pictures/*.png")
+    assert stem_of(picture.name) == "cat-3"
+
+
+def test_a_name_is_given_once_and_goes_with_the_file_through_all_stages(daemon: RunningDaemon) -> None:
+    name = "{date} {stem} by {model}, {seed}"
+    daemon.drop("inbox/1-text", "cat.txt", prompt(name=name, hold="decode"))
+    (held,) = daemon.found("hold/3-decode/*.tiff")
+    called = rf"\d{{4}}-\d\d-\d\d cat by demo, {SEED}"
+    assert re.fullmatch(called, stem_of(held.name))
+    assert "name" not in tiffsd.inspect(held).recipe
+    (listed,) = json.loads(daemon.command("list", "held", "--json").stdout)
+    assert listed["command"] == f"tiffsd release '{stem_of(held.name)}'"
+
+    def told() -> list[object]:
+        first: list[object] = json.loads((daemon.spool / "status.json").read_text())["listed"]["held"]["first"]
+        return first
+
+    assert wait_until(told, what="the daemon says so, too") == [listed]
+    daemon.command("release", stem_of(held.name))
+    (picture,) = daemon.found("pictures/*.png")
+    assert re.fullmatch(called, stem_of(picture.name))
+    assert id_of(picture.name) == tiffsd.inspect(picture.with_suffix(".tiff")).id
 
 
 def test_a_saved_embedding_serves_other_latents(daemon: RunningDaemon) -> None:

@@ -174,7 +174,7 @@ def test_a_second_pass_enlarges_what_the_first_made_and_its_recipe_makes_both_ag
 def test_each_picture_of_a_count_has_a_second_pass_of_its_own_seed(daemon: RunningDaemon) -> None:
     daemon.drop("inbox/1-text", "many.txt", prompt(count=2, upscale=1.5, upscale_steps=4))
     daemon.drop("inbox/1-text", "alone.txt", prompt(seed=SEED + 1, upscale=1.5, upscale_steps=4))
-    many, (alone,) = daemon.found("pictures/many.*.png", count=2), daemon.found("pictures/alone.*.png")
+    many, (alone,) = daemon.found("pictures/many-*.png", count=2), daemon.found("pictures/alone.*.png")
     by_seed = {tiffsd.inspect(path.with_suffix(".tiff")).recipe["seed"]: pixels(path) for path in many}
     assert sorted(by_seed) == [SEED, SEED + 1]
     np.testing.assert_array_equal(by_seed[SEED + 1], pixels(alone))

@@ -1,8 +1,11 @@
 """Denoised latents -> a request for a picture."""
 
+from dataclasses import replace
+
 import tiffsd
 from daemon.jobs.intake.files import Files, InputSources, companion_settings, read_latents, recipe_settings, size_of
 from daemon.jobs.intake.overlays import idle_settings, overlay_to_decode, why_bare
+from daemon.jobs.intake.proofs import paint_on_proof
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings
 from daemon.jobs.intake.second_pass import first_size
 from daemon.jobs.request import Request
@@ -13,8 +16,17 @@ from daemon.settings.vocabulary import DECODE
 def read_decode(files: Files, sources: InputSources) -> Request:
     """Read latents that are to become a picture, whatever their state."""
     artifact = read_latents(files, sources)
+    paint, told = paint_on_proof(files, artifact, sources)
+    request = decode_request(artifact, files, sources)
+    return replace(request, tensors={**request.tensors, **paint}, notes=(*request.notes, *told))
+
+
+def decode_request(artifact: tiffsd.Artifact, files: Files, sources: InputSources) -> Request:
+    """The request for a picture of latents that were read, with what lies beside them."""
     beside, ignored = companion_settings(files, sources.config, DECODE)
-    settings = resolve_settings(layered(recipe_settings(artifact), beside, size_of(artifact)), files.name, sources.config)
+    settings = resolve_settings(
+        layered(recipe_settings(artifact), beside, size_of(artifact)), files.name, sources.config, of_latents=True
+    )
     notes = artifact.notes + ignored
     if artifact.header.state is not tiffsd.State.FINAL:
         notes += (f"these latents are {_described(artifact)}, decoded as they are",)

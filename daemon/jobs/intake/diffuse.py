@@ -7,15 +7,25 @@ import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake import second_pass
 from daemon.jobs.intake.embeddings import embedding_half, must_encode_text, saved_embedding
-from daemon.jobs.intake.files import Files, InputSources, Notes, companion_settings, read_latents, recipe_settings, size_of
+from daemon.jobs.intake.files import (
+    INPUT_KIND_OF_STATE,
+    Files,
+    InputSources,
+    Notes,
+    companion_settings,
+    read_latents,
+    recipe_settings,
+    size_of,
+)
 from daemon.jobs.intake.masks import check_named, mask_of_latents
 from daemon.jobs.intake.overlays import idle_settings, overlay_of_latents
+from daemon.jobs.intake.proofs import paint_on_proof
 from daemon.jobs.intake.resolving import DEPENDS_ON, recipe_of, resolve_settings, with_seed
 from daemon.jobs.request import Request
 from daemon.names import shown, stem_of
 from daemon.settings.checking import layered
-from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
-from daemon.stages.loop import PAINT
+from daemon.settings.vocabulary import Settings
+from daemon.stages.loop import BLOCKS, HELD_MASK, PAINT
 from tiffsd.overlay import OVERLAYS
 
 GENERATOR_STATE = "generator_state"
@@ -27,7 +37,7 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
     artifact = read_latents(files, sources)
     beside, ignored = _companion_settings(artifact, files, sources)
     settings = resolve_settings(
-        layered(recipe_settings_for_next_loop(artifact), beside, size_of(artifact)), files.name, sources.config
+        layered(recipe_settings_for_next_loop(artifact), beside, size_of(artifact)), files.name, sources.config, of_latents=True
     )
     half, found = embedding_half(files, sources)
     saved, found_saved = saved_embedding(beside.get("embedding"), sources)
@@ -37,10 +47,11 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
     enlarges = second_pass.begins(artifact, settings, beside, files.name)
     if not enlarges:
         _check_startable(artifact, settings, files.name)
+    paint, told_paint = paint_on_proof(files, artifact, sources)
     mask, told = mask_of_latents(files, artifact, limit=sources.config.limits.pixels)
     below, told_below = overlay_of_latents(artifact, mask, settings, enlarges=enlarges)
-    tensors = {**{name: tensor for name, tensor in tensors.items() if name not in (*OVERLAYS, *PAINT)}, **mask, **below}
-    notes = artifact.notes + found + found_saved + ignored + told + told_below
+    tensors = {**{name: tensor for name, tensor in tensors.items() if name not in (*OVERLAYS, *PAINT)}, **mask, **below, **paint}
+    notes = artifact.notes + found + found_saved + ignored + told + told_below + told_paint
     notes += idle_settings(beside, settings, why=None if "mask" in tensors else "there is no mask")
     said = artifact.header.recipe.get("model", settings.model)
     if artifact.header.state is tiffsd.State.PARTIAL and said != settings.model:
@@ -51,6 +62,10 @@ def read_diffuse(files: Files, sources: InputSources) -> Request:
         notes += (
             f"the file names no seed; {(settings := with_seed(settings)).seed} is used for the noise that the scheduler adds",
         )
+    looped = bool(artifact.header.history) and artifact.header.history[-1].get("stage") == "diffuse"
+    if looped and "paint_hold" not in beside and {BLOCKS, HELD_MASK}.isdisjoint(tensors):
+        # It was said of paint that is over.
+        settings = settings.model_copy(update={"paint_hold": None})
     settings = with_seed(settings)
     recipe = {**recipe_of("diffuse", settings, {**artifact.header.recipe, **beside}), **second_pass.upscale_recipe(settings)}
     if encodes_text:
@@ -99,8 +114,7 @@ def recipe_settings_for_next_loop(artifact: tiffsd.Artifact) -> dict[str, Any]:
 
 def _companion_settings(artifact: tiffsd.Artifact, files: Files, sources: InputSources) -> tuple[dict[str, Any], Notes]:
     """What lies beside the latents says, as far as it counts for them, and notes on the rest."""
-    state = artifact.header.state
-    input_kind = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL}.get(state, NOISE) if state else NOISE
+    input_kind = INPUT_KIND_OF_STATE[artifact.header.state]
     spoken, ignored = companion_settings(files, sources.config, input_kind)
     drawn = [key for key in spoken if key in OF_THE_GENERATOR] if GENERATOR_STATE in artifact.tensors else []
     for key in drawn:

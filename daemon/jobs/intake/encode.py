@@ -20,6 +20,7 @@ from daemon.jobs.intake.files import (
     refuse_exported,
     without_recipe,
 )
+from daemon.jobs.intake.finished import SOFT_EDGE, Finished, finished_of
 from daemon.jobs.intake.masks import check_named, colours_under, mask_of_photo
 from daemon.jobs.intake.overlays import OF_OVERLAYS, idle_settings
 from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
@@ -40,7 +41,7 @@ STRENGTH_OF_A_PICTURE = 0.6
 # Under a mask nothing need be left of the picture.
 STRENGTH_UNDER_A_MASK = 1.0
 # What a recipe says of its own loop, size and mask says nothing of the next.
-NOT_REPEATED = ("as_of", "width", "height", *OF_OVERLAYS)
+NOT_REPEATED = ("as_of", "width", "height", "paint_hold", *OF_OVERLAYS)
 
 
 def read_encode(files: Files, sources: InputSources) -> Request:
@@ -53,13 +54,15 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     refuse_exported(photo, files, sources)
     own = embedded_recipe(files, photo, config, beside)
     photo = for_its_own_model(photo, own.settings, files, config, beside, alpha=alpha)
+    finished = finished_of(files, photo, beside, sources)
+    own = finished.recipe_instead_of(own, files.name)
     try:
-        meant = _meant(files, photo, own, beside, config)
+        meant = _meant(files, photo, own, beside, config, finished)
     except InputError as error:
         if not own.settings:
             raise
         # Nobody who drops a picture need know that a recipe is in it: one that cannot be honoured stops no picture.
-        meant = _meant(files, photo, without_recipe(error), beside, config)
+        meant = _meant(files, photo, without_recipe(error), beside, config, finished)
     given, masks, settings = meant.given, meant.masks, meant.settings
     check_named(files, settings)
     settings = settings.model_copy(update={"height": photo.pixels.shape[0], "width": photo.pixels.shape[1]})
@@ -67,12 +70,15 @@ def read_encode(files: Files, sources: InputSources) -> Request:
     if masks and settings.upscale is not None:
         raise InputError(f"{files.name}: upscale makes the whole picture anew, and a mask says that some of it stays; take one out")
     saved, found = saved_embedding(settings.embedding, sources)
-    tensors = {"picture": colours_under(files, photo, masks), **masks, **saved}
+    along, told = finished.tensors(settings)
+    tensors = {"picture": colours_under(files, photo, masks), **masks, **along, **saved}
     ignored += idle_settings(beside, settings, why=None if masks else "there is no mask")
-    encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors
+    encodes_text = bool(given.get("prompt")) and "prompt_embeds" not in tensors and settings.strength != 0
     recipe = {**recipe_of("encode", settings, given), **upscale_recipe(settings)}
-    notes = meant.notes + ignored + found + photo.notes + meant.told
-    return Request("encode", settings, recipe, tensors, notes=notes, encodes_text=encodes_text)
+    notes = meant.notes + ignored + found + photo.notes + finished.notes + told + meant.told
+    source = finished.source
+    history = () if source is None else source.header.history
+    return Request("encode", settings, recipe, tensors, source, history, notes, encodes_text)
 
 
 def _check_no_latents(files: Files, sources: InputSources) -> None:
@@ -94,13 +100,23 @@ class _Meant(NamedTuple):
     told: Notes
 
 
-def _meant(files: Files, photo: Photo, own: Prompt, beside: Mapping[str, Any], config: Config) -> _Meant:
+def _meant(files: Files, photo: Photo, own: Prompt, beside: Mapping[str, Any], config: Config, finished: Finished) -> _Meant:
     """What counts of the picture's recipe and of what lies beside it."""
     # A picture has its size, also where it was upscaled; only who says it anew wants it larger still. Nor is the loop that made it
     # repeated.
     said = {key: value for key, value in own.settings.items() if not key.startswith("upscale") and key not in NOT_REPEATED}
     given, notes = layered(said, beside), own.notes
     made_anew = bool({"prompt", "embedding"} & given.keys())
+    if finished.paint is not None:
+        given, said_of_paint = _meant_of_paint(given, config, made_anew=made_anew)
+        settings = with_seed(resolve_settings(given, files.name, config))
+        return _Meant(given, settings, notes + said_of_paint, finished.masks, ())
+    if given.get("strength") == 0:
+        why = f"; {'; '.join(finished.notes)}" if finished.notes else ""
+        raise InputError(
+            f"{files.name}: with strength 0 nothing is made anew, which is for a finished picture that was painted on{why}; "
+            "give a strength above 0"
+        )
     if not made_anew or given.get("upscale") is not None:
         # Nothing is made anew in parts: what is transparent is white.
         photo = replace(photo, mask=None)
@@ -109,3 +125,12 @@ def _meant(files: Files, photo: Photo, own: Prompt, beside: Mapping[str, Any], c
         given["strength"] = STRENGTH_UNDER_A_MASK if masks else STRENGTH_OF_A_PICTURE
         notes += (f"no strength was given for image-to-image; {given['strength']} is used",)
     return _Meant(given, with_seed(resolve_settings(given, files.name, config)), notes, masks, told)
+
+
+def _meant_of_paint(given: dict[str, Any], config: Config, *, made_anew: bool) -> tuple[dict[str, Any], Notes]:
+    """What is meant of a finished picture that was painted on, where nobody says it; the stage finds a strength by itself."""
+    blurs = config.defaults_for(given.get("model")).get("mask_blur") is not None
+    meant = {**given} if blurs else {"mask_blur": SOFT_EDGE, **given}
+    if made_anew:
+        return meant, ()
+    return {**meant, "strength": 0.0}, ("there is no prompt to make anew by what was painted: it is taken as it is",)

@@ -1,5 +1,6 @@
 """The files of one job by role, what lies beside the principal, and where a request may look besides."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from daemon.settings.infotext import SOFTWARE
 from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported, settings_file, without_prompt
 from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
-from daemon.settings.vocabulary import Settings
+from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
 from daemon.stages import PICTURES, PROMPTS, RECORDED
 from tiffsd.spec import NOUNS
 
@@ -30,6 +31,9 @@ Notes = tuple[str, ...]
 BYTES_PER_CHARACTER = 4
 # What a recipe says of them is not asked where its picture is encoded, which has its size.
 OF_NO_CONCERN = ("width", "height", "upscale", "upscale_strength", "upscale_steps")
+
+# What can be said beside latents in a loop, by how far they are done; what says nothing of it is taken for noise.
+INPUT_KIND_OF_STATE = {tiffsd.State.FINAL: FINAL, tiffsd.State.PARTIAL: PARTIAL, tiffsd.State.NOISE: NOISE, None: NOISE}
 
 # Latents of ComfyUI are those of a VAE; what runs the stage has its configuration.
 OF_VAE = "latents of ComfyUI, brought to the units of the denoiser by the VAE of the model"
@@ -76,6 +80,15 @@ class InputSources:
     config: Config
     embeddings: Path
     keep: Path | None = None
+
+
+@contextmanager
+def as_input_errors() -> Iterator[None]:
+    """Make of a file at fault one kind of error, whoever found it: for those who do not tell these apart."""
+    try:
+        yield
+    except tiffsd.TiffsdError as error:
+        raise InputError(str(error)) from error
 
 
 @contextmanager
@@ -151,6 +164,8 @@ def prompt_or_recipe(files: Files, sources: InputSources) -> Prompt:
             f"move it to {DESTINATIONS[kind]}"
         )
     recipe = read_to_repeat(file, files.name, config)
+    # The paint that was held is not repeated.
+    recipe = replace(recipe, settings={key: value for key, value in recipe.settings.items() if key != "paint_hold"})
     if not {"prompt", "embedding"} & recipe.settings.keys():
         if sources.keep and (sentence := exported_latents(files.name, sources.keep)):
             raise InputError(sentence)
@@ -213,6 +228,14 @@ def _check_usable(prompt: Prompt, name: str, said: Mapping[str, Any]) -> None:
         raise without_prompt(name)
     for key in ("prompt", "negative_prompt"):
         refuse_unsupported(str(said.get(key, "")), name)
+
+
+def check_file_size(files: Files, config: Config) -> None:
+    """Raise InputError where the principal is larger than the configuration allows."""
+    if os.fstat(files.members["principal"].fileno()).st_size > config.limits.file_bytes:
+        raise InputError(
+            f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({config.limits.file_bytes} bytes)"
+        )
 
 
 def read_latents(files: Files, sources: InputSources) -> tiffsd.Artifact:

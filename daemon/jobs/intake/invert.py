@@ -49,7 +49,7 @@ def _of_latents(files: Files, sources: InputSources) -> Request:
     beside, ignored = companion_settings(files, sources.config, PAST)
     # What says how latents were made says nothing of the noise that they came from.
     given, _ = counting(PAST, layered(recipe_settings(artifact), beside))
-    settings = with_seed(resolve_settings(layered(given, size_of(artifact)), files.name, sources.config))
+    settings = with_seed(resolve_settings(layered(given, size_of(artifact)), files.name, sources.config, of_latents=True))
     saved, found = saved_embedding(beside.get("embedding"), sources)
     embedding = {name: tensor for name, tensor in artifact.tensors.items() if name.endswith("_embeds")} | dict(saved)
     encodes_text = must_encode_text(embedding, beside, files, artifact)

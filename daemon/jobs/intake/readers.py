@@ -1,27 +1,25 @@
 """Which reader takes the files of which stage."""
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
-from daemon.errors import InputError
+from daemon.jobs.intake.apply import asks_to_apply, read_apply
 from daemon.jobs.intake.decode import read_decode
 from daemon.jobs.intake.diffuse import read_diffuse
 from daemon.jobs.intake.encode import read_encode
-from daemon.jobs.intake.files import Files, InputSources
+from daemon.jobs.intake.files import Files, InputSources, check_file_size
 from daemon.jobs.intake.invert import read_invert
 from daemon.jobs.intake.text import read_text
+from daemon.jobs.naming import check_name
 from daemon.jobs.request import Request
 from daemon.settings.vocabulary import REGISTRY, Settings
 
 
 def read_request(stage: str, files: Files, sources: InputSources) -> Request:
     """Read the files of a job for a stage. Raises InputError or TiffsdError with a sentence for the person who dropped them."""
-    if os.fstat(files.members["principal"].fileno()).st_size > sources.config.limits.file_bytes:
-        raise InputError(
-            f"{files.name}: the file is larger than limits.file_bytes in config.yaml ({sources.config.limits.file_bytes} bytes)"
-        )
-    request = READERS[stage](files, sources)
+    check_file_size(files, sources.config)
+    request = read_apply(stage, files, sources) if asks_to_apply(files) else READERS[stage](files, sources)
+    check_name(request, files.name, sources.config)
     told = [note for entry in request.history for note in entry.get("notes", ())]
     notes = [note for note in _without_effect(request.settings, sources.config.limits.priority) if note not in told]
     return replace(request, notes=(*request.notes, *notes))

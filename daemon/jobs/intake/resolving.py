@@ -17,9 +17,14 @@ from daemon.stages import STAGES
 DEPENDS_ON = {stage: tuple(key for key, setting in REGISTRY.items() if stage in setting.recorded) for stage in STAGES}
 
 
-def resolve_settings(given: Mapping[str, Any], where: str, config: Config) -> Settings:
-    """Lay what was given over the defaults. Raises InputError where the file `where` asks for more than the limits."""
-    settings = checked(layered(config.defaults_for(given.get("model")), given), where)
+def resolve_settings(given: Mapping[str, Any], where: str, config: Config, *, of_latents: bool = False) -> Settings:
+    """Lay what was given over the defaults. Raises InputError where the file `where` asks for more than the limits.
+
+    A default `name` counts once, where a prompt or a picture begins: `of_latents` says that the files have their name already."""
+    defaults = config.defaults_for(given.get("model"))
+    if of_latents:
+        defaults.pop("name", None)
+    settings = checked(layered(defaults, given), where)
     limits = config.limits
     for key, limit in (("steps", limits.steps), ("upscale_steps", limits.steps), ("count", limits.count)):
         if (getattr(settings, key) or 0) > limit:

@@ -111,6 +111,7 @@ _OTHER_VAES: Signs = {
     ],
     "a tiny VAE (TAESD)": [["decoder.layers.0.weight", "encoder.layers.0.weight"], ["decoder.1.weight"]],
 }
+_INVERSIONS = [["emb_params"], ["clip_l"], ["clip_g"], ["string_to_param"], ["string_to_param.*"], ["text_encoders_0"]]
 # A component alone, and what to do with it.
 _ALONE: Signs = {
     **{f"{what}, {_RUN_NOT}": rows for what, rows in _OTHER_VAES.items()},
@@ -139,14 +140,7 @@ _ALONE: Signs = {
         ["down_blocks.0.resnets.0.conv1.weight"],
         ["transformer_blocks.0.attn.to_q.weight", "time_text_embed.text_embedder.linear_1.weight"],
     ],
-    f"a textual inversion, {_RUN_NOT}: put it into the folder `textual_inversions` of `adapters` in config.yaml": [
-        ["emb_params"],
-        ["clip_l"],
-        ["clip_g"],
-        ["string_to_param"],
-        ["string_to_param.*"],
-        ["text_encoders_0"],
-    ],
+    f"a textual inversion, {_RUN_NOT}: put it into the folder `textual_inversions` of `adapters` in config.yaml": _INVERSIONS,
 }
 
 
@@ -164,6 +158,11 @@ def other_file(index: Index) -> str | None:
 def vae_of_another_kind(index: Index) -> str | None:
     """What VAE a file holds, in a few words, where no model that runs can have it; None otherwise."""
     return _told(_OTHER_VAES, _names(index))
+
+
+def is_textual_inversion(index: Index) -> bool:
+    """Whether a file holds a textual inversion."""
+    return any(index.keys() >= {*row} for row in _INVERSIONS)
 
 
 def alone(index: Index) -> str:

@@ -35,8 +35,8 @@ class Family(ABC):
     encoders whose last layers `clip_skip` leaves out; `tokens` bounds the prompt where the tokenizer does not; `unsupported` are
     settings that the family does not know; `native` is the side of its pictures, in latent pixels, where the denoiser's
     configuration names none; `forced` are options of the scheduler that the pipeline insists on; `default_scheduler` is what runs
-    where nobody names one; `flow` says that the family is
-    trained by flow matching, and `overflows` that its VAE does not stand float16."""
+    where nobody names one; `flow` says that the family is trained by flow matching, `overflows` that its VAE does not stand
+    float16, and `wide` that its other parts may leave the range of float16, and do not leave that of bfloat16."""
 
     name: str
     pipeline: str
@@ -51,6 +51,7 @@ class Family(ABC):
     flow: bool = False
     default_scheduler: str = "dpmpp_2m_karras"
     overflows: bool = False
+    wide: bool = False
 
     @property
     def text_parts(self) -> tuple[str, ...]:

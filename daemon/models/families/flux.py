@@ -71,5 +71,6 @@ FLUX = Flux(
     unsupported=frozenset({"guidance_rescale", "eta", "aesthetic_score", "clip_skip", "negative_prompt"}),
     native=128,
     flow=True,
+    wide=True,
     default_scheduler="flow_euler",
 )

@@ -44,5 +44,6 @@ STABLE_DIFFUSION_3 = StableDiffusion3(
     unsupported=frozenset({"guidance_rescale", "eta", "aesthetic_score"}),
     native=128,
     flow=True,
+    wide=True,
     default_scheduler="flow_euler",
 )

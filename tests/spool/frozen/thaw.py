@@ -12,6 +12,7 @@ from typing import Any
 
 import tiffsd
 from daemon.jobs.recipes import read_recipe
+from daemon.layout import PROOFS
 from daemon.names import stem_of, without_id
 from daemon.service.service import Service
 from daemon.settings.config import Config
@@ -24,11 +25,13 @@ from tests.spool.invariants import is_report
 
 LATER_BOOT = "5e0c1f4a-0000-4000-8000-000000000002"
 BOOTS = {"on the same boot": BOOT, "on a later boot": LATER_BOOT}
-# What the daemon works on; previews and the status are only shown, and may be shown in other ways tomorrow.
+# What the daemon works on; previews, proofs and the status are only shown, and may be shown in other ways tomorrow.
 FOLDERS_OF_FILES = ("inbox", "hold", "failed", "embeddings", "running", "steps", "pictures", "done", ".keep", ".work", ".trash")
 # Settle times are short, and nothing is too old to be kept.
 KEPT_FOR_EVER = {shelf: {"days": None, "gb": None} for shelf in ("done", "failed", "previews", "steps", "originals")}
 WATCH = {"rescan_seconds": 1.0, "settle_seconds": 0.05, "settle_unleased_seconds": 0.2, "empty_grace_seconds": 0.3}
+# The section of the documents, which reports name since 0.2.0.
+SECTION = re.compile(rb"^More: .*\n", re.MULTILINE)
 
 Tree = dict[str, str]
 
@@ -41,9 +44,13 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def tree(root: Path) -> Tree:
-    """Every file of a spool with its digest."""
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return {str(path.relative_to(root)): digest(path.read_bytes()) for path in files}
+    """Every file of a spool with its digest, reports without the line that earlier versions did not write."""
+    files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return {str(path): digest(_as_before(path, (root / path).read_bytes())) for path in files}
+
+
+def _as_before(path: Path, content: bytes) -> bytes:
+    return SECTION.sub(b"", content) if is_report(path) else content
 
 
 def digest(content: bytes) -> str:
@@ -60,7 +67,7 @@ def recovered(root: Path, boot: str) -> dict[str, Any]:
 
 
 def config_of(root: Path) -> Config:
-    settings = {"watch": WATCH, "compute": {"threads": 1}, "retention": KEPT_FOR_EVER}
+    settings = {"watch": WATCH, "compute": {"threads": 1}, "retention": KEPT_FOR_EVER, "proofs": {"when": "never"}}
     return Config.model_validate({"folder": root.parent, "spool": root.name, **settings})
 
 
@@ -77,7 +84,7 @@ def _files(root: Path, before: Tree) -> dict[str, list[str]]:
     ids = {identity for name in before for identity in re.findall(r"\.([0-9a-f]{8})\b", name)}
     for name, bits in tree(root).items():
         path = Path(name)
-        if path.parts[0] in FOLDERS_OF_FILES and not is_report(path):
+        if path.parts[0] in FOLDERS_OF_FILES and not (is_report(path) or path.is_relative_to(PROOFS)):
             facts = [*_facts(root / path, ids), *[bits] * (bits in before.values())]
             found[str(_place(path, before) / f"{stem_of(path.name)}{path.suffix}")].append(", ".join(facts))
     return {place: sorted(facts) for place, facts in sorted(found.items())}

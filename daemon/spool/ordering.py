@@ -1,0 +1,91 @@
+"""What needs no sync of its own where a filesystem writes the changes of folders in the order in which they were made.
+
+There a power cut leaves all of them up to some moment, and that is not before the last sync. So the content of each file and the
+name of each record are waited for as ever, and with them what came before; what comes after is as it was, or is done again by the
+next daemon, whose records say how far the job was. `python -m tests.spool.prove` cuts the power at every moment, and says what
+becomes of it where one sync more is left out.
+
+ext4 and ext3 keep that order in their journal, where they have one and no fast commits, and so does XFS. btrfs and f2fs do not:
+there the sync of one file makes that file durable, and nothing that came before.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from daemon.spool.filesystem import Filesystem
+
+LEFT_OUT = frozenset(
+    {
+        "claim: the job",
+        "claim: the members in in/",
+        "claim: the inbox they left",
+        "commit: the outputs in out/",
+        "commit: out/ itself",
+        "publish: the outputs in their places",
+        "publish: out/ that they left",
+        "archive: the members in done/",
+        "archive: in/ that they left",
+        "discard: the job in .trash/",
+        "discard: .work/ that it left",
+    }
+)
+KEEPS_ORDER = "ext4 with its journal and without fast commits, or XFS"
+PROBE = ".ordered"
+_MOUNTS = Path("/proc/self/mountinfo")
+_WITH_A_JOURNAL = ("ext3", "ext4")
+
+
+def why_unordered(fs: Filesystem, root: Path) -> str | None:
+    """Why a filesystem is not known to keep the order of changes, in words; None where it does. It is asked for a sync."""
+    try:
+        device = fs.stat(root).st_dev
+        kind = _type_of(fs, device)
+        if kind == "xfs":
+            return None
+        if kind not in _WITH_A_JOURNAL:
+            return f"it lies on {kind or 'a filesystem that cannot be told'}"
+        name = _name_of(fs, device)
+        if not _text(fs, Path("/sys/fs/ext4") / name / "journal_task").strip().isdigit():
+            return f"its {kind} has no journal"
+        _sync_something(fs, root / PROBE)
+        return f"its {kind} makes fast commits" if any(_fast_commits(fs, name)) else None
+    except OSError as error:
+        return f"it cannot be told what it lies on ({error.strerror})"
+
+
+def _type_of(fs: Filesystem, device: int) -> str:
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = (line.partition(" - ") for line in _text(fs, _MOUNTS).splitlines())
+    return next((source.split()[0] for mount, _, source in mounts if mount.split()[2] == number), "")
+
+
+def _name_of(fs: Filesystem, device: int) -> str:
+    """What the kernel calls a disk."""
+    told = _text(fs, Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/uevent"))
+    return next((line.removeprefix("DEVNAME=") for line in told.splitlines() if line.startswith("DEVNAME=")), "")
+
+
+def _sync_something(fs: Filesystem, path: Path) -> None:
+    """Where fast commits are on, the kernel has counted one from then on."""
+    with suppress(FileNotFoundError):
+        fs.unlink(path)  # of a crash
+    with fs.create(path) as file:
+        fs.write(file, b"\n")
+        fs.fsync(file, "the question whether it makes fast commits")
+    fs.unlink(path)
+
+
+def _fast_commits(fs: Filesystem, name: str) -> Iterator[int]:
+    """How many fast commits were made, and how many could not be; nothing where the kernel knows none."""
+    try:
+        told = _text(fs, Path("/proc/fs/ext4") / name / "fc_info")
+    except FileNotFoundError:
+        return
+    yield from (int(count) for count in re.findall(r"^(\d+) (?:commits|ineligible)$", told, re.MULTILINE))
+
+
+def _text(fs: Filesystem, path: Path) -> str:
+    return fs.read(path).decode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""What the documents are made with: the site, the pictures in it, and the animation of the README."""
