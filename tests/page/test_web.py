@@ -378,6 +378,17 @@ def test_all_of_it_is_done_by_keys_alone(page: Browser) -> None:
     assert page.run("document.activeElement !== document.body")
 
 
+def test_a_key_counts_at_once_when_a_dialog_has_closed(page: Browser) -> None:
+    page.press("n", text="n", code=78)
+    page.wait("document.activeElement.id === 'prompt-words'")
+    # The browser takes the focus from what is hidden no earlier than it draws again, and a busy one draws late.
+    page.run(
+        "document.querySelector('#prompt [data-key=close]').click();"
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'b', bubbles: true })); 0"
+    )
+    assert page.run("document.getElementById('board').hidden") is False
+
+
 def tab_to(tab: Browser, script: str) -> None:
     for _ in range(60):
         tab.press("Tab", code=9)

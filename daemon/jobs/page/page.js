@@ -296,7 +296,7 @@
       if (data) render();
     });
     document.addEventListener("keydown", (event) => {
-      const typing = event.target.closest?.("input, textarea, select, dialog");
+      const typing = event.target.closest?.("input, textarea, select, dialog")?.checkVisibility();
       if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey && !typing) {
         event.preventDefault();
         byId("words").focus();

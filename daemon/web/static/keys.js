@@ -19,10 +19,11 @@ export function helpDialog() {
   return dialog;
 }
 
-// `keys` are functions by key; they are left alone in fields and in dialogs, and with another key held down.
+// `keys` are functions by key; they are left alone in fields and in dialogs, and with another key held down. A field of a dialog that
+// has closed keeps the focus until the browser draws again: nobody types there.
 export function listen(keys) {
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPES) || document.querySelector("dialog[open]")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPES)?.checkVisibility() || document.querySelector("dialog[open]")) return;
     const act = keys[event.key];
     if (!act) return;
     event.preventDefault();
