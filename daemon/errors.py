@@ -24,6 +24,7 @@ OSError                the machine is at fault   -> kept, tried again later; at 
 anything else          we are at fault           -> failed/ with the traceback
 """
 
+import re
 from enum import Enum, StrEnum, auto
 
 
@@ -144,3 +145,8 @@ class Cancelled(DaemonError):
 
 class InUse(BlockingIOError):
     """Another program holds a lease on a file, or goes on writing into it: it is still being written."""
+
+
+def in_words(error: BaseException) -> str:
+    """What an error says, without the number that the system has for it: "No space left on device: 'cat.png'"."""
+    return re.sub(r"\A\[Errno -?\d+\] ", "", str(error))

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -287,6 +287,26 @@ def only_the_command_line_prints_and_exits(house: House) -> list[str]:
     return [f"{name}:{line} calls {what}" for name, line, what in prints + exits]
 
 
+def an_error_of_the_system_is_told_in_words(house: House) -> list[str]:
+    sentences = []
+    for module in house.under("daemon.spool", "daemon.inbox", "daemon.jobs", "daemon.service"):
+        handlers = (node for node in ast.walk(module.tree) if isinstance(node, ast.ExceptHandler) and node.name and node.type)
+        for handler in handlers:
+            if "OSError" in {name.id for name in ast.walk(handler.type) if isinstance(name, ast.Name)}:
+                sentences += [f"{module.name}:{line} says [Errno ...] to people" for line in said_as_they_are(handler)]
+    return sentences
+
+
+def said_as_they_are(handler: ast.ExceptHandler) -> Iterator[int]:
+    """The lines that say an error as it is, in a sentence or in the log."""
+    for node in ast.walk(handler):
+        logged = node.args if isinstance(node, ast.Call) and called(node).startswith("log.") else []
+        said = [node.value] if isinstance(node, ast.FormattedValue) else logged
+        for one in said:
+            if isinstance(one, ast.Name) and one.id == handler.name:
+                yield one.lineno
+
+
 def one_broad_except_exists_and_is_the_jobs(house: House) -> list[str]:
     sentences = []
     for module in house.modules.values():
@@ -478,6 +498,10 @@ def test_only_the_command_line_prints_and_exits(house: House) -> None:
     assert only_the_command_line_prints_and_exits(house) == []
 
 
+def test_an_error_of_the_system_is_told_in_words(house: House) -> None:
+    assert an_error_of_the_system_is_told_in_words(house) == []
+
+
 def test_one_broad_except_exists_and_is_the_jobs(house: House) -> None:
     assert one_broad_except_exists_and_is_the_jobs(house) == []
 
@@ -594,6 +618,14 @@ BROKEN_HOUSES = [
     (only_the_command_line_prints_and_exits, {"daemon/compute/worker.py": "print(1)"}),
     (only_the_command_line_prints_and_exits, {"daemon/service/service.py": "import sys\nsys.exit(1)"}),
     (only_the_command_line_prints_and_exits, {"tiffsd/file.py": "raise SystemExit(2)"}),
+    (
+        an_error_of_the_system_is_told_in_words,
+        {"daemon/service/wake.py": "try:\n    f()\nexcept (ValueError, OSError) as error:\n    log.error('no: %s', error)"},
+    ),
+    (
+        an_error_of_the_system_is_told_in_words,
+        {"daemon/jobs/hooks.py": "try:\n    f()\nexcept OSError as error:\n    reason = f'no: {error}'"},
+    ),
     (one_broad_except_exists_and_is_the_jobs, {"daemon/spool/spool.py": "try:\n    f()\nexcept Exception:\n    pass"}),
     (
         one_broad_except_exists_and_is_the_jobs,

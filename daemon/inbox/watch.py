@@ -23,6 +23,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from daemon.errors import in_words
+
 log = logging.getLogger(__name__)
 # watchdog calls it an error that a thread of it which is stopped was waiting, as each is at each stop.
 logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in record.getMessage())
@@ -86,7 +88,7 @@ class Watcher:
         try:
             self._observer = self._build()
         except OSError as error:
-            self._say(f"no file events ({error.strerror or error}); scanning the folders periodically instead")
+            self._say(f"no file events ({in_words(error)}); scanning the folders periodically instead")
         except RuntimeError as error:  # no thread to be had
             self._say(f"the folders cannot be watched: {error}")
             return False

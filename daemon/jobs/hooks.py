@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.beneath import Beneath
+from daemon.errors import in_words
 from daemon.layout import HOLD, PICTURES
 from daemon.names import base_of, shown
 from daemon.settings.config import HookOptions
@@ -141,7 +142,7 @@ class Hooks:
                 copy = _private_copy(waiting, Path(folder))
                 failure = self._run(waiting.command, Path(folder), {**_inherited(), **self._facts(waiting.event, copy)})
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            failure = f"cannot be called: {error}"
+            failure = f"cannot be called: {in_words(error)}"
         if failure:
             self._note(kind, f"{failure} (at {shown(waiting.event.name)})")
         else:

@@ -16,6 +16,7 @@ from daemon.errors import (
     Stopped,
     TooLong,
     WorkerDied,
+    in_words,
 )
 from daemon.names import shown
 from tiffsd import TiffsdError
@@ -63,7 +64,7 @@ def no_fault_result(error: Stopped | OSError) -> JobResult:
     if isinstance(error, Stopped):
         return JobResult(Outcome.RETURNED)
     if not isinstance(error, InUse):
-        return JobResult(Outcome.KEPT, str(error))
+        return JobResult(Outcome.KEPT, in_words(error))
     held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"
     return JobResult(Outcome.IN_USE, f"{shown(held)} is still being written")
 

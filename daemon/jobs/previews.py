@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
+from daemon.errors import in_words
 from daemon.layout import PREVIEWS
 from daemon.names import new_id, output_name, shown, stem_of
 from daemon.spool.atomic import atomic_replace
@@ -49,7 +50,7 @@ def write_previews(root: Path, artifacts: Iterable[tuple[str, tiffsd.Artifact]])
         try:
             write_preview(root, artifact, stem=stem_of(name))
         except (OSError, ValueError) as error:
-            log.warning("no preview of %s: %s", shown(name), error)
+            log.warning("no preview of %s: %s", shown(name), in_words(error))
 
 
 class LivePreview:
@@ -75,7 +76,7 @@ class LivePreview:
             atomic_replace(self._fs, self._path, png)
             self._shown = True
         except (OSError, ValueError) as error:
-            log.warning("no preview of %s: %s", shown(self._path.stem), error)
+            log.warning("no preview of %s: %s", shown(self._path.stem), in_words(error))
 
     def end(self) -> None:
         """Take it away again."""

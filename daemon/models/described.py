@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daemon.errors import in_words
 from daemon.models.checkpoints.kinds import kind_of
 from daemon.models.families import FAMILIES, Family
 from daemon.models.folders import INDEX, read_json
@@ -33,5 +34,5 @@ class Described:
             try:
                 return kind_of(self._path).read(name)
             except OSError as error:
-                raise UnreadableModel(f"{name} of {self._path} cannot be read ({error})") from error
+                raise UnreadableModel(f"{name} of {self._path} cannot be read ({in_words(error)})") from error
         return read_json(self._path / name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daemon.errors import in_words
 from daemon.models.checkpoints.scales import WAY_OUT
 from daemon.models.families import Family
 from daemon.models.unreadable import UnreadableModel
@@ -72,7 +73,7 @@ def read_json(path: Path) -> Mapping[str, Any]:
     except FileNotFoundError:
         raise UnreadableModel(f"there is no {path.name} in {path.parent}") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UnreadableModel(f"{path} cannot be read ({error})") from error
+        raise UnreadableModel(f"{path} cannot be read ({in_words(error)})") from error
     if not isinstance(values, dict):
         raise UnreadableModel(f"{path} holds no settings")
     return values

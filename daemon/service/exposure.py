@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon import layout
+from daemon.errors import in_words
 from daemon.lease import keeps_owners
 from daemon.names import shown
 from daemon.spool.filesystem import Filesystem
@@ -66,7 +67,7 @@ def warn(root: Path, stages: Iterable[Stage]) -> tuple[str, ...]:
     try:
         exposed = complaints(root, folders)
     except OSError as error:
-        exposed = [f"whether others could replace folders of the daemon's cannot be told: {error}"]
+        exposed = [f"whether others could replace folders of the daemon's cannot be told: {in_words(error)}"]
     sentences = (*exposed, links) if links else tuple(exposed)
     for sentence in sentences:
         log.warning("%s", sentence)

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 
-from daemon.errors import NotThere
+from daemon.errors import NotThere, in_words
 from daemon.names import shown
 from daemon.spool.recent import RecentDrop, paths_of
 from daemon.spool.records import Fingerprint
@@ -43,7 +43,7 @@ class LateWriters:
             try:
                 self._look_at(drop, now)
             except (OSError, NotThere) as error:
-                log.error("%s: was written to late, and stays in %s: %s", _label(drop), drop.place, error)
+                log.error("%s: was written to late, and stays in %s: %s", _label(drop), drop.place, in_words(error))
             if time.monotonic() >= until:
                 break
 

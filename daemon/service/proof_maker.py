@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.compute.protocol import Compute, Result, SubmittedCall
-from daemon.errors import DaemonError, InUse, Stopped
+from daemon.errors import DaemonError, InUse, Stopped, in_words
 from daemon.inbox.grouping import Drop, Mark
 from daemon.jobs.intake.files import Files, InputSources
 from daemon.jobs.proofs import proof_of, show_paint
@@ -137,7 +137,7 @@ class ProofMaker:
             log.warning("%s: %s", what, error)
             self._done(wanted, f"{what}: {error}")
         else:
-            log.warning("no proof of %s yet, will retry: %s", place, error)
+            log.warning("no proof of %s yet, will retry: %s", place, in_words(error))
             self._not_before[wanted.path] = now + RETRY_SECONDS
             self._wanted.setdefault(wanted.path, wanted)
 

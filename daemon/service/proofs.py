@@ -14,7 +14,7 @@ from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.compute.protocol import Compute
-from daemon.errors import InUse
+from daemon.errors import InUse, in_words
 from daemon.inbox.arrivals import is_private_elsewhere
 from daemon.inbox.grouping import Drop, Mark, Member, expected
 from daemon.inbox.held import HeldFiles, HoldFolder
@@ -203,7 +203,7 @@ class Proofs:
             self._files.bring_back()
             self._aside_due = None
         except OSError as error:
-            log.warning("proofs that were being taken away cannot be put back yet, will retry: %s", error)
+            log.warning("proofs that were being taken away cannot be put back yet, will retry: %s", in_words(error))
             self._aside_due = now + RETRY_SECONDS
 
     def _note_done(self, wanted: Wanted, sentence: str | None) -> None:

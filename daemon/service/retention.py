@@ -17,7 +17,7 @@ from datetime import date, datetime
 from itertools import chain
 from pathlib import Path
 
-from daemon.errors import InUse
+from daemon.errors import InUse, in_words
 from daemon.inbox.telling_names import is_housekeeping
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, PROOFS, STEPS, TRASH, WORK
 from daemon.names import fitted, id_of, shown, stem_of
@@ -94,7 +94,7 @@ class Retention:
                 except OSError as error:
                     complaint = f"{shown(str(kept.path))} has passed its retention limit and cannot be deleted: {error.strerror}"
         except OSError as error:
-            complaint = f"what has passed its retention limit cannot be looked for: {error}"
+            complaint = f"what has passed its retention limit cannot be looked for: {in_words(error)}"
         if complaint and complaint != self._complaint:
             log.error("%s", complaint)
         if deleted:

@@ -23,7 +23,7 @@ from pathlib import Path
 from daemon.beneath import Beneath
 from daemon.compute.engine import new_engine, placed
 from daemon.compute.protocol import Engine, EngineOptions
-from daemon.errors import ConfigError, InUse, Kind, MachineError
+from daemon.errors import ConfigError, InUse, Kind, MachineError, in_words
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import JobContext
@@ -355,7 +355,7 @@ class Service:
             try:
                 self.spool.discount_attempt(job.claim)
             except OSError as error:
-                log.error("%s: its attempt stays counted: %s", job.label, error)
+                log.error("%s: its attempt stays counted: %s", job.label, in_words(error))
 
     def _guarded(self) -> bool:
         """Whether a guard is needed. Where the time of a stop is over, it does what the main thread should have done."""
@@ -413,7 +413,7 @@ class Service:
             except OSError as error:
                 self._scans.pop(name, None)
                 self._ready[name].clear()
-                self._backoff.record_failure(name, f"{UNREADABLE}: {error}", now)
+                self._backoff.record_failure(name, f"{UNREADABLE}: {in_words(error)}", now)
                 continue
             self._backoff.recovered(name, UNREADABLE)
             self._scans[name] = scan
@@ -486,7 +486,7 @@ class Service:
                 self._backoff.recovered(stage, REFUSAL_FAILED)
         except OSError as error:
             self._recovery.failed(now)
-            self._backoff.record_failure(stage, f"{REFUSAL_FAILED}: {error}", now)
+            self._backoff.record_failure(stage, f"{REFUSAL_FAILED}: {in_words(error)}", now)
 
     def _restore(self, stage: str, claim: Claim) -> bool:
         """Put back the original that a sign asks for; whether there is one."""
@@ -620,7 +620,7 @@ class Service:
         for name in ORDER:
             if recovery.stuck:
                 # What keeps one job from its end, a full disk say, would keep the next one too.
-                self._backoff.record_failure(name, f"{STUCK}, will retry: {next(iter(recovery.stuck.values()))}", now)
+                self._backoff.record_failure(name, f"{STUCK}, will retry: {in_words(next(iter(recovery.stuck.values())))}", now)
             else:
                 self._backoff.recovered(name, STUCK)
         for claim in recovery.claims:

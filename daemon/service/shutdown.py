@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from daemon.errors import in_words
+
 # All in seconds since the end was asked for. The step that is computed has the most of them; a step that takes longer loses its
 # worker, never its file. The units promise 30 s, of which three may pass before a signal is seen (`signals.LOOK_SECONDS`).
 DRAINED = 17.0
@@ -69,4 +71,4 @@ def _done(name: str, step: ShutdownStep) -> None:
     try:
         step()
     except OSError as error:
-        log.error("%s: %s", name, error)
+        log.error("%s: %s", name, in_words(error))

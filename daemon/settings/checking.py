@@ -1,7 +1,7 @@
 """Checking what people said: names, ranges and sentences; what counts with what was dropped; and which of several layers wins."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,23 +13,33 @@ from daemon.settings.faults import reason_of
 from daemon.settings.vocabulary import ALIASES, EARLIER, REGISTRY, Settings
 
 DRAWN_BEFORE: Mapping[str, Any] = {"rng": "cpu", "ensd": 0, "variation_strength": 0.0}
+MOST_FAULTS = 4  # that one sentence tells
 LONGEST_KEY = 60  # characters of a key that is no setting, in sentences and where its nearest is looked for
 
 
 def checked(values: Mapping[str, Any], where: str) -> Settings:
     """Validate settings, under any of their names; `where` names the file they stand in.
 
-    Raises InputError with one sentence about the first fault."""
+    Raises InputError with one sentence, which tells the first few faults."""
     values = with_schedule_named(with_loras_cut_out(by_their_names(values, where), where), where)
-    for key in values:
-        if key not in REGISTRY:
-            said = str(key)[:LONGEST_KEY]
-            instead = _nearest(said) or f"; known are {', '.join(REGISTRY)}"
-            raise InputError(f"{where}: '{said}' is no setting{instead}")
+    faults = _unknown([key for key in values if key not in REGISTRY])
     try:
-        return Settings.model_validate(dict(values))
+        settings = Settings.model_validate({key: value for key, value in values.items() if key in REGISTRY})
     except ValidationError as error:
-        raise InputError(f"{where}: {sentence_of(error)}") from error
+        faults = [*sentences_of(error), *faults]
+    if faults:
+        more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+        raise InputError(f"{where}: {'; '.join(faults[:MOST_FAULTS])}{more}")
+    return settings
+
+
+def _unknown(keys: Sequence[object]) -> list[str]:
+    """The sentences on keys that are no settings; what there is is listed once."""
+    said = [str(key)[:LONGEST_KEY] for key in keys]
+    near = [_nearest(key) for key in said]
+    every = "" if all(near) else f"; known are {', '.join(REGISTRY)}"
+    sentences = [f"'{key}' is no setting{instead}" for key, instead in zip(said, near, strict=True)]
+    return [*sentences[:-1], sentences[-1] + every] if sentences else []
 
 
 def by_their_names(values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -141,11 +151,13 @@ def as_made_before(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return as_drawn_before(recipe) | eta
 
 
-def sentence_of(error: ValidationError) -> str:
-    """The first fault pydantic found, as a sentence with key, rule and value."""
-    fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"] if part not in ("float", "[key]"))
-    return f"'{key}' {reason_of(fault)} (found {fault['input']!r:.80})"
+def sentences_of(error: ValidationError) -> list[str]:
+    """The first fault of each setting that pydantic found one in, as sentences with key, rule and value."""
+    first: dict[object, str] = {}
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"] if part not in ("float", "[key]"))
+        first.setdefault(fault["loc"][:1], f"'{key}' {reason_of(fault)} (found {fault['input']!r:.80})")
+    return list(first.values())
 
 
 def _nearest(key: str) -> str:

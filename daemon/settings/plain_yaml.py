@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from daemon.errors import ConfigError, InputError
+from daemon.errors import ConfigError, InputError, in_words
 from daemon.machine import sorted_out
 
 LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the parser in C, where PyYAML was built with it
@@ -127,7 +127,7 @@ def folder_beside(folder: Path, path: Path) -> Path:
     try:
         return (folder / path.expanduser()).resolve()
     except (RuntimeError, ValueError, OSError) as error:
-        raise ConfigError(f"{str(path)!r} cannot be a folder ({error}); write the path of one") from error
+        raise ConfigError(f"{str(path)!r} cannot be a folder ({in_words(error)}); write the path of one") from error
 
 
 class _SaidTwice(Exception):

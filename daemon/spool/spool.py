@@ -31,7 +31,7 @@ from typing import Any, BinaryIO
 
 from daemon import layout, names
 from daemon.beneath import FolderMissing
-from daemon.errors import AnotherDaemon, Kind
+from daemon.errors import AnotherDaemon, Kind, in_words
 from daemon.inbox.grouping import Drop, Mark, Member
 from daemon.names import stem_of
 from daemon.spool import failures, folders, holds, lock, ordering, records
@@ -418,7 +418,8 @@ class Spool:
             try:
                 claim = self._recover_job(self._work / name)
             except OSError as error:
-                log.error("%s could not be recovered and stays where it is, will retry: %s", self._work / names.shown(name), error)
+                where, why = self._work / names.shown(name), in_words(error)
+                log.error("%s could not be recovered and stays where it is, will retry: %s", where, why)
                 if not _is_of_a_stray(error, self._work / name):
                     recovery.stuck[name] = error
             else:

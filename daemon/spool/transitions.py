@@ -17,6 +17,7 @@ from pathlib import Path
 
 from daemon import layout, names
 from daemon.beneath import FolderMissing
+from daemon.errors import in_words
 from daemon.inbox.grouping import Mark
 from daemon.spool import records
 from daemon.spool.filesystem import Filesystem
@@ -195,7 +196,7 @@ class Transitions:
             try:
                 self._delete(self.root / layout.TRASH / name, whole=name.endswith(THROWN))
             except OSError as error:
-                log.error("%s could not be deleted and stays: %s", self.root / layout.TRASH / names.shown(name), error)
+                log.error("%s could not be deleted and stays: %s", self.root / layout.TRASH / names.shown(name), in_words(error))
 
     def _delete(self, job: Path, *, whole: bool = False) -> None:
         """Delete the records of a job, but only once its folders are seen to be empty: rmdir is the proof.

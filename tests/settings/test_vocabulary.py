@@ -62,6 +62,22 @@ def test_a_wrong_setting_is_refused_with_file_key_and_way_out(values: dict[str, 
     assert "\n" not in str(refusal.value)
 
 
+def test_several_mistakes_are_told_at_once() -> None:
+    with pytest.raises(InputError) as refusal:
+        checked({"stepz": 30, "width": 500, "wobble": 1, "seed": -2}, "cat.txt")
+    said = str(refusal.value)
+    assert said.startswith("cat.txt: 'seed'")
+    assert "'width' is not a multiple" in said
+    for words in ("'seed' must be at least 0", "'stepz' is no setting (did you mean 'steps'?)", "'wobble' is no setting"):
+        assert said.count(words) == 1
+    assert said.index("'stepz'") < said.index("'wobble'") < said.index("; known are ")
+
+
+def test_of_very_many_mistakes_the_others_are_counted() -> None:
+    with pytest.raises(InputError, match=r"and 6 more$"):
+        checked({f"stepz_{number}": 1 for number in range(10)}, "cat.txt")
+
+
 def test_the_later_layer_wins_and_none_says_nothing() -> None:
     assert layered({"steps": 20, "seed": 1}, {"steps": 30, "seed": None}) == {"steps": 30, "seed": 1}
 
