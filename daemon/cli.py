@@ -17,10 +17,9 @@ import click
 import tiffsd.commands
 from daemon.commands import complain
 from daemon.commands.files import hand_over
-from daemon.errors import ConfigError, DaemonError, MachineError, OutOfMemory, SpoolError
+from daemon.errors import ConfigError, DaemonError, MachineError, OutOfMemory, SpoolError, in_words
 from daemon.machine import advice, is_machines
 from daemon.stages import STAGES
-from tiffsd.shown import in_words
 from tiffsd.spec import TiffsdError
 
 PROGRAM = "tiffsd"

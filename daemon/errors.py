@@ -24,7 +24,7 @@ OSError                the machine is at fault   -> kept, tried again later; at 
 anything else          we are at fault           -> failed/ with the traceback
 """
 
-import re
+import os
 from enum import Enum, StrEnum, auto
 
 
@@ -148,5 +148,9 @@ class InUse(BlockingIOError):
 
 
 def in_words(error: BaseException) -> str:
-    """What an error says, without the number that the system has for it: "No space left on device: 'cat.png'"."""
-    return re.sub(r"\A\[Errno -?\d+\] ", "", str(error))
+    """What an error says to people: one of the system without its number, behind the file that it is about.
+
+    `tiffsd/shown.py` says the same for the format, which must not know of the daemon."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return ": ".join(os.fsdecode(part) for part in (error.filename, error.strerror) if isinstance(part, str | bytes))

@@ -4,6 +4,7 @@ What a command does to the spool is a file operation that a person could do by h
 that cost time to load are imported by the commands that need them, because the others must answer at once.
 """
 
+import difflib
 from pathlib import Path
 
 import click
@@ -49,11 +50,19 @@ def config_path(given: Path | None) -> Path:
 
 
 def spool_root(given: Path | None) -> Path:
-    """The spool's folder, and nothing else of the configuration: a wrong line elsewhere in it must not hide how things stand."""
+    """The spool's folder, and nothing else of the configuration: a wrong line elsewhere in it must not hide how things stand.
+
+    Raises ConfigError where the line with the spool is wrong, and SpoolError where this person may not look into it."""
+    from daemon.commands.entering import check_may_enter
     from daemon.settings.plain_yaml import folder_beside, read_yaml
 
     path = config_path(given)
-    named = read_yaml(path).get("spool", "spool")
+    said = read_yaml(path)
+    if "spool" not in said and (meant := difflib.get_close_matches("spool", said, n=1)):
+        raise ConfigError(f"{path}: '{meant[0]}' is no key (did you mean 'spool'?)")
+    named = said.get("spool", "spool")
     if not isinstance(named, str):
         raise ConfigError(f"{path}: 'spool' must be the path of a folder (found {named!r:.80})")
-    return folder_beside(path.absolute().parent, Path(named))
+    root = folder_beside(path.absolute().parent, Path(named))
+    check_may_enter(root)
+    return root

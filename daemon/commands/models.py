@@ -11,6 +11,7 @@ import click
 
 from daemon.commands import PATH, as_json_option, config_option, config_path, say
 from daemon.models.hub_ids import place_of
+from daemon.models.there import is_folder, is_there, why_not_seen
 from daemon.names import shown
 from daemon.stages import STAGES
 
@@ -162,7 +163,11 @@ def _missing_folders(config: "Config") -> list[Listed]:
     """The folders of adapters that the configuration names, and that are not there."""
     folders = {"adapters.loras": config.adapters.loras, "adapters.textual_inversions": config.adapters.textual_inversions}
     paths = {name: config.folder / path.expanduser() for name, path in folders.items() if path}
-    return [_fault(name, "folder", str(path), f"there is no folder {path}") for name, path in paths.items() if not path.is_dir()]
+    return [
+        _fault(name, "folder", str(path), why_not_seen(path) or f"there is no folder {path}")
+        for name, path in paths.items()
+        if not is_folder(path)
+    ]
 
 
 def _fault(key: str, kind: str, said: str, fault: str) -> Listed:
@@ -176,7 +181,7 @@ def _listed(name: str, kind: str, path: str, runs_in: str | None, look: "Callabl
     if place is None and network:
         return Listed(name, kind, path, False, None, 0, (), runs_in, ())
     found = look(place or Path(path))
-    if found.faults and network and not Path(path).exists():
+    if found.faults and network and not is_there(path):
         return Listed(name, kind, path, False, found.family, 0, (), runs_in, ())
     return Listed(name, kind, path, place is not None, found.family, found.size_bytes, found.dtypes, runs_in, found.faults)
 

@@ -9,6 +9,7 @@ from daemon.models.checkpoints.kinds import kind_of
 from daemon.models.families import FAMILIES, Family
 from daemon.models.folders import INDEX, read_json
 from daemon.models.stage_settings import ModelSettings
+from daemon.models.there import is_file
 from daemon.models.unreadable import UnreadableModel
 
 
@@ -30,7 +31,7 @@ class Described:
         return self._read(f"{component}/config.json")
 
     def _read(self, name: str) -> Mapping[str, Any]:
-        if self._path.is_file():
+        if is_file(self._path):
             try:
                 return kind_of(self._path).read(name)
             except OSError as error:

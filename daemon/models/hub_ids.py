@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from daemon.models.there import is_there
+
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FILES = (".safetensors", ".gguf", ".ckpt", ".pt", ".pth", ".bin")
 
@@ -24,6 +26,6 @@ def fetched_folder(id: str) -> Path | None:
 
 def place_of(path: str) -> Path | None:
     """Where the folder or file of a path or hub id lies on this machine; None where it does not."""
-    if Path(path).exists():
+    if is_there(path):
         return Path(path)
     return fetched_folder(path) if is_hub_id(path) else None

@@ -27,6 +27,7 @@ from daemon.models.folders import (
     weights_bytes,
 )
 from daemon.models.hub_ids import is_hub_id
+from daemon.models.there import is_file, is_folder, is_there, why_not_seen
 from daemon.models.unreadable import UnreadableModel
 
 Parts = str | Mapping[str, str | None] | None
@@ -46,7 +47,7 @@ def examined(path: Path, parts: Parts = None, *, has_vae: bool = False) -> OnDis
     """Look at a model, a folder in diffusers layout or a single file.
 
     `parts` is what the configuration gives it besides, and `has_vae` whether its defaults name a separate VAE."""
-    if path.is_file():
+    if is_file(path):
         return _examined_file(path, parts, has_vae=has_vae)
     try:
         index, family = _index(path)
@@ -65,9 +66,9 @@ def examined(path: Path, parts: Parts = None, *, has_vae: bool = False) -> OnDis
 
 def examined_vae(path: Path) -> OnDisk:
     """Look at a separate VAE: its folder, a model's with a folder `vae`, or a file with one in it."""
-    if path.is_file():
+    if is_file(path):
         return _examined_vae_file(path)
-    return _component(path if (path / "config.json").is_file() else path / "vae", weights=True)
+    return _component(path if is_file(path / "config.json") else path / "vae", weights=True)
 
 
 def _examined_file(path: Path, parts: Parts, *, has_vae: bool) -> OnDisk:
@@ -104,9 +105,9 @@ def _faults_of_parts(parts: Parts) -> Iterator[str]:
     for name, place in places.items():
         if place is None or is_hub_id(place):
             continue
-        if not Path(place).exists():
-            yield f"{name}: there is no folder or file {place}"
-        elif Path(place).is_file():
+        if not is_there(place):
+            yield f"{name}: {_nothing_at(place)}"
+        elif is_file(place):
             try:
                 scales_of(Path(place))
             except UnreadableModel as fault:
@@ -134,8 +135,8 @@ def _dtypes(path: Path) -> tuple[str, ...]:
 
 def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
     """The model's index and family. Raises ValueError with the fault as a sentence."""
-    if not path.exists():
-        raise UnreadableModel(f"there is no folder or file {path}")
+    if not is_there(path):
+        raise UnreadableModel(_nothing_at(path))
     index = read_json(path / INDEX)
     name = str(index.get("_class_name"))
     if name not in FAMILIES:
@@ -143,9 +144,13 @@ def _index(path: Path) -> tuple[Mapping[str, Any], Family]:
     return index, FAMILIES[name]
 
 
+def _nothing_at(path: str | Path) -> str:
+    return why_not_seen(path) or f"there is no folder or file {path}"
+
+
 def _component(folder: Path, *, weights: bool) -> OnDisk:
-    if not folder.is_dir():
-        return OnDisk(None, 0, (), (f"there is no folder or file {folder}",))
+    if not is_folder(folder):
+        return OnDisk(None, 0, (), (_nothing_at(folder),))
     if not weights:
         return OnDisk(None, 0, (), () if any(folder.glob("*.json")) else (f"there is no tokenizer in {folder}",))
     faults = list(_faults_of(folder))

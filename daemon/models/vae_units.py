@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.models.checkpoints.kinds import kind_of
 from daemon.models.folders import read_json
+from daemon.models.there import is_file, is_folder
 from daemon.models.unreadable import UnreadableModel
 
 # What diffusers takes where a configuration does not say it.
@@ -29,6 +30,6 @@ def scaling_of(path: str, parts: str | Mapping[str, str | None] | None) -> tuple
 
 
 def _config(path: Path) -> Mapping[str, Any] | None:
-    if path.is_dir():
+    if is_folder(path):
         return read_json(path / "vae" / "config.json")
-    return kind_of(path).read("vae/config.json") if path.is_file() else None
+    return kind_of(path).read("vae/config.json") if is_file(path) else None

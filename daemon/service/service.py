@@ -413,7 +413,8 @@ class Service:
             except OSError as error:
                 self._scans.pop(name, None)
                 self._ready[name].clear()
-                self._backoff.record_failure(name, f"{UNREADABLE}: {in_words(error)}", now)
+                way_out = "; `tiffsd init` makes it again" if isinstance(error, FileNotFoundError) else ""
+                self._backoff.record_failure(name, f"{UNREADABLE}: {in_words(error)}{way_out}", now)
                 continue
             self._backoff.recovered(name, UNREADABLE)
             self._scans[name] = scan
@@ -682,8 +683,8 @@ class Service:
         notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             before, self.config = self.config, read_trusted_again(self.config_path)
-        except (ConfigError, MachineError) as error:
-            self._config_complaint = (f"configuration not reloaded, the old one stays in force: {error}",)
+        except (ConfigError, MachineError, OSError) as error:
+            self._config_complaint = (f"configuration not reloaded, the old one stays in force: {in_words(error)}",)
             log.error("%s", *self._config_complaint)
             self._config_news.was_tried()
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from daemon.errors import InputError
 from daemon.models.hub_ids import is_hub_id
+from daemon.models.there import is_folder, is_there, why_not_seen
 from daemon.settings.config import BUILTIN, Config
 from daemon.settings.faults import Fault, Place, dotted
 from daemon.settings.plain_yaml import folder_beside, read_with_lines
@@ -49,7 +50,10 @@ def _missing(config: Config, place: Place, path: str) -> Iterator[Fault]:
     if path == BUILTIN:
         return
     found = folder_beside(config.folder, Path(path))
-    if found.exists():
+    if is_there(found):
+        return
+    if why := why_not_seen(found):
+        yield Fault(place, f"'{dotted(place)}' is {found}, and {why}")
         return
     if not is_hub_id(path):
         yield Fault(place, f"'{dotted(place)}' is {found}, and nothing is there; name the folder or the file, from this file on")
@@ -76,9 +80,10 @@ def _names(config: Config, place: Place, settings: Mapping[str, object]) -> Iter
 def _adapters(config: Config) -> Iterator[Fault]:
     for key in ("loras", "textual_inversions"):
         folder = getattr(config.adapters, key)
-        if folder is not None and not folder_beside(config.folder, folder).is_dir():
-            found = folder_beside(config.folder, folder)
-            yield Fault(("adapters", key), f"'adapters.{key}' is {found}, and there is no such folder; name the one that has them")
+        found = None if folder is None else folder_beside(config.folder, folder)
+        if found is not None and not is_folder(found):
+            why = why_not_seen(found) or "there is no such folder; name the one that has them"
+            yield Fault(("adapters", key), f"'adapters.{key}' is {found}, and {why}")
 
 
 def _hooks(config: Config) -> Iterator[Fault]:

@@ -14,6 +14,7 @@ from daemon.errors import ConfigError, InputError
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
 from daemon.models.schedulers import AUTOMATIC
+from daemon.models.there import is_there
 from daemon.names import portable
 from daemon.settings.checking import checked, layered
 from daemon.settings.faults import SETTINGS, Fault, faults_of
@@ -329,7 +330,7 @@ class Config(_Section):
         if path == BUILTIN:
             return str(resource("models/demo"))
         found = self.folder / Path(path).expanduser()
-        return path if is_hub_id(path) and not found.exists() else str(found)
+        return path if is_hub_id(path) and not is_there(found) else str(found)
 
 
 def _chosen(name: str, known: Mapping[str, Any], what: str) -> str:

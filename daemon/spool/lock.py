@@ -51,7 +51,7 @@ def lock(fs: Filesystem, root: Path) -> int:
     except BlockingIOError:
         pass
     except PermissionError as error:
-        raise SpoolError(f"{path} cannot be opened ({error.strerror}); give it to the daemon's user.") from error
+        raise SpoolError(f"{path} cannot be opened ({error.strerror}); run the daemon as the user whose it is.") from error
     except OSError as error:
         doing = f"{path} cannot be locked"
         raise machines_fault(error, doing, path) or SpoolError(f"{doing}: {error.strerror}; move away what lies there.") from error

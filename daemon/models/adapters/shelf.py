@@ -5,6 +5,7 @@ import difflib
 from pathlib import Path
 
 from daemon.errors import InputError
+from daemon.models.there import is_folder
 
 SUFFIXES = (".safetensors", ".pt", ".bin")
 """The endings of their files; of several that share a name the first of these counts, and before it the higher folder."""
@@ -21,7 +22,9 @@ def shelved(folder: Path | None) -> dict[str, Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of adapters, of those with one name first the one that counts."""
+    """The files of adapters, of those with one name first the one that counts; none where no folder is seen."""
+    if not is_folder(folder):
+        return []
     found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
     visible = [path for path in found if not path.name.startswith(".")]
     return sorted(visible, key=lambda path: (path.stem, len(path.parts), SUFFIXES.index(path.suffix.lower()), path))
@@ -46,7 +49,7 @@ def adapter_path(name: str, folder: Path | None, what: str, key: str) -> Path:
     known = shelved(folder)
     if (found := known.get(name) or _by_its_place(name, folder)) is not None:
         return found
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError(f"the {what} {name!r} is asked for, and there is no folder {folder}; correct {key} in config.yaml")
     near = difflib.get_close_matches(name, known, n=1)
     others = sorted(known)[:MOST_NAMED] + ["..."] * (len(known) > MOST_NAMED)

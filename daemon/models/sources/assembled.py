@@ -11,6 +11,7 @@ from daemon.models.sources.folder import Folder, FolderPart, part_within
 from daemon.models.sources.hub import Hub, HubPart, nothing_at, repository
 from daemon.models.sources.single_file import FilePart, SingleFile
 from daemon.models.sources.source import Config, Source, StoredComponent
+from daemon.models.there import is_file, is_folder
 from daemon.models.unreadable import UnreadableModel
 
 Parts = str | Mapping[str, str | None]
@@ -22,7 +23,7 @@ def source_of(path: str, *, parts: Parts | None = None, vae: str | None = None, 
     `parts` is a folder in diffusers layout for what the model lacks, or the places of single components (None: the model is to do
     without it); `vae` replaces the model's own. Raises UnreadableModel where there is nothing at a path."""
     behind = Path(parts) if isinstance(parts, str) else None
-    if behind is not None and not behind.is_dir():
+    if behind is not None and not is_folder(behind):
         raise UnreadableModel(f"there is no folder {behind}, which config.yaml names under `parts`")
     main = _model_at(path, behind, network)
     named = {} if parts is None or isinstance(parts, str) else dict(parts)
@@ -37,14 +38,14 @@ def separate_vae(path: str) -> StoredComponent:
 
     A file is configured as the shipped VAEs with as many channels are."""
     # A folder says itself how it is configured, and of the kind counts no more than the class.
-    kind = configs_of_vae(Path(path)) if Path(path).is_file() else "stable-diffusion-1"
+    kind = configs_of_vae(Path(path)) if is_file(path) else "stable-diffusion-1"
     return _part_at(path, "vae", Folder(CONFIGS / kind), network=False)
 
 
 def _model_at(path: str, behind: Path | None, network: bool) -> Source:
-    if Path(path).is_dir():
+    if is_folder(path):
         return Folder(Path(path))
-    if Path(path).is_file():
+    if is_file(path):
         return SingleFile(Path(path), behind)
     if is_hub_id(path):
         return Hub(repository(path, network=network))
@@ -52,9 +53,9 @@ def _model_at(path: str, behind: Path | None, network: bool) -> Source:
 
 
 def _part_at(path: str, name: str, model: Source, network: bool) -> StoredComponent:
-    if Path(path).is_dir():
+    if is_folder(path):
         return part_within(Path(path), name, model)
-    if Path(path).is_file():
+    if is_file(path):
         return FilePart(Path(path), name, model)
     if is_hub_id(path):
         return HubPart(repository(path, network=network), name, model)

@@ -19,6 +19,7 @@ from daemon.models.hub_ids import fetched_folder
 from daemon.models.sources.fetching import in_words, logging_progress
 from daemon.models.sources.folder import Folder, part_within
 from daemon.models.sources.source import Config, Source, StoredComponent
+from daemon.models.there import why_not_seen
 from daemon.models.unreadable import UnreadableModel
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ _WEIGHTS = tuple(
 
 def nothing_at(path: str) -> str:
     """The sentence for a path at which nothing lies."""
+    if why := why_not_seen(path):
+        return f"{path!r} cannot be read: {why}"
     return f"there is no such folder or file as {path!r}; correct the path in config.yaml, or allow the network for a hub id"
 
 

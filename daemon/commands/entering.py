@@ -1,0 +1,40 @@
+"""Whether the person at the command line may look into a spool: who may not sees nothing, and must not be told that it is empty."""
+
+import grp
+import os
+import pwd
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from daemon.errors import SpoolError
+from daemon.layout import INBOX
+from daemon.models.there import closed_above
+
+
+def check_may_enter(root: Path) -> None:
+    """Raise SpoolError, with the way in, where a spool is there and this user may not look into it."""
+    closed = closed_above(root / INBOX / "file")
+    if closed is None:
+        return
+    found, you = closed.stat(), user_name(os.geteuid())
+    group = group_name(found.st_gid)
+    if found.st_mode & stat.S_IXGRP:
+        way_in = f"`sudo usermod -aG {group} {you}`, then log in anew"
+    else:
+        way_in = f"only {user_name(found.st_uid)} may"
+    raise SpoolError(f"{closed} may not be entered by you ({you}), so nothing can be said of the spool: {way_in}")
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or the number of one without."""
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """The name of a group, or the number of one without."""
+    with suppress(KeyError):
+        return grp.getgrgid(gid).gr_name
+    return str(gid)
