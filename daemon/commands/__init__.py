@@ -12,7 +12,10 @@ import click
 from daemon.errors import ConfigError
 from daemon.names import shown
 
-USUAL_CONFIGS = (Path("config.yaml"), Path.home() / ".config/tiffsd/config.yaml", Path("/etc/tiffsd/config.yaml"))
+# Where `service install --user` puts the configuration of one person; a checkout may lie in a folder of that name too.
+_OF_PERSON = [Path.home() / "tiffsd/config.yaml"] if (Path.home() / ".config/systemd/user/tiffsd.service").is_file() else []
+USUAL_CONFIGS = (Path("config.yaml"), Path.home() / ".config/tiffsd/config.yaml", *_OF_PERSON, Path("/etc/tiffsd/config.yaml"))
+
 
 PATH = click.Path(path_type=Path)
 as_json_option = click.option("--json", "as_json", is_flag=True, help="The same for programs.")
@@ -20,7 +23,7 @@ config_option = click.option(
     "--config",
     "-c",
     type=PATH,
-    help="The configuration; otherwise config.yaml here, then in ~/.config/tiffsd, then in /etc/tiffsd.",
+    help="The configuration; otherwise config.yaml here, then in ~/.config/tiffsd, then that of the service.",
 )
 
 

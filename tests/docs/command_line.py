@@ -44,7 +44,7 @@ tiffsd \\- {name}
 .SH FILES
 .TP
 config.yaml
-The configuration: here, then in ~/.config/tiffsd, then in /etc/tiffsd.
+The configuration: here, then in ~/.config/tiffsd, then that of the service.
 .SH SEE ALSO
 The documents, as text in docs/ of the source, as a site by `make docs`.
 """
