@@ -1,1 +1,1 @@
-"""Workers on other machines, each at the far end of a connection by ssh: messages in JSON and raw arrays, and no path but a name."""
+"""Workers on other machines, each at the far end of a connection by ssh; messages are JSON and raw arrays, and no path travels."""
