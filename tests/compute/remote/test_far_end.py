@@ -1,24 +1,30 @@
 """The far end for real: `tiffsd worker` as a process with pipes, and a worker with the embedded model behind it."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from daemon.compute.local import LocalWorkers
+from daemon.compute.process import WorkerProcess
+from daemon.compute.remote.far_end import FarEnd, Node
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.framing import FramedPipe
 from daemon.compute.remote.identity import portable
 from daemon.compute.remote.messages import PROTOCOL, check_from_worker
 from daemon.compute.remote.versions import versions
+from daemon.models.stage_settings import StageSettings
 from daemon.settings.resources import resource
 from tests.compute.remote.test_framing import same
 from tests.conftest import wait_until
@@ -159,6 +165,24 @@ def travelling(**more: Any) -> dict[str, Any]:
     return dict(portable({**OWN_SETTINGS, **more}, Fingerprints()))
 
 
+@contextmanager
+def beating(far_end: Started) -> Iterator[None]:
+    """Sign of life for as long as this lasts."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.1):
+            far_end.pipe.send(("beat",))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """One for all tests that do not end it, since a worker takes its time to start; it was greeted."""
@@ -284,8 +308,9 @@ def test_the_end_of_the_connection_is_its_end_and_its_workers(far_end: Started, 
 
 
 def test_a_daemon_that_is_silent_is_its_end_and_its_workers(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet(silence_seconds=2.0)
-    far_end.compute_for_long(noise)
+    far_end.greet(silence_seconds=3.0)
+    with beating(far_end):
+        far_end.compute_for_long(noise)
     assert len(far_end.workers()) == 1
     assert far_end.ended() == 0
 
@@ -302,8 +327,10 @@ def test_a_daemon_that_beats_keeps_it_alive(far_end: Started) -> None:
 
 @pytest.mark.slow
 def test_a_daemon_that_neither_reads_nor_speaks_is_its_end_too(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet(silence_seconds=2.0)
-    far_end.run("diffuse", (9, noise, travelling(steps=900, preview_every=1)))
+    far_end.greet(silence_seconds=3.0)
+    with beating(far_end):
+        far_end.run("diffuse", (9, noise, travelling(steps=900, preview_every=1)))
+        far_end.heard("estimate")
     assert far_end.ended() == 0  # with a connection full of estimates that nobody takes
 
 
@@ -458,3 +485,36 @@ def test_an_array_that_a_stage_cannot_use_fails_its_call(serving: Started) -> No
     while (message := check_from_worker(serving.pipe.recv()))[0] != "failed":
         pass
     assert message[1] == 1
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """A far end takes the log of its process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("own_log")
+def test_a_result_that_cannot_travel_fails_its_call_and_no_other() -> None:
+    (read, daemon_write), (daemon_read, write) = os.pipe(), os.pipe()
+    here, there = FramedPipe(daemon_read, daemon_write), FramedPipe(read, write)
+    odd = partial(WorkerProcess, "tests.compute.remote.odd_worker", budget_bytes=0)
+    far_end = FarEnd(
+        there, node=Node("cpu"), spawn=lambda threads: odd(threads=threads), resolve=lambda said: cast("StageSettings", said)
+    )
+    serving = threading.Thread(target=far_end.serve)
+    serving.start()
+    here.send(("hello", HELLO))
+    assert here.recv()[0] == "hello"
+    here.send(("run", "text", [(number, {}, OWN_SETTINGS) for number in range(3)]))
+    answers = [check_from_worker(here.recv()) for _ in range(3)]
+    assert [answer[:3] for answer in answers[:2]] == [("failed", 0, "ValueError"), ("failed", 1, "ValueError")]
+    assert all("cannot be sent to another machine" in answer[3] for answer in answers[:2])
+    assert same(answers[2], ("done", 2, {"latents": np.zeros(3, np.float32)}, {"step": 3}))
+    here.send(("end",))
+    serving.join(SECONDS)
+    assert not serving.is_alive()
+    here.close()
