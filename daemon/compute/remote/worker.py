@@ -29,20 +29,21 @@ class Unreached(ConnectionError):
 
 
 class RemoteWorker:
-    """The child process and the connection through it; `command` is its words, `who` names it in the log.
+    """The child process and the connection through it; `words` are its command, `who` names it in the log.
 
     Raises OSError where the process cannot be started. Until `greet` has returned, it takes no calls.
     """
 
-    def __init__(self, command: Sequence[str], who: str, patience: Patience, *, threads: int = 0) -> None:
+    def __init__(self, words: Sequence[str], who: str, patience: Patience, *, threads: int = 0) -> None:
         self._who, self._threads, self._patience = who, threads, patience
         self.died: str | None = None  # the sentence on the process there that ended, where it was that
-        self._error: BaseException | None = None
+        self.was_killed = False  # by this side
+        self._error: OSError | EOFError | None = None
         ours, theirs = socket.socketpair()
         try:
             # In a session of its own: what ssh starts itself is ended with it, and no terminal is asked for a password.
             self._popen = subprocess.Popen(
-                command, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True, close_fds=True
+                list(words), stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, start_new_session=True
             )
         except OSError:
             ours.close()
@@ -53,6 +54,7 @@ class RemoteWorker:
         self._connection = Connection(ours, patience)
         assert self._popen.stderr is not None
         self._ear = _Ear(self._popen.stderr, who)
+        self.pid = self._popen.pid  # on this machine
 
     def greet(self) -> dict[str, Any]:
         """Wait until a worker there is ready for calls; what it says of itself. Raises Refused or Unreached, when it is ended."""
@@ -89,16 +91,15 @@ class RemoteWorker:
         """Give the connection back; nobody may be reading."""
         self._connection.close()
 
-    @property
-    def pid(self) -> int:
-        """The process on this machine."""
-        return self._popen.pid
-
     def alive(self) -> bool:
         return self._popen.poll() is None
 
     def kill(self) -> None:
         """End the connection at once; the far end finds that out by itself."""
+        self.was_killed = True
+        self._end_process()
+
+    def _end_process(self) -> None:
         self._connection.cut()
         if self._popen.poll() is None:  # while it is not waited for, its number is nobody else's
             with suppress(ProcessLookupError):
@@ -107,13 +108,13 @@ class RemoteWorker:
     def end(self, *, kill: bool) -> None:
         """End the worker and wait for the process here; `kill` is for one that is not idle."""
         if kill:
-            self.kill()
+            self._end_process()
         else:
             self._connection.end()
         try:
             self._popen.wait(timeout=END_SECONDS)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._end_process()
             self._popen.wait()
         self._connection.cut()
         self._ear.join(LAST_WORDS_SECONDS)
