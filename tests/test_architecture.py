@@ -136,9 +136,14 @@ MAY_OPEN = {
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
     "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
 }
-# What others than an engine may know of the room `compute`: the contract, the one place that chooses an engine, and how a
-# configuration names places.
-ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine", "daemon.compute.addresses")
+# What others than an engine may know of the room `compute`: the contract, the one place that chooses an engine, how a configuration
+# names places, and what computes for another machine.
+ENGINE_DOORS = (
+    "daemon.compute.protocol",
+    "daemon.compute.engine",
+    "daemon.compute.addresses",
+    "daemon.compute.remote.serving",
+)
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
 

@@ -15,6 +15,7 @@ anything of that size is taken, and memory grows with the bytes that have come: 
 import json
 import math
 import os
+import select
 import struct
 import threading
 import time
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from daemon.compute.pipe import let_go
 
 MAGIC = b"TSD1"
-FRONT = struct.Struct("<4sIQ")
+LENGTHS = struct.Struct("<IQ")
 PLACE = "$array"
 MOST_HEAD_BYTES = 8 << 20
 MOST_BYTES = 8 << 30
@@ -54,11 +55,12 @@ class FramedPipe:
     """Messages over two descriptors, which it closes. Any thread may send, one at a time receives.
 
     `most_bytes` bounds the arrays of one message. `last_heard` is when bytes came last, by `time.monotonic`: a large message is a
-    sign of life while it comes.
+    sign of life while it comes. `patience` is for how many seconds in a row nothing may come (None: for as long as it likes).
     """
 
     def __init__(self, read_fd: int, write_fd: int, *, most_bytes: int = MOST_BYTES) -> None:
         self.last_heard = time.monotonic()
+        self.patience: float | None = None
         self._read_fd, self._write_fd, self._most_bytes = read_fd, write_fd, most_bytes
         self._sending = threading.Lock()
 
@@ -73,10 +75,11 @@ class FramedPipe:
                 let_go(view)
 
     def recv(self) -> tuple[Any, ...]:
-        """The next message, waited for; its arrays are writable. Raises Malformed, OSError, and EOFError where no more comes."""
-        magic, head_bytes, array_bytes = FRONT.unpack(self._taken(FRONT.size))
-        if magic != MAGIC:
+        """The next message, waited for; its arrays are writable. Raises Malformed, TimeoutError where patience ends, OSError, and
+        EOFError where no more comes."""
+        if (magic := bytes(self._taken(len(MAGIC)))) != MAGIC:
             raise Malformed(f"expected a message, which begins with {MAGIC!r}, and found {magic!r}; {OF_A_SHELL}")
+        head_bytes, array_bytes = LENGTHS.unpack(self._taken(LENGTHS.size))
         if head_bytes > MOST_HEAD_BYTES:
             raise Malformed(f"expected the head of a message, of at most {MOST_HEAD_BYTES} bytes, and found one of {head_bytes}")
         if array_bytes > self._most_bytes:
@@ -105,12 +108,20 @@ class FramedPipe:
         """The next bytes, so many of them."""
         data, piece = bytearray(), memoryview(bytearray(min(count, PIECE_BYTES)))
         while len(data) < count:
+            self._await_bytes()
             found = os.readv(self._read_fd, [piece[: count - len(data)]])
             if not found:
                 raise EOFError("the connection ended")
             self.last_heard = time.monotonic()
             data += piece[:found]
         return data
+
+    def _await_bytes(self) -> None:
+        if self.patience is not None:
+            poll = select.poll()
+            poll.register(self._read_fd, select.POLLIN)
+            if not poll.poll(self.patience * 1000):
+                raise TimeoutError(f"nothing was heard for {self.patience:g} s")
 
 
 def _packed(message: Sequence[Any], most_bytes: int) -> tuple[bytes, list[Array]]:
@@ -128,7 +139,7 @@ def _packed(message: Sequence[Any], most_bytes: int) -> tuple[bytes, list[Array]
     ):
         if count > most:
             raise ValueError(f"a message of {count} {what} cannot be sent to another machine; {most} is the most")
-    return FRONT.pack(MAGIC, len(head), array_bytes) + head, arrays
+    return MAGIC + LENGTHS.pack(len(head), array_bytes) + head, arrays
 
 
 def _plain(value: Any, arrays: list[Array], depth: int) -> Any:
