@@ -133,7 +133,6 @@ class Connection:
                 finally:
                     self._sending.release()
 
-
     def _give_up(self) -> None:
         """End a greeting that takes too long, however it comes."""
         self._is_late.set()
