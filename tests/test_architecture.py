@@ -50,6 +50,7 @@ BARE = (
     "settings",
     "settings.foreign",
     "compute",
+    "compute.remote",
 )
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
