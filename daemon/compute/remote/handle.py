@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from daemon.compute.addresses import LOCAL, SshAddress
-from daemon.compute.calls import Call
+from daemon.compute.calls import Call, StageError
 from daemon.compute.remote.connection import Refused
 from daemon.compute.remote.framing import Malformed
 from daemon.compute.remote.patience import Patience
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 MOST_LOSSES = 5
 LEFT_SECONDS = 10.0  # for a thread that hangs in what it reads on this machine, when the daemon ends
-Reference = Mapping[str, Any]
+RawReference = Mapping[str, Any]
+"""A reference as it came from another machine."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class RemotePool(Pool, Protocol):
 
     def is_short_of(self, handle: "RemoteHandle") -> bool: ...
 
-    def fetched(self, place: RemotePlace, references: Sequence[Reference]) -> None: ...
+    def fetch(self, place: RemotePlace, settings: StageSettings, references: Sequence[RawReference]) -> None: ...
 
 
 class RemoteHandle(WorkerHandle):
@@ -252,16 +253,22 @@ class RemoteHandle(WorkerHandle):
         with self._pool.changed:
             return any(call.number == number for batch in self.in_flight for call in batch)
 
-    def _note_lacking(self, numbers: Sequence[int], references: Sequence[Reference]) -> None:
+    def _note_lacking(self, numbers: Sequence[int], references: Sequence[RawReference]) -> None:
         """Calls whose files are not there: they were not begun."""
         with self._pool.changed:
             batches = [[call for call in batch if call.number in numbers] for batch in self.in_flight]
         calls = [call for batch in batches for call in batch]
         if len(calls) < len(set(numbers)):
             raise Malformed("expected to lack files of calls that it has, and found others")
-        self._leave_to_others(calls, f"{self.far.name} lacks {_names(references)}", references if self._fetches else ())
+        sentence = f"{self.far.name} lacks {_names(references)}"
+        if self._fetches:
+            self._leave_to_others(calls, sentence, references)
+        else:
+            self._leave_to_others(
+                calls, f"{sentence}; copy it there, or let it take models (compute.fetch_gb of its configuration)"
+            )
 
-    def _leave_to_others(self, given: Sequence[Call], sentence: str, references: Sequence[Reference] = ()) -> None:
+    def _leave_to_others(self, given: Sequence[Call], sentence: str, references: Sequence[RawReference] = ()) -> None:
         """Put calls back that this place cannot compute; with references its files are fetched."""
         calls = list(given)
         files = {call.files for call in calls}
@@ -281,17 +288,17 @@ class RemoteHandle(WorkerHandle):
             self._pool.queue.put_back([calls], alone=False)
             self._pool.changed.notify_all()
         if fresh:
-            threading.Thread(target=self._fetch, args=[fresh, references], name=f"fetches-{self.far.name}", daemon=True).start()
+            log.info("%s; it is sent there", sentence)
+            work = (fresh, calls[0].settings, references)
+            threading.Thread(target=self._fetch, args=work, name=f"fetches-{self.far.name}", daemon=True).start()
         else:
-            log.warning("%s; others compute what needs it", sentence)
+            log.warning("%s; other places compute what needs it", sentence)
 
-    def _fetch(self, files: set[str], references: Sequence[Reference]) -> None:
-        failure: Exception | None = None
+    def _fetch(self, files: set[str], settings: StageSettings, references: Sequence[RawReference]) -> None:
+        """Send what is lacking; a connection that is cut is gone on with, for as long as the place is there."""
+        failure: Exception | None = StageError("it ended")
         try:
-            self._remote.fetched(self.far, references)
-        except (DaemonError, OSError, EOFError) as error:
-            failure = error
-            log.warning("%s did not get %s: %s", self.far.name, _names(references), error)
+            failure = self._fetched(settings, references)
         finally:
             with self._pool.changed:
                 self._fetching -= files
@@ -301,6 +308,30 @@ class RemoteHandle(WorkerHandle):
                     else:
                         self._lacking[one] = f"{self._lacking[one]}, and did not get it: {failure}"
                 self._pool.changed.notify_all()
+
+    def _fetched(self, settings: StageSettings, references: Sequence[RawReference]) -> Exception | None:
+        """None when it is there, or why it will not be."""
+        failures = 0
+        while True:
+            try:
+                self._remote.fetch(self.far, settings, references)
+            except DaemonError as error:
+                log.warning("%s did not get %s: %s", self.far.name, _names(references), error)
+                return error
+            except (OSError, EOFError) as error:
+                failures += 1
+                log.info("%s has a part of %s, and the connection was cut: %s", self.far.name, _names(references), error)
+                if not self._waits_there(self._remote.patience.wait_after(failures, wanted=True)):
+                    return error
+            else:
+                log.info("%s has %s now", self.far.name, _names(references))
+                return None
+
+    def _waits_there(self, seconds: float) -> bool:
+        """Wait so long, or until the place is lost; whether it is there."""
+        with self._pool.changed:
+            self._pool.changed.wait_for(lambda: self._pool.closing or not self.is_there(), seconds)
+            return self.is_there() and not self._pool.closing
 
     # --- its end
 
@@ -342,7 +373,7 @@ class RemoteHandle(WorkerHandle):
             self._pool.changed.notify_all()
 
 
-def _names(references: Sequence[Reference]) -> str:
+def _names(references: Sequence[RawReference]) -> str:
     """The files that are meant, as people call them."""
     inner = [said if isinstance(said := one.get("reference", one), Mapping) else {} for one in references]
     names = [f"{one.get('kind', 'file')} {one.get('name', '')}".replace("_", " ").strip() for one in inner]
