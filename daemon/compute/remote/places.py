@@ -1,7 +1,7 @@
-"""Where the maths runs when it runs in several places: on this machine, and on others that ssh reaches. The front side, without torch.
+"""Where the maths runs when it runs in several places: on this machine, and on others that ssh reaches. The front side, no torch.
 
-The queue, and all that is said of calls, is that of `local.py`. Here is what only several machines have: places that may be away, and
-files that one has and another has not. While any place can be had, calls wait for it.
+The queue, and all that is said of calls, is that of `local.py`. Here is what only several machines have: places that may be away,
+and files that one has and another has not. While any place can be had, calls wait for it.
 """
 
 import time
@@ -12,7 +12,8 @@ from daemon.compute.addresses import LOCAL, SshAddress
 from daemon.compute.calls import Call
 from daemon.compute.local import LocalWorkers
 from daemon.compute.protocol import EngineOptions
-from daemon.compute.remote.handle import RawReference, RemoteHandle, RemotePlace
+from daemon.compute.remote.handle import RemoteHandle, RemotePlace
+from daemon.compute.remote.missing import RawReference
 from daemon.compute.remote.patience import Patience
 from daemon.compute.remote.ssh import Ssh
 from daemon.compute.remote.worker import RemoteWorker
@@ -27,8 +28,8 @@ Fetch = Callable[[SshAddress, StageSettings, Sequence[RawReference]], None]
 class WorkersInPlaces(LocalWorkers):
     """Workers in the places of `options`: an engine (`Compute` in `protocol.py`).
 
-    `portable` makes of the settings of a call what another machine understands, and `fetch` sends what that lacks of their files: it
-    runs in a thread of its own, and returns once it is there. Both raise a DaemonError where they cannot; where `fetch` raises
+    `portable` makes of the settings of a call what another machine understands, and `fetch` sends what that lacks of their files:
+    it runs in a thread of its own, and returns once it is there. Both raise a DaemonError where they cannot; where `fetch` raises
     EOFError or OSError, it is called again.
     """
 
@@ -83,17 +84,17 @@ class WorkersInPlaces(LocalWorkers):
             self._without_place.pop(call.number, None)
             return None
         if not any(handle.fits(call) for handle in self._workers):
-            lacks = dict.fromkeys(sentence for one in self._far() if (sentence := one.lacks(call)))
+            lacks = dict.fromkeys(sentence for one in self._far() if (sentence := one.missing.sentence(call)))
             return ModelMissing(f"no machine that computes has what this needs: {'; '.join(lacks)}")
         if now - self._without_place.setdefault(call.number, now) < self.patience.lost:
             return None
         return ClusterLost(f"no machine that computes is reached: {'; '.join(self._why_away())}")
 
     def _is_fetched(self, call: Call) -> bool:
-        return any(one.is_fetching(call) for one in self._far())
+        return any(one.missing.is_fetching(call) for one in self._far())
 
     def _why_away(self) -> list[str]:
-        told = {one.far.name: (one.lost_since, one.reason) for one in self._far()}
+        told = {one.far.name: (one.absence.since, one.absence.reason) for one in self._far()}
         return [
             f"{name} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))} ({reason})"
             if since

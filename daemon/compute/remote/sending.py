@@ -1,4 +1,4 @@
-"""The second connection to a machine, on which it gets the models that it lacks for calls: `tiffsd worker --receive` is at its end."""
+"""The second connection to a machine, on which it gets the models that it lacks: `tiffsd worker --receive` is at its end."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ from daemon.compute.process import END_SECONDS
 from daemon.compute.remote.fetching import send
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.framing import FramedPipe, Malformed
-from daemon.compute.remote.handle import RawReference
 from daemon.compute.remote.identity import references_of
+from daemon.compute.remote.missing import RawReference
 from daemon.compute.remote.references import NoReference, Reference
 from daemon.compute.remote.ssh import Ssh
 from daemon.errors import ModelMissing
@@ -32,8 +32,8 @@ class Sender:
     def send(self, address: SshAddress, settings: StageSettings, lacking: Sequence[RawReference]) -> None:
         """Send the files of a call that are lacking there; returns when they are there.
 
-        Raises a DaemonError where they cannot be sent or are not taken, and EOFError or OSError where the connection ended: the next
-        time is gone on with."""
+        Raises a DaemonError where they cannot be sent or are not taken, and EOFError or OSError where the connection ended: the
+        next time is gone on with."""
         here = dict(references_of(settings, self._fingerprints))
         try:
             wanted = [Reference.read(one) for one in lacking]

@@ -233,7 +233,7 @@ def test_a_machine_that_is_away_at_first_computes_when_it_has_come(boxes: Boxes,
     assert (worker(engine)["state"], worker(engine)["lost_since"], worker(engine)["reason"]) == ("ready", None, None)
 
 
-def test_calls_for_which_no_machine_is_reached_go_back_with_the_reason(boxes: Boxes, start: Start) -> None:
+def test_calls_for_which_no_machine_is_reached_go_back_with_the_reason(start: Start) -> None:
     engine = start("ssh://box", "ssh://other", "ssh://box")
     call = submit(engine, "cat")[0]
     until_state(engine, "away")
