@@ -277,19 +277,20 @@ class RemoteHandle(WorkerHandle):
     def _on_worker_death(self) -> None:
         worker, error = self.worker, self._lost[0] if self._lost else None
         if isinstance(worker, RemoteWorker) and worker.died is None and isinstance(error, EOFError | OSError):
-            self._on_lost_connection(worker)
+            self._on_lost_connection(worker, error)
         else:
             super()._on_worker_death()
 
-    def _on_lost_connection(self, worker: RemoteWorker) -> None:
+    def _on_lost_connection(self, worker: RemoteWorker, error: BaseException) -> None:
         """Give the calls back, to whom it was not the fault of."""
         with self._pool.changed:
             in_flight, computing = list(self.in_flight), self._computing()
             self._stopwatch.begin(())
             self.in_flight.clear()
         self._end(kill=True)
-        reason = worker.reason()
-        for call in computing:
+        reason = worker.reason(error)
+        # One that was not begun yet may have been what ended it, too.
+        for call in computing or next(iter(in_flight), []):
             call.losses += 1
         for call in [call for batch in in_flight for call in batch]:
             if call.reason is not None:
