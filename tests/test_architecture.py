@@ -29,7 +29,7 @@ ROOMS = {
     "spool": ("inbox", "stages"),
     "inbox": ("stages",),
     "pictures": ("settings", "tiffsd"),
-    "settings": ("stages", "models"),
+    "settings": ("compute", "stages", "models"),
     "compute": ("stages", "models"),
     "stages": ("models",),
     "models": (),
@@ -50,6 +50,7 @@ BARE = (
     "settings",
     "settings.foreign",
     "compute",
+    "compute.remote",
 )
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
@@ -105,6 +106,11 @@ MAY_OPEN = {
     "daemon.pictures.comparing": (2, "files that the front has opened"),
     "daemon.pictures.painted": (2, "pictures that lie in memory"),
     "daemon.compute.gpus": (1, "what the driver of GPUs says in /proc"),
+    "daemon.compute.remote.cache": (2, "the cache folder, which is the program's own"),
+    "daemon.compute.remote.fetched": (2, "folders and the lock in the cache folder"),
+    "daemon.compute.remote.receiving": (2, "files in the cache folder, where nobody else writes"),
+    "daemon.compute.remote.fingerprints": (1, "models, which the administrator names, and the cache folder"),
+    "daemon.compute.remote.shelf": (1, "folders of models in the cache folder"),
     "daemon.settings.plain_yaml": (1, "the configuration, which the administrator names"),
     "daemon.service.config_news": (1, "the configuration, which the administrator names"),
     "daemon.commands.serve": (
@@ -136,8 +142,14 @@ MAY_OPEN = {
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
     "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
 }
-# What others than an engine may know of the room `compute`: the contract, and the one place that chooses an engine.
-ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine")
+# What others than an engine may know of the room `compute`: the contract, the one place that chooses an engine, how a configuration
+# names places, and what computes for another machine.
+ENGINE_DOORS = (
+    "daemon.compute.protocol",
+    "daemon.compute.engine",
+    "daemon.compute.addresses",
+    "daemon.compute.remote.serving",
+)
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
 

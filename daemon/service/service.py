@@ -40,6 +40,7 @@ from daemon.jobs.running import clear_running
 from daemon.layout import HOLD, HOLD_SIGN, INBOX, KEEP, LOCK, WORK
 from daemon.names import is_proof, shown
 from daemon.service import exposure, shutdown, signals, startup
+from daemon.service.away import away
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.claiming import AT_ONCE, Claims, Wanted
 from daemon.service.config_news import ConfigNews
@@ -94,7 +95,10 @@ NEEDS_RESTART = (
         for key in ("settle_seconds", "settle_unleased_seconds", "empty_grace_seconds", "empty_grace_unleased_seconds")
     ),
     "watch.pair_patience_hours",
-    *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
+    *(
+        f"compute.{key}"
+        for key in ("device", "workers", "ssh_config", "ssh_command", "threads", "batch", "idle_seconds", "memory_gb", "ahead")
+    ),
 )
 # What the worker has to end by itself, after a drain in which it was told to.
 GRACE_SECONDS = 2.0
@@ -128,7 +132,10 @@ class Service:
         options = placed(
             EngineOptions(
                 device=config.compute.device,
-                workers=None if config.compute.workers == "auto" else config.compute.workers,
+                workers=config.compute.workers if isinstance(config.compute.workers, int) else None,
+                places=tuple(config.compute.workers) if isinstance(config.compute.workers, list) else (),
+                ssh_config=config.ssh_config,
+                ssh_command=tuple(config.compute.ssh_command or ()),
                 threads=config.compute.threads,
                 batch=config.compute.batch,
                 idle_seconds=config.compute.idle_seconds,
@@ -640,7 +647,7 @@ class Service:
             alive=alive,
             degraded=self._backoff.reasons(),
             waits=waits,
-            worker=self.compute.describe(),
+            worker=(computes := self.compute.describe()),
             gates=[name for name in STAGES if self.gated(name)],
             complaints=[
                 *self._warnings,
@@ -648,6 +655,7 @@ class Service:
                 *self._config_news.complaints(),
                 *[LOCK_LOST] * self._lock_is_lost,
                 *self.hooks.complaints(),
+                *away(computes.get("workers", ())),
                 *self._misplaced.complaints(),
                 *self._proofs.complaints(),
                 *self.retention.complaints(),

@@ -43,7 +43,7 @@ _DIRECTIVE = re.compile("(?:\\A\ufeff*|[\r\n\x85\u2028\u2029])%")
 
 @dataclass(frozen=True)
 class Parsed:
-    """The values of a text, and the lines of its keys, from 1, by the keys and the numbers in lists that lead to them."""
+    """The values of a text, and the lines of its keys and of words in lists, from 1, by the keys and numbers that lead to them."""
 
     values: dict[str, Any]
     lines: dict[tuple[str | int, ...], int]
@@ -178,8 +178,13 @@ class _Document:
     def _sequence(self, place: tuple[str | int, ...]) -> list[Any]:
         values: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            if isinstance(event, yaml.ScalarEvent):
+                self.lines[*place, len(values)] = self._line(event)
             values.append(self._value(event, (*place, len(values))))
         return values
+
+    def _line(self, event: Any) -> int:
+        return int(event.start_mark.line) + self._first_line
 
     def _mapping(self, place: tuple[str | int, ...]) -> dict[str, Any]:
         values = {}
@@ -188,7 +193,7 @@ class _Document:
             # Not only for those who read it: numbers can be chosen so that a dict of them takes the square of its time.
             if not isinstance(key, str):
                 raise _refused(event, f"the key {key!r:.60} is not text; put it in quotes")
-            line = event.start_mark.line + self._first_line
+            line = self._line(event)
             if key in values:
                 kept = "keep the line that is meant, and take the other out"
                 raise _SaidTwice(f"line {line}: the key {key!r:.60} is there twice; {kept}")
