@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tiffsd.artifact import Artifact
     from tiffsd.exchange import Form
     from tiffsd.latent_file import Scaling
+    from tiffsd.spec import Kind
 
 SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
 NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?|\.exr|\.latent)?", re.IGNORECASE)
@@ -84,6 +85,9 @@ class Knowledge(Protocol):
 
     def explain(self, path: Path, told: Collection[str]) -> list[tuple[bool, str]]:
         """What the daemon would do with a file, in sentences, and whether it would use it; without the notes that were `told`."""
+
+    def kind_meant(self, path: Path) -> "Kind | None":
+        """What a file must hold where it lies, or by the id in its name; None where it may be anything."""
 
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The recipe in a picture that is no TIFF, or in latents of ComfyUI, and notes. Raises an error for a person."""
@@ -378,11 +382,21 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
     lines, told = list[str](), list[str]()
     # Prompts and photos are no artifacts, but a daemon takes them.
     if knowledge is None or path.suffix.lower() in SUFFIXES:
-        artifact = _read(path)
+        artifact = _read_as_meant(path, knowledge)
         told = [*artifact.notes, *([artifact.told_painted] if artifact.told_painted else [])]
         lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in told)]
     foretold = knowledge.explain(path, told) if knowledge else []
     return not foretold or any(is_used for is_used, _ in foretold), [*lines, *(sentence for _, sentence in foretold)]
+
+
+def _read_as_meant(path: Path, knowledge: Knowledge | None) -> "Artifact":
+    """A file as what it must be where it lies; one that is sound and another kind of thing as that, of which the daemon tells."""
+    from tiffsd.spec import WrongKind
+
+    try:
+        return _read(path, knowledge and knowledge.kind_meant(path))
+    except WrongKind:
+        return _read(path)
 
 
 def _show_picture(knowledge: Knowledge, path: Path, *, as_json: bool) -> None:

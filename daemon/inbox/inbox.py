@@ -85,6 +85,21 @@ def told_of_empty(name: str) -> str:
     return f"{shown(name)} is empty (0 bytes); save it again, or copy it again."
 
 
+def told_of_extension(stage: Stage, name: str) -> str:
+    """The sentence on a file whose name ends as none does that a stage takes."""
+    extension, takes = extension_of(name), " ".join(stage.extensions)
+    if instead := stage.instead.get(extension):
+        place = f"inbox/{STAGES[instead].folder}"
+        return f"{shown(name)} is a {extension} file, and the {stage.name} stage takes {takes}; move it to {place}."
+    found = f"ends in {shown(extension)}" if extension else "has no extension"
+    return f"{shown(name)} {found}, and the {stage.name} stage takes {takes}; save it as one of these."
+
+
+def extension_of(name: str) -> str:
+    """How a name ends, in small letters, with its dot."""
+    return name[len(base_of(name)) :].lower()
+
+
 def _told_of_proof(name: str, stage: str) -> str:
     places = " or ".join(f"{HOLD}/{other.folder}" for other in STAGES.values() if PROOF_ENDINGS[0] in other.companions)
     return (
@@ -284,17 +299,10 @@ class Inbox:
         return self._empty(found, known, now)
 
     def _wrong_extension(self, name: str, known: Arrival, now: float) -> str:
-        extension = name[len(base_of(name)) :].lower()
-        takes = " ".join(self.stage.extensions)
-        instead = self.stage.instead.get(extension)
-        if instead:
-            place = STAGES[instead].folder
-            return f"{shown(name)} is a {extension} file, and the {self.stage.name} stage takes {takes}; move it to inbox/{place}."
         # Perhaps a program's temporary name that this module does not know: time to rename it.
-        if now - known.since < self._unleased_seconds:
+        if extension_of(name) not in self.stage.instead and now - known.since < self._unleased_seconds:
             raise _NotYet("has a name that this stage does not know", known.since + self._unleased_seconds)
-        found = f"ends in {shown(extension)}" if extension else "has no extension"
-        return f"{shown(name)} {found}, and the {self.stage.name} stage takes {takes}; save it as one of these."
+        return told_of_extension(self.stage, name)
 
     def _empty(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
         for role, name in found.roles.items():

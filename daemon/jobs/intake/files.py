@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.resolving import resolve_settings
-from daemon.jobs.originals import compared, exported_latents, told_of_exported
+from daemon.jobs.originals import compared, exported_latents, names_latents, told_of_exported
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
-from daemon.names import shown
+from daemon.names import id_of, shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
@@ -24,7 +24,7 @@ from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported,
 from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
-from daemon.stages import PICTURES, PROMPTS, RECORDED
+from daemon.stages import PICTURES, PROMPTS, RECORDED, TIFFS
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
@@ -140,6 +140,16 @@ def refuse_exported(photo: Photo, files: Files, sources: InputSources) -> None:
         raise InputError(told_of_exported(files.name, photo.canvas))
     if sources.keep and (sentence := exported_latents(files.name, sources.keep)) and photo.is_gray:
         raise InputError(sentence)
+    if sources.keep and photo.is_gray and Path(files.name).suffix.lower() in TIFFS and names_latents(files.name, sources.keep):
+        raise named_as_latents(files.name)
+
+
+def named_as_latents(name: str) -> InputError:
+    """The error on a picture that has the name of kept latents: an editor may have left nothing else of them."""
+    return InputError(
+        f"{name} has the name of latents {id_of(name)}, and this place takes pictures; move it to "
+        f"{DESTINATIONS[tiffsd.Kind.LATENTS]}, or give a picture another name"
+    )
 
 
 def for_its_own_model(
