@@ -8,6 +8,7 @@ import difflib
 import json
 import logging
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -56,6 +57,27 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise click.UsageError(shown(error.format_message()), error.ctx) from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Override click, which does not say where an option belongs that stands before its command."""
+        typed = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (line := self._typed_right(ctx, typed)) is None:
+                raise
+            said = f"{error.option_name} goes behind the command, since it is one of its options: {line}"
+            raise click.UsageError(said, error.ctx) from error
+
+    def _typed_right(self, ctx: click.Context, typed: list[str]) -> str | None:
+        """The line with the options behind the command that have stood before it; None where they are not the command's."""
+        words = ((index, word) for index, word in enumerate(typed) if not word.startswith("-"))
+        found = ((index, word, command) for index, word in words if (command := self.get_command(ctx, word)))
+        index, word, command = next(found, (0, "", None))
+        known = {option for parameter in command.params for option in parameter.opts} if command else set[str]()
+        if not index or typed[0].partition("=")[0] not in known:
+            return None
+        return shlex.join([ctx.info_name or "tiffsd", word, *typed[index + 1 :], *typed[:index]])
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Override click, which names no command that may be meant."""
@@ -130,6 +152,9 @@ def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
     for path in files:
         try:
             is_well, lines = _verdict(path, knowledge)
+        except FileNotFoundError:
+            is_well, lines = False, []
+            _say(f"{path}: there is no such file; give the path of one, as from {Path.cwd()}", err=True)
         except (TiffsdError, OSError) as error:
             is_well, lines = False, []
             _say(f"{path.name}: not valid: {error}", err=True)
@@ -380,6 +405,7 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
     from tiffsd.summary import headline
 
     lines, told = list[str](), list[str]()
+    path.stat()  # of what is not there nothing can be said by its name
     # Prompts and photos are no artifacts, but a daemon takes them.
     if knowledge is None or path.suffix.lower() in SUFFIXES:
         artifact = _read_as_meant(path, knowledge)

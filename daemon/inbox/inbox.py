@@ -23,7 +23,7 @@ from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
 from daemon.inbox.telling_names import conflict_sentence, sign_sentence
-from daemon.layout import HOLD, HOLD_SIGN
+from daemon.layout import HOLD, HOLD_SIGN, INBOX
 from daemon.names import base_of, is_proof, shown
 from daemon.stages import APPLY_ENDINGS, PROOF_ENDINGS, STAGES, Stage
 
@@ -37,10 +37,11 @@ END_BYTES = 16  # so many zero bytes at its end, and a file is one whose size wa
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A drop that the stage cannot take, and the sentence that says why and what to do."""
+    """A drop that the stage cannot take, the sentence that says why and what to do, and the place that takes it, if one does."""
 
     drop: Drop
     sentence: str
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +89,16 @@ def told_of_empty(name: str) -> str:
 def told_of_extension(stage: Stage, name: str) -> str:
     """The sentence on a file whose name ends as none does that a stage takes."""
     extension, takes = extension_of(name), " ".join(stage.extensions)
-    if instead := stage.instead.get(extension):
-        place = f"inbox/{STAGES[instead].folder}"
+    if place := place_instead(stage, name):
         return f"{shown(name)} is a {extension} file, and the {stage.name} stage takes {takes}; move it to {place}."
     found = f"ends in {shown(extension)}" if extension else "has no extension"
     return f"{shown(name)} {found}, and the {stage.name} stage takes {takes}; save it as one of these."
+
+
+def place_instead(stage: Stage, name: str) -> str | None:
+    """The inbox that takes a file of this name, which the stage does not; None where there is none."""
+    instead = None if is_proof(name) else stage.instead.get(extension_of(name))
+    return f"{INBOX}/{STAGES[instead].folder}" if instead else None
 
 
 def extension_of(name: str) -> str:
@@ -260,7 +266,7 @@ class Inbox:
             members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
             drop = Drop(members, found.stem, known[PRINCIPAL].owner, self._ranking.priority(found))
             if sentence:
-                scan.refused.append(Refusal(drop, sentence))
+                scan.refused.append(Refusal(drop, sentence, place_instead(self.stage, drop.principal.path.name)))
             else:
                 scan.ready.append(drop)
 

@@ -94,6 +94,16 @@ def test_what_is_left_of_a_failed_job_whose_file_was_taken_away_goes_after_a_day
     assert sorted(path.name for path in (root / "failed/1-text").iterdir()) == ["cat.0a1b2c3e", "dog.0a1b2c3f"]
 
 
+def test_what_is_left_of_a_failed_job_whose_file_is_nowhere_any_more_goes_soon(root: Path) -> None:
+    for name in ("cat", "dog"):
+        folder = aged(root / f"failed/1-text/{name}.0a1b2c3d/error.txt", days=0.1).parent
+        aged(folder / "error.json", 0.1, b'{"stem": "%s", "files": {"principal": "%s.txt"}}' % (name.encode(), name.encode()))
+        os.utime(folder, (NOW - 0.1 * DAY,) * 2)
+    aged(root / "inbox/1-text/dog.txt", days=0)
+    retention(root).sweep(NOW)
+    assert [path.name for path in (root / "failed/1-text").iterdir()] == ["dog.0a1b2c3d"]
+
+
 def test_a_used_input_stays_for_all_of_its_days(root: Path) -> None:
     path = aged(root / "done/2026-11-12/cat.txt", days=0)
     # The day ended at the midnight that began the 13th, 9.5 days ago.
