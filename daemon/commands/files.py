@@ -11,7 +11,6 @@ from daemon.settings.resources import resource
 
 if TYPE_CHECKING:
     from daemon.settings.config import Config
-    from tiffsd import Kind
 
 
 class Knowledge:
@@ -29,7 +28,7 @@ class Knowledge:
 
         return explain(path, _config(), told)
 
-    def kind_meant(self, path: Path) -> "Kind | None":
+    def kind_meant(self, path: Path) -> Any:
         """What a file must hold where it lies, or by the id in its name; None where it may be anything."""
         from daemon.jobs.explain import kind_meant
 

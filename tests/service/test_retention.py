@@ -83,7 +83,8 @@ def test_what_programs_put_beside_results_is_not_theirs_to_lose(root: Path) -> N
     assert not old.exists()
 
 
-def test_what_is_left_of_a_failed_job_whose_file_was_taken_away_goes_after_a_day(root: Path) -> None:
+def test_what_is_left_of_a_failed_job_whose_file_waits_again_goes_after_a_day(root: Path) -> None:
+    aged(root / "inbox/1-text/cat.txt", days=0)
     facts = b'{"stem": "cat", "files": {"principal": "cat.txt"}}'
     for name, days in (("cat.0a1b2c3d", 2.0), ("cat.0a1b2c3e", 0.5)):
         folder = aged(root / f"failed/1-text/{name}/error.txt", days=days).parent
