@@ -103,8 +103,8 @@ WORDS = {
     "release": ("Missing argument", SET_UP),
     "release cat": ("spool/hold; there is none at all", 1),
     "hold cat": ("spool/inbox; there is none at all", 1),
-    "-c config.yaml list held": (
-        "-c goes behind the command, since it is one of its options: tiffsd list held -c config.yaml",
+    "-c x list": (
+        "-c goes behind the command, since it is one of its options: tiffsd list -c x",
         SET_UP,
     ),
     "--json status": ("--json goes behind the command, since it is one of its options: tiffsd status --json", SET_UP),
