@@ -12,7 +12,7 @@ from daemon.models.scheduling import chosen_for, scheduler_with_timesteps
 from daemon.models.stage_settings import StageSettings
 
 # So much of the finished latents stands in those with which the loop begins, the rest is noise: with less a painted sun becomes a
-# cloud. It says nothing of what comes out: the steps that are left draw what the model expects, and a spot it does not expect may go.
+# cloud. It says nothing of what comes out: the steps that are left draw what the model expects, and may draw over what it does not.
 LEFT_OF_PAINT = 0.96
 MOST_DIGITS = 6
 DRAWN_OVER = "a small spot that the model does not expect may still be drawn over: strength 0 takes the paint as it is"
