@@ -77,7 +77,7 @@ UNREAD = {
     "limits:\n  steps: 3\n pixels: 4": "line 3, column 2: this is not valid YAML",
     "names: kept\nnames: portable": "line 2: the key 'names' is there twice",
     "- spool": "expected lines of the form 'key: value', found a list",
-    "spool": "expected lines of the form 'key: value', found text alone",
+    "spool": "line 1: expected lines of the form 'key: value', found 'spool'",
     "models: &all {}\nvaes: *all": "aliases (*name) are not allowed here",
 }
 # What is valid, and names what is not there: a daemon starts.
