@@ -11,6 +11,7 @@
 import logging
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -106,4 +107,6 @@ def _with_advice(error: Exception) -> Exception:
     """An error as it is to be said: what the machine is at fault for, with what to do about it."""
     if not isinstance(error, OSError):
         return error
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return DaemonError(f"{error.filename}: there is no such file; give the path of one, as from {Path.cwd()}")
     return MachineError(f"{in_words(error)}; {advice(error)}.") if is_machines(error) else DaemonError(in_words(error))

@@ -3,6 +3,7 @@
 tiffsd.TiffsdError     the file is at fault      -> failed/ with the sentence
 DaemonError
   InputError           the file is at fault      -> failed/ with the sentence
+    WrongPlace         another place takes it    -> failed/ with the sentence and that place
   ConfigError          the set-up is at fault    -> stop at start, exit 2, one line
   NotThere             the words of a command   -> exit 1, one line
   SpoolError           the set-up is at fault    -> stop at start, exit 2, one line
@@ -51,6 +52,14 @@ class DaemonError(Exception):
 
 class InputError(DaemonError):
     """A dropped file, or a setting in it, cannot be used as it is."""
+
+
+class WrongPlace(InputError):
+    """A dropped file that another place takes: `place` says which, in words."""
+
+    def __init__(self, sentence: str, place: str) -> None:
+        super().__init__(sentence)
+        self.place = place
 
 
 class ConfigError(DaemonError):

@@ -8,6 +8,7 @@ import difflib
 import json
 import logging
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tiffsd.artifact import Artifact
     from tiffsd.exchange import Form
     from tiffsd.latent_file import Scaling
+    from tiffsd.spec import Kind
 
 SIDE_OF_A_PREVIEW = 8  # pixels for one value of latents, as in the finished picture
 NAME = re.compile(r"(?P<stem>.+?)(\.[0-9a-f]{8})?(\.tiff?|\.exr|\.latent)?", re.IGNORECASE)
@@ -56,6 +58,27 @@ class Commands(click.Group):
         except click.UsageError as error:
             raise click.UsageError(shown(error.format_message()), error.ctx) from error
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Override click, which does not say where an option belongs that stands before its command."""
+        typed = [*args]
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if (line := self._typed_right(ctx, typed)) is None:
+                raise
+            said = f"{error.option_name} goes behind the command, since it is one of its options: {line}"
+            raise click.UsageError(said, error.ctx) from error
+
+    def _typed_right(self, ctx: click.Context, typed: list[str]) -> str | None:
+        """The line with the options behind the command that have stood before it; None where they are not the command's."""
+        words = ((index, word) for index, word in enumerate(typed) if not word.startswith("-"))
+        found = ((index, word, command) for index, word in words if (command := self.get_command(ctx, word)))
+        index, word, command = next(found, (0, "", None))
+        known = {option for parameter in command.params for option in parameter.opts} if command else set[str]()
+        if not index or typed[0].partition("=")[0] not in known:
+            return None
+        return shlex.join([ctx.info_name or "tiffsd", word, *typed[index + 1 :], *typed[:index]])
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Override click, which names no command that may be meant."""
         near = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1) if args else []
@@ -84,6 +107,9 @@ class Knowledge(Protocol):
 
     def explain(self, path: Path, told: Collection[str]) -> list[tuple[bool, str]]:
         """What the daemon would do with a file, in sentences, and whether it would use it; without the notes that were `told`."""
+
+    def kind_meant(self, path: Path) -> "Kind | None":
+        """What a file must hold where it lies, or by the id in its name; None where it may be anything."""
 
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The recipe in a picture that is no TIFF, or in latents of ComfyUI, and notes. Raises an error for a person."""
@@ -126,6 +152,9 @@ def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
     for path in files:
         try:
             is_well, lines = _verdict(path, knowledge)
+        except FileNotFoundError:
+            is_well, lines = False, []
+            _say(f"{path}: there is no such file; give the path of one, as from {Path.cwd()}", err=True)
         except (TiffsdError, OSError) as error:
             is_well, lines = False, []
             _say(f"{path.name}: not valid: {error}", err=True)
@@ -376,13 +405,24 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
     from tiffsd.summary import headline
 
     lines, told = list[str](), list[str]()
+    path.stat()  # of what is not there nothing can be said by its name
     # Prompts and photos are no artifacts, but a daemon takes them.
     if knowledge is None or path.suffix.lower() in SUFFIXES:
-        artifact = _read(path)
+        artifact = _read_as_meant(path, knowledge)
         told = [*artifact.notes, *([artifact.told_painted] if artifact.told_painted else [])]
         lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in told)]
     foretold = knowledge.explain(path, told) if knowledge else []
     return not foretold or any(is_used for is_used, _ in foretold), [*lines, *(sentence for _, sentence in foretold)]
+
+
+def _read_as_meant(path: Path, knowledge: Knowledge | None) -> "Artifact":
+    """A file as what it must be where it lies; one that is sound and another kind of thing as that, of which the daemon tells."""
+    from tiffsd.spec import WrongKind
+
+    try:
+        return _read(path, knowledge and knowledge.kind_meant(path))
+    except WrongKind:
+        return _read(path)
 
 
 def _show_picture(knowledge: Knowledge, path: Path, *, as_json: bool) -> None:

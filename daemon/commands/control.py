@@ -135,9 +135,9 @@ def located(path: Path, under: Path) -> Path:
         return acts.of_latents(found[0])
     if found:
         raise DaemonError(f"{path}: there are several of that name: {_told(found)}; say which")
-    numbered = [entry for entry in under.glob(f"*/{escape(path.name)}-*")]
-    instead = f"; there {'is' if len(numbered) == 1 else 'are'} {_told(numbered)}" if numbered else ""
-    raise DaemonError(f"{path}: there is no file of that name below {under}{instead}")
+    there = [*under.glob(f"*/{escape(path.name)}-*")] or [entry for entry in under.glob("*/*") if acts.is_named(entry)]
+    instead = f"there {'is' if len(there) == 1 else 'are'} {_told(there)}" if there else "there is none at all"
+    raise DaemonError(f"{path}: there is no file of that name below {under}; {instead}")
 
 
 def _told(entries: Iterable[Path]) -> str:

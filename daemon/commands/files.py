@@ -28,6 +28,12 @@ class Knowledge:
 
         return explain(path, _config(), told)
 
+    def kind_meant(self, path: Path) -> Any:
+        """What a file must hold where it lies, or by the id in its name; None where it may be anything."""
+        from daemon.jobs.explain import kind_meant
+
+        return kind_meant(path, _config())
+
     def recipe(self, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
         """The settings of the recipe in a PNG, JPEG or WebP, or in latents of ComfyUI, and notes. Raises InputError."""
         from daemon.jobs.named import opened

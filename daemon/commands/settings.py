@@ -1,6 +1,7 @@
 """The command that says which settings there are: settings."""
 
 import json
+from difflib import get_close_matches
 
 import click
 
@@ -22,9 +23,14 @@ def settings(names: tuple[str, ...], as_json: bool) -> None:
     from daemon.settings.reference import rows
     from daemon.settings.vocabulary import ALIASES, REGISTRY
 
+    def _told_of_stranger(name: str, known: list[str]) -> str:
+        near = get_close_matches(name.lower(), known, n=1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(REGISTRY)}"
+        return f"{name}: no such setting; {meant}"
+
     wanted = [ALIASES.get(name, name) for name in names] or list(REGISTRY)
     if strangers := sorted(set(wanted) - set(REGISTRY)):
-        raise InputError(f"{', '.join(strangers)}: no such setting; there are {', '.join(REGISTRY)}")
+        raise InputError("; ".join(_told_of_stranger(name, [*REGISTRY, *ALIASES]) for name in strangers))
     if as_json:
         click.echo(json.dumps([row for row in all_rows() if row["name"] in wanted], indent=1))
         return

@@ -35,7 +35,9 @@ def web(host: str, port: int, names: tuple[str, ...], token_file: Path | None, c
         library = (error.name or "").partition(".")[0]
         if library not in ("starlette", "uvicorn"):
             raise
-        raise ConfigError(f"the page needs {library}, which is not installed: pip install 'tiffsd[web]'") from error
+        from daemon.setup.obstacles import told_of_page
+
+        raise ConfigError(told_of_page()) from error
     import logging
 
     from daemon.service.status import notify

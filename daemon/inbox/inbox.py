@@ -23,7 +23,7 @@ from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
 from daemon.inbox.telling_names import conflict_sentence, sign_sentence
-from daemon.layout import HOLD, HOLD_SIGN
+from daemon.layout import HOLD, HOLD_SIGN, INBOX
 from daemon.names import base_of, is_proof, shown
 from daemon.stages import APPLY_ENDINGS, PROOF_ENDINGS, STAGES, Stage
 
@@ -37,10 +37,11 @@ END_BYTES = 16  # so many zero bytes at its end, and a file is one whose size wa
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A drop that the stage cannot take, and the sentence that says why and what to do."""
+    """A drop that the stage cannot take, the sentence that says why and what to do, and the place that takes it, if one does."""
 
     drop: Drop
     sentence: str
+    elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,26 @@ class Scan:
 def told_of_empty(name: str) -> str:
     """The sentence on a file of no bytes."""
     return f"{shown(name)} is empty (0 bytes); save it again, or copy it again."
+
+
+def told_of_extension(stage: Stage, name: str) -> str:
+    """The sentence on a file whose name ends as none does that a stage takes."""
+    extension, takes = extension_of(name), " ".join(stage.extensions)
+    if place := place_instead(stage, name):
+        return f"{shown(name)} is a {extension} file, and the {stage.name} stage takes {takes}; move it to {place}."
+    found = f"ends in {shown(extension)}" if extension else "has no extension"
+    return f"{shown(name)} {found}, and the {stage.name} stage takes {takes}; save it as one of these."
+
+
+def place_instead(stage: Stage, name: str) -> str | None:
+    """The inbox that takes a file of this name, which the stage does not; None where there is none."""
+    instead = None if is_proof(name) else stage.instead.get(extension_of(name))
+    return f"{INBOX}/{STAGES[instead].folder}" if instead else None
+
+
+def extension_of(name: str) -> str:
+    """How a name ends, in small letters, with its dot."""
+    return name[len(base_of(name)) :].lower()
 
 
 def _told_of_proof(name: str, stage: str) -> str:
@@ -245,7 +266,7 @@ class Inbox:
             members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
             drop = Drop(members, found.stem, known[PRINCIPAL].owner, self._ranking.priority(found))
             if sentence:
-                scan.refused.append(Refusal(drop, sentence))
+                scan.refused.append(Refusal(drop, sentence, place_instead(self.stage, drop.principal.path.name)))
             else:
                 scan.ready.append(drop)
 
@@ -284,17 +305,10 @@ class Inbox:
         return self._empty(found, known, now)
 
     def _wrong_extension(self, name: str, known: Arrival, now: float) -> str:
-        extension = name[len(base_of(name)) :].lower()
-        takes = " ".join(self.stage.extensions)
-        instead = self.stage.instead.get(extension)
-        if instead:
-            place = STAGES[instead].folder
-            return f"{shown(name)} is a {extension} file, and the {self.stage.name} stage takes {takes}; move it to inbox/{place}."
         # Perhaps a program's temporary name that this module does not know: time to rename it.
-        if now - known.since < self._unleased_seconds:
+        if extension_of(name) not in self.stage.instead and now - known.since < self._unleased_seconds:
             raise _NotYet("has a name that this stage does not know", known.since + self._unleased_seconds)
-        found = f"ends in {shown(extension)}" if extension else "has no extension"
-        return f"{shown(name)} {found}, and the {self.stage.name} stage takes {takes}; save it as one of these."
+        return told_of_extension(self.stage, name)
 
     def _empty(self, found: Group, known: dict[str, Arrival], now: float) -> str | None:
         for role, name in found.roles.items():

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError, NotThere
-from daemon.inbox.telling_names import sign_of
+from daemon.inbox.telling_names import is_nobodys, sign_of
 from daemon.jobs.running import read_running
+from daemon.jobs.wording import is_emptied
 from daemon.layout import FAILED, HOLD, HOLD_SIGN, INBOX, PAUSE_SIGN, RUNNING
 from daemon.names import base_of, fitted, id_of, is_proof, latents_base, proof_name, stem_of, without_id
 from daemon.stages import APPLY_ENDINGS, LATENTS, STAGES
@@ -110,6 +111,14 @@ def of_latents(path: Path) -> Path:
     return next((latents for latents in beside if latents.exists()), path)
 
 
+def is_named(path: Path) -> bool:
+    """Whether what lies in a folder of a stage is what a command may name: a file of a person, or a job that failed."""
+    if path.is_dir():
+        return not is_nobodys(path.name) and not is_emptied(Beneath(path.parents[2]), path)
+    beside = is_proof(path.name) or path.name.lower().endswith(APPLY_ENDINGS) or sign_of(path.name)
+    return not (is_nobodys(path.name) or beside)
+
+
 def _with_id(root: Path, name: str) -> str:
     """A name with an id in it: the one given, or that of the one artifact of this stem that is held or has failed."""
     if id_of(name) is not None:
@@ -119,7 +128,9 @@ def _with_id(root: Path, name: str) -> str:
     if len(found) > 1:
         raise DaemonError(f"{name}: there are several of that name: {', '.join(found[:MOST_TOLD])}; say which")
     if not found:
-        raise DaemonError(f"{name} has no id in its name; name a file such as cat.3f9a1c2e.tiff")
+        known = sorted({path.name for path in there if _is_artifact(path.name)})
+        instead = f"there are {', '.join(known[:MOST_TOLD])}" if known else "name a file such as cat.3f9a1c2e.tiff"
+        raise DaemonError(f"{name} has no id in its name; {instead}")
     return found[0]
 
 

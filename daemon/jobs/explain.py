@@ -1,4 +1,7 @@
-"""What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves."""
+"""What the daemon would do with a file, by the code that would do it: nothing is computed and nothing moves.
+
+Of a file that lies in the inbox or the hold folder of a stage that stage judges; any other may go wherever it is taken.
+"""
 
 import os
 from collections.abc import Collection
@@ -8,17 +11,17 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError
 from daemon.inbox.grouping import PRINCIPAL, Group, expected, group_into_drops, group_of_one, is_tied, related
-from daemon.inbox.inbox import told_of_empty
+from daemon.inbox.inbox import told_of_empty, told_of_extension
 from daemon.inbox.named_masks import with_named
 from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_temporary, sign_of
 from daemon.jobs.foreseen import check_fits
 from daemon.jobs.intake.files import DESTINATIONS, Files, InputSources
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.named import opened
-from daemon.jobs.originals import exported_latents
+from daemon.jobs.originals import exported_latents, names_latents
 from daemon.jobs.probe import Probe
 from daemon.jobs.request import Request, stage_settings
-from daemon.layout import EMBEDDINGS, KEEP
+from daemon.layout import EMBEDDINGS, HOLD, INBOX, KEEP
 from daemon.models.schedulers import AUTOMATIC, RELEASED
 from daemon.names import is_proof, latents_base, shown
 from daemon.settings.config import Config
@@ -44,18 +47,23 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
     if is_proof(path.name):
         latents = f"{shown(latents_base(path.name))}.tiff"
         return [(True, f"goes with {latents}, of which it is the proof, on hold or into an inbox")]
+    if (place := stage_of_place(path)) and not is_tied(place, path.name):
+        if path.suffix.lower() not in place.extensions:
+            return [(False, f"inbox/{place.folder}: refused: {told_of_extension(place, path.name)}")]
+        is_used, sentence = _explained(place, path, config, told)
+        return [(is_used, f"inbox/{place.folder}: {sentence}")]
     stages = [stage for stage in STAGES.values() if path.suffix.lower() in stage.extensions]
     if stages and path.suffix.lower() in LATENTS:
-        stages = _for_artifacts(path, stages)
+        stages = _for_artifacts(path, stages, config)
     if stages:
         foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
-        meant = _meant(path, [stage.name for stage, is_used, _ in foretold if is_used])
+        meant = _meant(path, [stage.name for stage, is_used, _ in foretold if is_used], config)
         return [
             (is_used, f"inbox/{stage.folder}: {sentence}")
             for stage, is_used, sentence in foretold
             if is_used or stage.name in meant
         ]
-    if exported := exported_latents(path.name, config.spool_folder / KEEP):
+    if exported := exported_latents(path.name, _spool_of(path, config) / KEEP):
         return [(False, f"{exported}; this file is left alone where it lies" if is_temporary(path.name) else exported)]
     if any(is_tied(stage, path.name) for stage in STAGES.values()):
         return [(True, "goes with the file of its name, into any inbox")]
@@ -70,8 +78,31 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
     ]
 
 
-def _for_artifacts(path: Path, stages: list[Stage]) -> list[Stage]:
+def stage_of_place(path: Path) -> Stage | None:
+    """The stage in whose inbox or hold folder of a spool a file lies; None of any other place."""
+    folder = path.absolute().parent.resolve()
+    is_waiting = folder.parent.name in (INBOX, HOLD)
+    return next((stage for stage in STAGES.values() if is_waiting and folder.name == stage.folder), None)
+
+
+def kind_meant(path: Path, config: Config) -> tiffsd.Kind | None:
+    """What a file must hold where it lies, or as what the id in its name is known; None where it may be anything."""
+    place = stage_of_place(path)
+    if place is None:
+        return tiffsd.Kind.LATENTS if names_latents(path.name, config.spool_folder / KEEP) else None
+    of_latents = place.name in ("diffuse", "decode") and not is_tied(place, path.name)
+    return tiffsd.Kind.LATENTS if of_latents and path.suffix.lower() in LATENTS else None
+
+
+def _spool_of(path: Path, config: Config) -> Path:
+    """The spool in which a file lies, else that of the configuration."""
+    return path.absolute().parent.resolve().parents[1] if stage_of_place(path) else config.spool_folder
+
+
+def _for_artifacts(path: Path, stages: list[Stage], config: Config) -> list[Stage]:
     """Those of the stages that may take an artifact: of one that says itself that it is latents, not those for pictures."""
+    if kind_meant(path, config) is tiffsd.Kind.LATENTS:
+        return [stage for stage in stages if stage.name in MEANT[tiffsd.Kind.LATENTS]]
     with opened({PRINCIPAL: path}) as members:
         header = tiffsd.inspect(members[PRINCIPAL], name=path.name)
     if header.kind is tiffsd.Kind.EMBEDDING and not is_tied(STAGES["diffuse"], path.name):
@@ -85,11 +116,11 @@ def _kind(path: Path) -> tiffsd.Kind:
         return tiffsd.inspect(members[PRINCIPAL], name=path.name).kind
 
 
-def _meant(path: Path, used: Collection[str]) -> Collection[str]:
+def _meant(path: Path, used: Collection[str], config: Config) -> Collection[str]:
     """The stages of which a refusal is worth a line: where such files go, but none for latents that have their loop before them."""
     if path.suffix.lower() not in LATENTS:
         return STAGES
-    kind = _kind(path)
+    kind = kind_meant(path, config) or _kind(path)
     return () if kind is tiffsd.Kind.LATENTS and "diffuse" in used else MEANT[kind]
 
 
@@ -102,9 +133,10 @@ def _explained(stage: Stage, path: Path, config: Config, told: Collection[str]) 
         return True, f"waits for {shown(found.missing)}"
     if path.with_name(found.principal).stat().st_size == 0:
         return False, f"refused: {told_of_empty(found.principal)}"
-    keep = config.spool_folder / KEEP
+    spool = _spool_of(path, config)
+    keep = spool / KEEP
     # The originals are the daemon's alone: who is another user is told what holds without them.
-    sources = InputSources(config, config.spool_folder / EMBEDDINGS, keep if os.access(keep, os.R_OK | os.X_OK) else None)
+    sources = InputSources(config, spool / EMBEDDINGS, keep if os.access(keep, os.R_OK | os.X_OK) else None)
     try:
         with opened({role: path.with_name(name) for role, name in found.roles.items()}) as members:
             request = read_request(stage.name, Files(members, found.roles), sources)

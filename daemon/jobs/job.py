@@ -15,7 +15,7 @@ from daemon.jobs.context import JobContext
 from daemon.jobs.intake.files import Files
 from daemon.jobs.intake.readers import read_request
 from daemon.jobs.job_log import JobLog
-from daemon.jobs.outcome import JobResult, Outcome, kind_of
+from daemon.jobs.outcome import JobResult, Outcome, facts_of
 from daemon.jobs.previews import write_previews
 from daemon.jobs.request import Computed, stage_calls
 from daemon.jobs.results import ResultContext, results
@@ -113,7 +113,7 @@ def _give_back(claim: Claim, context: JobContext, result: JobResult, label: str)
 
 def _fail(claim: Claim, context: JobContext, error: Exception, sentence: str, label: str, trace: str | None = None) -> JobResult:
     log.error("%s: failed: %s", label, sentence)
-    facts = {"kind": kind_of(error), "stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
+    facts = {**facts_of(error), "stage": claim.stage, "names": dict(claim.names)} | ({"traceback": trace} if trace else {})
     context.heartbeat.beat("moving to failed/", decided=True)
     folder = context.spool.fail(claim, sentence, facts)
     context.hooks.failed(claim.stage, claim.names["principal"], folder, sentence)

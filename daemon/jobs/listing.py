@@ -16,7 +16,7 @@ from daemon.beneath import Beneath
 from daemon.inbox.grouping import is_tied
 from daemon.inbox.telling_names import is_nobodys
 from daemon.jobs.running import Running, read_running, user_name
-from daemon.jobs.wording import Wording, file_inside, sentence_inside, wording_of
+from daemon.jobs.wording import Inside, Wording, inside_of, wording_of
 from daemon.layout import DONE, FAILED, HOLD, INBOX, RUNNING
 from daemon.names import is_proof, stem_of, without_id
 from daemon.stages import APPLY_ENDINGS, STAGES, Stage
@@ -31,7 +31,8 @@ Why = Callable[[str, str], tuple[str, str]]
 @dataclass(frozen=True)
 class Listed:
     """One file or job: where it lies below the spool, since when (ISO 8601, local time), whose it is, its prompt, why it is there,
-    and the command that goes on with it; texts are empty where there is nothing to say. `unread` is why its prompt is not known."""
+    and the command that goes on with it; texts are empty where there is nothing to say. `unread` is why its prompt is not known,
+    `goes_elsewhere` whether another place takes it, as the reason says."""
 
     kind: str
     stage: str
@@ -43,6 +44,7 @@ class Listed:
     unread: str = ""
     reason: str = ""
     command: str = ""
+    goes_elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def with_commands(entries: Iterable[Listed], *, all_of_them: bool = True) -> Ite
     for entry in found:
         alone = all_of_them and stems[stem_in(entry.name)] == 1
         named = shlex.quote(stem_in(entry.name) if alone else entry.name)
-        yield replace(entry, command=f"{COMMANDS[entry.kind]} {named}") if entry.kind in COMMANDS else entry
+        goes_on = entry.kind in COMMANDS and not entry.goes_elsewhere
+        yield replace(entry, command=f"{COMMANDS[entry.kind]} {named}") if goes_on else entry
 
 
 def explained(entry: Listed, why: Why) -> Listed:
@@ -125,14 +128,14 @@ def _lying(beneath: Beneath, kind: str, why: Why) -> Iterator[Listed]:
         for name in filter(place.lists, _names(beneath, place.folder)):
             path = place.folder / name
             with suppress(OSError):  # it has gone on meanwhile
-                entry = place.entry(name, beneath.lstat(path), _wording(beneath, kind, path))
-                entry = replace(entry, reason=sentence_inside(beneath, path)) if kind == "failed" else entry
+                inside = inside_of(beneath, path) if kind == "failed" else Inside(path)
+                if inside.is_emptied:
+                    continue  # its files are on their way again, or gone
+                wording = Wording() if inside.speaks is None else wording_of(beneath, inside.speaks)
+                entry = place.entry(name, beneath.lstat(path), wording)
+                if kind == "failed":
+                    entry = replace(entry, reason=inside.sentence, goes_elsewhere=inside.goes_elsewhere)
                 yield explained(entry, why)
-
-
-def _wording(beneath: Beneath, kind: str, path: Path) -> Wording:
-    said = file_inside(beneath, path) if kind == "failed" else path
-    return wording_of(beneath, said) if said is not None else Wording()
 
 
 def _is_beside(stage: Stage, name: str) -> bool:

@@ -16,6 +16,7 @@ from daemon.errors import (
     Stopped,
     TooLong,
     WorkerDied,
+    WrongPlace,
     in_words,
 )
 from daemon.names import shown
@@ -67,6 +68,11 @@ def no_fault_result(error: Stopped | OSError) -> JobResult:
         return JobResult(Outcome.KEPT, in_words(error))
     held = Path(os.fsdecode(error.filename)).name if error.filename else "a file of it"
     return JobResult(Outcome.IN_USE, f"{shown(held)} is still being written")
+
+
+def facts_of(error: Exception) -> dict[str, str]:
+    """What error.json says of an error: its kind, and the place that takes the file, where another one does."""
+    return {"kind": kind_of(error), **({"elsewhere": error.place} if isinstance(error, WrongPlace) else {})}
 
 
 def kind_of(error: Exception) -> Kind:

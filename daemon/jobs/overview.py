@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from daemon.beneath import Beneath
 from daemon.jobs.listing import KINDS, Listed, Place, Why, explained, places, running_entries, with_commands
 from daemon.jobs.running import Running, user_name
-from daemon.jobs.wording import PASSING, Wording, file_inside, sentence_inside, wording_of
+from daemon.jobs.wording import PASSING, Inside, Wording, inside_of, wording_of
 
 FIRST = 20  # of each kind
 MOST_READ = 2 * FIRST  # heads, and reports of failed jobs, of one kind at one look
@@ -53,7 +54,8 @@ class Overview:
         self._making: dict[Path, tuple[tuple[object, ...], Listed]] = {}
         self._known: dict[Place, _Known] = {}
         self._said: dict[Version, Wording] = {}
-        self._inside: dict[Version, tuple[Path | None, str]] = {}  # of failed jobs: the file with the prompt, and the sentence
+        self._inside: dict[Version, Inside] = {}  # of failed jobs
+        self._emptied = 0  # of those that were asked for at this look
 
     def look(self, running: Sequence[Running], *, why: Why, owner_of: OwnerOf = lambda _: None) -> dict[str, First]:
         """The first of each kind; `running` is what runs, `owner_of` tells for whom a file of the daemon's was made."""
@@ -70,9 +72,10 @@ class Overview:
             self._known |= {one.place: one for one in known}
             for one in known:
                 one.look(self._beneath)
-            self._left = MOST_READ
+            self._left, self._emptied = MOST_READ, 0
             entries = (explained(entry, why) for entry in self._entries(known, said, inside, owner_of))
-            found[kind] = _first(entries, sum(one.count for one in known))
+            first = [*entries]
+            found[kind] = _first(iter(first), sum(one.count for one in known) - self._emptied)
         self._made, self._making = self._making, {}
         return found
 
@@ -84,7 +87,7 @@ class Overview:
         self,
         known: "list[_Known]",
         said: dict[Version, Wording],
-        inside: dict[Version, tuple[Path | None, str]],
+        inside: dict[Version, Inside],
         owner_of: OwnerOf,
     ) -> Iterator[Listed]:
         choose = heapq.nlargest if known[0].place.kind == "done" else heapq.nsmallest
@@ -96,7 +99,9 @@ class Overview:
                     if place not in opened:
                         opened[place] = stack.enter_context(self._beneath.folder(place.folder))
                     found = os.stat(name, dir_fd=opened[place], follow_symlinks=False)
-                    yield self._entry(place, name, found, said, inside, owner_of(found))
+                    entry = self._entry(place, name, found, said, inside, owner_of(found))
+                    if entry is not None:
+                        yield entry
 
     def _entry(
         self,
@@ -104,30 +109,33 @@ class Overview:
         name: str,
         found: os.stat_result,
         said: dict[Version, Wording],
-        inside: dict[Version, tuple[Path | None, str]],
+        inside: dict[Version, Inside],
         owner: int | None,
-    ) -> Listed:
+    ) -> Listed | None:
         path = place.folder / name
-        speaks, reason = self._within(path, found, inside) if place.kind == "failed" else (path, "")
+        within = self._within(path, found, inside) if place.kind == "failed" else Inside(path)
+        if within.is_emptied:
+            self._emptied += 1
+            return None
+        speaks, reason = within.speaks, within.sentence
         wording = self._wording(speaks, found if speaks is path else None, said)
         key = (*_version(found), found.st_ctime_ns, found.st_uid, owner, reason, wording)
         known = self._made.get(path)
         if known is None or known[0] != key:
             entry = place.entry(name, found, wording)
-            known = key, replace(entry, reason=reason or entry.reason, owner=entry.owner if owner is None else user_name(owner))
+            entry = replace(entry, reason=reason or entry.reason, goes_elsewhere=within.goes_elsewhere)
+            known = key, replace(entry, owner=entry.owner if owner is None else user_name(owner))
         self._making[path] = known
         if speaks is not None:
             self._by_path[known[1].path] = speaks, wording
         return known[1]
 
-    def _within(
-        self, folder: Path, found: os.stat_result, inside: dict[Version, tuple[Path | None, str]]
-    ) -> tuple[Path | None, str]:
+    def _within(self, folder: Path, found: os.stat_result, inside: dict[Version, Inside]) -> Inside:
         version = _version(found)
         if version not in inside:
             if not self._may_read():
-                return None, ""
-            inside[version] = file_inside(self._beneath, folder), sentence_inside(self._beneath, folder)
+                return Inside()
+            inside[version] = inside_of(self._beneath, folder)
         self._inside[version] = inside[version]
         return inside[version]
 
@@ -161,7 +169,8 @@ def _cut(entry: Listed) -> Listed:
     long = {"prompt": LONGEST_WORDS, "unread": LONGEST_WORDS, "reason": LONGEST_REASON}
     if all(len(getattr(entry, key)) <= most for key, most in long.items()):
         return entry
-    return replace(entry, **{key: _shortened(getattr(entry, key), most) for key, most in long.items()})
+    cut: dict[str, Any] = {key: _shortened(getattr(entry, key), most) for key, most in long.items()}
+    return replace(entry, **cut)
 
 
 def _shortened(words: str, most: int) -> str:

@@ -15,11 +15,15 @@ from typing import Any
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError, InUse
+from daemon.inbox.telling_names import is_housekeeping
 from daemon.names import shown
 from daemon.settings.prompts import read_prompt
+from daemon.spool.failures import ELSEWHERE
 from daemon.stages import CODED, LATENTS, PHOTOS, PROMPTS
 
 REPORT = "error.txt"
+# The second for drops that are named like a report themselves.
+REPORTS = ({REPORT, "error.json"}, {"error-report.txt", "error-report.json"})
 LONGEST_PROMPT_BYTES = 64 * 1024
 LONGEST_SENTENCE_BYTES = 4096
 MOST_SETTINGS, LONGEST_VALUE, MOST_STEPS = 24, 200, 16
@@ -109,7 +113,34 @@ def _state(header: tiffsd.Header) -> str:
             return ""
 
 
-def file_inside(beneath: Beneath, folder: Path) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the folder of a failed job says: the file that may say its prompt, of several the first by name, and why it has failed.
+
+    `is_emptied` is whether somebody has taken out all but the reports, `goes_elsewhere` whether a retry would only fail again.
+    """
+
+    speaks: Path | None = None
+    sentence: str = ""
+    is_emptied: bool = False
+    goes_elsewhere: bool = False
+
+
+def inside_of(beneath: Beneath, folder: Path) -> Inside:
+    """Look into the folder of a failed job."""
+    sentence, goes_elsewhere = _report(beneath, folder)
+    return Inside(_file_inside(beneath, folder), sentence, is_emptied(beneath, folder), goes_elsewhere)
+
+
+def is_emptied(beneath: Beneath, folder: Path) -> bool:
+    """Whether nothing but the reports is left of a failed job."""
+    with suppress(OSError):
+        left = {name for name in beneath.names(folder) if not is_housekeeping(name)}
+        return bool(left) and any(left <= reports for reports in REPORTS)
+    return False
+
+
+def _file_inside(beneath: Beneath, folder: Path) -> Path | None:
     """The file of a failed job that may say its prompt; of several the first by name."""
     with suppress(OSError):
         inside = (name for name in beneath.names(folder) if name != REPORT and Path(name).suffix.lower() in LATENTS + PROMPTS)
@@ -117,8 +148,9 @@ def file_inside(beneath: Beneath, folder: Path) -> Path | None:
     return None
 
 
-def sentence_inside(beneath: Beneath, folder: Path) -> str:
-    """Why a job has failed."""
+def _report(beneath: Beneath, folder: Path) -> tuple[str, bool]:
+    """Why a job has failed, and whether its report names another place for its files."""
     with suppress(OSError), beneath.plain(folder / REPORT) as file:
-        return file.read(LONGEST_SENTENCE_BYTES).decode("utf-8", "replace").partition("\n")[0]
-    return ""
+        sentence, _, more = file.read(LONGEST_SENTENCE_BYTES).decode("utf-8", "replace").partition("\n")
+        return sentence, f"\n{ELSEWHERE}" in more
+    return "", False

@@ -20,7 +20,7 @@ from pathlib import Path
 from daemon.errors import InUse, in_words
 from daemon.inbox.telling_names import is_housekeeping
 from daemon.layout import DONE, EMBEDDINGS, FAILED, HOLD, INBOX, KEEP, PREVIEWS, PROOFS, STEPS, TRASH, WORK
-from daemon.names import fitted, id_of, shown, stem_of
+from daemon.names import fitted, id_of, portable, shown, stem_of, without_id
 from daemon.settings.config import RetentionLimit, RetentionLimits
 from daemon.spool.failures import clear_if_emptied
 from daemon.spool.filesystem import Filesystem
@@ -30,6 +30,7 @@ from daemon.spool.transitions import THROWN
 SWEEP_SECONDS = 3600.0
 FIRST_SWEEP_SECONDS = 60.0  # after a start, which has better things to do
 DAY_SECONDS = 86400.0
+EMPTIED_SECONDS = 600.0  # after which nobody puts back what was taken out of the folder of a failed job, and has gone
 # In the order in which artifacts wander on, so that one that moves during a look is met again further on.
 WAITING = (HOLD, INBOX, WORK, FAILED, EMBEDDINGS)
 LOOKS_AT_MOST = 5
@@ -153,11 +154,17 @@ class Retention:
                     self._fs.rmdir(day)
 
     def _clear_emptied(self, failed: Iterable[Kept], now: float) -> None:
-        """Take away what is left of failed jobs whose files somebody took out of there a day ago or longer."""
-        for kept in failed:
-            if now - kept.since > DAY_SECONDS:
+        """Take away what is left of failed jobs whose files somebody took out of there: where they wait or run again, their reports
+        are worth reading for a day, else for some minutes."""
+        longer = [kept for kept in failed if now - kept.since > EMPTIED_SECONDS]
+        waiting = self._stems_that_wait() if longer else set()
+        for kept in longer:
+            if now - kept.since > DAY_SECONDS or without_id(kept.path.name) not in waiting:
                 with suppress(OSError):
                     clear_if_emptied(self._fs, self._root, kept.path)
+
+    def _stems_that_wait(self) -> set[str]:
+        return {portable(stem_of(path.name)) for name in (HOLD, INBOX, WORK) for _, path in self._files_below(self._root / name)}
 
     def _products(self, folder: Path) -> Iterator[Kept]:
         """What the daemon made in a folder: the mark by which Syncthing knows a folder again must stay, for example."""

@@ -475,9 +475,9 @@ class Service:
                 refusal = scan.refused.pop(0)
                 dropped = refusal.drop.principal.path.name
                 exported = None if is_proof(dropped) else exported_latents(dropped, self.spool.root / KEEP)
-                self._refuse(name, refusal.drop, exported or refusal.sentence, now)
+                self._refuse(name, refusal.drop, exported or refusal.sentence, now, None if exported else refusal.elsewhere)
 
-    def _refuse(self, stage: str, drop: Drop, sentence: str, now: float) -> None:
+    def _refuse(self, stage: str, drop: Drop, sentence: str, now: float, elsewhere: str | None = None) -> None:
         try:
             claim = self.spool.claim(stage, drop)
             if claim and is_sign(claim.names["principal"]):
@@ -489,7 +489,8 @@ class Service:
             elif claim:
                 log.error("%s %s: refused: %s", stage, shown(claim.names["principal"]), sentence)
                 self._not_done += 1
-                folder = self.spool.fail(claim, sentence, {"kind": Kind.REFUSED, "stage": stage})
+                place = {"elsewhere": elsewhere} if elsewhere else {}
+                folder = self.spool.fail(claim, sentence, {"kind": Kind.REFUSED, "stage": stage, **place})
                 self.hooks.failed(stage, claim.names["principal"], folder, sentence)
                 self._backoff.recovered(stage, REFUSAL_FAILED)
         except OSError as error:

@@ -19,12 +19,14 @@ from daemon.beneath import Beneath
 from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobodys, sign_of, sign_sentence
 from daemon.jobs.alive import is_alive
 from daemon.jobs.running import Running, read_running
+from daemon.jobs.wording import is_emptied
 from daemon.names import is_proof, shown
 from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
 from daemon.stages import APPLY_ENDINGS, STAGES
 
 SHOWN = 20
+MOST_LOOKED_INTO = 50  # folders of failed jobs of one stage
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def read_status(
         stages[name] = StageStatus(
             waiting=_number(inbox),
             held=_number(hold),
-            failed=_number(_names(root, f"{layout.FAILED}/{stage.folder}")),
+            failed=_failed(root, f"{layout.FAILED}/{stage.folder}"),
             paused=layout.PAUSE_SIGN in map(sign_of, inbox),
             gated=name in gates or layout.HOLD_SIGN in map(sign_of, hold),
             degraded=(degraded or {}).get(name),
@@ -172,6 +174,14 @@ def _names(root: Path, folder: str) -> list[str]:
 
 def _number(names: Iterable[str]) -> int:
     return sum(not (is_nobodys(name) or is_proof(name) or name.lower().endswith(APPLY_ENDINGS)) for name in names)
+
+
+def _failed(root: Path, folder: str) -> int:
+    """How many jobs have failed: few enough to be looked into without those whose files are on their way again."""
+    found, beneath = _names(root, folder), Beneath(root)
+    if len(found) <= MOST_LOOKED_INTO:
+        found = [name for name in found if not is_emptied(beneath, root / folder / name)]
+    return _number(found)
 
 
 def _told_of(folder: str, hold: Iterable[str]) -> Iterator[str]:

@@ -31,6 +31,9 @@ TRUTHS = {
 QUOTES = "text with a colon, or that begins with @, `, % or *, needs quotes"
 TABS = "a tab is no indentation, use spaces"
 NOTHING = ("", "~", "null", "Null", "NULL")
+# A key of which the space behind its colon, or the colon, was forgotten: YAML takes both as text, and complains further down.
+_UNSPACED = re.compile(r"(?P<key>[A-Za-z_][\w -]*?):(?P<value>[^\s:/\\].*)")
+_UNCOLONED = re.compile(r"(?P<key>[A-Za-z_]\w*)[ \t]+(?P<value>[^\s:#][^:]*)")
 _WHOLE = re.compile(r"[-+]?[0-9]+")
 _OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -67,11 +70,56 @@ def parse_with_lines(text: str, where: str, *, first_line: int = 1) -> Parsed:
     if values is None:
         return Parsed({}, {})
     if not isinstance(values, dict):
-        raise InputError(f"{where}: expected lines of the form 'key: value', found {_KINDS.get(type(values), 'a number')}")
+        raise InputError(f"{where}: {_told_of_no_keys(values, text, first_line)}")
     return Parsed(values, document.lines)
 
 
 _KINDS = {str: "text alone", list: "a list", bool: "true or false alone"}
+
+
+def _told_of_no_keys(values: Any, text: str, first_line: int) -> str:
+    """What is wrong with a text that is YAML, and no keys."""
+    expected = "expected lines of the form 'key: value', found"
+    lines = text.split("\n")
+    if not isinstance(values, str) or (index := _line_above(lines, len(lines))) is None:
+        return f"{expected} {_KINDS.get(type(values), 'a number')}"
+    first = next(number for number, line in enumerate(lines) if _is_said(line))
+    forgotten = next((told for line in lines[first : index + 1] if (told := _forgotten(line, spaces_only=True))), None)
+    return f"line {first + first_line}: {forgotten or f'{expected} {lines[first].strip()[:60]!r}'}"
+
+
+def _line_above(lines: list[str], index: int) -> int | None:
+    """The next line above one in which something is said."""
+    return next((number for number in reversed(range(index)) if _is_said(lines[number])), None)
+
+
+def _is_said(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _forgotten(line: str, *, spaces_only: bool = False) -> str | None:
+    """What was forgotten in a line that is to say a key, and the line as it should be; None where nothing is seen to be."""
+    said = line.strip()
+    unspaced = _UNSPACED.fullmatch(said)
+    found = unspaced or (None if spaces_only else _UNCOLONED.fullmatch(said))
+    if found is None:
+        return None
+    what = f"a space is missing behind the colon of {said[:60]!r}" if unspaced else f"a colon is missing behind {found['key']!r}"
+    return f"{what}; write {': '.join(found.groups())[:60]!r}"
+
+
+def _key_at_fault(error: Exception, text: str, first_line: int) -> str | None:
+    """Where a key that is none is what the parser stumbled over, the line and what is missing there."""
+    begun, mark = getattr(error, "context_mark", None), getattr(error, "problem_mark", None)
+    problem, lines = str(getattr(error, "problem", "")), text.split("\n")
+    if "could not find expected ':'" in problem and begun is not None:
+        index: int | None = begun.line
+    elif "mapping values are not allowed" in problem and mark is not None:
+        index = _line_above(lines, mark.line)
+    else:
+        return None
+    told = None if index is None else _forgotten(lines[index])
+    return None if index is None or told is None else f"line {index + first_line}: {told}"
 
 
 def _problem(error: Exception, text: str, first_line: int) -> str:
@@ -79,6 +127,8 @@ def _problem(error: Exception, text: str, first_line: int) -> str:
     mark = getattr(error, "problem_mark", None)
     if mark is None:
         return f"this is not valid YAML: {' '.join(str(error).split()):.300}"
+    if at_fault := _key_at_fault(error, text, first_line):
+        return at_fault
     words = " ".join(filter(None, [getattr(error, "context", None), getattr(error, "problem", None)]))
     tells = f"line {mark.line + first_line}, column {mark.column + 1}: this is not valid YAML: {words:.300}"
     if isinstance(error, _Refused):

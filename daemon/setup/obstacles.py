@@ -80,7 +80,12 @@ def hidden_models(config: Config) -> list[str]:
 
 def _of_page(known: Known = find_spec) -> Iterator[str]:
     if any(known(library) is None for library in ("starlette", "uvicorn")):
-        yield f"the page needs two packages more: run `{installing(*packages_of('web'))}`, then this again"
+        yield told_of_page()
+
+
+def told_of_page() -> str:
+    """What is lacking for the page, and the command that installs it here."""
+    return f"the page needs two packages more: run `{installing(*packages_of('web'))}`, then this again"
 
 
 def _of_program(program: Path) -> list[Path]:

@@ -20,6 +20,8 @@ UNCLEAR = "unclear"  # failed/unclear/: for files whose stage is not known any m
 RESULTS = "results"  # the outputs of a job that may have published some of them
 ASIDE = ".aside"  # ends the name of a folder in .trash/ of which is still to be seen whether it is emptied
 
+ELSEWHERE = "To go on: "  # begins the line of error.txt on what another place takes
+
 _REPORTS = ("error.txt", "error.json")
 _OTHER_REPORTS = ("error-report.txt", "error-report.json")  # for drops that are named like a report themselves
 
@@ -29,17 +31,25 @@ def failure_of(record: ClaimRecord, inbox: str, sentence: str, facts: Mapping[st
     folder = names.output_name(names.portable(record.stem), record.id)
     files = ", ".join(map(names.shown, record.names.values()))
     sentence = names.shown(sentence)
-    place = record.places.get("principal", f"{INBOX}/{inbox}")
-    text = f"{sentence}\n\nDropped: {files}\nTo try again: put it right, then move it back to {names.shown(place)}\n"
-    text += f"or run: tiffsd retry {shlex.quote(names.shown(folder))}\n"
-    if original:
-        text += f"To have its original back in hold/: put an empty file {names.shown(original)}.restore into inbox/{inbox}\n"
-        text += f"or run: tiffsd restore {shlex.quote(names.shown(original))}\n"
+    place, elsewhere = record.places.get("principal", f"{INBOX}/{inbox}"), str(facts.get("elsewhere") or "")
+    text = f"{sentence}\n\nDropped: {files}\n"
+    if elsewhere and f"{INBOX}/{inbox}" not in elsewhere:
+        # Here it would fail once more, so no way back is offered.
+        text += f"{ELSEWHERE}move {'them' if len(record.names) > 1 else 'it'} from here to {names.shown(elsewhere)}\n"
+    else:
+        text += f"To try again: put it right, then move it back to {names.shown(place)}\n"
+        text += f"or run: tiffsd retry {shlex.quote(names.shown(folder))}\n"
+        text += _way_to_original(original, inbox) if original else ""
     text += _more(facts.get("kind"))
     reports = _OTHER_REPORTS if set(_REPORTS) & set(record.names.values()) else _REPORTS
     known = {"sentence": sentence, "stage": record.stage, "stem": record.stem, "id": record.id, "files": record.names}
     known |= {"places": record.places} if record.places else {}
     return Failure(f"{FAILED}/{inbox}", folder, reports[0], text, reports[1], {**facts, **known})
+
+
+def _way_to_original(original: str, inbox: str) -> str:
+    way = f"To have its original back in hold/: put an empty file {names.shown(original)}.restore into {INBOX}/{inbox}\n"
+    return f"{way}or run: tiffsd restore {shlex.quote(names.shown(original))}\n"
 
 
 def failure_of_unknown(job: str, sentence: str) -> Failure:
@@ -61,6 +71,8 @@ def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:
         raise NotThere(f"{failed} is not a failed job of this spool; name a folder such as failed/1-text/cat.3f9a1c2e.")
     if not transitions.exists(failed):
         raise NotThere(f"{failed} is not there; `tiffsd status` names the jobs that failed.")
+    if _is_emptied(fs, failed):
+        raise NotThere(f"{failed} holds no file any more, so there is nothing to try again: it was moved on by hand, or deleted.")
     files = [name for name in _files(fs, failed) if not is_housekeeping(name)]
     reports = _OTHER_REPORTS if set(_OTHER_REPORTS) <= set(files) else _REPORTS
     stem, order = _dropped_as(fs, failed / reports[1])
@@ -125,13 +137,16 @@ def _files(fs: Filesystem, folder: Path) -> list[str]:
     return [name for name in fs.list(folder) if not stat.S_ISDIR(fs.lstat(folder / name).st_mode)]
 
 
-def clear_emptied(transitions: Transitions, fs: Filesystem, inbox: str, record: ClaimRecord) -> None:
-    """Remove the folders in failed/ of earlier tries of a drop, where somebody has moved its files out by hand.
+def clear_emptied(transitions: Transitions, fs: Filesystem, record: ClaimRecord) -> None:
+    """Remove the folders in failed/ of earlier tries of a drop, in whatever inbox, where somebody has moved its files out by hand.
 
     What another hand puts there meanwhile stays, with its folder.
     """
-    of_inbox = transitions.root / FAILED / inbox
-    if transitions.exists(of_inbox):
+    failed = transitions.root / FAILED
+    for inbox in fs.list(failed) if transitions.exists(failed) else ():
+        of_inbox = failed / inbox
+        if inbox == UNCLEAR or not stat.S_ISDIR(fs.lstat(of_inbox).st_mode):
+            continue
         for name in fs.list(of_inbox):
             if names.without_id(name) == names.portable(record.stem) and not name.endswith(record.id):
                 clear_if_emptied(fs, transitions.root, of_inbox / name)

@@ -42,6 +42,7 @@ from daemon.spool.places import inside
 from daemon.spool.recent import RecentDrop, RecentDrops, RecentFile, digest_of, paths_of
 from daemon.spool.records import ClaimRecord, DamagedRecord, Failure, Fingerprint, Publication, fingerprint_of
 from daemon.spool.transitions import IN, OUT, Transitions, is_job
+from daemon.stages import PROOF_ENDINGS, STAGES
 
 __all__ = ["Claim", "Filesystem", "Publication", "Recovery", "Spool", "stem_of"]
 
@@ -363,11 +364,14 @@ class Spool:
     def _clear_earlier_failures(self, claim: Claim) -> None:
         """Take away what is left in failed/ of a drop that somebody moved out of there, and that has run again."""
         with suppress(OSError):  # the next time, or the retention
-            failures.clear_emptied(self._transitions, self._fs, self._folders[claim.stage], claim)
+            failures.clear_emptied(self._transitions, self._fs, claim)
 
     def _original_of(self, claim: Claim) -> str | None:
-        """The name of the original that is kept of the file that a job is about, by its usual name."""
+        """The name of the original that is kept of the latents that a job is about, by its usual name."""
         name = claim.names["principal"]
+        stage = STAGES.get(claim.stage)
+        if stage is None or PROOF_ENDINGS[0] not in stage.companions:
+            return None  # where no latents are taken, nobody edited them
         identity = None if names.is_proof(name) else names.id_of(name)
         usual = names.output_name(names.stem_of(name), identity, ".tiff") if identity else None
         return usual if usual and self._transitions.exists(self.root / layout.KEEP / usual) else None

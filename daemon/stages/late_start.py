@@ -11,9 +11,11 @@ from daemon.models.registry import Models, ModelSpec
 from daemon.models.scheduling import chosen_for, scheduler_with_timesteps
 from daemon.models.stage_settings import StageSettings
 
-# So much of the finished latents is left where the loop begins: with less a painted sun becomes a cloud.
+# So much of the finished latents stands in those with which the loop begins, the rest is noise: with less a painted sun becomes a
+# cloud. It says nothing of what comes out: the steps that are left draw what the model expects, and may draw over what it does not.
 LEFT_OF_PAINT = 0.96
 MOST_DIGITS = 6
+DRAWN_OVER = "a small spot that the model does not expect may still be drawn over: strength 0 takes the paint as it is"
 
 
 def strength_that_keeps(models: Models, settings: StageSettings, size: tuple[int, int], notes: list[str]) -> float:
@@ -39,9 +41,10 @@ def strength_that_keeps(models: Models, settings: StageSettings, size: tuple[int
     # Some schedules go back to more noise.
     first = min(max((step + 1 for step, share in enumerate(shares) if share < LEFT_OF_PAINT), default=0), len(shares) - 1)
     strength = _strength_of(first, steps, family)
-    found = f"which leaves {shares[first]:.0%} of what was painted"
-    more = "" if shares[first] >= LEFT_OF_PAINT else f"; more steps than {steps} would leave more, and strength 0 leaves all of it"
-    notes.append(f"no strength was given: the loop begins at step {first} of {steps} (strength {strength:g}), {found}{more}")
+    found = f"where {shares[first]:.0%} of what was painted stands in the latents, under noise"
+    more = "" if shares[first] >= LEFT_OF_PAINT else f" (more steps than {steps} would leave more)"
+    told = f"no strength was given: the loop begins at step {first} of {steps} (strength {strength:g}), {found}{more}"
+    notes.append(f"{told}; {DRAWN_OVER}")
     return strength
 
 

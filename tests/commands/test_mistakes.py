@@ -77,7 +77,7 @@ UNREAD = {
     "limits:\n  steps: 3\n pixels: 4": "line 3, column 2: this is not valid YAML",
     "names: kept\nnames: portable": "line 2: the key 'names' is there twice",
     "- spool": "expected lines of the form 'key: value', found a list",
-    "spool": "expected lines of the form 'key: value', found text alone",
+    "spool": "line 1: expected lines of the form 'key: value', found 'spool'",
     "models: &all {}\nvaes: *all": "aliases (*name) are not allowed here",
 }
 # What is valid, and names what is not there: a daemon starts.
@@ -101,14 +101,24 @@ WORDS = {
     "run -c gone.yaml": ("gone.yaml: there is no such file; write one with `tiffsd init`", SET_UP),
     "check-config -c gone": ("gone: there is no such file", SET_UP),
     "release": ("Missing argument", SET_UP),
-    "release cat": ("cat: there is no file of that name below", 1),
+    "release cat": ("spool/hold; there is none at all", 1),
+    "hold cat": ("spool/inbox; there is none at all", 1),
+    "-c x list": (
+        "-c goes behind the command, since it is one of its options: tiffsd list -c x",
+        SET_UP,
+    ),
+    "--json status": ("--json goes behind the command, since it is one of its options: tiffsd status --json", SET_UP),
+    "--bogus status": ("No such option '--bogus'", SET_UP),
+    "settings stpes": ("stpes: no such setting; did you mean 'steps'?", 1),
+    "settings xyzzy": ("xyzzy: no such setting; there are prompt, ", 1),
+    "check gone": ("gone: there is no such file; give the path of one, as from ", 1),
     "retry cat": ("cat: there is no file of that name below", 1),
     "cancel cat": ("cat is not running; running are: none", 1),
     "pause paint": ("paint is not a stage; stages are: text, diffuse, decode, encode, invert", 1),
     "restore cat.tiff": ("cat.tiff has no id in its name", 1),
     "apply cat": ("cat: there is no file of that name below", 1),
     "list nothing": ("'nothing'", SET_UP),
-    "show gone.tiff": ("gone.tiff: No such file or directory", 1),
+    "show gone.tiff": ("gone.tiff: there is no such file; give the path of one, as from ", 1),
     "show .": (".: Is a directory", 1),
 }
 
@@ -196,3 +206,28 @@ def test_where_there_is_no_configuration_the_places_are_named_that_were_looked_a
         told = said(capsys)
         assert all(str(place.absolute()) in told for place in places)
         assert "`tiffsd init`" in told
+
+
+@pytest.mark.parametrize(
+    ("command", "place"), [("release", "hold/2-diffuse"), ("hold", "inbox/2-diffuse"), ("retry", "failed/1-text")]
+)
+def test_a_name_that_is_not_there_is_answered_with_those_that_are(
+    command: str, place: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "config.yaml").write_text("spool: spool\n")
+    for name in ("dog.3f9a1c2e", "cow.3f9a1c2f"):
+        path = folder / "spool" / place / (name if command == "retry" else f"{name}.tiff")
+        (path / "dog.txt" if command == "retry" else path).parent.mkdir(parents=True, exist_ok=True)
+        (path / "dog.txt" if command == "retry" else path).touch()
+    (folder / "spool" / place / ("HOLD" if command == "release" else ".DS_Store")).touch()
+    assert ran(command, "cat") == 1
+    ending = "" if command == "retry" else ".tiff"
+    assert f"; there are cow.3f9a1c2f{ending}, dog.3f9a1c2e{ending}" in said(capsys).replace("\n", " ")
+
+
+def test_a_restore_of_what_has_no_id_is_answered_with_what_has(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "config.yaml").write_text("spool: spool\n")
+    (folder / "spool/hold/2-diffuse").mkdir(parents=True)
+    (folder / "spool/hold/2-diffuse/dog.3f9a1c2e.tiff").touch()
+    assert ran("restore", "cat") == 1
+    assert "cat has no id in its name; there are dog.3f9a1c2e.tiff" in said(capsys)

@@ -27,6 +27,7 @@ from daemon.models.registry import Models
 from daemon.pictures.forms import levels8
 from daemon.settings.config import Config
 from daemon.settings.resources import resource
+from daemon.stages.late_start import DRAWN_OVER
 from daemon.stages.loop import BLOCKS, FINISHED
 from tests.jobs.chain import Chain
 from tests.stages.test_inpainting import MAKERS
@@ -215,16 +216,19 @@ def test_what_was_painted_is_seen_and_the_nearer_the_less_is_made_anew(
     assert by_itself < much
 
 
+STANDS = "of what was painted stands in the latents, under noise"
+
+
 def test_where_nobody_says_a_strength_the_loop_begins_where_paint_stays_and_says_so(
     shop: Workshop, house: dict[str, Path], tmp_path: Path
 ) -> None:
     dropped = painted(house[".png"], tmp_path / house[".png"].name)
     assert tiffsd.inspect(shop.made("encode", dropped)[".tiff"]).recipe["strength"] == 0.3
-    assert "the loop begins at step 14 of 20 (strength 0.3), which leaves 96% of what was painted" in shop.notes
+    assert f"the loop begins at step 14 of 20 (strength 0.3), where 96% {STANDS}; {DRAWN_OVER}" in shop.notes
     shop.made("encode", dropped, "scheduler: ddim")
-    assert "the loop begins at step 18 of 20 (strength 0.1), which leaves 97% of what was painted" in shop.notes
+    assert f"the loop begins at step 18 of 20 (strength 0.1), where 97% {STANDS}; {DRAWN_OVER}" in shop.notes
     shop.made("encode", dropped, "{scheduler: ddim_sgm_uniform, steps: 4}")
-    assert "; more steps than 4 would leave more, and strength 0 leaves all of it" in shop.notes
+    assert f"{STANDS} (more steps than 4 would leave more); {DRAWN_OVER}" in shop.notes
 
 
 def test_thin_strokes_are_told_of(shop: Workshop, house: dict[str, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from daemon.jobs.listing import listed
 from daemon.jobs.overview import FIRST, First, Overview
 from daemon.jobs.running import RunningFile, read_running
+from daemon.service.status import read_status
 from daemon.spool.spool import Spool
 from daemon.stages import STAGES
 from tests.artifacts import file_of, latents
@@ -182,3 +184,37 @@ def test_folders_that_are_away_hold_nothing(root: Path) -> None:
     assert looked(overview, root)["waiting"] == First((), 0)
     (root / "away").rename(root / "inbox")
     assert names(looked(overview, root)["waiting"]) == ["cat.txt"]
+
+
+def test_a_failed_job_whose_file_was_moved_on_by_hand_is_not_told(root: Path) -> None:
+    for name in ("cat.3f9a1c2e", "dog.3f9a1c2f"):
+        folder = root / "failed/1-text" / name
+        folder.mkdir(parents=True)
+        (folder / "error.txt").write_text("No.\n")
+        (folder / "error.json").write_text("{}")
+        (folder / f"{name[:3]}.txt").write_text("a cat")
+    overview = Overview(root)
+    assert names(looked(overview, root)["failed"]) == ["cat.3f9a1c2e", "dog.3f9a1c2f"]
+    (root / "failed/1-text/cat.3f9a1c2e/cat.txt").rename(root / "inbox/1-text/cat.txt")
+    found = looked(overview, root)["failed"]
+    assert (names(found), found.more) == (["dog.3f9a1c2f"], 0)
+    assert [entry.name for entry in listed(root, ["failed"], why=nothing)] == ["dog.3f9a1c2f"]
+    assert read_status(root, now=datetime.now(UTC), alive=False).stages["text"].failed == 1
+
+
+def test_a_drop_that_was_named_like_a_report_is_a_failed_job_like_any_other(root: Path) -> None:
+    folder = root / "failed/1-text/error.3f9a1c2e"
+    folder.mkdir(parents=True)
+    for name in ("error.txt", "error-report.txt", "error-report.json"):
+        (folder / name).write_text("a cat")
+    assert names(looked(Overview(root), root)["failed"]) == ["error.3f9a1c2e"]
+
+
+def test_no_retry_is_offered_for_what_another_place_takes(root: Path) -> None:
+    folder = root / "failed/3-decode/cat.3f9a1c2e"
+    folder.mkdir(parents=True)
+    (folder / "error.txt").write_text("Move it.\n\nDropped: cat.txt\nTo go on: move it from here to inbox/1-text\n")
+    (folder / "cat.txt").write_text("a cat")
+    (entry,) = looked(Overview(root), root)["failed"].first
+    assert (entry.reason, entry.command) == ("Move it.", "")
+    assert [entry.command for entry in listed(root, ["failed"], why=nothing)] == [""]

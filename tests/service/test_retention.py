@@ -83,7 +83,8 @@ def test_what_programs_put_beside_results_is_not_theirs_to_lose(root: Path) -> N
     assert not old.exists()
 
 
-def test_what_is_left_of_a_failed_job_whose_file_was_taken_away_goes_after_a_day(root: Path) -> None:
+def test_what_is_left_of_a_failed_job_whose_file_waits_again_goes_after_a_day(root: Path) -> None:
+    aged(root / "inbox/1-text/cat.txt", days=0)
     facts = b'{"stem": "cat", "files": {"principal": "cat.txt"}}'
     for name, days in (("cat.0a1b2c3d", 2.0), ("cat.0a1b2c3e", 0.5)):
         folder = aged(root / f"failed/1-text/{name}/error.txt", days=days).parent
@@ -92,6 +93,16 @@ def test_what_is_left_of_a_failed_job_whose_file_was_taken_away_goes_after_a_day
     failed(root, "dog.0a1b2c3f", days=2)
     retention(root).sweep(NOW)
     assert sorted(path.name for path in (root / "failed/1-text").iterdir()) == ["cat.0a1b2c3e", "dog.0a1b2c3f"]
+
+
+def test_what_is_left_of_a_failed_job_whose_file_is_nowhere_any_more_goes_soon(root: Path) -> None:
+    for name in ("cat", "dog"):
+        folder = aged(root / f"failed/1-text/{name}.0a1b2c3d/error.txt", days=0.1).parent
+        aged(folder / "error.json", 0.1, b'{"stem": "%s", "files": {"principal": "%s.txt"}}' % (name.encode(), name.encode()))
+        os.utime(folder, (NOW - 0.1 * DAY,) * 2)
+    aged(root / "inbox/1-text/dog.txt", days=0)
+    retention(root).sweep(NOW)
+    assert [path.name for path in (root / "failed/1-text").iterdir()] == ["dog.0a1b2c3d"]
 
 
 def test_a_used_input_stays_for_all_of_its_days(root: Path) -> None:

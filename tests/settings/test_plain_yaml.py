@@ -139,3 +139,33 @@ def test_a_fault_is_in_the_line_of_the_file(text: str, line: int, first_line: in
 def test_the_lines_of_keys_are_known_by_where_they_stand() -> None:
     parsed = parse_with_lines("a: 1\nb:\n  c: [{d: 2},\n    {d: 3}]\n", "x.yaml")
     assert parsed.lines == {("a",): 1, ("b",): 2, ("b", "c"): 3, ("b", "c", 0, "d"): 3, ("b", "c", 1, "d"): 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("steps:10", "line 1: a space is missing behind the colon of 'steps:10'; write 'steps: 10'"),
+        ("# mine\nsteps:10\nseed:4\n", "line 2: a space is missing behind the colon of 'steps:10'; write 'steps: 10'"),
+        ("seed: 4\nsteps:10\nwidth: 64\n", "line 2: a space is missing behind the colon of 'steps:10'; write 'steps: 10'"),
+        ("seed:4\n\nsteps: 10\n", "line 1: a space is missing behind the colon of 'seed:4'; write 'seed: 4'"),
+        ("a:\n  b: 1\n  steps 20\nc:\n  d: 1\n", "line 3: a colon is missing behind 'steps'; write 'steps: 20'"),
+        ("a:\n  steps 20\n  seed: 3\n", "line 2: a colon is missing behind 'steps'; write 'steps: 20'"),
+        ("a house\nin a meadow\n", "line 1: expected lines of the form 'key: value', found 'a house'"),
+        ("- a\n", "expected lines of the form 'key: value', found a list"),
+    ],
+)
+@pytest.mark.usefixtures("_loader")
+def test_a_forgotten_colon_or_space_is_named_with_its_own_line(text: str, told: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        parse_yaml(text, "x.yaml")
+    assert str(refusal.value) == f"x.yaml: {told}"
+    with pytest.raises(InputError) as refusal:
+        parse_yaml(text, "x.yaml", first_line=41)
+    assert str(refusal.value) == f"x.yaml: {re.sub('line ([0-9])', lambda found: f'line {40 + int(found[1])}', told)}"
+
+
+@pytest.mark.parametrize("text", ["prompt: a: b", "a: [1\nc: 2"])
+@pytest.mark.usefixtures("_loader")
+def test_no_colon_is_said_to_be_missing_where_none_is(text: str) -> None:
+    with pytest.raises(InputError, match=r"this is not valid YAML.*needs quotes"):
+        parse_yaml(text, "x.yaml")

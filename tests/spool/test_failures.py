@@ -239,3 +239,39 @@ def test_any_name_goes_through(name: bytes, root: Path, spool: Spool) -> None:
     assert os.fsencode(back.name) == name
     complete(spool, claim_one(spool))
     assert [path.name for path in (root / "done").rglob("*.tiff")] == [text]
+
+
+def test_what_another_place_takes_is_sent_there_and_nowhere_else(root: Path, spool: Spool) -> None:
+    (root / ".keep/cat.3f9a1c2e.tiff").write_bytes(b"original")
+    drop(root, "cat.3f9a1c2e.tiff", b"a picture")
+    failed = spool.fail(claim_one(spool), "Move it to inbox/encode.", {"elsewhere": "inbox/encode"})
+    assert (failed / "error.txt").read_text() == (
+        "Move it to inbox/encode.\n\nDropped: cat.3f9a1c2e.tiff\nTo go on: move it from here to inbox/encode\n"
+    )
+
+
+def test_a_place_that_is_the_inbox_itself_is_a_way_back(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    text = (spool.fail(claim_one(spool), "No.", {"elsewhere": "inbox/2-diffuse"}) / "error.txt").read_text()
+    assert "To try again: put it right, then move it back to inbox/2-diffuse\n" in text
+
+
+def test_no_way_to_an_original_is_named_where_no_latents_are_taken(root: Path, spool: Spool) -> None:
+    (root / ".keep/cat.3f9a1c2e.tiff").write_bytes(b"the finished picture")
+    drop(root, "cat.3f9a1c2e.tiff", b"a picture", stage="text")
+    assert "restore" not in (spool.fail(claim_one(spool, "text"), "No.", {}) / "error.txt").read_text()
+
+
+def test_the_folder_of_a_file_that_was_moved_to_another_inbox_goes_when_it_has_run_there(root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    failed = spool.fail(claim_one(spool), "No.", {})
+    (failed / "cat.tiff").rename(root / "inbox/1-text/cat.tiff")
+    complete(spool, claim_one(spool, "text"))
+    assert not failed.exists()
+
+
+def test_a_retry_of_what_was_moved_on_by_hand_says_so(root: Path, spool: Spool) -> None:
+    failed = failed_and_moved_out(root, spool)
+    with pytest.raises(NotThere, match="holds no file any more, so there is nothing to try again"):
+        spool.retry(failed)
+    assert (failed / "error.txt").exists()

@@ -170,6 +170,7 @@ def _saved() -> Iterator[Files]:
     for name, pixels in saves.items():
         photometric = "rgb" if pixels.ndim == 3 else "minisblack"
         yield {f"{name}.aaaa0001.tiff": _tiff(pixels, photometric=photometric, description=description, metadata=None)}
+    yield {"bare.aaaa0001.tiff": _tiff(saves["coarse"], photometric="minisblack", metadata=None)}
     yield {"unnamed.tiff": _tiff(painted, photometric="minisblack", metadata=None)}
     for form, ending in (("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp")):
         file = io.BytesIO()

@@ -5,17 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import tiffsd
 from daemon.errors import InputError
 from daemon.jobs.intake.embeddings import saved_embedding
 from daemon.jobs.intake.files import (
-    DESTINATIONS,
     Files,
     InputSources,
     Notes,
     companion_settings,
     embedded_recipe,
     for_its_own_model,
+    named_as_latents,
     read_photo_and_words,
     refuse_exported,
     without_recipe,
@@ -27,7 +26,6 @@ from daemon.jobs.intake.resolving import recipe_of, resolve_settings, with_seed
 from daemon.jobs.intake.second_pass import check_enlarged_size, upscale_recipe
 from daemon.jobs.originals import names_latents
 from daemon.jobs.request import Request
-from daemon.names import id_of
 from daemon.pictures.photos import Photo
 from daemon.settings.checking import layered
 from daemon.settings.config import Config
@@ -84,10 +82,7 @@ def read_encode(files: Files, sources: InputSources) -> Request:
 def _check_no_latents(files: Files, sources: InputSources) -> None:
     """Refuse a canvas that an editor exported as OpenEXR, where only its name tells that it is one."""
     if Path(files.name).suffix.lower() in EXR and sources.keep is not None and names_latents(files.name, sources.keep):
-        raise InputError(
-            f"{files.name} has the name of latents {id_of(files.name)}, and this place takes pictures; move it to "
-            f"{DESTINATIONS[tiffsd.Kind.LATENTS]}, or give a picture another name"
-        )
+        raise named_as_latents(files.name)
 
 
 class _Meant(NamedTuple):

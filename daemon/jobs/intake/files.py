@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import tiffsd
-from daemon.errors import InputError
+from daemon.errors import InputError, WrongPlace
 from daemon.jobs.intake.resolving import resolve_settings
-from daemon.jobs.originals import compared, exported_latents, told_of_exported
+from daemon.jobs.originals import compared, exported_latents, names_latents, told_of_exported
 from daemon.jobs.recipes import read_recipe, read_to_repeat, recipe_in, with_what_is_there
-from daemon.names import shown
+from daemon.names import id_of, shown
 from daemon.pictures.decoding import read_artifact
 from daemon.pictures.photos import Photo, read_photo
 from daemon.pictures.sizes import largest_latents, tensor_limits
@@ -24,7 +24,7 @@ from daemon.settings.prompts import plain_text, read_prompt, refuse_unsupported,
 from daemon.settings.recipe import Prompt
 from daemon.settings.values import PIXELS_PER_LATENT
 from daemon.settings.vocabulary import FINAL, NOISE, PARTIAL, Settings
-from daemon.stages import PICTURES, PROMPTS, RECORDED
+from daemon.stages import PICTURES, PROMPTS, RECORDED, TIFFS
 from tiffsd.spec import NOUNS
 
 Notes = tuple[str, ...]
@@ -97,7 +97,8 @@ def naming_the_stage(files: Files) -> Iterator[None]:
     try:
         yield
     except tiffsd.WrongKind as error:
-        raise InputError(f"{error}: {DESTINATIONS[tiffsd.inspect(files.members['principal'], name=files.name).kind]}") from error
+        place = DESTINATIONS[tiffsd.inspect(files.members["principal"], name=files.name).kind]
+        raise WrongPlace(f"{error}: {place}", place) from error
 
 
 def embedded_recipe(files: Files, photo: Photo, config: Config, beside: Mapping[str, Any]) -> Prompt:
@@ -140,6 +141,15 @@ def refuse_exported(photo: Photo, files: Files, sources: InputSources) -> None:
         raise InputError(told_of_exported(files.name, photo.canvas))
     if sources.keep and (sentence := exported_latents(files.name, sources.keep)) and photo.is_gray:
         raise InputError(sentence)
+    if sources.keep and photo.is_gray and Path(files.name).suffix.lower() in TIFFS and names_latents(files.name, sources.keep):
+        raise named_as_latents(files.name)
+
+
+def named_as_latents(name: str) -> InputError:
+    """The error on a picture that has the name of kept latents: an editor may have left nothing else of them."""
+    place = DESTINATIONS[tiffsd.Kind.LATENTS]
+    said = f"{name} has the name of latents {id_of(name)}, and this place takes pictures; move it to {place}"
+    return WrongPlace(f"{said}, or give a picture another name", place)
 
 
 def for_its_own_model(
@@ -159,10 +169,9 @@ def prompt_or_recipe(files: Files, sources: InputSources) -> Prompt:
     if extension not in PICTURES:
         return _prompt(files, "principal", config)
     if extension in RECORDED and (kind := tiffsd.inspect(file, name=files.name).kind) is not tiffsd.Kind.PICTURE:
-        raise InputError(
-            f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe; "
-            f"move it to {DESTINATIONS[kind]}"
-        )
+        place = DESTINATIONS[kind]
+        said = f"{files.name} holds {NOUNS[kind]}, and this place takes prompts and pictures with a recipe"
+        raise WrongPlace(f"{said}; move it to {place}", place)
     recipe = read_to_repeat(file, files.name, config)
     # The paint that was held is not repeated.
     recipe = replace(recipe, settings={key: value for key, value in recipe.settings.items() if key != "paint_hold"})
@@ -170,7 +179,8 @@ def prompt_or_recipe(files: Files, sources: InputSources) -> Prompt:
         if sources.keep and (sentence := exported_latents(files.name, sources.keep)):
             raise InputError(sentence)
         why = f" ({'; '.join(recipe.notes)})" if recipe.notes else ""
-        raise InputError(f"{files.name}: there is no recipe in this picture{why}; to make latents of it, drop it into inbox/encode")
+        said = f"{files.name}: there is no recipe in this picture{why}"
+        raise WrongPlace(f"{said}; to make latents of it, drop it into inbox/encode", "inbox/encode")
     # The recipe of one picture makes one picture, whatever the defaults say.
     return replace(recipe, settings={"count": 1, **as_made_before(recipe.settings), **recipe.settings})
 

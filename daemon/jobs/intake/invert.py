@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import tiffsd
-from daemon.errors import InputError
+from daemon.errors import InputError, WrongPlace
 from daemon.jobs.intake.embeddings import must_encode_text, saved_embedding
 from daemon.jobs.intake.files import (
     Files,
@@ -45,7 +45,8 @@ def _of_latents(files: Files, sources: InputSources) -> Request:
     artifact = read_latents(files, sources)
     if (state := artifact.header.state) is not tiffsd.State.FINAL:
         what = "noise already" if state is tiffsd.State.NOISE else "half-done"
-        raise InputError(f"{files.name}: these latents are {what}, and only finished ones are inverted; move it to inbox/2-diffuse")
+        said = f"{files.name}: these latents are {what}, and only finished ones are inverted"
+        raise WrongPlace(f"{said}; move it to inbox/2-diffuse", "inbox/2-diffuse")
     beside, ignored = companion_settings(files, sources.config, PAST)
     # What says how latents were made says nothing of the noise that they came from.
     given, _ = counting(PAST, layered(recipe_settings(artifact), beside))
