@@ -16,13 +16,19 @@ def disagreement(here: Mapping[str, str], there: Mapping[str, str]) -> str | Non
     differing = [
         f"{name} {there.get(name, 'none')} there and {here.get(name, 'none')} here"
         for name in DECIDING
-        if here.get(name) != there.get(name)
+        if _released(here, name) != _released(there, name)
     ]
     if not differing:
         return None
     return (
         f"its versions are not those of this machine, so its results would not be: {', '.join(differing)}; install the same on both"
     )
+
+
+def _released(versions: Mapping[str, str], name: str) -> str | None:
+    """The version without what it was built for: torch 2.6.0+cu126 of a machine with a GPU is the 2.6.0+cpu of one without."""
+    found = versions.get(name)
+    return None if found is None else found.partition("+")[0]
 
 
 def _version(name: str) -> str:
