@@ -10,6 +10,7 @@ import logging
 import re
 import shlex
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -408,21 +409,22 @@ def _verdict(path: Path, knowledge: Knowledge | None) -> tuple[bool, list[str]]:
     path.stat()  # of what is not there nothing can be said by its name
     # Prompts and photos are no artifacts, but a daemon takes them.
     if knowledge is None or path.suffix.lower() in SUFFIXES:
-        artifact = _read_as_meant(path, knowledge)
+        artifact = _read(path)
         told = [*artifact.notes, *([artifact.told_painted] if artifact.told_painted else [])]
         lines = [f"valid: {headline(artifact)}", *(f"note: {note}" for note in told)]
     foretold = knowledge.explain(path, told) if knowledge else []
-    return not foretold or any(is_used for is_used, _ in foretold), [*lines, *(sentence for _, sentence in foretold)]
+    is_well = not foretold or any(is_used for is_used, _ in foretold)
+    if not is_well and knowledge and lines:
+        _check_as_meant(path, knowledge)
+    return is_well, [*lines, *(sentence for _, sentence in foretold)]
 
 
-def _read_as_meant(path: Path, knowledge: Knowledge | None) -> "Artifact":
-    """A file as what it must be where it lies; one that is sound and another kind of thing as that, of which the daemon tells."""
+def _check_as_meant(path: Path, knowledge: Knowledge) -> None:
+    """Raise TiffsdError for a file that is sound, but not as what it must be where it lies or by its id."""
     from tiffsd.spec import WrongKind
 
-    try:
-        return _read(path, knowledge and knowledge.kind_meant(path))
-    except WrongKind:
-        return _read(path)
+    with suppress(WrongKind):  # of which the daemon tells
+        _read(path, knowledge.kind_meant(path))
 
 
 def _show_picture(knowledge: Knowledge, path: Path, *, as_json: bool) -> None:

@@ -54,7 +54,7 @@ def explain(path: Path, config: Config, told: Collection[str] = ()) -> list[tupl
         return [(is_used, f"inbox/{place.folder}: {sentence}")]
     stages = [stage for stage in STAGES.values() if path.suffix.lower() in stage.extensions]
     if stages and path.suffix.lower() in LATENTS:
-        stages = _for_artifacts(path, stages, config)
+        stages = _for_artifacts(path, stages)
     if stages:
         foretold = [(stage, *_explained(stage, path, config, told)) for stage in stages]
         meant = _meant(path, [stage.name for stage, is_used, _ in foretold if is_used], config)
@@ -99,10 +99,8 @@ def _spool_of(path: Path, config: Config) -> Path:
     return path.absolute().parent.resolve().parents[1] if stage_of_place(path) else config.spool_folder
 
 
-def _for_artifacts(path: Path, stages: list[Stage], config: Config) -> list[Stage]:
+def _for_artifacts(path: Path, stages: list[Stage]) -> list[Stage]:
     """Those of the stages that may take an artifact: of one that says itself that it is latents, not those for pictures."""
-    if kind_meant(path, config) is tiffsd.Kind.LATENTS:
-        return [stage for stage in stages if stage.name in MEANT[tiffsd.Kind.LATENTS]]
     with opened({PRINCIPAL: path}) as members:
         header = tiffsd.inspect(members[PRINCIPAL], name=path.name)
     if header.kind is tiffsd.Kind.EMBEDDING and not is_tied(STAGES["diffuse"], path.name):
@@ -120,7 +118,9 @@ def _meant(path: Path, used: Collection[str], config: Config) -> Collection[str]
     """The stages of which a refusal is worth a line: where such files go, but none for latents that have their loop before them."""
     if path.suffix.lower() not in LATENTS:
         return STAGES
-    kind = kind_meant(path, config) or _kind(path)
+    kind = _kind(path)
+    if not used and kind_meant(path, config):
+        return STAGES
     return () if kind is tiffsd.Kind.LATENTS and "diffuse" in used else MEANT[kind]
 
 

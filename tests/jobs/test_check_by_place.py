@@ -101,3 +101,11 @@ def test_a_file_in_the_wrong_folder_is_refused_with_the_right_one(name: str, pla
     code, said = checked(path)
     assert code == 1
     assert f"and the decode stage takes .tif .tiff .exr .latent; move it to {place}." in said
+
+
+def test_a_picture_in_colours_may_have_the_id_of_latents_in_its_name(spool: Path, tmp_path: Path) -> None:
+    path = tmp_path / f"cat.{kept(spool)}-seen.tiff"
+    tifffile.imwrite(path, np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8), photometric="rgb", metadata=None)
+    code, said = checked(path)
+    assert code == 0
+    assert "inbox/encode: encoded to latents" in said
