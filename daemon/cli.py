@@ -41,6 +41,7 @@ MODULES = {
     "models": "models",
     "settings": "settings",
     "web": "web",
+    "worker": "worker",
     **dict.fromkeys(("hold", "release", "pause", "resume", "retry", "restore", "cancel"), "control"),
     **dict.fromkeys(STAGES, "steps"),
 }

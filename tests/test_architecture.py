@@ -137,7 +137,7 @@ MAY_OPEN = {
     "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
 }
 # What others than an engine may know of the room `compute`: the contract, and the one place that chooses an engine.
-ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine")
+ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine", "daemon.compute.remote.serving")
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
 

@@ -18,6 +18,7 @@ NVIDIA_SMI = ("nvidia-smi", "-L")
 LOOK_SECONDS = 20.0  # a driver that nobody else uses begins with waking the GPUs
 DRIVER = Path("/proc/driver/nvidia/gpus")
 LISTED = re.compile(r"^\s*(?:GPU \d+|MIG .*):.*\(UUID: ((?:GPU|MIG)-[^)]+)\)", re.MULTILINE)
+CALLED = re.compile(r"^GPU (\d+): (.*) \(UUID: ", re.MULTILINE)
 OF_DRIVER = re.compile(r"^GPU UUID:\s*(GPU-\S+)", re.MULTILINE)
 
 
@@ -52,12 +53,20 @@ def _is_divided(known: Sequence[str]) -> bool:
     return any(one.startswith("MIG-") for one in known)
 
 
+def gpu_name(number: int) -> str | None:
+    """What a GPU is called, by the driver's number; None where nothing tells."""
+    return {int(found): name for found, name in CALLED.findall(_listed())}.get(number)
+
+
 def _of_nvidia_smi() -> list[str] | None:
+    return without_divided(LISTED.findall(_listed())) or None
+
+
+def _listed() -> str:
     try:
-        done = subprocess.run(NVIDIA_SMI, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LOOK_SECONDS)
+        return subprocess.run(NVIDIA_SMI, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LOOK_SECONDS).stdout
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return without_divided(LISTED.findall(done.stdout)) or None
+        return ""
 
 
 def without_divided(listed: Sequence[str]) -> list[str]:

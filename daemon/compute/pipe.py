@@ -25,7 +25,7 @@ class ArrayPipe(Messages):
         self.send_bytes(data)
         for view in views:
             _write(self.fileno(), view)
-            _let_go(view)
+            let_go(view)
 
     def recv(self) -> Any:
         """The next message, waited for."""
@@ -51,7 +51,7 @@ def _read(descriptor: int, buffer: bytearray) -> None:
         found += count
 
 
-def _let_go(view: memoryview) -> None:
+def let_go(view: memoryview) -> None:
     """Where the bytes lie in a mapped file, unmap its pages: they are still in the file."""
     owner: object = view.obj
     while owner is not None and not isinstance(owner, mmap.mmap):

@@ -10,7 +10,7 @@ import logging.handlers
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from daemon.compute.pipe import ArrayPipe
 from daemon.names import shown
@@ -57,10 +57,16 @@ class Outgoing(ArrayPipe):
             super().send(self._records.popleft())
 
 
+class TakesRecords(Protocol):
+    """What a record of the log can be given to, and does not wait."""
+
+    def send_record(self, record: Any) -> None: ...
+
+
 class PipeHandler(logging.handlers.QueueHandler):
     """Sends records to the front, which has the log."""
 
-    def __init__(self, pipe: Outgoing) -> None:
+    def __init__(self, pipe: TakesRecords) -> None:
         super().__init__(queue=None)  # type: ignore[arg-type]
         self._pipe = pipe
         self._traces = logging.Formatter()

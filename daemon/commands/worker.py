@@ -1,0 +1,35 @@
+"""The command that computes for a daemon on another machine, which starts it over ssh and speaks to its stdin and stdout."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from daemon.commands import config_option, config_path
+from daemon.errors import ConfigError
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+
+
+@click.command()
+@config_option
+def worker(config: Path | None) -> None:
+    """Compute for a daemon on another machine, which starts this over ssh.
+
+    Models, device and memory are those of the configuration here. It ends with the connection.
+
+    Example: ssh gpu-box tiffsd worker
+    """
+    if sys.stdin.isatty():
+        raise click.UsageError("a daemon starts this over ssh: name this machine in `workers` under `compute` of its config.yaml")
+    # Whatever prints, a library say, prints to stderr: where stdout was, nothing but messages may go.
+    out = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    from daemon.service.node import serve_daemon
+    from daemon.settings.permissions import read_trusted
+
+    try:
+        serve_daemon(read_trusted(config_path(config)), read_fd=os.dup(STDIN), write_fd=out)
+    except ConnectionError as error:
+        raise ConfigError(f"what speaks to this worker is no daemon that it understands: {error}") from error

@@ -1,0 +1,42 @@
+"""This machine as one that computes for a daemon on another: the far end of a connection, with a worker and the models of here."""
+
+from collections.abc import Callable, Sequence
+
+from daemon.compute.local import USUAL_BUDGET_BYTES, WORKER
+from daemon.compute.process import WorkerProcess
+from daemon.compute.protocol import EngineOptions
+from daemon.compute.remote.cache import cache_folder
+from daemon.compute.remote.far_end import FarEnd, Node
+from daemon.compute.remote.fingerprints import Fingerprints
+from daemon.compute.remote.framing import FramedPipe
+from daemon.compute.remote.shelf import Places, Shelf
+from daemon.models.stage_settings import RoomSettings
+
+FINGERPRINTS = "fingerprints.json"
+
+
+def serve(
+    read_fd: int,
+    write_fd: int,
+    options: EngineOptions,
+    *,
+    places: Callable[[], Places],
+    models: Sequence[str],
+    room: RoomSettings,
+    fetches: bool = False,
+) -> None:
+    """Compute for the daemon at the other end of two descriptors until the connection ends.
+
+    `options` say on which device, with how many threads where the daemon does not say it, and with how much memory for models;
+    `models` is what is told of those in `places`. Raises Malformed where no daemon speaks there.
+    """
+
+    def spawn(threads: int) -> WorkerProcess:
+        budget = options.budget_bytes
+        threads = threads or options.threads or 0
+        return WorkerProcess(WORKER, threads=threads, budget_bytes=budget or USUAL_BUDGET_BYTES, gpu_bytes=budget or 0)
+
+    cache = cache_folder()
+    shelf = Shelf(places, Fingerprints(cache / FINGERPRINTS), cache, device=options.device, room=room)
+    node = Node(options.device, models=models, fetches=fetches)
+    FarEnd(FramedPipe(read_fd, write_fd), node=node, spawn=spawn, resolve=shelf.resolve).serve()

@@ -1,0 +1,32 @@
+"""The versions that two machines have to agree on, read without loading any of it: the last bits of a result hang on them."""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+DECIDING = ("tiffsd", "torch", "diffusers", "transformers", "numpy", "tifffile")
+
+
+def versions() -> dict[str, str]:
+    """The version of each package that decides on results; "none" for one that is not installed."""
+    return {name: _version(name) for name in DECIDING}
+
+
+def disagreement(here: Mapping[str, str], there: Mapping[str, str]) -> str | None:
+    """In one sentence where the versions of two machines differ; None where they agree."""
+    differing = [
+        f"{name} {there.get(name, 'none')} there and {here.get(name, 'none')} here"
+        for name in DECIDING
+        if here.get(name) != there.get(name)
+    ]
+    if not differing:
+        return None
+    return (
+        f"its versions are not those of this machine, so its results would not be: {', '.join(differing)}; install the same on both"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
