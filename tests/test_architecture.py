@@ -29,7 +29,7 @@ ROOMS = {
     "spool": ("inbox", "stages"),
     "inbox": ("stages",),
     "pictures": ("settings", "tiffsd"),
-    "settings": ("stages", "models"),
+    "settings": ("compute", "stages", "models"),
     "compute": ("stages", "models"),
     "stages": ("models",),
     "models": (),
@@ -136,8 +136,14 @@ MAY_OPEN = {
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
     "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
 }
-# What others than an engine may know of the room `compute`: the contract, and the one place that chooses an engine.
-ENGINE_DOORS = ("daemon.compute.protocol", "daemon.compute.engine", "daemon.compute.remote.serving")
+# What others than an engine may know of the room `compute`: the contract, the one place that chooses an engine, what computes for
+# another machine, and how a configuration names places.
+ENGINE_DOORS = (
+    "daemon.compute.protocol",
+    "daemon.compute.engine",
+    "daemon.compute.remote.serving",
+    "daemon.compute.addresses",
+)
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120
 

@@ -1,7 +1,7 @@
 """Calls to the compute side, and the queue they wait in: in the order of submission, those of one batch key together."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any
@@ -43,6 +43,8 @@ class Call:
         self.reason: Exception | None = None
         self.job: Hashable = None
         self.like = repr((stage, settings.get("model")))  # equal for calls that need the same parts of a model, mostly
+        self.files = repr([settings.get(name) for name in ("model", "loras", "textual_inversions")])  # equal for the same files
+        self.losses = 0  # machines that were lost while they computed it
         self._cancel = cancel
 
     def settings_on(self, device: str) -> StageSettings:
@@ -78,6 +80,10 @@ class Call:
         return error
 
 
+Fits = Callable[[Call], bool]
+"""Whether a worker can compute a call."""
+
+
 class Queue:
     """The calls that no worker has yet; `together` bounds how many run as one batch."""
 
@@ -85,10 +91,12 @@ class Queue:
         self._together = together
         self._waiting: deque[Call] = deque()
 
-    @property
-    def first(self) -> Call | None:
-        """The call that is taken next."""
-        return self._waiting[0] if self._waiting else None
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._waiting)
+
+    def first(self, fits: Fits) -> Call | None:
+        """The call that is taken next, of those that fit."""
+        return next(filter(fits, self._waiting), None)
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -96,10 +104,10 @@ class Queue:
     def add(self, call: Call) -> None:
         self._waiting.append(call)
 
-    def put_back(self, batches: Iterable[list[Call]]) -> None:
-        """Take calls back at the head, in their order; they run alone from now on: one of them may be what ended the worker."""
+    def put_back(self, batches: Iterable[list[Call]], *, alone: bool = True) -> None:
+        """Take calls back at the head, in their order; with `alone` they run so from now on: one may be what ended the worker."""
         for call in reversed([call for batch in batches for call in batch if not call.future.done()]):
-            call.key = None
+            call.key = None if alone else call.key
             self._waiting.appendleft(call)
 
     def remove(self, call: Call) -> None:
@@ -107,16 +115,16 @@ class Queue:
         with suppress(ValueError):
             self._waiting.remove(call)
 
-    def take(self, *, whole_only: bool) -> list[Call]:
-        """The next calls to run as one; with `whole_only` none while more may come that could run with them."""
-        if not self._waiting:
+    def take(self, *, whole_only: bool, fits: Fits = lambda _: True) -> list[Call]:
+        """The next calls to run as one, of those that fit; with `whole_only` none while more may come that could run with them."""
+        first = self.first(fits)
+        if first is None:
             return []
-        first = self._waiting[0]
-        if first.key is None:
-            return [self._waiting.popleft()]
-        alike = [call for call in self._waiting if call.key == first.key][: self._together]
-        if whole_only and len(alike) < self._together:
-            return []
+        alike = [first]
+        if first.key is not None:
+            alike = [call for call in self._waiting if call.key == first.key and fits(call)][: self._together]
+            if whole_only and len(alike) < self._together:
+                return []
         for call in alike:
             self._waiting.remove(call)
         return alike

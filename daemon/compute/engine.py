@@ -3,12 +3,15 @@
 from daemon.compute.local import LocalWorkers
 from daemon.compute.placement import placed
 from daemon.compute.protocol import Compute, EngineOptions
+from daemon.compute.remote.places import WorkersInPlaces
 
 __all__ = ["new_engine", "placed"]
 
 
 def new_engine(options: EngineOptions) -> Compute:
     """An engine for these options; it starts nothing before its first call."""
+    if options.places:
+        return WorkersInPlaces(options)
     return LocalWorkers(
         options.device,
         workers=options.workers or 1,

@@ -18,7 +18,7 @@ from typing import Any
 from daemon.compute.calls import Call, Queue, StageError
 from daemon.compute.process import WorkerProcess
 from daemon.compute.protocol import Arrays, OnBegin, OnEstimate, OnProgress, Result
-from daemon.compute.worker_handle import Place, WorkerHandle
+from daemon.compute.worker_handle import AnyWorker, Place, WorkerHandle
 from daemon.errors import Stopped
 from daemon.models.stage_settings import StageSettings
 
@@ -63,7 +63,7 @@ class LocalWorkers:
         self._open: dict[int, Call] = {}
         self._said: dict[str, Any] = {}
         places = [Place(device, number, gpu) for number, gpu in enumerate(gpus or [None] * workers)]
-        self._workers = [WorkerHandle(self, place, clock=clock) for place in places]
+        self._workers: list[WorkerHandle] = [WorkerHandle(self, place, clock=clock) for place in places]
 
     def submit(
         self,
@@ -150,7 +150,7 @@ class LocalWorkers:
         for handle in self._workers:
             handle.join(max(0.0, deadline - time.monotonic()))
 
-    def spawn(self, place: Place) -> WorkerProcess:
+    def spawn(self, place: Place) -> AnyWorker:
         """A fresh worker process."""
         budgets = {"budget_bytes": self._budget_bytes, "gpu_bytes": self._gpu_bytes}
         return WorkerProcess(WORKER, threads=self._threads, gpu=place.gpu, **budgets)
@@ -158,8 +158,10 @@ class LocalWorkers:
     def prefers_another(self, handle: WorkerHandle) -> bool:
         """Whether the next call should go to another worker: to one with nothing to do before one that has; of those to the one
         that computed its like last, or else to one that runs already."""
-        free = [other for other in self._workers if not other.in_flight and other is not handle]
-        if handle.in_flight or not free:
-            return bool(free)
-        call = self.queue.first
-        return call is not None and any(other.warmth(call) > handle.warmth(call) for other in free)
+        call = self.queue.first(handle.fits)
+        if call is None:
+            return False  # there is nothing to take
+        free = [other for other in self._workers if not other.in_flight and other is not handle and other.fits(call)]
+        if handle.in_flight:
+            return any(other.is_coming() for other in free)
+        return any(other.is_there() and other.warmth(call) > handle.warmth(call) for other in free)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from daemon.compute.addresses import LOCAL
 from daemon.compute.gpus import VISIBLE, gpus
 from daemon.compute.protocol import EngineOptions
 from daemon.errors import ConfigError
@@ -19,6 +20,11 @@ Look = Callable[[Mapping[str, str]], Sequence[str] | None]
 
 def placed(options: EngineOptions, *, look: Look = gpus, environ: Mapping[str, str] = os.environ) -> EngineOptions:
     """The options with the number of workers, and a GPU for each of several. Raises ConfigError where there are too few GPUs."""
+    if options.places:
+        # Those on other machines have the GPUs that are there; of this one's the number is that of its places.
+        here = replace(options, places=(), workers=options.places.count(LOCAL))
+        placed_here = placed(here, look=look, environ=environ) if here.workers else here
+        return replace(placed_here, places=options.places, workers=len(options.places))
     if options.device != CUDA:
         return _beside_gpus(options if options.workers else _best_on_cpu(options), look, environ)
     found = look(environ)

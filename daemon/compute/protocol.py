@@ -7,6 +7,7 @@ likes. Jobs, the service and the commands know it by this contract alone; `engin
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -86,7 +87,9 @@ class Compute(Protocol):
 
         device (a name), pid (None where there is no process), alive, busy, stage (None while idle), since (epoch seconds or None),
         queued (how many calls wait); "workers" is a list of the same where there are several, "numbers" the compute format of the
-        last fast job."""
+        last fast job. Where they are in several places, each of the list has also node (its host, or "local"), state ("ready",
+        "idle", "connecting", "away", "refused"), lost_since (epoch seconds or None), reason (a sentence or None) and model (a name
+        or None)."""
 
     def close(self, *, grace_seconds: float = 10.0) -> None:
         """End all calls with Stopped, and return when nothing runs any more: by force after the grace. Twice is as good as once."""
@@ -101,7 +104,9 @@ class EngineOptions:
     long models stay loaded without calls. `budget_bytes` is how many bytes of models are kept loaded, by all workers together in
     the memory of the machine, and by each on a GPU (None: a default, and what is free there). `stage_devices` are the devices that
     stages have of their own, `model_bytes` the largest model there is (None: not known), `gpus` the one GPU that each worker sees
-    (none: all see all). `job_seconds` asks for how long a call may compute; None is for as long as it likes.
+    (none: all see all). `places` are where workers run, "local" or addresses for ssh, one worker in each (none: on this machine);
+    `ssh_config` is the configuration that ssh reads for them (None: its own), `ssh_command` what it starts there (none: tiffsd
+    worker). `job_seconds` asks for how long a call may compute; None is for as long as it likes.
     """
 
     device: str = "cpu"
@@ -113,6 +118,9 @@ class EngineOptions:
     stage_devices: frozenset[str] = frozenset()
     model_bytes: int | None = None
     gpus: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    ssh_config: Path | None = None
+    ssh_command: tuple[str, ...] = ()
     job_seconds: Callable[[], float | None] = lambda: None
 
 

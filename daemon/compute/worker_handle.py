@@ -16,15 +16,46 @@ from typing import Any, Protocol
 
 from daemon.compute.blame import Blame
 from daemon.compute.calls import Call, Queue, StageError
-from daemon.compute.process import WorkerProcess
 from daemon.compute.stopwatch import Due, Stopwatch
 from daemon.compute.worker_log import relay
 from daemon.errors import Cancelled, DaemonError, DeviceBroken, TooLong, WorkerDied
+from daemon.models.stage_settings import StageSettings
 
 log = logging.getLogger(__name__)
 
 MOST_IN_FLIGHT = 2
 Step = Callable[[], None]
+
+
+class MessagePipe(Protocol):
+    """A worker's pipe as its handle uses it. Raises EOFError at its end, and OSError where it is broken."""
+
+    def send(self, message: tuple[Any, ...], /) -> None: ...
+
+    def recv(self) -> tuple[Any, ...]: ...
+
+    def close(self) -> None: ...
+
+
+class AnyWorker(Protocol):
+    """A worker as its handle knows it, wherever it runs: `process.py` and `remote/worker.py` say what each of these does."""
+
+    @property
+    def pipe(self) -> MessagePipe: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def how_it_ended(self) -> str: ...
+
+    def alive(self) -> bool: ...
+
+    def kill(self) -> None: ...
+
+    def end(self, *, kill: bool) -> None: ...
+
+    def exit_reason(self) -> str: ...
 
 
 class Pool(Protocol):
@@ -34,7 +65,7 @@ class Pool(Protocol):
     queue: Queue
     closing: bool
 
-    def spawn(self, place: "Place") -> WorkerProcess: ...
+    def spawn(self, place: "Place") -> AnyWorker: ...
 
     def prefers_another(self, handle: "WorkerHandle") -> bool: ...
 
@@ -61,7 +92,7 @@ class WorkerHandle:
         self._likes: dict[str, int] = {}  # what the process has computed, and as which of its calls it did so last
         self._sent = 0
         self.in_flight: deque[list[Call]] = deque()  # with the worker; it runs the first
-        self.worker: WorkerProcess | None = None
+        self.worker: AnyWorker | None = None
         self.since: float | None = None
         self._pool, self._clock = pool, clock
         self._listener: threading.Thread | None = None
@@ -95,6 +126,18 @@ class WorkerHandle:
         """How likely the worker has the models of a call: the more, the higher; under `changed`."""
         last = self._likes.get(call.like, 0) if self.worker else 0
         return bool(last), self.worker is not None, last - self._sent if last else 0
+
+    def fits(self, call: Call) -> bool:
+        """Whether the worker can compute a call, as far as that is known; under `changed`."""
+        return True
+
+    def is_there(self) -> bool:
+        """Whether the worker could have a call now; under `changed`."""
+        return True
+
+    def is_coming(self) -> bool:
+        """Whether it could have one now, or soon, as far as that is known; under `changed`."""
+        return True
 
     def holds(self, call: Call) -> bool:
         """Whether a call lies with the worker."""
@@ -147,7 +190,11 @@ class WorkerHandle:
             step()
             with self._pool.changed:
                 while (step := self._next()) is _wait:
-                    self._pool.changed.wait()
+                    self._pool.changed.wait(self._seconds_to_wait())
+
+    def _seconds_to_wait(self) -> float | None:
+        """After which the thread looks again though nothing has changed."""
+        return None
 
     def _next(self) -> Step | None:
         """What the thread has to do next; None where it is over."""
@@ -159,8 +206,8 @@ class WorkerHandle:
             return self._end if self.worker else None
         if self._ends_idle:
             return self._end_if_idle
-        if not self._pool.closing and len(self.in_flight) < MOST_IN_FLIGHT and not self._pool.prefers_another(self):
-            batch = self._pool.queue.take(whole_only=bool(self.in_flight))
+        if self.is_there() and not self._pool.closing and len(self.in_flight) < MOST_IN_FLIGHT and not self._pool.prefers_another(self):
+            batch = self._pool.queue.take(whole_only=bool(self.in_flight), fits=self.fits)
             if batch:
                 self._take(batch)
                 return lambda: self._send(batch)
@@ -176,8 +223,11 @@ class WorkerHandle:
 
     def _send(self, batch: list[Call]) -> None:
         with _Ending(partial(self._note_unsent, batch)):
-            jobs = [(call.number, call.arrays, call.settings_on(self.place.device)) for call in batch]
+            jobs = [(call.number, call.arrays, self._settings_of(call)) for call in batch]
             self._started().pipe.send(("run", batch[0].stage, jobs))
+
+    def _settings_of(self, call: Call) -> StageSettings:
+        return call.settings_on(self.place.device)
 
     def _note_unsent(self, batch: list[Call], error: BaseException | None) -> None:
         """Fail calls that no worker could be given, where no process can be started, say."""
@@ -194,18 +244,23 @@ class WorkerHandle:
             with suppress(ConnectionError):
                 self.worker.pipe.send(("cancel", number))
 
-    def _started(self) -> WorkerProcess:
+    def _started(self) -> AnyWorker:
         if self.worker is not None and not self.worker.alive() and len(self.in_flight) == 1:
             self._end(kill=True)  # it died while it was idle, which is nobody's fault
         if self.worker is None:
             worker = self._pool.spawn(self.place)
             log.info("worker %d on %s: started", worker.pid, self.device)
-            with self._pool.changed:
-                self.worker, self._likes = worker, {call.like: self._sent for batch in self.in_flight for call in batch[:1]}
-            self._blame.worker_started()
-            self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
-            self._listener.start()
+            self._begin_with(worker)
+            return worker
         return self.worker
+
+    def _begin_with(self, worker: AnyWorker) -> None:
+        """Take a fresh worker, and listen to it."""
+        self._blame.worker_started()
+        self._listener = threading.Thread(target=self._listen, args=[worker], name=f"answers-{self.device}", daemon=True)
+        with self._pool.changed:
+            self.worker, self._likes = worker, {call.like: self._sent for batch in self.in_flight for call in batch[:1]}
+        self._listener.start()
 
     def _end(self, *, kill: bool = False) -> None:
         with self._pool.changed:
@@ -219,7 +274,7 @@ class WorkerHandle:
         with self._pool.changed:
             self._lost = None
 
-    def _log_end(self, worker: WorkerProcess, *, died: bool) -> None:
+    def _log_end(self, worker: AnyWorker, *, died: bool) -> None:
         if died and not self._pool.closing:
             log.warning("worker %d on %s: %s", worker.pid, self.device, worker.how_it_ended)
         else:
@@ -231,20 +286,22 @@ class WorkerHandle:
         if not self.in_flight:
             self._end()
 
-    def _listen(self, worker: WorkerProcess) -> None:
+    def _listen(self, worker: AnyWorker) -> None:
         with _Ending(self._note_loss):
             while True:
-                answer = worker.pipe.recv()
-                if answer[0] == "log":
-                    relay(*answer[1:])
-                elif answer[0] in ("done", "failed"):
-                    self._set_result(answer)
-                elif answer[0] == "computing":
-                    self._note_computing(answer[1])
-                elif answer[0] == "broken":
-                    self._note_broken(*answer[1:])
-                elif (call := self._running(answer[1])) is not None:
-                    (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
+                self._take_answer(worker.pipe.recv())
+
+    def _take_answer(self, answer: tuple[Any, ...]) -> None:
+        if answer[0] == "log":
+            relay(*answer[1:])
+        elif answer[0] in ("done", "failed"):
+            self._set_result(answer)
+        elif answer[0] == "computing":
+            self._note_computing(answer[1])
+        elif answer[0] == "broken":
+            self._note_broken(*answer[1:])
+        elif (call := self._running(answer[1])) is not None:
+            (call.on_progress if answer[0] == "progress" else call.on_estimate)(*answer[2:])
 
     def _note_computing(self, numbers: Sequence[int]) -> None:
         with self._pool.changed:
@@ -311,7 +368,7 @@ class WorkerHandle:
             self._pool.queue.put_back(in_flight)
             self._pool.changed.notify_all()
 
-    def _death_of(self, call: Call, worker: WorkerProcess) -> DaemonError:
+    def _death_of(self, call: Call, worker: AnyWorker) -> DaemonError:
         return self._blame.judged(call.stage, call.job, self._last_words or WorkerDied(worker.exit_reason()))
 
 

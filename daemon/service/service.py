@@ -94,7 +94,10 @@ NEEDS_RESTART = (
         for key in ("settle_seconds", "settle_unleased_seconds", "empty_grace_seconds", "empty_grace_unleased_seconds")
     ),
     "watch.pair_patience_hours",
-    *(f"compute.{key}" for key in ("device", "workers", "threads", "batch", "idle_seconds", "memory_gb", "ahead")),
+    *(
+        f"compute.{key}"
+        for key in ("device", "workers", "ssh_config", "ssh_command", "threads", "batch", "idle_seconds", "memory_gb", "ahead")
+    ),
 )
 # What the worker has to end by itself, after a drain in which it was told to.
 GRACE_SECONDS = 2.0
@@ -128,7 +131,10 @@ class Service:
         options = placed(
             EngineOptions(
                 device=config.compute.device,
-                workers=None if config.compute.workers == "auto" else config.compute.workers,
+                workers=config.compute.workers if isinstance(config.compute.workers, int) else None,
+                places=tuple(config.compute.workers) if isinstance(config.compute.workers, list) else (),
+                ssh_config=config.ssh_config,
+                ssh_command=tuple(config.compute.ssh_command or ()),
                 threads=config.compute.threads,
                 batch=config.compute.batch,
                 idle_seconds=config.compute.idle_seconds,

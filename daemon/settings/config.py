@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
+from daemon.compute.addresses import LOCAL, SCHEME, check_place
 from daemon.errors import ConfigError, InputError
 from daemon.models.adapters.shelf import adapter_path, shelved
 from daemon.models.hub_ids import is_hub_id
@@ -136,9 +137,34 @@ class Watch(_Section):
     pair_patience_hours: float = Field(default=168.0, gt=0)
 
 
+def _known_place(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be local, or an address like ssh://user@gpu-box")
+    return check_place(value)
+
+
+def _not_bare(value: Any) -> Any:
+    if isinstance(value, str) and (value.startswith(SCHEME) or value == LOCAL):
+        raise ValueError(f"must be a list where it names places: [{value}]")
+    return value
+
+
+MOST_WORKERS = 64
+Place = Annotated[str, BeforeValidator(_known_place)]
+Number = Annotated[Annotated[int, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"], BeforeValidator(_not_bare)]
+Places = Annotated[list[Place], Field(min_length=1, max_length=MOST_WORKERS)]
+# One kind or the other by what was said, so that what is wrong is said of that one.
+Workers = Annotated[
+    Annotated[Number, Tag("number")] | Annotated[Places, Tag("places")],
+    Discriminator(lambda value: "places" if isinstance(value, list) else "number"),
+]
+
+
 class Compute(_Section):
     device: Device = "cpu"
-    workers: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
+    workers: Workers = 1
+    ssh_config: Path | None = None
+    ssh_command: Command | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     batch: int = Field(default=8, ge=1, le=256)
     compile: bool = False
@@ -255,6 +281,11 @@ class Config(_Section):
         """How many jobs are computed or wait for that at most: what runs, the next batch of fast ones, and what is read ahead."""
         together = 2 * self.compute.batch if self.defaults.get("fast") else 1
         return workers * (together + self.compute.ahead)
+
+    @property
+    def ssh_config(self) -> Path | None:
+        """The configuration of ssh that is said for workers on other machines."""
+        return self._folder_of(self.compute.ssh_config)
 
     @property
     def spool_folder(self) -> Path:

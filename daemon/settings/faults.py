@@ -14,6 +14,7 @@ Lines = Mapping[Place, int]
 """The lines of the keys, from 1."""
 
 LONGEST_FOUND = 80  # characters
+PASSWORD = re.compile(r"(?<=://)([^/@:'\"]*):[^'\"]*@")  # in an address: logs are read by more people than a configuration
 BLOCK = "must be a block of lines 'key: value'"
 REASONS: Mapping[str, str] = {
     "missing": "is missing",
@@ -148,7 +149,8 @@ def _place(loc: Place, said: Any, *, missing: bool) -> Place:
 
 def _found(value: Any) -> str:
     """The value, where it is short enough to be of use."""
-    return "" if isinstance(value, Mapping) else f" (found {value!r:.{LONGEST_FOUND}})"
+    shown = PASSWORD.sub(r"\1:...@", repr(value))
+    return "" if isinstance(value, Mapping) else f" (found {shown:.{LONGEST_FOUND}})"
 
 
 def _instead(key: str, known: list[str]) -> str:

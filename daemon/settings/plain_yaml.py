@@ -43,7 +43,7 @@ _DIRECTIVE = re.compile("(?:\\A\ufeff*|[\r\n\x85\u2028\u2029])%")
 
 @dataclass(frozen=True)
 class Parsed:
-    """The values of a text, and the lines of its keys, from 1, by the keys and the numbers in lists that lead to them."""
+    """The values of a text, and the lines of its keys and of words in lists, from 1, by the keys and numbers that lead to them."""
 
     values: dict[str, Any]
     lines: dict[tuple[str | int, ...], int]
@@ -178,6 +178,8 @@ class _Document:
     def _sequence(self, place: tuple[str | int, ...]) -> list[Any]:
         values: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            if isinstance(event, yaml.ScalarEvent):
+                self.lines[*place, len(values)] = event.start_mark.line + self._first_line
             values.append(self._value(event, (*place, len(values))))
         return values
 
