@@ -50,6 +50,7 @@ BARE = (
     "settings",
     "settings.foreign",
     "compute",
+    "compute.remote",
 )
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
 ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
@@ -105,6 +106,9 @@ MAY_OPEN = {
     "daemon.pictures.comparing": (2, "files that the front has opened"),
     "daemon.pictures.painted": (2, "pictures that lie in memory"),
     "daemon.compute.gpus": (1, "what the driver of GPUs says in /proc"),
+    "daemon.compute.remote.cache": (2, "the cache folder, which is the program's own"),
+    "daemon.compute.remote.fingerprints": (1, "models, which the administrator names, and the cache folder"),
+    "daemon.compute.remote.shelf": (1, "folders of models in the cache folder"),
     "daemon.settings.plain_yaml": (1, "the configuration, which the administrator names"),
     "daemon.service.config_news": (1, "the configuration, which the administrator names"),
     "daemon.commands.serve": (
