@@ -20,6 +20,7 @@ from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobody
 from daemon.jobs.alive import is_alive
 from daemon.jobs.running import Running, read_running
 from daemon.names import is_proof, shown
+from daemon.service.machines import machines_of, troubles
 from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
 from daemon.stages import APPLY_ENDINGS, STAGES
@@ -68,7 +69,8 @@ class Status:
         failing = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
         interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
         fast = [f"fast pictures in {self.worker.get('numbers')}"] * ("numbers" in self.worker)
-        return shown("; ".join([text, *fast, *interrupted, *failing, *self.complaints]))
+        away = troubles(machines_of(self.worker))
+        return shown("; ".join([text, *fast, *interrupted, *failing, *away, *self.complaints]))
 
     def well(self) -> bool:
         """Whether nothing asks for a person: no stage fails, and no complaint."""
@@ -128,13 +130,17 @@ def why_waiting(stages: Mapping[str, StageStatus]) -> Callable[[str, str], tuple
 
 
 def page_facts(status: Status) -> dict[str, Any]:
-    """What the page tells of a status beside the files: whether a daemon runs, its stages, and what people should see to."""
+    """What the page tells of a status beside the files: whether a daemon runs, its stages, what people should see to, and where
+    there are others than this machine, how those are that compute."""
     keys = ("waiting", "held", "failed", "paused", "gated", "degraded")
     stages = [
         {"name": name, "folder": STAGES[name].folder, **{key: getattr(of, key) for key in keys}}
         for name, of in status.stages.items()
     ]
-    return {"alive": status.alive, "complaints": [shown(sentence) for sentence in status.complaints], "stages": stages}
+    facts = {"alive": status.alive, "complaints": [shown(sentence) for sentence in status.complaints], "stages": stages}
+    machines = machines_of(status.worker)
+    told = [{"name": machine.name, "state": machine.state} for machine in machines]
+    return facts | ({"machines": told, "away": troubles(machines)} if machines else {})
 
 
 def write_status(root: Path, status: Status) -> None:

@@ -235,16 +235,22 @@
     return shows.length;
   }
 
+  function computing() {
+    const machines = data.alive ? data.machines || [] : [];
+    return machines.length ? ` Machines that compute: ${machines.map((one) => `${one.name} (${one.state})`).join(", ")}.` : "";
+  }
+
   function tell() {
     const line = (text, ...more) => element("p", {}, text, ...more);
     const resume = (stage) => web() ? line(`${stage.folder} is paused. `, web().resume(stage)) : line(`${stage.folder} is paused; tiffsd resume ${stage.name} lets it go on.`);
     const paused = (data.stages || []).filter((stage) => stage.paused), failing = (data.stages || []).filter((stage) => stage.degraded);
     const down = data.alive ? [] : ["The daemon does not run. This is what it said last; start it with tiffsd run, or its service."];
-    const key = JSON.stringify([down, data.complaints || [], failing.map((stage) => stage.degraded), paused.map((stage) => stage.name), Boolean(web())]);
+    const away = data.alive ? data.away || [] : [];
+    const key = JSON.stringify([down, data.complaints || [], away, failing.map((stage) => stage.degraded), paused.map((stage) => stage.name), Boolean(web())]);
     if (told === key) return;
     told = key;
     const lines = [...down, ...(data.complaints || []), ...failing.map((stage) => `${stage.folder}: ${stage.degraded}`)].map((text) => line(text));
-    const rests = paused.map(resume);
+    const rests = [...away.map((text) => line(text)), ...paused.map(resume)];
     for (const one of rests) one.className = "rests";
     byId("told").replaceChildren(...lines, ...rests);
     byId("told").hidden = !lines.length && !rests.length;
@@ -260,7 +266,7 @@
     // A screen reader says it whenever it changes, so it is left alone while it does not.
     if (byId("summary").textContent !== says) byId("summary").textContent = says;
     document.title = held ? `(${number(held)}) tiffsd` : "tiffsd";
-    byId("as-of").textContent = `As of ${clock(writtenAt)}, when it last changed. ${web()?.follows || "This page looks again every 5 seconds."}`;
+    byId("as-of").textContent = `As of ${clock(writtenAt)}, when it last changed. ${web()?.follows || "This page looks again every 5 seconds."}${computing()}`;
     for (const one of document.querySelectorAll("time")) {
       const text = age(one.dateTime);
       if (one.textContent !== text) one.textContent = text;
