@@ -148,8 +148,8 @@ class FarEnd:
             with suppress(ConnectionError):  # a worker that died is the listener's, a daemon that is gone the reader's
                 if kind == "run":
                     self._run(*order)
-                elif self._worker is not None:
-                    self._worker.pipe.send(("cancel", *order))
+                elif (worker := self._worker) is not None:
+                    worker.pipe.send(("cancel", *order))
 
     def _run(self, stage: str, calls: Sequence[tuple[int, Mapping[str, Any], Mapping[str, Any]]]) -> None:
         jobs = self._resolved(calls)
@@ -191,8 +191,7 @@ class FarEnd:
             if worker is not None and (worker.alive() or self._in_flight):
                 self._in_flight.update(numbers)
                 return worker
-        if worker is not None:
-            worker.end(kill=True)
+            self._worker = None
         worker = self._spawn(self._threads)
         with self._changing:
             self._worker = worker
@@ -220,7 +219,11 @@ class FarEnd:
                 return
         with self._changing:
             died = bool(self._in_flight) and worker is self._worker
-        if died and not self._over.is_set():
+            if not died and worker is self._worker:
+                self._worker = None
+        if not died:
+            worker.end(kill=True)
+        elif not self._over.is_set():
             with suppress(OSError):
                 self._pipe.send(("died", worker.exit_reason()))
             self._end()
