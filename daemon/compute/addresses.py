@@ -51,10 +51,10 @@ class SshAddress:
 def _host_and_port(place: str) -> tuple[str, int | None]:
     if place.startswith("["):
         host, bracket, rest = place[1:].partition("]")
-        known = bracket and _IPV6.fullmatch(host) and ":" in host
+        known = bool(bracket and ":" in host and _IPV6.fullmatch(host))
     else:
         host, colon, rest = place.partition(":")
-        known, rest = _HOST.fullmatch(host), colon + rest
+        known, rest = bool(_HOST.fullmatch(host)), colon + rest
     if not known:
         raise ValueError(f"has a host whose name is none: {EXAMPLE}, or with an IPv6 address in brackets")
     if not rest:

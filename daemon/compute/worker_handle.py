@@ -206,7 +206,12 @@ class WorkerHandle:
             return self._end if self.worker else None
         if self._ends_idle:
             return self._end_if_idle
-        if self.is_there() and not self._pool.closing and len(self.in_flight) < MOST_IN_FLIGHT and not self._pool.prefers_another(self):
+        if (
+            self.is_there()
+            and not self._pool.closing
+            and len(self.in_flight) < MOST_IN_FLIGHT
+            and not self._pool.prefers_another(self)
+        ):
             batch = self._pool.queue.take(whole_only=bool(self.in_flight), fits=self.fits)
             if batch:
                 self._take(batch)

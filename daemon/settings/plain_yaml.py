@@ -179,9 +179,12 @@ class _Document:
         values: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             if isinstance(event, yaml.ScalarEvent):
-                self.lines[*place, len(values)] = event.start_mark.line + self._first_line
+                self.lines[*place, len(values)] = self._line(event)
             values.append(self._value(event, (*place, len(values))))
         return values
+
+    def _line(self, event: Any) -> int:
+        return int(event.start_mark.line) + self._first_line
 
     def _mapping(self, place: tuple[str | int, ...]) -> dict[str, Any]:
         values = {}
@@ -190,7 +193,7 @@ class _Document:
             # Not only for those who read it: numbers can be chosen so that a dict of them takes the square of its time.
             if not isinstance(key, str):
                 raise _refused(event, f"the key {key!r:.60} is not text; put it in quotes")
-            line = event.start_mark.line + self._first_line
+            line = self._line(event)
             if key in values:
                 kept = "keep the line that is meant, and take the other out"
                 raise _SaidTwice(f"line {line}: the key {key!r:.60} is there twice; {kept}")

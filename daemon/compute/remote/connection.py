@@ -1,11 +1,10 @@
 """The daemon's end of a connection to a worker on another machine: whole messages, checked, with signs of life in both directions.
 
-Both directions are one pair of sockets, because those have what a pipe lacks: a read that ends after a time in which nothing came, and
-an end that comes at once, whatever holds the other end still.
+Both directions are one pair of sockets, because those can be ended at once, under whoever reads or writes, whatever holds the other
+end still.
 """
 
 import socket
-import struct
 import threading
 from contextlib import suppress
 from typing import Any
@@ -36,27 +35,27 @@ class Connection:
         self._pipe = FramedPipe(end.fileno(), end.fileno())
         self._sending = threading.Lock()
         self._over, self._is_late = threading.Event(), threading.Event()
-        self._bound(patience.silence)
+        self._pipe.patience = patience.silence
 
     def greet(self, *, threads: int, level: int) -> dict[str, Any]:
         """Say who this is and hear who is there, as `messages.py` has it. Raises Refused where the two do not fit."""
         told = {"heartbeat_seconds": self._patience.heartbeat, "silence_seconds": self._patience.far_silence}
         here = versions()
         # Whoever is there is not known yet, and has to start first: patience is another one, and no arrays are taken from it.
-        self._bound(self._patience.greet)
         watch = threading.Timer(self._patience.greet, self._give_up)
         watch.daemon = True
         watch.start()
         try:
             self.send(("hello", {"protocol": PROTOCOL, "versions": here, **told, "threads": threads, "level": level}))
-            greeting = self._greeting(FramedPipe(self._socket.fileno(), self._socket.fileno(), most_bytes=0))
+            small = FramedPipe(self._socket.fileno(), self._socket.fileno(), most_bytes=0)
+            small.patience = self._patience.greet
+            greeting = self._greeting(small)
         finally:
             watch.cancel()
         if greeting["protocol"] != PROTOCOL:
             raise Refused(f"it speaks protocol {greeting['protocol']}, and this daemon {PROTOCOL}; install the same tiffsd on both")
         if differs := disagreement(here, greeting["versions"]):
             raise Refused(differs)
-        self._bound(self._patience.silence)
         threading.Thread(target=self._beat, name="beats", daemon=True).start()
         return greeting
 
@@ -91,13 +90,13 @@ class Connection:
     def _next(self, pipe: FramedPipe) -> tuple[Any, ...]:
         try:
             return check_from_worker(pipe.recv())
-        except BlockingIOError as error:
+        except TimeoutError as error:
             self.cut()
-            raise Silent(f"nothing was heard of it for {self._silence:g} s") from error
+            raise Silent(str(error)) from error
         except (OSError, EOFError) as error:
             self.cut()
             if self._is_late.is_set():
-                raise Silent(f"it did not greet within {self._silence:g} s") from error
+                raise Silent(f"it did not greet within {self._patience.greet:g} s") from error
             raise
 
     def end(self) -> None:
@@ -134,13 +133,7 @@ class Connection:
                 finally:
                     self._sending.release()
 
-
     def _give_up(self) -> None:
         """End a greeting that takes too long, however it comes."""
         self._is_late.set()
         self.cut()
-
-    def _bound(self, seconds: float) -> None:
-        """Let a read for which nothing comes end with BlockingIOError after so long."""
-        self._silence, whole = seconds, int(seconds)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6)))

@@ -60,7 +60,12 @@ class RemoteHandle(WorkerHandle):
     """One place on another machine. `state` is ready, idle, connecting, away or refused."""
 
     def __init__(
-        self, pool: RemotePool, place: RemotePlace, *, clock: Callable[[], float] = time.time, ticking: Callable[[], float] = time.monotonic
+        self,
+        pool: RemotePool,
+        place: RemotePlace,
+        *,
+        clock: Callable[[], float] = time.time,
+        ticking: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(pool, place, clock=clock)
         self.far = place
@@ -114,7 +119,13 @@ class RemoteHandle(WorkerHandle):
 
     def describe(self) -> dict[str, Any]:
         """Override: with the state of the place."""
-        told = {"node": self.far.name, "state": self.state, "lost_since": self.lost_since, "reason": self.reason, "model": self._model}
+        told = {
+            "node": self.far.name,
+            "state": self.state,
+            "lost_since": self.lost_since,
+            "reason": self.reason,
+            "model": self._model,
+        }
         return {**super().describe(), **told}
 
     def join(self, seconds: float) -> None:

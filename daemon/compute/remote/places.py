@@ -109,7 +109,9 @@ class WorkersInPlaces(LocalWorkers):
     def _why_away(self) -> list[str]:
         told = {one.far.name: (one.lost_since, one.reason) for one in self._far()}
         return [
-            f"{name} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))} ({reason})" if since else f"{name}, which does not answer yet"
+            f"{name} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))} ({reason})"
+            if since
+            else f"{name}, which does not answer yet"
             for name, (since, reason) in told.items()
         ]
 
