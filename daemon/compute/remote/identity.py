@@ -82,6 +82,26 @@ def reference_to(place: Path, kind: str, name: str, fingerprints: Fingerprints, 
     return reference
 
 
+def agrees(place: Path, reference: Reference, fingerprints: Fingerprints) -> bool:
+    """Whether what lies at a place is what a reference says, to the last bit: sizes are compared first, samples, and then all."""
+    try:
+        found = _files_as(place, reference)
+        if found is None or any(found[file.name].stat().st_size != file.bytes for file in reference.files):
+            return False
+        alike = all(fingerprints.sampled(found[file.name]) == file.sampled for file in reference.files)
+        return alike and all(fingerprints.full(found[file.name]) == file.full for file in reference.files)
+    except (OSError, ModelMissing):
+        return False
+
+
+def _files_as(place: Path, reference: Reference) -> dict[str, Path] | None:
+    """The files there by name, where they are called as those of the reference are."""
+    if reference.is_file != place.is_file():
+        return None
+    files = {name_of_file(place): place} if reference.is_file else files_of(place, whole=reference.is_whole)
+    return files if {*files} == {file.name for file in reference.files} else None
+
+
 def _called(kind: str, name: str) -> str:
     return f"{kind.replace('_', ' ')} {name!r}"
 

@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from daemon.compute.remote.fetched import FETCHED, place_in
 from daemon.compute.remote.fingerprints import Fingerprints
-from daemon.compute.remote.identity import COMPONENTS, OWN, OWN_OF_MODEL, component_folder, files_of
-from daemon.compute.remote.references import REFERENCE, NoReference, Reference, name_of_file
-from daemon.errors import ModelMissing
+from daemon.compute.remote.identity import COMPONENTS, OWN, OWN_OF_MODEL, agrees, component_folder
+from daemon.compute.remote.references import REFERENCE, NoReference, Reference
 from daemon.models.stage_settings import ModelSettings, RoomSettings, StageSettings
 
 Places = Mapping[str, Mapping[str, str]]
 """Kind of reference to name to path, of all that a configuration names."""
-FETCHED = "models"
-"""The folder of fetched models within the cache folder."""
 
 PLAIN_OF_MODEL: Mapping[str, tuple[type, ...]] = {
     "name": (str,),
@@ -92,52 +90,44 @@ class Shelf:
 
     def place_of(self, reference: Reference, places: Places | None = None, component: str | None = None) -> Path | None:
         """Where a model lies here; None where it does not."""
-        for place in self._candidates(reference, self._places() if places is None else places, component):
-            if self._is_same(place, reference):
-                return place
-        return None
-
-    def _candidates(self, reference: Reference, places: Places, component: str | None) -> Iterator[Path]:
-        """Where it may lie: under its name, among those that were fetched, and then wherever."""
+        places = self._places() if places is None else places
         if (named := places.get(reference.kind, {}).get(reference.name)) is not None:
-            yield Path(named) if component is None else component_folder(Path(named), component)
+            place = Path(named) if component is None else component_folder(Path(named), component)
+            if agrees(place, reference, self._fingerprints):
+                return place
         if (fetched := self._fetched(reference)) is not None:
-            yield fetched
-        for path in dict.fromkeys(Path(path) for named in places.values() for path in named.values()):
-            yield path
-            if not reference.is_file and not reference.is_whole:
-                yield from (path / name for name in sorted(COMPONENTS) if (path / name).is_dir())
+            return fetched
+        return next((place for place in _all(places, reference) if agrees(place, reference, self._fingerprints)), None)
 
     def _fetched(self, reference: Reference) -> Path | None:
         """Where it lies of what was fetched; from now on nobody takes it away while this process lives."""
         if self._cache is None:
             return None
         folder = self._cache / FETCHED / reference.digest
-        if not folder.is_dir():
-            return None
-        if reference.digest not in self._held:
-            self._held[reference.digest] = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(self._held[reference.digest], fcntl.LOCK_SH)
-        os.utime(folder)  # by which the one that was not used for longest is found
-        return folder / reference.files[0].name if reference.is_file else folder
-
-    def _is_same(self, place: Path, reference: Reference) -> bool:
         try:
-            found = self._files_at(place, reference)
-            if found is None or any(found[file.name].stat().st_size != file.bytes for file in reference.files):
-                return False
-            sampled, full = self._fingerprints.sampled, self._fingerprints.full
-            alike = all(sampled(found[file.name]) == file.sampled for file in reference.files)
-            return alike and all(full(found[file.name]) == file.full for file in reference.files)
-        except (OSError, ModelMissing):
-            return False
-
-    def _files_at(self, place: Path, reference: Reference) -> dict[str, Path] | None:
-        """The files there by name, where they are called as those of the reference are."""
-        if reference.is_file != place.is_file():
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
             return None
-        files = {name_of_file(place): place} if reference.is_file else files_of(place, whole=reference.is_whole)
-        return files if {*files} == {file.name for file in reference.files} else None
+        held = reference.digest in self._held
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        place = place_in(folder, reference)
+        same = agrees(place, reference, self._fingerprints)
+        if same and not held:
+            self._held[reference.digest] = descriptor
+        else:
+            os.close(descriptor)
+        if not same:
+            return None
+        os.utime(folder)  # by which the one that was not used for longest is found
+        return place
+
+
+def _all(places: Places, reference: Reference) -> Iterator[Path]:
+    """Where it may lie, however it is called: all that the configuration names, and the components within that."""
+    for path in dict.fromkeys(Path(path) for named in places.values() for path in named.values()):
+        yield path
+        if not reference.is_file and not reference.is_whole:
+            yield from (path / name for name in sorted(COMPONENTS) if (path / name).is_dir())
 
 
 class _Resolving:
