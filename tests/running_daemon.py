@@ -29,9 +29,10 @@ CONFIG = {
 class RunningDaemon:
     """`start`, drop files, look into folders, `stop` or `kill`.
 
-    `words` is what Python runs, `surroundings` is its environment beside ours.
+    `words` is what Python runs, `before` are words before that command, `surroundings` is its environment beside ours.
     """
 
+    before: Sequence[str] = ()
     words: Sequence[str] = ("-m", "daemon", "run")
     surroundings: Mapping[str, str] = {}
 
@@ -62,7 +63,7 @@ class RunningDaemon:
         """Start the daemon, wait until it watches; its process id."""
         with (self.folder / "log.txt").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *self.words, *options],
+                [*self.before, sys.executable, *self.words, *options],
                 cwd=self.folder,
                 env={**os.environ, **self.surroundings},
                 stderr=log,

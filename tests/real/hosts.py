@@ -4,7 +4,6 @@ The cable can be cut and mended, and the far machine can lose its power and come
 as long as its first process, and that as long as the test, so nothing is left, whatever happens. Needs root.
 """
 
-import shlex
 import shutil
 import subprocess
 import sys
@@ -101,11 +100,8 @@ class Hosts:
     @property
     def compute(self) -> Mapping[str, object]:
         """What stands under `compute` of the near machine's configuration so that it finds the far one and the program there."""
-        return {"ssh_config": str(self.ssh_config), "ssh_command": self.command("worker", "--config", str(self.config))}
-
-    def command(self, *words: str) -> str:
-        """`tiffsd WORDS` as the far machine's shell runs it."""
-        return shlex.join(["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "daemon", *words])
+        program = ["env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "daemon", "worker", "--config", str(self.config)]
+        return {"ssh_config": str(self.ssh_config), "ssh_command": program}
 
     def boot(self) -> None:
         """Give the far machine power, with the cable plugged in."""
