@@ -100,6 +100,18 @@ class Started:
         while self.heard("progress")[2] < 3:
             pass
 
+    def stop_computing(self) -> None:
+        """Cancel what was begun to take long."""
+        self.pipe.send(("cancel", 9))
+        while (message := check_from_worker(self.pipe.recv()))[0] != "failed":
+            pass
+        assert message[1:3] == (9, "Cancelled")
+
+    def kill(self) -> None:
+        self.process.kill()
+        with suppress(BrokenPipeError), self.process:
+            pass
+
     def workers(self) -> list[int]:
         return children(self.process.pid)
 
@@ -147,6 +159,15 @@ def travelling(**more: Any) -> dict[str, Any]:
     return dict(portable({**OWN_SETTINGS, **more}, Fingerprints()))
 
 
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """One for all tests that do not end it, since a worker takes its time to start; it was greeted."""
+    far_end = Started(tmp_path_factory.mktemp("serving"))
+    far_end.greet()
+    yield far_end
+    far_end.kill()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
     started: list[Started] = []
@@ -157,9 +178,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
 
     yield begin
     for far_end in started:
-        far_end.process.kill()
-        with suppress(BrokenPipeError), far_end.process:
-            pass
+        far_end.kill()
 
 
 @pytest.fixture
@@ -198,11 +217,10 @@ def test_it_loads_no_torch_itself_and_starts_no_worker_before_there_is_a_call(fa
     assert far_end.workers() == []
 
 
-def test_a_call_gives_the_bits_of_a_worker_here(far_end: Started, local: LocalWorkers, noise: dict[str, Any]) -> None:
-    far_end.greet()
-    far_end.run("text", (1, {}, travelling()))
-    far_end.run("diffuse", (2, noise, travelling(preview_every=1)))
-    done = [far_end.heard("done") for _ in range(2)]
+def test_a_call_gives_the_bits_of_a_worker_here(serving: Started, local: LocalWorkers, noise: dict[str, Any]) -> None:
+    serving.run("text", (1, {}, travelling()))
+    serving.run("diffuse", (2, noise, travelling(preview_every=1)))
+    done = [serving.heard("done") for _ in range(2)]
     expected = [
         local.submit(stage, arrays, {**OWN_SETTINGS, **more}).future.result(SECONDS)
         for stage, arrays, more in (("text", {}, {}), ("diffuse", noise, {"preview_every": 1}))
@@ -214,35 +232,33 @@ def test_a_call_gives_the_bits_of_a_worker_here(far_end: Started, local: LocalWo
         assert facts["seconds"] > facts["loading_seconds"] > 0
 
 
-def test_progress_and_estimates_come_on_the_way(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet()
-    far_end.run("diffuse", (2, noise, travelling(steps=3, preview_every=1)))
-    heard = [far_end.heard("computing", "progress", "estimate", "done") for _ in range(3)]
+def test_progress_and_estimates_come_on_the_way(serving: Started, noise: dict[str, Any]) -> None:
+    serving.run("diffuse", (2, noise, travelling(steps=3, preview_every=1)))
+    heard = [serving.heard("computing", "progress", "estimate", "done") for _ in range(3)]
     while heard[-1][0] != "done":
-        heard.append(far_end.heard("computing", "progress", "estimate", "done"))
+        heard.append(serving.heard("computing", "progress", "estimate", "done"))
     said = [message[0] for message in heard]
     assert said.count("estimate") == 2
     assert {"computing", "progress"} <= {*said}
     assert next(message for message in heard if message[0] == "estimate")[2].shape == heard[-1][2]["latents"].shape
 
 
-def test_a_batch_is_computed_as_one(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet()
+def test_a_batch_is_computed_as_one(serving: Started, noise: dict[str, Any]) -> None:
     fast = travelling()
     fast["model"] = {**fast["model"], "fast": True}
-    far_end.run("diffuse", (2, noise, fast), (3, noise, fast))
-    done = [far_end.heard("done") for _ in range(2)]
+    serving.run("diffuse", (2, noise, fast), (3, noise, fast))
+    done = [serving.heard("done") for _ in range(2)]
     assert {message[1] for message in done} == {2, 3}
     assert all(", one of 2 in a batch" in message[3]["numbers"] for message in done)
 
 
-def test_beats_are_answered_while_it_computes(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet()
-    far_end.compute_for_long(noise)
+def test_beats_are_answered_while_it_computes(serving: Started, noise: dict[str, Any]) -> None:
+    serving.compute_for_long(noise)
     for _ in range(3):
-        far_end.pipe.send(("beat",))
-        far_end.heard("beat")
-        far_end.heard("progress")
+        serving.pipe.send(("beat",))
+        serving.heard("beat")
+        serving.heard("progress")
+    serving.stop_computing()
 
 
 def test_it_beats_by_itself(far_end: Started) -> None:
@@ -250,17 +266,13 @@ def test_it_beats_by_itself(far_end: Started) -> None:
     assert [far_end.heard("beat") for _ in range(3)]
 
 
-def test_a_call_is_cancelled_at_its_next_step_and_the_next_one_computed(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet()
-    far_end.compute_for_long(noise)
-    before = far_end.workers()
-    far_end.pipe.send(("cancel", 9))
-    while (message := far_end.pipe.recv())[0] != "failed":
-        pass
-    assert check_from_worker(message)[1:3] == (9, "Cancelled")
-    far_end.run("text", (10, {}, travelling()))
-    assert far_end.heard("done")[1] == 10
-    assert far_end.workers() == before
+def test_a_call_is_cancelled_at_its_next_step_and_the_next_one_computed(serving: Started, noise: dict[str, Any]) -> None:
+    serving.compute_for_long(noise)
+    before = serving.workers()
+    serving.stop_computing()
+    serving.run("text", (10, {}, travelling()))
+    assert serving.heard("done")[1] == 10
+    assert serving.workers() == before
 
 
 def test_the_end_of_the_connection_is_its_end_and_its_workers(far_end: Started, noise: dict[str, Any]) -> None:
@@ -288,6 +300,7 @@ def test_a_daemon_that_beats_keeps_it_alive(far_end: Started) -> None:
     assert far_end.process.poll() is None
 
 
+@pytest.mark.slow
 def test_a_daemon_that_neither_reads_nor_speaks_is_its_end_too(far_end: Started, noise: dict[str, Any]) -> None:
     far_end.greet(silence_seconds=2.0)
     far_end.run("diffuse", (9, noise, travelling(steps=900, preview_every=1)))
@@ -296,13 +309,12 @@ def test_a_daemon_that_neither_reads_nor_speaks_is_its_end_too(far_end: Started,
 
 def test_it_ends_when_it_is_told_to(far_end: Started) -> None:
     far_end.greet()
-    far_end.run("text", (1, {}, travelling()))
-    far_end.heard("done")
     far_end.pipe.send(("end",))
     assert far_end.ended() == 0
     assert far_end.words() == ""
 
 
+@pytest.mark.slow
 def test_what_ends_it_by_force_ends_its_worker(far_end: Started, noise: dict[str, Any]) -> None:
     far_end.greet()
     far_end.compute_for_long(noise)
@@ -348,6 +360,7 @@ def test_who_does_not_say_hello_first_is_no_daemon(far_end: Started, message: Se
     assert "expected" in far_end.words()
 
 
+@pytest.mark.slow
 def test_what_is_no_message_ends_it_in_the_middle_too(far_end: Started, noise: dict[str, Any]) -> None:
     far_end.greet()
     far_end.compute_for_long(noise)
@@ -379,6 +392,7 @@ def test_nothing_but_messages_goes_where_they_go_whatever_prints(start: Callable
     assert any("a library says hello" in words for words in logged), "what the worker says comes as its log"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_the_middle_is_told_and_ends_it(far_end: Started, noise: dict[str, Any]) -> None:
     far_end.greet()
     far_end.compute_for_long(noise)
@@ -389,6 +403,7 @@ def test_a_worker_that_is_killed_in_the_middle_is_told_and_ends_it(far_end: Star
     assert far_end.ended() == 0
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(far_end: Started) -> None:
     far_end.greet()
     far_end.run("text", (1, {}, travelling()))
@@ -401,23 +416,19 @@ def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(far_end: Started) 
     assert worker not in far_end.workers()
 
 
-def test_a_path_of_the_daemon_names_nothing_here(far_end: Started) -> None:
-    far_end.greet()
-    far_end.run("text", (1, {}, OWN_SETTINGS))
-    message = check_from_worker(far_end.pipe.recv())
-    assert message[:3] == ("failed", 1, "ModelMissing")
-    assert far_end.workers() == []
+def test_a_path_of_the_daemon_names_nothing_here(serving: Started) -> None:
+    serving.run("text", (1, {}, OWN_SETTINGS))
+    assert check_from_worker(serving.pipe.recv())[:3] == ("failed", 1, "ModelMissing")
 
 
-def test_a_model_that_is_not_here_is_told_and_the_other_calls_are_computed(far_end: Started) -> None:
-    far_end.greet()
+def test_a_model_that_is_not_here_is_told_and_the_other_calls_are_computed(serving: Started) -> None:
     strange = travelling()
     reference = {**strange["model"]["path"]}
     strange["model"] = {**strange["model"], "path": changed(reference)}
-    far_end.run("text", (1, {}, strange), (2, {}, travelling()), (3, {}, strange))
-    kind, numbers, references = far_end.heard("lacking")
+    serving.run("text", (1, {}, strange), (2, {}, travelling()), (3, {}, strange))
+    kind, numbers, references = serving.heard("lacking")
     assert (kind, numbers, references) == ("lacking", [1, 3], [strange["model"]["path"]])
-    assert far_end.heard("done")[1] == 2
+    assert serving.heard("done")[1] == 2
 
 
 def changed(reference: dict[str, Any]) -> dict[str, Any]:
@@ -434,18 +445,16 @@ def changed(reference: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def test_settings_that_are_none_fail_their_call_and_no_other(far_end: Started) -> None:
-    far_end.greet()
-    far_end.run("text", (1, {}, {"model": {"name": "demo"}}), (2, {}, {**travelling(), "loras": 5}), (3, {}, {"model": {}, "x": 1}))
-    failed = [check_from_worker(far_end.pipe.recv()) for _ in range(3)]
+def test_settings_that_are_none_fail_their_call_and_no_other(serving: Started) -> None:
+    serving.run("text", (1, {}, {"model": {"name": "demo"}}), (2, {}, {**travelling(), "loras": 5}), (3, {}, {"model": {}, "x": 1}))
+    failed = [check_from_worker(serving.pipe.recv()) for _ in range(3)]
     assert {message[:2] for message in failed} == {("failed", 1), ("failed", 2), ("failed", 3)}
-    far_end.run("text", (4, {}, travelling()))
-    assert far_end.heard("done")[1] == 4
+    serving.run("text", (4, {}, travelling()))
+    assert serving.heard("done")[1] == 4
 
 
-def test_an_array_that_a_stage_cannot_use_fails_its_call(far_end: Started) -> None:
-    far_end.greet()
-    far_end.run("decode", (1, {"latents": np.zeros((1, 2), np.float32)}, travelling()))
-    while (message := check_from_worker(far_end.pipe.recv()))[0] != "failed":
+def test_an_array_that_a_stage_cannot_use_fails_its_call(serving: Started) -> None:
+    serving.run("decode", (1, {"latents": np.zeros((1, 2), np.float32)}, travelling()))
+    while (message := check_from_worker(serving.pipe.recv()))[0] != "failed":
         pass
     assert message[1] == 1
