@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,7 @@ from daemon.compute.remote.ssh import Ssh
 from daemon.errors import Cancelled, ClusterLost, ModelMissing, Stopped, TooLong, WorkerDied
 from tests.compute.remote.boxes import Boxes, children_of, is_gone, settings, until_state, worker
 from tests.conftest import wait_until
+from tests.house import REPOSITORY
 from tests.real.fast_worker import noise_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -96,10 +98,12 @@ def test_six_calls_are_shared_and_make_the_same_wherever_they_are_computed(boxes
     kept, file = gate(boxes.folder, "kept")
     first = begun(engine, kept)
     behind = submit(engine, *[f"cat {number}" for number in range(6)])
-    assert is_made(behind, *[f"cat {number}" for number in range(6)]), "here or there"
+    wait_until(
+        lambda: sum(call.future.done() for call in behind) >= 5, seconds=SECONDS, what="one may wait here, and the others do not"
+    )
     assert worker(engine)["state"] == "ready"
     file.touch()
-    assert is_made([first], kept)
+    assert is_made([first, *behind], kept, *[f"cat {number}" for number in range(6)])
 
 
 def test_a_single_call_starts_but_one_worker(boxes: Boxes, start: Start) -> None:
@@ -297,10 +301,6 @@ main()
 
 
 def test_another_version_is_refused_with_a_sentence_and_others_go_on(boxes: Boxes, start: Start) -> None:
-    import sys
-
-    from tests.house import REPOSITORY
-
     boxes.put(script=f"cd '{REPOSITORY}'\n" + OLD.format(python=sys.executable, folder=boxes.folder))
     engine = start("local", "ssh://box")
     kept, file = gate(boxes.folder, "kept")
@@ -397,8 +397,7 @@ def test_a_model_that_no_machine_has_is_said_and_one_that_this_has_is_computed_h
     chosen["model"] = {**chosen["model"], "name": "strange", "path": str(strange)}
     alone = start("ssh://box")
     call = alone.submit("text", {}, chosen)
-    wait_until(lambda: not alone.describe()["busy"] and worker(alone)["state"] == "ready", seconds=100)
-    alone.tick(0.0)
+    wait_until(lambda: alone.tick(0.0) or call.future.done(), seconds=SECONDS, what="it is known that no machine has it")
     with pytest.raises(ModelMissing, match="box lacks model strange"):
         call.future.result(SECONDS)
     assert is_made(submit(alone, "dog"), "dog"), "what it has, it computes"
