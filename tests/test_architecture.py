@@ -107,6 +107,8 @@ MAY_OPEN = {
     "daemon.pictures.painted": (2, "pictures that lie in memory"),
     "daemon.compute.gpus": (1, "what the driver of GPUs says in /proc"),
     "daemon.compute.remote.cache": (2, "the cache folder, which is the program's own"),
+    "daemon.compute.remote.fetched": (2, "folders and the lock in the cache folder"),
+    "daemon.compute.remote.receiving": (2, "files in the cache folder, where nobody else writes"),
     "daemon.compute.remote.fingerprints": (1, "models, which the administrator names, and the cache folder"),
     "daemon.compute.remote.shelf": (1, "folders of models in the cache folder"),
     "daemon.settings.plain_yaml": (1, "the configuration, which the administrator names"),

@@ -13,8 +13,9 @@ STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 @click.command()
+@click.option("--receive", is_flag=True, help="Take models that the daemon sends, as far as `fetch_gb` under `compute` allows it.")
 @config_option
-def worker(config: Path | None) -> None:
+def worker(receive: bool, config: Path | None) -> None:
     """Compute for a daemon on another machine, which starts this over ssh.
 
     Models, device and memory are those of the configuration here. It ends with the connection.
@@ -26,10 +27,11 @@ def worker(config: Path | None) -> None:
     # Whatever prints, a library say, prints to stderr: where stdout was, nothing but messages may go.
     out = os.dup(STDOUT)
     os.dup2(STDERR, STDOUT)
-    from daemon.service.node import serve_daemon
+    from daemon.service.node import serve_daemon, take_from_daemon
     from daemon.settings.permissions import read_trusted
 
     try:
-        serve_daemon(read_trusted(config_path(config)), read_fd=os.dup(STDIN), write_fd=out)
+        serving = take_from_daemon if receive else serve_daemon
+        serving(read_trusted(config_path(config)), read_fd=os.dup(STDIN), write_fd=out)
     except ConnectionError as error:
         raise ConfigError(f"what speaks to this worker is no daemon that it understands: {error}") from error

@@ -174,6 +174,7 @@ class Compute(_Section):
     scratch: str = "/var/tmp"
     ahead: int = Field(default=2, ge=0, le=64)
     network: bool = False
+    fetch_gb: float = Field(default=0.0, ge=0)
 
 
 class Pictures(_Section):

@@ -58,7 +58,7 @@ class FetchedModels:
     @contextmanager
     def writing(self, waiting: Callable[[], None]) -> Iterator[None]:
         """A context in which nobody else writes; while somebody does, `waiting` is called every second. Raises OSError."""
-        for folder in (self.folder, self.incoming):
+        for folder in (self._cache, self.folder, self.incoming):  # of which each gets its mode
             folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         lock = os.open(self.incoming / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
         try:
@@ -92,8 +92,8 @@ class FetchedModels:
         missing = reference.bytes - _bytes_in(part)
         if missing > (free := shutil.disk_usage(self.incoming).free):
             raise NotTaken(f"{sentence}, and the disk of {self._cache} there has {free / GB:.2f} GB left")
-        for name in {Path(file.name).parent for file in reference.files}:
-            (part / name).mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        for folder in (part, *{(part / file.name).parent for file in reference.files}):
+            folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
         return part
 
     def publish(self, reference: Reference) -> None:

@@ -67,6 +67,8 @@ def opened(path: Path) -> Iterator[int]:
         raise ModelMissing(f"{path} cannot be read ({error.strerror})") from error
     try:
         yield descriptor
+    except ConnectionError:
+        raise  # of the one that the file is sent by
     except OSError as error:
         raise ModelMissing(f"{path} cannot be read ({error.strerror or error})") from error
     finally:

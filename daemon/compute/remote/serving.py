@@ -1,5 +1,6 @@
 """This machine as one that computes for a daemon on another: the far end of a connection, with a worker and the models of here."""
 
+import socket
 from collections.abc import Callable, Sequence
 
 from daemon.compute.local import USUAL_BUDGET_BYTES, WORKER
@@ -7,8 +8,10 @@ from daemon.compute.process import WorkerProcess
 from daemon.compute.protocol import EngineOptions
 from daemon.compute.remote.cache import cache_folder
 from daemon.compute.remote.far_end import FarEnd, Node
+from daemon.compute.remote.fetched import FetchedModels
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.framing import FramedPipe
+from daemon.compute.remote.receiving import MOST_BYTES, receive
 from daemon.compute.remote.shelf import Places, Shelf
 from daemon.models.stage_settings import RoomSettings
 
@@ -40,3 +43,12 @@ def serve(
     shelf = Shelf(places, Fingerprints(cache / FINGERPRINTS), cache, device=options.device, room=room)
     node = Node(options.device, models=models, fetches=fetches)
     FarEnd(FramedPipe(read_fd, write_fd), node=node, spawn=spawn, resolve=shelf.resolve).serve()
+
+
+def take_models(read_fd: int, write_fd: int, *, most_bytes: int) -> None:
+    """Take models from the daemon at the other end of two descriptors into the cache of here, so many bytes together at most.
+
+    Raises ConnectionError where no daemon speaks there."""
+    cache = cache_folder()
+    fetched = FetchedModels(cache, most_bytes, socket.gethostname())
+    receive(FramedPipe(read_fd, write_fd, most_bytes=MOST_BYTES), fetched, Fingerprints(cache / FINGERPRINTS))

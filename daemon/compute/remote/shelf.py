@@ -56,6 +56,11 @@ class Shelf:
         self._held: dict[str, int] = {}
         self._turn = threading.Lock()
 
+    def close(self) -> None:
+        """Let go of the fetched models that were given out: they may be taken away."""
+        while self._held:
+            os.close(self._held.popitem()[1])
+
     def resolve(self, settings: Mapping[str, Any]) -> StageSettings:
         """The settings of a call from another machine, with paths of this one in the place of references.
 
