@@ -141,6 +141,13 @@ class Hosts:
         found = self._on_far("ps", "-e", "-o", "args=", check=False) if self._far else ""
         return [line.strip() for line in found.splitlines()]
 
+    def kill_program(self, name: str) -> None:
+        """End the programs of the far machine by force whose command line has this in it; at least one has."""
+        lines = [line.split(maxsplit=1) for line in self._on_far("ps", "-e", "-o", "pid=,args=").splitlines()]
+        found = [number for number, arguments in lines if name in arguments]
+        assert found, f"nothing on the far machine is called {name}: {lines}"
+        self._on_far("kill", "-KILL", *found)
+
     def reach(self, *words: str) -> str:
         """What a command says that is run on the far machine by ssh; nothing where it does not get there."""
         options = ["-F", str(self.ssh_config), "-o", "BatchMode=yes", "-o", "ConnectTimeout=5"]
