@@ -1,24 +1,29 @@
 """The far end for real: `tiffsd worker` as a process with pipes, and a worker with the embedded model behind it."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from daemon.compute.local import LocalWorkers
+from daemon.compute.process import WorkerProcess
+from daemon.compute.remote.far_end import FarEnd, Node
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.framing import FramedPipe
 from daemon.compute.remote.identity import portable
 from daemon.compute.remote.messages import PROTOCOL, check_from_worker
 from daemon.compute.remote.versions import versions
+from daemon.models.stage_settings import StageSettings
 from daemon.settings.resources import resource
 from tests.compute.remote.test_framing import same
 from tests.conftest import wait_until
@@ -159,6 +164,24 @@ def travelling(**more: Any) -> dict[str, Any]:
     return dict(portable({**OWN_SETTINGS, **more}, Fingerprints()))
 
 
+@contextmanager
+def beating(far_end: Started) -> Iterator[None]:
+    """Sign of life for as long as this lasts."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.1):
+            far_end.pipe.send(("beat",))
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """One for all tests that do not end it, since a worker takes its time to start; it was greeted."""
@@ -284,8 +307,9 @@ def test_the_end_of_the_connection_is_its_end_and_its_workers(far_end: Started, 
 
 
 def test_a_daemon_that_is_silent_is_its_end_and_its_workers(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet(silence_seconds=2.0)
-    far_end.compute_for_long(noise)
+    far_end.greet(silence_seconds=3.0)
+    with beating(far_end):
+        far_end.compute_for_long(noise)
     assert len(far_end.workers()) == 1
     assert far_end.ended() == 0
 
@@ -302,8 +326,10 @@ def test_a_daemon_that_beats_keeps_it_alive(far_end: Started) -> None:
 
 @pytest.mark.slow
 def test_a_daemon_that_neither_reads_nor_speaks_is_its_end_too(far_end: Started, noise: dict[str, Any]) -> None:
-    far_end.greet(silence_seconds=2.0)
-    far_end.run("diffuse", (9, noise, travelling(steps=900, preview_every=1)))
+    far_end.greet(silence_seconds=3.0)
+    with beating(far_end):
+        far_end.run("diffuse", (9, noise, travelling(steps=900, preview_every=1)))
+        far_end.heard("estimate")
     assert far_end.ended() == 0  # with a connection full of estimates that nobody takes
 
 
@@ -403,19 +429,6 @@ def test_a_worker_that_is_killed_in_the_middle_is_told_and_ends_it(far_end: Star
     assert far_end.ended() == 0
 
 
-@pytest.mark.slow
-def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(far_end: Started) -> None:
-    far_end.greet()
-    far_end.run("text", (1, {}, travelling()))
-    first = far_end.heard("done")
-    [worker] = far_end.workers()
-    os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{worker}").exists(), what="that the end of the worker is seen")
-    far_end.run("text", (2, {}, travelling()))
-    assert same(far_end.heard("done")[2], first[2])
-    assert worker not in far_end.workers()
-
-
 def test_a_path_of_the_daemon_names_nothing_here(serving: Started) -> None:
     serving.run("text", (1, {}, OWN_SETTINGS))
     assert check_from_worker(serving.pipe.recv())[:3] == ("failed", 1, "ModelMissing")
@@ -458,3 +471,51 @@ def test_an_array_that_a_stage_cannot_use_fails_its_call(serving: Started) -> No
     while (message := check_from_worker(serving.pipe.recv()))[0] != "failed":
         pass
     assert message[1] == 1
+
+
+@pytest.fixture
+def odd() -> Iterator[tuple[FramedPipe, list[WorkerProcess]]]:
+    """The daemon's side of a far end in this process, and its workers, which answer at once and oddly."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level  # a far end takes the log of its process
+    (read, daemon_write), (daemon_read, write) = os.pipe(), os.pipe()
+    here, spawned = FramedPipe(daemon_read, daemon_write), list[WorkerProcess]()
+    here.patience = SECONDS
+
+    def spawn(threads: int) -> WorkerProcess:
+        spawned.append(WorkerProcess("tests.compute.remote.odd_worker", threads=threads, budget_bytes=0))
+        return spawned[-1]
+
+    far_end = FarEnd(FramedPipe(read, write), node=Node("cpu"), spawn=spawn, resolve=lambda said: cast("StageSettings", said))
+    serving = threading.Thread(target=far_end.serve)
+    serving.start()
+    here.send(("hello", HELLO))
+    assert here.recv()[0] == "hello"
+    yield here, spawned
+    here.send(("end",))
+    serving.join(SECONDS)
+    assert not serving.is_alive()
+    here.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(odd: tuple[FramedPipe, list[WorkerProcess]]) -> None:
+    here, spawned = odd
+    for times in (1, 2):
+        here.send(("run", "text", [(2, {}, OWN_SETTINGS)]))
+        assert here.recv()[:2] == ("done", 2)
+        assert len(spawned) == times
+        pid = spawned[-1].pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), what="that the end of the worker is seen")
+
+
+def test_a_result_that_cannot_travel_fails_its_call_and_no_other(odd: tuple[FramedPipe, list[WorkerProcess]]) -> None:
+    here, spawned = odd
+    here.send(("run", "text", [(number, {}, OWN_SETTINGS) for number in range(3)]))
+    answers = [check_from_worker(here.recv()) for _ in range(3)]
+    assert [answer[:3] for answer in answers[:2]] == [("failed", 0, "ValueError"), ("failed", 1, "ValueError")]
+    assert all("cannot be sent to another machine" in answer[3] for answer in answers[:2])
+    assert same(answers[2], ("done", 2, {"latents": np.zeros(3, np.float32)}, {"step": 3}))
+    assert len(spawned) == 1
