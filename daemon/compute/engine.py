@@ -9,6 +9,8 @@ from daemon.compute.remote.cache import cache_folder
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.identity import portable
 from daemon.compute.remote.places import WorkersInPlaces
+from daemon.compute.remote.sending import Sender
+from daemon.compute.remote.ssh import COMMAND, Ssh, usual_config
 
 FINGERPRINTS = "fingerprints.json"
 
@@ -18,7 +20,7 @@ __all__ = ["new_engine", "placed"]
 def new_engine(options: EngineOptions) -> Compute:
     """An engine for these options; it starts nothing before its first call."""
     if options.places:
-        return WorkersInPlaces(options, portable=partial(portable, fingerprints=Fingerprints(cache_folder() / FINGERPRINTS)))
+        return _in_places(options)
     return LocalWorkers(
         options.device,
         workers=options.workers or 1,
@@ -29,3 +31,10 @@ def new_engine(options: EngineOptions) -> Compute:
         gpus=options.gpus,
         job_seconds=options.job_seconds,
     )
+
+
+def _in_places(options: EngineOptions) -> Compute:
+    ssh = Ssh(options.ssh_config or usual_config(), options.ssh_command or COMMAND)
+    fingerprints = Fingerprints(cache_folder() / FINGERPRINTS)
+    travels, sender = partial(portable, fingerprints=fingerprints), Sender(ssh, fingerprints)
+    return WorkersInPlaces(options, ssh=ssh, portable=travels, fetch=sender.send)

@@ -40,6 +40,7 @@ from daemon.jobs.running import clear_running
 from daemon.layout import HOLD, HOLD_SIGN, INBOX, KEEP, LOCK, WORK
 from daemon.names import is_proof, shown
 from daemon.service import exposure, shutdown, signals, startup
+from daemon.service.away import away
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.claiming import AT_ONCE, Claims, Wanted
 from daemon.service.config_news import ConfigNews
@@ -645,7 +646,7 @@ class Service:
             alive=alive,
             degraded=self._backoff.reasons(),
             waits=waits,
-            worker=self.compute.describe(),
+            worker=(computes := self.compute.describe()),
             gates=[name for name in STAGES if self.gated(name)],
             complaints=[
                 *self._warnings,
@@ -653,6 +654,7 @@ class Service:
                 *self._config_news.complaints(),
                 *[LOCK_LOST] * self._lock_is_lost,
                 *self.hooks.complaints(),
+                *away(computes.get("workers", ())),
                 *self._misplaced.complaints(),
                 *self._proofs.complaints(),
                 *self.retention.complaints(),

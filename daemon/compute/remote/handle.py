@@ -1,21 +1,23 @@
 """A place on another machine: a thread that connects to it, hands it calls and ends it, as a worker's on this machine does.
 
-It takes calls only once it is connected and greeted. A lost connection is nobody's fault: its calls go back to the head of the queue,
-uncounted, where other places take them; the place is tried again, after a wait that grows. Where the worker process there has ended,
-the connection has not, and who ended it is judged as on this machine.
+It takes calls only once it is connected and greeted. A lost connection is nobody's fault: its calls go back to the head of the
+queue, uncounted, where other places take them; the place is tried again, after a wait that grows. Where the worker process there
+has ended, the machine is well, and who ended it is judged as on this machine.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
-from daemon.compute.addresses import LOCAL, SshAddress
+from daemon.compute.addresses import SshAddress
 from daemon.compute.calls import Call
+from daemon.compute.remote.absence import Absence
 from daemon.compute.remote.connection import Refused
 from daemon.compute.remote.framing import Malformed
+from daemon.compute.remote.missing import NOT_ALLOWED, Missing, RawReference, names
 from daemon.compute.remote.patience import Patience
 from daemon.compute.remote.worker import RemoteWorker
 from daemon.compute.worker_handle import AnyWorker, Place, Pool, Step, WorkerHandle
@@ -28,14 +30,14 @@ log = logging.getLogger(__name__)
 
 MOST_LOSSES = 5
 LEFT_SECONDS = 10.0  # for a thread that hangs in what it reads on this machine, when the daemon ends
-Reference = Mapping[str, Any]
+SHORTEST_WAIT = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RemotePlace(Place):
     """A worker's place on another machine."""
 
-    address: SshAddress = SshAddress(LOCAL)
+    address: SshAddress
 
     @property
     def name(self) -> str:
@@ -53,7 +55,7 @@ class RemotePool(Pool, Protocol):
 
     def is_short_of(self, handle: "RemoteHandle") -> bool: ...
 
-    def fetched(self, place: RemotePlace, references: Sequence[Reference]) -> None: ...
+    def fetch(self, place: RemotePlace, settings: StageSettings, references: Sequence[RawReference]) -> None: ...
 
 
 class RemoteHandle(WorkerHandle):
@@ -69,15 +71,11 @@ class RemoteHandle(WorkerHandle):
     ) -> None:
         super().__init__(pool, place, clock=clock)
         self.far = place
-        self.lost_since: float | None = None  # in epoch seconds
-        self.reason: str | None = None
         self._remote, self._ticking = pool, ticking
+        self.absence = Absence(pool.patience)
+        self.missing = Missing(place.name, pool.changed, pool.patience, partial(pool.fetch, place), self._waits_there)
         self._joining: RemoteWorker | None = None
-        self._is_joining = self._is_refused = False
-        self._failures, self._tried_at, self._joined_at = 0, 0.0, 0.0
-        self._lacking: dict[str, str] = {}  # what is not there, by the files of a call, and the sentence
-        self._fetching: set[str] = set()
-        self._fetches = False
+        self._is_joining = self._fetches = False
         self._model: str | None = None
 
     # --- what others ask, all under `changed`
@@ -85,17 +83,15 @@ class RemoteHandle(WorkerHandle):
     @property
     def state(self) -> str:
         """In one word how the place is."""
-        if self.worker is not None and not self._lost:
+        if self.is_there():
             return "ready"
-        if self._is_joining and self.lost_since is None:
-            return "connecting"
-        if self.lost_since is None:
-            return "idle"
-        return "refused" if self._is_refused else "away"
+        if self.absence.since is None:
+            return "connecting" if self._is_joining else "idle"
+        return "refused" if self.absence.is_refused else "away"
 
     def fits(self, call: Call) -> bool:
-        """Override: the files of the call are there, as far as that is known."""
-        return call.files not in self._lacking
+        """Override: it is not known to lack files of the call."""
+        return self.missing.sentence(call) is None
 
     def is_there(self) -> bool:
         """Override: it is connected."""
@@ -103,30 +99,16 @@ class RemoteHandle(WorkerHandle):
 
     def is_coming(self) -> bool:
         """Override: it is connected, or nothing speaks against it."""
-        return self.lost_since is None
+        return self.absence.since is None
 
     def is_had(self) -> bool:
         """Whether it could have a call, or could as soon as somebody asks."""
-        return self.is_there() or (self.lost_since is None and not self._is_joining)
-
-    def is_fetching(self, call: Call) -> bool:
-        """Whether what it lacks for the call is on its way."""
-        return call.files in self._fetching
-
-    def lacks(self, call: Call) -> str | None:
-        """The sentence on what it lacks for the call."""
-        return self._lacking.get(call.files)
+        return self.is_there() or (self.absence.since is None and not self._is_joining)
 
     def describe(self) -> dict[str, Any]:
         """Override: with the state of the place."""
-        told = {
-            "node": self.far.name,
-            "state": self.state,
-            "lost_since": self.lost_since,
-            "reason": self.reason,
-            "model": self._model,
-        }
-        return {**super().describe(), **told}
+        absence = {"lost_since": self.absence.since, "reason": self.absence.reason}
+        return {**super().describe(), "node": self.far.name, "state": self.state, **absence, "model": self._model}
 
     def join(self, seconds: float) -> None:
         """Override: what is not connected yet is given up at once."""
@@ -149,21 +131,18 @@ class RemoteHandle(WorkerHandle):
 
     def _is_due(self) -> bool:
         """Whether to connect now: calls wait for it, or it was lost and may be back."""
-        is_wanted = self._remote.is_short_of(self)
-        return (is_wanted or self.lost_since is not None) and self._seconds_left(is_wanted) <= 0
-
-    def _seconds_left(self, is_wanted: bool) -> float:
-        return self._tried_at + self._remote.patience.wait_after(self._failures, wanted=is_wanted) - self._ticking()
+        left = self._seconds_to_wait()
+        return left is not None and left <= SHORTEST_WAIT
 
     def _seconds_to_wait(self) -> float | None:
         is_wanted = self._remote.is_short_of(self)
-        if self.worker is not None or not (is_wanted or self.lost_since is not None):
+        if self.worker is not None or not (is_wanted or self.absence.since is not None):
             return None
-        return max(0.01, self._seconds_left(is_wanted))
+        return max(SHORTEST_WAIT, self.absence.seconds_left(self._ticking(), wanted=is_wanted))
 
     def _connect(self) -> None:
         with self._pool.changed:
-            self._is_joining, self._tried_at = True, self._ticking()
+            self._is_joining = True
         try:
             worker = self._remote.reach(self.far)
             with self._pool.changed:
@@ -183,19 +162,16 @@ class RemoteHandle(WorkerHandle):
         log.info("worker on %s: ready, with %s (%s)", self.far.name, shown(greeting["device"]), shown(greeting["processor"]))
         with self._pool.changed:
             self.device, self._fetches = shown(greeting["device"]), greeting["fetches"]
-            self.lost_since, self.reason, self._is_refused = None, None, False
-            self._joined_at, self._lost = self._ticking(), None
-            self._lacking.clear()
+            self.absence.end(self._ticking())
+            self.missing.forget()
+            self._lost = None
         self._begin_with(worker)
 
     def _note_away(self, reason: str, *, is_refused: bool = False) -> None:
         """The place cannot be had, from now on or still."""
         with self._pool.changed:
-            is_news = reason != self.reason
-            self.lost_since = self.lost_since or self._clock()
-            self.reason, self._is_refused = reason, is_refused
-            self._failures += 1
-            self._lacking.clear()  # somebody may see to that meanwhile
+            self.missing.forget()
+            is_news = self.absence.begin(self._ticking(), epoch=self._clock(), reason=reason, is_refused=is_refused)
         if is_news and not self._pool.closing:
             log.warning("worker on %s: %s, %s; tried again now and then", self.far.name, self.state, reason)
 
@@ -252,98 +228,79 @@ class RemoteHandle(WorkerHandle):
         with self._pool.changed:
             return any(call.number == number for batch in self.in_flight for call in batch)
 
-    def _note_lacking(self, numbers: Sequence[int], references: Sequence[Reference]) -> None:
+    def _note_lacking(self, numbers: Sequence[int], references: Sequence[RawReference]) -> None:
         """Calls whose files are not there: they were not begun."""
         with self._pool.changed:
             batches = [[call for call in batch if call.number in numbers] for batch in self.in_flight]
         calls = [call for batch in batches for call in batch]
         if len(calls) < len(set(numbers)):
             raise Malformed("expected to lack files of calls that it has, and found others")
-        self._leave_to_others(calls, f"{self.far.name} lacks {_names(references)}", references if self._fetches else ())
+        sentence = f"{self.far.name} lacks {names(references)}"
+        if self._fetches:
+            self._leave_to_others(calls, sentence, references)
+        else:
+            self._leave_to_others(calls, f"{sentence}; {NOT_ALLOWED}")
 
-    def _leave_to_others(self, given: Sequence[Call], sentence: str, references: Sequence[Reference] = ()) -> None:
-        """Put calls back that this place cannot compute; with references its files are fetched."""
+    def _leave_to_others(self, given: Sequence[Call], sentence: str, wanted: Sequence[RawReference] = ()) -> None:
+        """Put calls back that this place cannot compute as it is; what is wanted for them is sent there."""
         calls = list(given)
-        files = {call.files for call in calls}
+        self.missing.note(calls, sentence)
+        if wanted:
+            self.missing.begin(calls, wanted)  # before they wait again: they are not without a place
+        else:
+            log.warning("%s; other places compute what needs it", sentence)
+        for call in calls:
+            if call.reason is not None:
+                call.fail(call.reason)
         with self._pool.changed:
             for batch in list(self.in_flight):
                 batch[:] = [call for call in batch if call not in calls]
                 if not batch:
                     self.in_flight.remove(batch)
-            self._lacking.update(dict.fromkeys(files, sentence))
-            fresh = files - self._fetching if references else set()
-            self._fetching |= fresh
             self.since = self._clock()
-        for call in calls:
-            if call.reason is not None:
-                call.fail(call.reason)
-        with self._pool.changed:
             self._pool.queue.put_back([calls], alone=False)
             self._pool.changed.notify_all()
-        if fresh:
-            threading.Thread(target=self._fetch, args=[fresh, references], name=f"fetches-{self.far.name}", daemon=True).start()
-        else:
-            log.warning("%s; others compute what needs it", sentence)
 
-    def _fetch(self, files: set[str], references: Sequence[Reference]) -> None:
-        failure: Exception | None = None
-        try:
-            self._remote.fetched(self.far, references)
-        except (DaemonError, OSError, EOFError) as error:
-            failure = error
-            log.warning("%s did not get %s: %s", self.far.name, _names(references), error)
-        finally:
-            with self._pool.changed:
-                self._fetching -= files
-                for one in files & self._lacking.keys():
-                    if failure is None:
-                        del self._lacking[one]
-                    else:
-                        self._lacking[one] = f"{self._lacking[one]}, and did not get it: {failure}"
-                self._pool.changed.notify_all()
+    def _waits_there(self, seconds: float) -> bool:
+        """Wait so long, or until the place is lost; whether it is there."""
+        with self._pool.changed:
+            self._pool.changed.wait_for(lambda: self._pool.closing or not self.is_there(), seconds)
+            return self.is_there() and not self._pool.closing
 
     # --- its end
 
     def _set_result(self, answer: tuple[Any, ...]) -> None:
         with self._pool.changed:
-            self._failures = 0
+            self.absence.stayed()
         super()._set_result(answer)
 
     def _on_worker_death(self) -> None:
         worker, error = self.worker, self._lost[0] if self._lost else None
         if isinstance(worker, RemoteWorker) and worker.died is None and isinstance(error, EOFError | OSError):
-            self._on_lost_connection(worker)
+            self._on_lost_connection(worker, error)
         else:
             super()._on_worker_death()
 
-    def _on_lost_connection(self, worker: RemoteWorker) -> None:
+    def _on_lost_connection(self, worker: RemoteWorker, error: BaseException) -> None:
         """Give the calls back, to whom it was not the fault of."""
         with self._pool.changed:
             in_flight, computing = list(self.in_flight), self._computing()
             self._stopwatch.begin(())
             self.in_flight.clear()
         self._end(kill=True)
-        reason = worker.reason()
-        for call in computing:
+        reason = worker.reason(error)
+        # One that was not begun yet may have been what ended it, too.
+        for call in computing or next(iter(in_flight), []):
             call.losses += 1
         for call in [call for batch in in_flight for call in batch]:
             if call.reason is not None:
                 call.fail(call.reason)
             elif call.losses >= MOST_LOSSES:
                 call.fail(ClusterLost(f"{self.far.name} was lost {call.losses} times while it computed this: {reason}"))
-        if self._ticking() - self._joined_at > self._remote.patience.longest_wait:
-            self._failures = 0
-        self._tried_at = self._ticking()
+        self.absence.was_lost(self._ticking())
         if not worker.was_killed:
             self._note_away(reason)
         with self._pool.changed:
             self.since, self._last_words = self._clock(), None
             self._pool.queue.put_back(in_flight)
             self._pool.changed.notify_all()
-
-
-def _names(references: Sequence[Reference]) -> str:
-    """The files that are meant, as people call them."""
-    inner = [said if isinstance(said := one.get("reference", one), Mapping) else {} for one in references]
-    names = [f"{one.get('kind', 'file')} {one.get('name', '')}".replace("_", " ").strip() for one in inner]
-    return shown(", ".join(names))[:300]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Patience:
-    """All in seconds. A lost connection is noticed after `silence`, the far end ends after `far_silence`, and calls for which no place
-    at all can be had go back after `lost`. A place is tried again after `first_wait`, twice as long each time, up to `longest_wait`
-    while calls wait for it, and up to `rare_wait` while none do."""
+    """All in seconds. A lost connection is noticed after `silence`, the far end ends after `far_silence`, and calls for which no
+    place at all can be had go back after `lost`. A place is tried again after `first_wait`, twice as long each time, up to
+    `longest_wait` while calls wait for it, and up to `rare_wait` while none do."""
 
     greet: float = 30.0
     heartbeat: float = 3.0

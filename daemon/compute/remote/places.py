@@ -1,10 +1,9 @@
-"""Where the maths runs when it runs in several places: on this machine, and on others that ssh reaches. The front side, without torch.
+"""Where the maths runs when it runs in several places: on this machine, and on others that ssh reaches. The front side, no torch.
 
-The queue, and all that is said of calls, is that of `local.py`. Here is what only several machines have: places that may be away, and
-files that one has and another has not. While any place can be had, calls wait for it.
+The queue, and all that is said of calls, is that of `local.py`. Here is what only several machines have: places that may be away,
+and files that one has and another has not. While any place can be had, calls wait for it.
 """
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,45 +12,34 @@ from daemon.compute.addresses import LOCAL, SshAddress
 from daemon.compute.calls import Call
 from daemon.compute.local import LocalWorkers
 from daemon.compute.protocol import EngineOptions
-from daemon.compute.remote.handle import Reference, RemoteHandle, RemotePlace
+from daemon.compute.remote.handle import RemoteHandle, RemotePlace
+from daemon.compute.remote.missing import RawReference
 from daemon.compute.remote.patience import Patience
-from daemon.compute.remote.ssh import COMMAND, Ssh, usual_config
+from daemon.compute.remote.ssh import Ssh
 from daemon.compute.remote.worker import RemoteWorker
 from daemon.compute.worker_handle import WorkerHandle
 from daemon.errors import ClusterLost, DaemonError, ModelMissing
 from daemon.models.stage_settings import StageSettings
 
-log = logging.getLogger(__name__)
-
 Portable = Callable[[StageSettings], StageSettings]
-Fetch = Callable[[SshAddress, Sequence[Reference]], None]
-
-
-def as_it_is(settings: StageSettings) -> StageSettings:
-    """What goes to another machine where nothing is translated."""
-    return settings
-
-
-def cannot_fetch(address: SshAddress, references: Sequence[Reference]) -> None:
-    """What sends files where nothing does. Raises ModelMissing."""
-    del references
-    raise ModelMissing(f"nothing is sent to {address}")
+Fetch = Callable[[SshAddress, StageSettings, Sequence[RawReference]], None]
 
 
 class WorkersInPlaces(LocalWorkers):
     """Workers in the places of `options`: an engine (`Compute` in `protocol.py`).
 
-    `portable` makes of the settings of a call what another machine understands, and `fetch` sends what that lacks: it runs in a thread
-    of its own, and returns once it is there. Both raise a DaemonError where they cannot.
+    `portable` makes of the settings of a call what another machine understands, and `fetch` sends what that lacks of their files:
+    it runs in a thread of its own, and returns once it is there. Both raise a DaemonError where they cannot; where `fetch` raises
+    EOFError or OSError, it is called again.
     """
 
     def __init__(
         self,
         options: EngineOptions,
         *,
-        ssh: Ssh | None = None,
-        portable: Portable = as_it_is,
-        fetch: Fetch = cannot_fetch,
+        ssh: Ssh,
+        portable: Portable,
+        fetch: Fetch,
         patience: Patience | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -67,8 +55,7 @@ class WorkersInPlaces(LocalWorkers):
             clock=clock,
         )
         self.patience = patience or Patience()
-        self._ssh = ssh or Ssh(options.ssh_config or usual_config(), options.ssh_command or COMMAND)
-        self._portable, self._fetch, self._clock = portable, fetch, clock
+        self._ssh, self._portable, self._fetch = ssh, portable, fetch
         self._far_threads = options.threads or 0
         here = iter(self._workers)
         self._workers = [
@@ -97,17 +84,17 @@ class WorkersInPlaces(LocalWorkers):
             self._without_place.pop(call.number, None)
             return None
         if not any(handle.fits(call) for handle in self._workers):
-            lacks = dict.fromkeys(sentence for one in self._far() if (sentence := one.lacks(call)))
+            lacks = dict.fromkeys(sentence for one in self._far() if (sentence := one.missing.sentence(call)))
             return ModelMissing(f"no machine that computes has what this needs: {'; '.join(lacks)}")
         if now - self._without_place.setdefault(call.number, now) < self.patience.lost:
             return None
         return ClusterLost(f"no machine that computes is reached: {'; '.join(self._why_away())}")
 
     def _is_fetched(self, call: Call) -> bool:
-        return any(one.is_fetching(call) for one in self._far())
+        return any(one.missing.is_fetching(call) for one in self._far())
 
     def _why_away(self) -> list[str]:
-        told = {one.far.name: (one.lost_since, one.reason) for one in self._far()}
+        told = {one.far.name: (one.absence.since, one.absence.reason) for one in self._far()}
         return [
             f"{name} since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(since))} ({reason})"
             if since
@@ -133,9 +120,9 @@ class WorkersInPlaces(LocalWorkers):
         """The settings of a call as another machine understands them. Raises a DaemonError where they cannot travel."""
         return self._portable(settings)
 
-    def fetched(self, place: RemotePlace, references: Sequence[Reference]) -> None:
-        """Send what the place lacks, and return when it is there. Raises a DaemonError."""
-        self._fetch(place.address, references)
+    def fetch(self, place: RemotePlace, settings: StageSettings, references: Sequence[RawReference]) -> None:
+        """Send what the place lacks for a call, and return when it is there. Raises a DaemonError, EOFError or OSError."""
+        self._fetch(place.address, settings, references)
 
     def is_short_of(self, handle: RemoteHandle) -> bool:
         """Whether more calls wait that fit a place than others can take at once; under `changed`."""

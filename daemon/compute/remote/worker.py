@@ -128,10 +128,10 @@ class RemoteWorker:
         """Return the sentence on how the worker process there ended."""
         return f"on {self._who}: {self.died or self.reason()}"
 
-    def reason(self) -> str:
+    def reason(self, error: BaseException | None = None) -> str:
         """Why there is no connection any more, or none yet: by what came, by what ssh said, by its code."""
-        if isinstance(self._error, Silent | Malformed):
-            return shown(str(self._error))
+        if isinstance(found := error or self._error, Silent | Malformed):
+            return shown(str(found))
         self._ear.join(LAST_WORDS_SECONDS)
         code, words = self._popen.poll(), self._ear.last
         if code == NO_SUCH_COMMAND:

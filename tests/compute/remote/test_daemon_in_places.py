@@ -1,6 +1,5 @@
 """The daemon with workers in several places makes the pictures that it makes by itself."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from PIL import Image
 
 import tiffsd
 from tests.compute.remote.boxes import REAL, Boxes
+from tests.conftest import wait_until
 from tests.running_daemon import RunningDaemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -34,10 +34,9 @@ class InPlaces(RunningDaemon):
         latents = {name: self.found(f"pictures/{name}.*.tif*", seconds=240)[0] for name in NAMES}
         return {name: (np.asarray(Image.open(pictures[name])), tiffsd.read(latents[name]).tensors["picture"]) for name in NAMES}
 
-    def nodes(self) -> dict[str, str]:
-        """The state of each place."""
-        workers = json.loads((self.spool / "status.json").read_text())["worker"]["workers"]
-        return {one["node"]: one["state"] for one in workers}
+    def status(self) -> str:
+        """What is said for people."""
+        return (self.spool / "status.txt").read_text()
 
 
 @pytest.fixture
@@ -65,3 +64,23 @@ def test_four_prompts_become_the_same_pictures_here_and_there(tmp_path: Path, bo
     for name in NAMES:
         assert all(np.array_equal(one, other) for one, other in zip(here[name], there[name], strict=True)), name
         assert all(np.array_equal(one, other) for one, other in zip(here[name], both[name], strict=True)), name
+
+
+def test_prompts_wait_in_their_inbox_while_no_machine_is_reached_and_the_status_says_why(tmp_path: Path, boxes: Boxes) -> None:
+    daemon = InPlaces(tmp_path / "there", boxes, ["ssh://box"])
+    try:
+        daemon.start()
+        daemon.drop("inbox/1-text", "cat.txt", "---\nseed: 1\n---\na red cat\n")
+        wait_until(
+            lambda: "no machine that computes is reached" in daemon.status(), seconds=120, what="the stage says why it rests"
+        )
+        assert "the worker on box is away since 20" in daemon.status()
+        assert "No route to host" in daemon.status()
+        assert (daemon.spool / "inbox/1-text/cat.txt").exists()
+        boxes.put(script=boxes.far_end(REAL))
+        daemon.found("pictures/cat.*.png", seconds=240)
+        wait_until(lambda: "box is away" not in daemon.status())
+        assert list(daemon.spool.glob("failed/*/*")) == []
+        assert daemon.stop() == 0
+    finally:
+        daemon.close()

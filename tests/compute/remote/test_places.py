@@ -18,9 +18,10 @@ from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.identity import portable
 from daemon.compute.remote.patience import Patience
 from daemon.compute.remote.places import WorkersInPlaces
+from daemon.compute.remote.sending import Sender
 from daemon.compute.remote.ssh import Ssh
 from daemon.errors import Cancelled, ClusterLost, ModelMissing, Stopped, TooLong, WorkerDied
-from tests.compute.remote.boxes import Boxes, children_of, is_gone, settings, until_state, worker
+from tests.compute.remote.boxes import CONFIG, Boxes, children_of, is_gone, settings, until_state, worker
 from tests.conftest import wait_until
 from tests.house import REPOSITORY
 from tests.real.fast_worker import noise_of
@@ -52,13 +53,12 @@ def boxes(tmp_path: Path, cache: Path) -> Boxes:
 @pytest.fixture
 def start(boxes: Boxes, cache: Path) -> Iterator[Start]:
     engines: list[WorkersInPlaces] = []
-    travels = partial(portable, fingerprints=Fingerprints(cache / "front.json"))
+    fingerprints = Fingerprints(cache / "front.json")
+    travels, ssh = partial(portable, fingerprints=fingerprints), Ssh(program=str(boxes.ssh))
 
     def begin(*places: str, patience: Patience = QUICK, **options: Any) -> WorkersInPlaces:
-        more = {name: options.pop(name) for name in ("fetch",) if name in options}
         chosen = EngineOptions(places=places, threads=1, **options)
-        ssh = Ssh(program=str(boxes.ssh))
-        engines.append(WorkersInPlaces(chosen, ssh=ssh, portable=travels, patience=patience, **more))
+        engines.append(WorkersInPlaces(chosen, ssh=ssh, portable=travels, fetch=Sender(ssh, fingerprints).send, patience=patience))
         return engines[-1]
 
     yield begin
@@ -233,7 +233,7 @@ def test_a_machine_that_is_away_at_first_computes_when_it_has_come(boxes: Boxes,
     assert (worker(engine)["state"], worker(engine)["lost_since"], worker(engine)["reason"]) == ("ready", None, None)
 
 
-def test_calls_for_which_no_machine_is_reached_go_back_with_the_reason(boxes: Boxes, start: Start) -> None:
+def test_calls_for_which_no_machine_is_reached_go_back_with_the_reason(start: Start) -> None:
     engine = start("ssh://box", "ssh://other", "ssh://box")
     call = submit(engine, "cat")[0]
     until_state(engine, "away")
@@ -407,3 +407,23 @@ def test_a_model_that_no_machine_has_is_said_and_one_that_this_has_is_computed_h
     calls = [both.submit("text", {}, chosen) for _ in range(3)]
     file.touch()
     assert is_made([first, *calls], kept, "cat", "cat", "cat")
+
+
+def test_a_model_that_a_machine_lacks_is_sent_there_and_the_call_is_computed_there(
+    boxes: Boxes, start: Start, tmp_path: Path
+) -> None:
+    (boxes.folder / "cache").unlink()  # of this test alone: what was sent stays
+    (boxes.folder / "config.yaml").write_text(f"{CONFIG}  fetch_gb: 1\n")
+    words = boxes.folder / "box.words"
+    # The first two connections that are to take something are cut.
+    cut = f"case \"$*\" in *--receive*) echo x >>'{words}'; [ $(wc -l <'{words}') -gt 2 ] || exit 255;; esac\n"
+    boxes.put(script=cut + boxes.far_end().replace("-c '", '$([ -z "${*##*--receive*}" ] && echo --receive) -c \''))
+    strange = tmp_path / "strange.safetensors"
+    strange.write_bytes(b"a model of this machine alone" * 100_000)
+    chosen = settings("cat")
+    chosen["model"] = {**chosen["model"], "name": "strange", "path": str(strange)}
+    engine = start("ssh://box")
+    call = engine.submit("text", {}, chosen)
+    assert is_made([call], "cat")
+    assert words.read_text().count("x") == 3
+    assert [strange.read_bytes()] == [path.read_bytes() for path in (boxes.folder / "cache").rglob("model.safetensors")]
