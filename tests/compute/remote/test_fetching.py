@@ -370,6 +370,9 @@ TAKE = ("take", 1, small())
 NO_MESSAGES: dict[str, list[Any]] = {
     "a word": [("give", "/etc/passwd")],
     "nothing": [()],
+    "numbers": [(np.zeros(4),)],
+    "numbers for a protocol": [("take", np.zeros(4), {}, {})],
+    "numbers for a file": [TAKE, ("file", np.zeros(2, np.int64), np.zeros(2, np.int64))],
     "block first": [TAKE, ("block", np.zeros(10, np.uint8))],
     "another file": [TAKE, ("file", 1, 0)],
     "file that is none": [TAKE, ("file", "unet/a.json", 0)],
@@ -423,6 +426,8 @@ def answering(answer: Any) -> Iterator[FramedPipe]:
 ANSWERS: dict[str, Any] = {
     "nothing": (),
     "a word": ("thanks",),
+    "numbers": (np.zeros(4),),
+    "numbers of files": ("have", np.zeros((8, 2))),
     "too few": ("have", []),
     "no list": ("have", 7),
     "more than there is": ("have", [[10**9, "0"]] * 8),
