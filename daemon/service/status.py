@@ -20,7 +20,7 @@ from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobody
 from daemon.jobs.alive import is_alive
 from daemon.jobs.running import Running, read_running
 from daemon.names import is_proof, shown
-from daemon.service.machines import machines_of, troubles
+from daemon.service.machines import machines_of
 from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
 from daemon.stages import APPLY_ENDINGS, STAGES
@@ -69,8 +69,7 @@ class Status:
         failing = [f"{name}: {stage.degraded}" for name, stage in self.stages.items() if stage.degraded]
         interrupted = [f"{self.interrupted} interrupted, to go on at the next start"] * bool(self.interrupted)
         fast = [f"fast pictures in {self.worker.get('numbers')}"] * ("numbers" in self.worker)
-        away = troubles(machines_of(self.worker))
-        return shown("; ".join([text, *fast, *interrupted, *failing, *away, *self.complaints]))
+        return shown("; ".join([text, *fast, *interrupted, *failing, *self.complaints]))
 
     def well(self) -> bool:
         """Whether nothing asks for a person: no stage fails, and no complaint."""
@@ -138,9 +137,8 @@ def page_facts(status: Status) -> dict[str, Any]:
         for name, of in status.stages.items()
     ]
     facts = {"alive": status.alive, "complaints": [shown(sentence) for sentence in status.complaints], "stages": stages}
-    machines = machines_of(status.worker)
-    told = [{"name": machine.name, "state": machine.state} for machine in machines]
-    return facts | ({"machines": told, "away": troubles(machines)} if machines else {})
+    machines = [{"name": machine.name, "state": machine.state} for machine in machines_of(status.worker)]
+    return facts | ({"machines": machines} if machines else {})
 
 
 def write_status(root: Path, status: Status) -> None:

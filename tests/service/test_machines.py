@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from daemon.cli import app
+from daemon.service.away import away
 from daemon.service.machines import machines_of
 from daemon.service.status import Status, page_facts, read_status, write_status
 from daemon.spool.spool import Spool
@@ -20,8 +21,7 @@ HERE = {"device": "cpu", "pid": 4711, "alive": True, "busy": True, "stage": "dif
 LOCAL = HERE | {"node": "local", "state": "ready", "lost_since": None, "reason": None, "model": "demo"}
 READY = LOCAL | {"node": "gpu-box", "device": "cuda", "busy": False, "stage": None, "since": None, "model": None}
 AWAY = READY | {"pid": None, "alive": False, "state": "away", "lost_since": LOST, "reason": "nothing was heard of it for 12 s"}
-REFUSED = AWAY | {"state": "refused", "reason": "it has torch 2.12 and this machine 2.13"}
-SENTENCE = "gpu-box is away since 2026-11-22 11:58:03: nothing was heard of it for 12 s"
+SENTENCE = "the worker on gpu-box is away since 2026-11-22 11:58:03: nothing was heard of it for 12 s"
 
 
 @pytest.fixture
@@ -31,7 +31,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def status(root: Path, *workers: dict[str, Any]) -> Status:
-    return read_status(root, now=NOON, alive=True, worker={**workers[0], "queued": 0, "workers": list(workers)})
+    said = {**workers[0], "queued": 0, "workers": list(workers)}
+    return read_status(root, now=NOON, alive=True, worker=said, complaints=away(workers))
 
 
 def test_a_machine_that_is_away_is_told_in_one_line_with_since_when_and_why(root: Path) -> None:
@@ -46,28 +47,21 @@ def test_machines_that_work_are_not_told_in_that_line(root: Path) -> None:
     assert status(root, LOCAL, READY).line() == alone.line()
 
 
-def test_what_is_away_asks_for_no_person_while_the_stages_go_on(root: Path) -> None:
-    assert status(root, LOCAL, AWAY).well()
-
-
 def test_a_machine_with_several_workers_is_told_once(root: Path) -> None:
     assert status(root, LOCAL, AWAY, AWAY).line().count("gpu-box") == 1
 
 
-def test_a_machine_that_is_refused_says_so() -> None:
-    (machine,) = machines_of({"workers": [REFUSED]})
-    assert machine.trouble == "gpu-box is refused since 2026-11-22 11:58:03: it has torch 2.12 and this machine 2.13"
-
-
-def test_one_that_connects_for_the_first_time_is_in_no_trouble() -> None:
-    (machine,) = machines_of({"workers": [READY | {"state": "connecting"}]})
-    assert (machine.state, machine.trouble) == ("connecting", "")
+@pytest.mark.parametrize("said", [AWAY, AWAY | {"state": "refused"}, AWAY | {"state": "connecting"}])
+def test_of_a_machine_that_cannot_be_had_it_is_told_since_when(said: dict[str, Any]) -> None:
+    (machine,) = machines_of({"workers": [said]})
+    assert (machine.state, machine.since) == (said["state"], "2026-11-22 11:58:03")
 
 
 def test_what_another_machine_says_cannot_play_with_a_terminal(root: Path) -> None:
-    bold = status(root, LOCAL, AWAY | {"reason": "bad\x1b[1m\nnews"})
+    bold = status(root, LOCAL, AWAY | {"node": "gpu\x1b[1m", "reason": "bad\x1b[1m\nnews", "model": "\x1b[1m"})
     assert "\x1b" not in bold.line()
-    assert "\n" not in page_facts(bold)["away"][0]
+    assert "\x1b" not in str([vars(machine) for machine in machines_of(bold.worker)])
+    assert "\n" not in page_facts(bold)["complaints"][0]
 
 
 @pytest.mark.parametrize("workers", [[], [HERE, HERE | {"device": "cpu"}]])
@@ -80,7 +74,7 @@ def test_where_all_workers_are_here_nothing_is_told_of_machines(root: Path, work
 def test_the_page_is_told_of_each_and_of_those_that_are_away(root: Path) -> None:
     facts = page_facts(status(root, LOCAL, AWAY))
     assert facts["machines"] == [{"name": "local", "state": "ready"}, {"name": "gpu-box", "state": "away"}]
-    assert facts["away"] == [SENTENCE]
+    assert facts["complaints"] == [SENTENCE]
 
 
 def test_the_command_shows_what_each_machine_does(root: Path) -> None:

@@ -245,12 +245,11 @@
     const resume = (stage) => web() ? line(`${stage.folder} is paused. `, web().resume(stage)) : line(`${stage.folder} is paused; tiffsd resume ${stage.name} lets it go on.`);
     const paused = (data.stages || []).filter((stage) => stage.paused), failing = (data.stages || []).filter((stage) => stage.degraded);
     const down = data.alive ? [] : ["The daemon does not run. This is what it said last; start it with tiffsd run, or its service."];
-    const away = data.alive ? data.away || [] : [];
-    const key = JSON.stringify([down, data.complaints || [], away, failing.map((stage) => stage.degraded), paused.map((stage) => stage.name), Boolean(web())]);
+    const key = JSON.stringify([down, data.complaints || [], failing.map((stage) => stage.degraded), paused.map((stage) => stage.name), Boolean(web())]);
     if (told === key) return;
     told = key;
     const lines = [...down, ...(data.complaints || []), ...failing.map((stage) => `${stage.folder}: ${stage.degraded}`)].map((text) => line(text));
-    const rests = [...away.map((text) => line(text)), ...paused.map(resume)];
+    const rests = paused.map(resume);
     for (const one of rests) one.className = "rests";
     byId("told").replaceChildren(...lines, ...rests);
     byId("told").hidden = !lines.length && !rests.length;
