@@ -160,9 +160,9 @@ class Hosts:
 
     @property
     def before(self) -> list[str]:
-        """The words before a command that make it one of the near machine; it keeps its process id."""
+        """The words before a command that make it one of the near machine, which ends with this process and keeps its own id."""
         assert self._near is not None
-        return ["nsenter", f"--net=/proc/{self._near.pid}/ns/net"]
+        return [*BOUND, "nsenter", f"--net=/proc/{self._near.pid}/ns/net"]
 
     def _ready(self) -> bool:
         assert self._far is not None

@@ -16,13 +16,18 @@ def disagreement(here: Mapping[str, str], there: Mapping[str, str]) -> str | Non
     differing = [
         f"{name} {there.get(name, 'none')} there and {here.get(name, 'none')} here"
         for name in DECIDING
-        if here.get(name) != there.get(name)
+        if _released(here.get(name)) != _released(there.get(name))
     ]
     if not differing:
         return None
     return (
         f"its versions are not those of this machine, so its results would not be: {', '.join(differing)}; install the same on both"
     )
+
+
+def _released(version: str | None) -> str | None:
+    """A version without what names its build: torch for a GPU (2.13.0+cu126) is that for none (2.13.0+cpu)."""
+    return version and version.partition("+")[0]
 
 
 def _version(name: str) -> str:
