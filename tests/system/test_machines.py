@@ -1,6 +1,6 @@
 """The service with the drop-in for other machines, set up as docs/machines.md says: ssh gets out of its sandbox, a worker answers.
 
-The other machine is an sshd of the box itself, with alice as the account that computes. Its key does what the page says, and no more.
+The other machine is an sshd of the box itself, with alice as the account that computes. Its key does what the page says, no more.
 """
 
 from collections.abc import Iterator

@@ -283,16 +283,17 @@ def test_a_shelf_holds_what_it_gave_and_lets_go_at_its_end(tmp_path: Path, node:
         assert ours
 
 
-def test_a_damaged_copy_is_replaced(tmp_path: Path, node: Machine) -> None:
+def test_a_damaged_copy_is_replaced_also_under_who_computed_with_it(tmp_path: Path, node: Machine) -> None:
     path, reference = other(tmp_path, "a")
-    fetched = fetched_by(node)
+    fetched, shelf = fetched_by(node), node.shelf
+    place = fetched.published(reference) / "model.safetensors"
     for _ in range(2):
         with Link(fetched) as link:
             send(reference, path, link.front)
-        place = fetched.published(reference) / "model.safetensors"
         assert place.read_bytes() == path.read_bytes()
+        assert shelf.place_of(reference) == place
         flip(place, 4 * MB)
-    assert node.shelf.place_of(reference) is None
+        assert shelf.place_of(reference) is None
 
 
 def test_what_was_begun_and_never_came_makes_room_first(tmp_path: Path, node: Machine) -> None:
