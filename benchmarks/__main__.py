@@ -1,4 +1,4 @@
-"""All benchmarks but seven, one table: `python -m benchmarks`, or some of them: `python -m benchmarks files start`.
+"""All benchmarks but eight, one table: `python -m benchmarks`, or some of them: `python -m benchmarks files start`.
 
 Each module of this folder that has `figures` runs in a process of its own, so that one that fails hides no other. With --save what
 was measured is kept in benchmarks/results.json, and the table of docs/benchmarks.md is made of it; --page makes that table anew and
@@ -22,7 +22,7 @@ FOLDER = Path(__file__).resolve().parent
 PAGE = FOLDER.parent / "docs/benchmarks.md"
 MOST_SECONDS = 1200.0
 # They need root, a GPU, or much time and disk.
-WHERE_NAMED = {"fairness", "gpu", "loading", "noise_of_cuda", "paint", "quantized", "same_bits"}
+WHERE_NAMED = {"fairness", "gpu", "loading", "machines", "noise_of_cuda", "paint", "quantized", "same_bits"}
 
 
 def modules() -> list[str]:

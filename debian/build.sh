@@ -22,6 +22,8 @@ put systemd/tiffsd.service usr/lib/systemd/system/tiffsd.service
 put systemd/tiffsd-web.service usr/lib/systemd/system/tiffsd-web.service
 put systemd/tiffsd.sysusers usr/lib/sysusers.d/tiffsd.conf
 put systemd/tiffsd.tmpfiles usr/lib/tmpfiles.d/tiffsd.conf
+put systemd/tiffsd-ssh.conf usr/share/tiffsd/tiffsd-ssh.conf
+put systemd/tiffsd.ssh_config usr/share/tiffsd/tiffsd.ssh_config
 put debian/pip.conf etc/tiffsd/pip.conf
 sed 's|^spool: spool$|spool: /var/lib/tiffsd|' config.yaml | install -D --mode=644 /dev/stdin "$root/etc/tiffsd/config.yaml"
 grep -q '^spool: /var/lib/tiffsd$' "$root/etc/tiffsd/config.yaml"

@@ -29,7 +29,7 @@ CONFIG = {
 class RunningDaemon:
     """`start`, drop files, look into folders, `stop` or `kill`.
 
-    `words` is what Python runs, `surroundings` is its environment beside ours, `before` what it is started by, if anything.
+    `words` is what Python runs, `before` are words before that command, `surroundings` is its environment beside ours.
     """
 
     before: Sequence[str] = ()

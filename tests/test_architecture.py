@@ -142,13 +142,13 @@ MAY_OPEN = {
     "daemon.pictures.decoder": (2, "the descriptors that it was started with"),
     "daemon.pictures.foreign": (1, "the descriptor that the child was started with"),
 }
-# What others than an engine may know of the room `compute`: the contract, the one place that chooses an engine, how a configuration
-# names places, and what computes for another machine.
+# What others than an engine may know of the room `compute`: the contract, the one place that chooses an engine, what computes for
+# another machine, and how a configuration names places.
 ENGINE_DOORS = (
     "daemon.compute.protocol",
     "daemon.compute.engine",
-    "daemon.compute.addresses",
     "daemon.compute.remote.serving",
+    "daemon.compute.addresses",
 )
 WORDS_FOR_NOTHING = {"util", "utils", "base", "manager", "managers", "helper", "helpers", "common", "misc"}
 JOB_LINES = 120

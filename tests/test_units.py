@@ -25,6 +25,9 @@ from tests.real.programs import needed
 UNITS = Path(__file__).parent.parent / "systemd"
 PROGRAM = re.compile(r"^ExecStart=(\S+)", re.MULTILINE)
 EXPOSURE_LIMIT = 1.5
+# What workers on other machines cost: a network, and nothing else.
+DROP_IN = "tiffsd-ssh.conf"
+EXPOSURE_LIMIT_WITH_IT = 2.3
 
 
 def startable_copy(name: str, folder: Path) -> Path:
@@ -33,6 +36,21 @@ def startable_copy(name: str, folder: Path) -> Path:
     copy = folder / name
     copy.write_text(PROGRAM.sub(f"ExecStart={shutil.which('true')}", text))
     return copy
+
+
+def with_drop_in(folder: Path) -> Path:
+    """A copy of the unit that has the drop-in for workers on other machines; verify and security read it beside the unit."""
+    (folder / "tiffsd.service.d").mkdir()
+    shutil.copy(UNITS / DROP_IN, folder / "tiffsd.service.d/ssh.conf")
+    return startable_copy("tiffsd.service", folder)
+
+
+def exposure(unit: Path) -> float:
+    """How exposed a unit is, as systemd reckons."""
+    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    found = re.search(r"exposure level for \S+: ([0-9.]+)", result.stdout)
+    assert found is not None, result.stdout + result.stderr
+    return float(found[1])
 
 
 def run(*command: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -71,13 +89,38 @@ def test_systemd_would_have_said_what_is_wrong_with_a_unit(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-web.service"])
 def test_a_system_unit_is_hardly_exposed(name: str, tmp_path: Path) -> None:
     needed("systemd-analyze")
-    unit = startable_copy(name, tmp_path)
 
-    result = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    assert exposure(startable_copy(name, tmp_path)) <= EXPOSURE_LIMIT
 
-    found = re.search(r"exposure level for \S+: ([0-9.]+)", result.stdout)
-    assert found is not None, result.stdout + result.stderr
-    assert float(found[1]) <= EXPOSURE_LIMIT
+
+def test_systemd_finds_nothing_wrong_with_the_drop_in_for_other_machines(tmp_path: Path) -> None:
+    needed("systemd-analyze")
+    unit = with_drop_in(tmp_path)
+
+    result = run("systemd-analyze", "--system", "verify", "--man=no", unit)
+
+    assert (result.returncode, "ssh.conf" in result.stderr) == (0, False), result.stderr
+    broken = tmp_path / "tiffsd.service.d/ssh.conf"
+    broken.write_text(broken.read_text().replace("PrivateNetwork=", "PrivateNetworks="))
+    assert "PrivateNetworks" in run("systemd-analyze", "--system", "verify", "--man=no", unit).stderr
+
+
+def test_the_drop_in_opens_a_network_and_nothing_else(tmp_path: Path) -> None:
+    needed("systemd-analyze")
+
+    assert EXPOSURE_LIMIT < exposure(with_drop_in(tmp_path)) <= EXPOSURE_LIMIT_WITH_IT
+    assert settings(DROP_IN) == [
+        ("PrivateNetwork", "no"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6"),
+        ("LoadCredential", "ssh_key:/etc/tiffsd/ssh_key"),
+    ]
+
+
+def test_ssh_gets_the_key_that_systemd_hands_the_service() -> None:
+    name = dict(settings(DROP_IN))["LoadCredential"].partition(":")[0]
+    lines = [line.split() for line in (UNITS / "tiffsd.ssh_config").read_text().splitlines() if line.startswith("    ")]
+
+    assert ["IdentityFile", f"/run/credentials/tiffsd.service/{name}"] in lines
 
 
 def test_the_units_start_the_installed_program_with_its_configuration() -> None:
@@ -107,7 +150,7 @@ def test_torch_may_compile_its_kernels_under_the_system_unit() -> None:
     assert "MemoryDenyWriteExecute" not in dict(settings("tiffsd.service"))
 
 
-@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-web.service", "tiffsd-user.service"])
+@pytest.mark.parametrize("name", ["tiffsd.service", "tiffsd-web.service", "tiffsd-user.service", DROP_IN])
 def test_every_setting_of_a_unit_stands_under_its_reason(name: str) -> None:
     plain = {"Description", "ExecStart"}  # say themselves why they are there
     second = {"After", "StartLimitBurst", "Group", "StateDirectoryMode"}  # share the reason of the line before

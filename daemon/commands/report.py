@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.text import Text
 from daemon.beneath import Beneath
 from daemon.commands import as_json_option, config_option, spool_root
 from daemon.names import shown
+from daemon.service.machines import machines_of
 from daemon.service.status import Status, read_status, why_waiting
 
 WATCH_SECONDS = 1.0
@@ -95,7 +96,16 @@ def _page(counted: Status) -> Group:
         numbers = [str(stage.waiting), str(stage.held), _lines(running), str(stage.failed)]
         table.add_row(*map(Text, [name, *numbers, _lines(filter(None, state))]))
     daemon = f"daemon: {'running' if counted.alive else 'not running'}; {counted.line()}"
-    return Group(table, Text(daemon, style="" if counted.well() else "red"))
+    return Group(table, *_machines(counted), Text(daemon, style="" if counted.well() else "red"))
+
+
+def _machines(counted: Status) -> Iterator[Table]:
+    """The machines that compute, where there are others than this one."""
+    if machines := machines_of(counted.worker):
+        table = Table("machine", "state", "computes", "since")
+        for one in machines:
+            table.add_row(*map(Text, [one.name, one.state, one.doing, one.since]))
+        yield table
 
 
 def _lines(found: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ from daemon.jobs.alive import is_alive
 from daemon.jobs.running import Running, read_running
 from daemon.jobs.wording import is_emptied
 from daemon.names import is_proof, shown
+from daemon.service.machines import machines_of
 from daemon.spool.atomic import atomic_replace
 from daemon.spool.filesystem import Filesystem
 from daemon.stages import APPLY_ENDINGS, STAGES
@@ -130,13 +131,16 @@ def why_waiting(stages: Mapping[str, StageStatus]) -> Callable[[str, str], tuple
 
 
 def page_facts(status: Status) -> dict[str, Any]:
-    """What the page tells of a status beside the files: whether a daemon runs, its stages, and what people should see to."""
+    """What the page tells of a status beside the files: whether a daemon runs, its stages, what people should see to, and where
+    there are others than this machine, how those are that compute."""
     keys = ("waiting", "held", "failed", "paused", "gated", "degraded")
     stages = [
         {"name": name, "folder": STAGES[name].folder, **{key: getattr(of, key) for key in keys}}
         for name, of in status.stages.items()
     ]
-    return {"alive": status.alive, "complaints": [shown(sentence) for sentence in status.complaints], "stages": stages}
+    facts = {"alive": status.alive, "complaints": [shown(sentence) for sentence in status.complaints], "stages": stages}
+    machines = [{"name": machine.name, "state": machine.state} for machine in machines_of(status.worker)]
+    return facts | ({"machines": machines} if machines else {})
 
 
 def write_status(root: Path, status: Status) -> None:

@@ -1,6 +1,7 @@
 """Spools for the tests of the page, and a look at one as the daemon does it."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ class Look:
         self.root, self.overview, self.page = root, Overview(root, first=LISTED), Page(root)
         self.data: dict[str, Any] = {}
 
-    def again(self, *, alive: bool = True) -> None:
+    def again(self, *, alive: bool = True, worker: Mapping[str, Any] | None = None) -> None:
         now = datetime.now().astimezone()
-        status = read_status(self.root, now=now, alive=alive)
+        status = read_status(self.root, now=now, alive=alive, worker=worker)
         listed = self.overview.look(status.running, why=why_waiting(status.stages))
         self.page.write(self.overview, listed, status.running, now=now, facts=page_facts(status))
         text = (self.root / "index.js").read_text("ascii")

@@ -64,6 +64,19 @@ def read_again(chromium: Browser) -> None:
     )
 
 
+def test_it_names_the_machines_that_compute_where_there_are_others(chromium: Browser, root: Path) -> None:
+    machines = [{"node": "local", "state": "ready"}, {"node": "<b>gpu-box</b>", "state": "away"}]
+    Look(root).again(worker={"workers": machines})
+    page = opened(chromium, root)
+    assert "Machines that compute: local (ready), <b>gpu-box</b> (away)." in page.run(
+        "document.getElementById('as-of').textContent"
+    )
+    Look(root).again()
+    read_again(page)
+    page.wait("!document.getElementById('as-of').textContent.includes('Machines')")
+    assert page.complaints == []
+
+
 def test_it_shows_one_of_each_kind_with_pictures_and_asks_for_nothing_from_elsewhere(chromium: Browser, root: Path) -> None:
     Look(root).again()
     page = opened(chromium, root)

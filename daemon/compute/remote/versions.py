@@ -16,7 +16,7 @@ def disagreement(here: Mapping[str, str], there: Mapping[str, str]) -> str | Non
     differing = [
         f"{name} {there.get(name, 'none')} there and {here.get(name, 'none')} here"
         for name in DECIDING
-        if _released(here, name) != _released(there, name)
+        if _released(here.get(name)) != _released(there.get(name))
     ]
     if not differing:
         return None
@@ -25,10 +25,9 @@ def disagreement(here: Mapping[str, str], there: Mapping[str, str]) -> str | Non
     )
 
 
-def _released(versions: Mapping[str, str], name: str) -> str | None:
-    """The version without what it was built for: torch 2.6.0+cu126 of a machine with a GPU is the 2.6.0+cpu of one without."""
-    found = versions.get(name)
-    return None if found is None else found.partition("+")[0]
+def _released(version: str | None) -> str | None:
+    """A version without what names its build: torch for a GPU (2.13.0+cu126) is that for none (2.13.0+cpu)."""
+    return version and version.partition("+")[0]
 
 
 def _version(name: str) -> str:

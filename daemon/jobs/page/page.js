@@ -235,6 +235,11 @@
     return shows.length;
   }
 
+  function computing() {
+    const machines = data.alive ? data.machines || [] : [];
+    return machines.length ? ` Machines that compute: ${machines.map((one) => `${one.name} (${one.state})`).join(", ")}.` : "";
+  }
+
   function tell() {
     const line = (text, ...more) => element("p", {}, text, ...more);
     const resume = (stage) => web() ? line(`${stage.folder} is paused. `, web().resume(stage)) : line(`${stage.folder} is paused; tiffsd resume ${stage.name} lets it go on.`);
@@ -260,7 +265,7 @@
     // A screen reader says it whenever it changes, so it is left alone while it does not.
     if (byId("summary").textContent !== says) byId("summary").textContent = says;
     document.title = held ? `(${number(held)}) tiffsd` : "tiffsd";
-    byId("as-of").textContent = `As of ${clock(writtenAt)}, when it last changed. ${web()?.follows || "This page looks again every 5 seconds."}`;
+    byId("as-of").textContent = `As of ${clock(writtenAt)}, when it last changed. ${web()?.follows || "This page looks again every 5 seconds."}${computing()}`;
     for (const one of document.querySelectorAll("time")) {
       const text = age(one.dateTime);
       if (one.textContent !== text) one.textContent = text;

@@ -216,5 +216,9 @@ def test_versions_that_differ_are_named_with_both_sides() -> None:
     assert "numpy none there" in said
     assert "diffusers" not in said
     assert disagreement(here, {}) is not None
-    assert disagreement({**here, "torch": "2.6.0+cpu"}, {**here, "torch": "2.6.0+cu126"}) is None
-    assert disagreement({**here, "torch": "2.6.0+cpu"}, {**here, "torch": "2.6.1+cpu"}) is not None
+
+
+def test_torch_for_a_gpu_there_is_torch_for_none_here() -> None:
+    assert disagreement({**versions(), "torch": "2.13.0+cpu"}, {**versions(), "torch": "2.13.0+cu126"}) is None
+    assert disagreement({**versions(), "torch": "2.13.0"}, {**versions(), "torch": "2.13.0+cu126"}) is None
+    assert disagreement({**versions(), "torch": "2.13.0+cpu"}, {**versions(), "torch": "2.13.1+cpu"}) is not None
