@@ -15,7 +15,7 @@ class Patience:
     far_silence: float = 30.0
     first_wait: float = 1.0
     longest_wait: float = 30.0
-    rare_wait: float = 300.0
+    rare_wait: float = 60.0
     lost: float = 20.0
 
     def wait_after(self, failures: int, *, wanted: bool) -> float:
