@@ -160,11 +160,17 @@ Workers = Annotated[
 ]
 
 
+RayAddress = Annotated[str, Field(pattern=r"^(auto|(ray://)?[A-Za-z0-9._:\[\]-]+:[0-9]{1,5})$")]
+
+
 class Compute(_Section):
     device: Device = "cpu"
+    engine: Literal["local", "ray"] = "local"
     workers: Workers = 1
     ssh_config: Path | None = None
     ssh_command: Command | None = None
+    ray_address: RayAddress = "auto"
+    ray_config: str | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     batch: int = Field(default=8, ge=1, le=256)
     compile: bool = False
