@@ -108,8 +108,8 @@ class EngineOptions:
     `ssh_config` is the configuration that ssh reads for them (None: its own), `ssh_command` what it starts there (none: tiffsd
     worker). `engine` is "local", which all this is, or "ray": then `workers` is how many actors are asked of the cluster at
     `ray_address` ("auto": that of which this machine is a node), each with a GPU or `threads` cores, and `ray_config` is the
-    configuration on its nodes (None: the usual places there). `job_seconds` asks for how long a call may compute; None is for as long
-    as it likes.
+    configuration on its nodes (None: the usual places there). `job_seconds` asks for how long a call may compute; None is for as
+    long as it likes.
     """
 
     device: str = "cpu"

@@ -73,7 +73,10 @@ class Carrier:
             return f"the Ray cluster has no room for an actor with {cpus} CPUs and {gpus} GPUs: free are {_free()}"
         threading.Thread(target=self._carry_there, daemon=True).start()
         while not isinstance(data := self._awaited(self._actor.read.remote()), str):
-            self._stream.sendall(data)
+            try:
+                self._stream.sendall(data)
+            except OSError:
+                return ""  # the daemon has let go
         return data
 
     def _carry_there(self) -> None:
