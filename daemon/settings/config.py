@@ -182,6 +182,12 @@ class Compute(_Section):
     network: bool = False
     fetch_gb: float = Field(default=0.0, ge=0)
 
+    @model_validator(mode="after")
+    def _actors_are_counted(self) -> Self:
+        if self.engine == "ray" and not isinstance(self.workers, int):
+            raise ValueError("has engine: ray, and no number as workers: write how many actors the cluster is asked for")
+        return self
+
 
 class Pictures(_Section):
     png: PngForm = True
