@@ -18,7 +18,8 @@ from daemon.compute.remote.ray_worker import Gateway, RayWorker
 from daemon.compute.remote.ssh import Ssh
 from daemon.errors import ModelMissing
 
-FOR_GREETING = 5.0  # of the seconds until a worker has to greet
+PATIENCE = Patience(greet=60.0)  # an actor is a process that the cluster has to find room for, and to start
+FOR_GREETING = 10.0  # of these seconds
 
 
 def _fetch_nothing(*said: object) -> None:
@@ -40,7 +41,12 @@ class WorkersOnRay(WorkersInPlaces):
     ) -> None:
         threads = options.threads or (1 if options.device == "cpu" else 0)
         super().__init__(
-            replace(options, threads=threads), ssh=Ssh(), portable=portable, fetch=_fetch_nothing, patience=patience, clock=clock
+            replace(options, threads=threads),
+            ssh=Ssh(),
+            portable=portable,
+            fetch=_fetch_nothing,
+            patience=patience or PATIENCE,
+            clock=clock,
         )
         # Where an actor is, the cluster decides: by these names people know the places.
         names = [f"ray-{number}" for number in range(1, 1 + (options.workers or 1))]
