@@ -47,8 +47,12 @@ class Gateway:
         """Ask for an actor at the other end of a stream. Raises OSError where the gateway is gone."""
         ours, theirs = pipe()
         said = fdopen(ours, "rb", buffering=0)
-        with fdopen(theirs, "wb"):
-            socket.send_fds(self._control, [json.dumps(request).encode()], [end.fileno(), theirs])
+        try:
+            with fdopen(theirs, "wb"):
+                socket.send_fds(self._control, [json.dumps(request).encode()], [end.fileno(), theirs])
+        except OSError:
+            said.close()
+            raise
         return Berth(self.pid, said)
 
     def end(self) -> None:
@@ -126,4 +130,6 @@ class RayWorker(RemoteWorker):
 
     def reason(self, error: BaseException | None = None) -> str:
         """Override: without marks."""
+        if not self._ear.last and not self.gateway.alive():
+            return "the gateway to the Ray cluster ended; its last words are in the log"
         return super().reason(error).removeprefix(AWAY).removeprefix(DIED)

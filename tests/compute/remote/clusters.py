@@ -29,7 +29,8 @@ if "daemon" in sys.orig_argv:
         serving.WORKER = "tests.compute.remote.acting_worker"
 """
 METADATA = "Metadata-Version: 2.1\nName: tifffile\nVersion: 0.0.1\n"
-STARTING = ("start", "--head", "--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000")
+ON_LOOPBACK = ("--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--disable-usage-stats")
+HEAD = ("--head", "--include-dashboard=false")
 
 
 class RayCluster:
@@ -60,12 +61,18 @@ class RayCluster:
 
     def start(self) -> None:
         port, agent = self._ports
-        words = [*STARTING, f"--port={port}", f"--dashboard-agent-listen-port={agent}"]
-        words += ["--node-ip-address=127.0.0.1", f"--temp-dir={self.folder / 'ray'}", f"--num-cpus={self._cpus}"]
+        words = [*HEAD, f"--port={port}", f"--dashboard-agent-listen-port={agent}", f"--temp-dir={self.folder / 'ray'}"]
+        self._start_ray(*words, f"--num-cpus={self._cpus}")
+
+    def add_node(self, cpus: int) -> None:
+        """Start one more node on this machine."""
+        self._start_ray(f"--address={self.address}", f"--num-cpus={cpus}")
+
+    def _start_ray(self, *words: str) -> None:
         paths = os.pathsep.join(map(str, [self.node, REPOSITORY]))
         own = {**os.environ, "PYTHONPATH": paths, "XDG_CACHE_HOME": str(self.folder / "cache")}
-        program = Path(sys.executable).with_name("ray")
-        started = subprocess.run([program, *words], env=own, check=False, capture_output=True, text=True, timeout=200)
+        command = [Path(sys.executable).with_name("ray"), "start", *ON_LOOPBACK, *words]
+        started = subprocess.run(command, env=own, check=False, capture_output=True, text=True, timeout=200)
         assert started.returncode == 0, started.stderr
 
     def kill(self) -> None:

@@ -121,7 +121,6 @@ def test_the_daemon_makes_the_same_picture_and_its_front_stays_small_and_without
             daemon.drop("inbox/1-text", "cat.txt", "---\nseed: 1\nsteps: 4\n---\na red cat\n")
             picture, latents = (daemon.found(f"pictures/cat.*.{kind}", seconds=SECONDS)[0] for kind in ("png", "tif*"))
             made.append((np.asarray(Image.open(picture)), tiffsd.read(latents).tensors["picture"]))
-            print(name, open(f"/proc/{pid}/status").read().split("VmRSS:")[1][:20])
             megabytes.append(int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024)
             if compute:
                 assert gateways_of(pid)
@@ -198,6 +197,21 @@ def test_an_actor_that_is_killed_costs_one_attempt_of_its_job_and_nothing_else(
         file.touch()
     (other,) = [(call, prompt) for call, (prompt, _) in zip(calls, gates, strict=True) if call is not bad]
     assert is_made([other[0], *submit(engine, "cat", "dog")], other[1], "cat", "dog")
+
+
+def test_a_node_that_is_lost_costs_its_job_nothing(cluster: RayCluster, start: Start, tmp_path: Path) -> None:
+    cluster.add_node(cpus=3)
+    engine = start(threads=3)  # for which only that node has room
+    kept, file = gate(tmp_path, "kept")
+    call = begun(engine, kept)
+    (far_end,) = cluster.far_ends()
+    raylet = parent_of(parent_of(far_end))
+    os.kill(raylet, signal.SIGKILL)
+    assert until_state(engine, "away", "ray-1")["reason"]
+    wait_until(lambda: is_gone(far_end), seconds=100, what="nothing of it is left")
+    cluster.add_node(cpus=3)
+    file.touch()
+    assert is_made([call], kept)
 
 
 def test_work_goes_on_by_itself_when_a_cluster_that_was_lost_is_back(cluster: RayCluster, start: Start, tmp_path: Path) -> None:
