@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from daemon.compute.remote.fetched import NotTaken
 from daemon.compute.remote.fingerprints import opened
 from daemon.compute.remote.framing import FramedPipe, Malformed
-from daemon.compute.remote.receiving import BLOCK, PROTOCOL, SILENCE_SECONDS
+from daemon.compute.remote.receiving import BLOCK, PROTOCOL, SILENCE_SECONDS, heard, is_a
 from daemon.compute.remote.references import FileReference, Reference
 from daemon.errors import ModelMissing
 from daemon.names import shown
@@ -32,11 +32,11 @@ def send(reference: Reference, path: Path, pipe: FramedPipe, *, sent: Sent = lam
     try:
         pipe.send(("take", PROTOCOL, reference.written()))
         answer = _heard(pipe)
-        if answer != ("kept",):
+        if not is_a(answer, "kept"):
             _send_files(reference, path, pipe, _had(answer, reference), sent)
-            if (answer := _heard(pipe)) != ("kept",):
+            if not is_a(answer := _heard(pipe), "kept"):
                 raise Malformed(f"expected that the model was kept, and found {answer!r:.80}")
-    except BrokenPipeError:
+    except (BrokenPipeError, ConnectionResetError):
         # It may have said why before it went.
         with suppress(EOFError, OSError):
             _heard(pipe)
@@ -45,22 +45,15 @@ def send(reference: Reference, path: Path, pipe: FramedPipe, *, sent: Sent = lam
 
 def _heard(pipe: FramedPipe) -> tuple[Any, ...]:
     """The next message that is no beat. Raises NotTaken where it is a refusal."""
-    while (message := pipe.recv()) == ("beat",):
-        pass
-    if message[:1] == ("refused",):
-        _refused(message)
+    message = heard(pipe)
+    if is_a(message, "refused", 1) and isinstance(message[1], str):
+        raise NotTaken(shown(message[1][:MOST_CHARACTERS]))
     return message
-
-
-def _refused(message: tuple[Any, ...]) -> NoReturn:
-    if len(message) != 2 or not isinstance(message[1], str):
-        raise Malformed("expected a sentence why a model was refused, and found something else")
-    raise NotTaken(shown(message[1][:MOST_CHARACTERS]))
 
 
 def _had(answer: tuple[Any, ...], reference: Reference) -> list[tuple[int, str]]:
     """How many bytes of each file the other end has, and the SHA-256 of these."""
-    said = answer[1] if len(answer) == 2 and answer[0] == "have" else None
+    said = answer[1] if is_a(answer, "have", 1) else None
     if not isinstance(said, list) or len(said) != len(reference.files):
         raise Malformed(f"expected what there is of {len(reference.files)} files, and found {answer!r:.80}")
     for had, file in zip(said, reference.files, strict=True):

@@ -63,7 +63,7 @@ def _beating(pipe: FramedPipe) -> Iterator[None]:
 def _receive(pipe: FramedPipe, fetched: FetchedModels, fingerprints: Fingerprints) -> None:
     try:
         while True:
-            reference = _asked(_heard(pipe))
+            reference = _asked(heard(pipe))
             with fetched.writing(lambda: pipe.send(("beat",))):
                 _take(pipe, fetched, reference, fingerprints)
             pipe.send(("kept",))
@@ -74,16 +74,21 @@ def _receive(pipe: FramedPipe, fetched: FetchedModels, fingerprints: Fingerprint
 
 
 def _asked(message: tuple[Any, ...]) -> Reference:
-    if len(message) != 3 or message[0] != "take":
+    if not is_a(message, "take", 2):
         raise Malformed(f"expected a model to take, and found {message!r:.80}")
-    if message[1] != PROTOCOL:
+    if type(message[1]) is not int or message[1] != PROTOCOL:
         raise NotTaken("the two machines have different versions of tiffsd; install the same on both")
     return Reference.read(message[2])
 
 
-def _heard(pipe: FramedPipe) -> tuple[Any, ...]:
+def is_a(message: tuple[Any, ...], kind: str, fields: int = 0) -> bool:
+    """Whether a message is of a kind, with so many fields behind that. What came may be arrays, which are not to be compared."""
+    return len(message) == 1 + fields and isinstance(message[0], str) and message[0] == kind
+
+
+def heard(pipe: FramedPipe) -> tuple[Any, ...]:
     """The next message that is no beat."""
-    while (message := pipe.recv()) == ("beat",):
+    while is_a(message := pipe.recv(), "beat"):
         pass
     return message
 
@@ -133,15 +138,11 @@ class _Part:
 
     def take(self, pipe: FramedPipe, number: int) -> None:
         """Take the rest of the file, or all of it where the other end says that what is here is not its beginning."""
-        message = _heard(pipe)
-        if (
-            len(message) != 3
-            or message[:2] != ("file", number)
-            or type(message[2]) is not int
-            or message[2] not in (0, self._bytes)
-        ):
+        message = heard(pipe)
+        counts = message[1:] if is_a(message, "file", 2) and all(type(count) is int for count in message[1:]) else ()
+        if counts not in ((number, 0), (number, self._bytes)):
             raise Malformed(f"expected file {number} from its beginning or from byte {self._bytes}, and found {message!r:.80}")
-        if message[2] == 0:
+        if counts[1] == 0:
             self._bytes, self._digest = 0, hashlib.sha256()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -163,8 +164,8 @@ class _Part:
             raise NotTaken(f"{self.file.name} cannot be written there ({error.strerror})") from error
 
     def _block(self, pipe: FramedPipe) -> bytes:
-        message = _heard(pipe)
-        block = message[1] if len(message) == 2 and message[0] == "block" else None
+        message = heard(pipe)
+        block = message[1] if is_a(message, "block", 1) else None
         if isinstance(block, np.ndarray) and block.ndim == 1 and block.dtype == np.uint8 and 0 < block.size <= self._most():
             return block.tobytes()
         raise Malformed(f"expected 1 to {self._most()} bytes of {self.file.name}, and found something else")

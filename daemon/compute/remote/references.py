@@ -90,7 +90,7 @@ class Reference:
         """The inverse, for what comes from another machine. Raises NoReference."""
         inner = _fields(said, (REFERENCE,))[REFERENCE]
         fields = _fields(inner, ("kind", "name", "files"))
-        if fields["kind"] not in KINDS:
+        if not isinstance(fields["kind"], str) or fields["kind"] not in KINDS:
             _refuse(f"a model of the kind {_shown(fields['kind'])}, and there are {', '.join(KINDS)}")
         if not isinstance(fields["files"], list) or not 1 <= len(fields["files"]) <= MOST_FILES:
             _refuse(f"a model that has not between 1 and {MOST_FILES} files")

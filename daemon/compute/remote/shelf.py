@@ -113,16 +113,15 @@ class Shelf:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return None
-        held = reference.digest in self._held
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         place = place_in(folder, reference)
-        same = agrees(place, reference, self._fingerprints)
-        if same and not held:
-            self._held[reference.digest] = descriptor
-        else:
+        # The lock of before goes too, so that a damaged one can be replaced.
+        if (before := self._held.pop(reference.digest, None)) is not None:
+            os.close(before)
+        if not agrees(place, reference, self._fingerprints):
             os.close(descriptor)
-        if not same:
             return None
+        self._held[reference.digest] = descriptor
         os.utime(folder)  # by which the one that was not used for longest is found
         return place
 

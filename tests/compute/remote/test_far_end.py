@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -430,19 +429,6 @@ def test_a_worker_that_is_killed_in_the_middle_is_told_and_ends_it(far_end: Star
     assert far_end.ended() == 0
 
 
-@pytest.mark.slow
-def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(far_end: Started) -> None:
-    far_end.greet()
-    far_end.run("text", (1, {}, travelling()))
-    first = far_end.heard("done")
-    [worker] = far_end.workers()
-    os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{worker}").exists(), what="that the end of the worker is seen")
-    far_end.run("text", (2, {}, travelling()))
-    assert same(far_end.heard("done")[2], first[2])
-    assert worker not in far_end.workers()
-
-
 def test_a_path_of_the_daemon_names_nothing_here(serving: Started) -> None:
     serving.run("text", (1, {}, OWN_SETTINGS))
     assert check_from_worker(serving.pipe.recv())[:3] == ("failed", 1, "ModelMissing")
@@ -488,33 +474,48 @@ def test_an_array_that_a_stage_cannot_use_fails_its_call(serving: Started) -> No
 
 
 @pytest.fixture
-def own_log() -> Iterator[None]:
-    """A far end takes the log of its process."""
+def odd() -> Iterator[tuple[FramedPipe, list[WorkerProcess]]]:
+    """The daemon's side of a far end in this process, and its workers, which answer at once and oddly."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.mark.usefixtures("own_log")
-def test_a_result_that_cannot_travel_fails_its_call_and_no_other() -> None:
+    handlers, level = root.handlers[:], root.level  # a far end takes the log of its process
     (read, daemon_write), (daemon_read, write) = os.pipe(), os.pipe()
-    here, there = FramedPipe(daemon_read, daemon_write), FramedPipe(read, write)
-    odd = partial(WorkerProcess, "tests.compute.remote.odd_worker", budget_bytes=0)
-    far_end = FarEnd(
-        there, node=Node("cpu"), spawn=lambda threads: odd(threads=threads), resolve=lambda said: cast("StageSettings", said)
-    )
+    here, spawned = FramedPipe(daemon_read, daemon_write), list[WorkerProcess]()
+    here.patience = SECONDS
+
+    def spawn(threads: int) -> WorkerProcess:
+        spawned.append(WorkerProcess("tests.compute.remote.odd_worker", threads=threads, budget_bytes=0))
+        return spawned[-1]
+
+    far_end = FarEnd(FramedPipe(read, write), node=Node("cpu"), spawn=spawn, resolve=lambda said: cast("StageSettings", said))
     serving = threading.Thread(target=far_end.serve)
     serving.start()
     here.send(("hello", HELLO))
     assert here.recv()[0] == "hello"
+    yield here, spawned
+    here.send(("end",))
+    serving.join(SECONDS)
+    assert not serving.is_alive()
+    here.close()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_worker_that_is_killed_while_it_is_idle_is_replaced(odd: tuple[FramedPipe, list[WorkerProcess]]) -> None:
+    here, spawned = odd
+    for times in (1, 2):
+        here.send(("run", "text", [(2, {}, OWN_SETTINGS)]))
+        assert here.recv()[:2] == ("done", 2)
+        assert len(spawned) == times
+        pid = spawned[-1].pid
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), what="that the end of the worker is seen")
+
+
+def test_a_result_that_cannot_travel_fails_its_call_and_no_other(odd: tuple[FramedPipe, list[WorkerProcess]]) -> None:
+    here, spawned = odd
     here.send(("run", "text", [(number, {}, OWN_SETTINGS) for number in range(3)]))
     answers = [check_from_worker(here.recv()) for _ in range(3)]
     assert [answer[:3] for answer in answers[:2]] == [("failed", 0, "ValueError"), ("failed", 1, "ValueError")]
     assert all("cannot be sent to another machine" in answer[3] for answer in answers[:2])
     assert same(answers[2], ("done", 2, {"latents": np.zeros(3, np.float32)}, {"step": 3}))
-    here.send(("end",))
-    serving.join(SECONDS)
-    assert not serving.is_alive()
-    here.close()
+    assert len(spawned) == 1

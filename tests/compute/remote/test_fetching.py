@@ -283,16 +283,17 @@ def test_a_shelf_holds_what_it_gave_and_lets_go_at_its_end(tmp_path: Path, node:
         assert ours
 
 
-def test_a_damaged_copy_is_replaced(tmp_path: Path, node: Machine) -> None:
+def test_a_damaged_copy_is_replaced_also_under_who_computed_with_it(tmp_path: Path, node: Machine) -> None:
     path, reference = other(tmp_path, "a")
-    fetched = fetched_by(node)
+    fetched, shelf = fetched_by(node), node.shelf
+    place = fetched.published(reference) / "model.safetensors"
     for _ in range(2):
         with Link(fetched) as link:
             send(reference, path, link.front)
-        place = fetched.published(reference) / "model.safetensors"
         assert place.read_bytes() == path.read_bytes()
+        assert shelf.place_of(reference) == place
         flip(place, 4 * MB)
-    assert node.shelf.place_of(reference) is None
+        assert shelf.place_of(reference) is None
 
 
 def test_what_was_begun_and_never_came_makes_room_first(tmp_path: Path, node: Machine) -> None:
@@ -370,6 +371,9 @@ TAKE = ("take", 1, small())
 NO_MESSAGES: dict[str, list[Any]] = {
     "a word": [("give", "/etc/passwd")],
     "nothing": [()],
+    "numbers": [(np.zeros(4),)],
+    "numbers for a protocol": [("take", np.zeros(4), {}, {})],
+    "numbers for a file": [TAKE, ("file", np.zeros(2, np.int64), np.zeros(2, np.int64))],
     "block first": [TAKE, ("block", np.zeros(10, np.uint8))],
     "another file": [TAKE, ("file", 1, 0)],
     "file that is none": [TAKE, ("file", "unet/a.json", 0)],
@@ -423,6 +427,8 @@ def answering(answer: Any) -> Iterator[FramedPipe]:
 ANSWERS: dict[str, Any] = {
     "nothing": (),
     "a word": ("thanks",),
+    "numbers": (np.zeros(4),),
+    "numbers of files": ("have", np.zeros((8, 2))),
     "too few": ("have", []),
     "no list": ("have", 7),
     "more than there is": ("have", [[10**9, "0"]] * 8),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from daemon.compute.remote.fingerprints import Fingerprints
@@ -186,6 +187,7 @@ HOSTILE = {
     "more within": said(file(), path="/etc"),
     "another kind": said(file(), kind="program"),
     "a kind that is none": said(file(), kind=["model"]),
+    "an array": said(file(), kind=np.zeros(4), name=np.zeros(4)),
     "name that is none": said(file(), name=7),
     "long name": said(file(), name="x" * 256),
     "empty name": said(file(), name=""),

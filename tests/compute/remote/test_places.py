@@ -288,6 +288,42 @@ def test_what_is_no_far_end_is_away_with_the_reason_and_others_compute(boxes: Bo
     assert is_made(calls, kept, "cat", "dog")
 
 
+AFTER_GREETING = """exec '{python}' -c '
+from daemon.compute.remote.framing import FramedPipe
+from daemon.compute.remote.versions import versions
+pipe = FramedPipe(0, 1)
+pipe.recv()
+told = {{"host": "box", "device": "cpu", "processor": "none", "fetches": False, "models": []}}
+pipe.send(("hello", {{"protocol": 1, "versions": versions(), **told}}))
+while (message := pipe.recv())[0] != "run":
+    pass
+number = message[2][0][0]
+pipe.send({lie})
+while True:
+    pipe.recv()
+    pipe.send(("beat",))
+'
+"""
+LIES = {
+    "done": ('("done", number + 1000, {}, {})', "expected an answer to a call that it has"),
+    "lacking": ('("lacking", [number + 1000], [{"reference": {}}])', "expected to lack files of calls that it has"),
+    "hello": ('("refused", "no more")', "expected an answer, and found 'refused'"),
+    "run": ('("run", "text", [])', "expected one of hello, refused"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_far_end_that_says_what_cannot_be_is_lost_and_its_call_goes_on_elsewhere(boxes: Boxes, start: Start, lie: str) -> None:
+    said, words = LIES[lie]
+    boxes.put(script=f"cd '{REPOSITORY}'\n" + AFTER_GREETING.format(python=sys.executable, lie=said))
+    engine = start("local", "ssh://box", patience=Patience(greet=90, silence=60, first_wait=100, longest_wait=100))
+    kept, file = gate(boxes.folder, "kept")
+    calls = [begun(engine, kept), *submit(engine, "cat", "dog")]
+    assert words in until_state(engine, "away")["reason"]
+    file.touch()
+    assert is_made(calls, kept, "cat", "dog")
+
+
 OLD = """exec '{python}' -c '
 import sys
 from daemon.compute.remote import versions
