@@ -37,7 +37,7 @@ class Carrier:
     def __init__(self, connected: "Future[None]", request: dict[str, Any], stream: socket.socket, words: int) -> None:
         self._connected, self._request, self._stream, self._words = connected, request, stream, words
         self._actor: Any = None
-        self._host = ""
+        self._host = "a node"
 
     def serve(self) -> None:
         """Have an actor and carry bytes until either side is gone; then the other is ended too."""
@@ -46,7 +46,8 @@ class Carrier:
         except (ActorDiedError, ActorUnavailableError) as error:
             last_words = self._fate(str(error))
         except NO_CLUSTER as error:
-            last_words = f"{AWAY}the Ray cluster does not answer ({_line(str(error)) or type(error).__name__})"
+            reason = _line(str(error)) or type(error).__name__
+            last_words = "" if self._is_let_go() else f"{AWAY}the Ray cluster does not answer ({reason})"
         with suppress(OSError):
             os.write(self._words, last_words.encode())
         os.close(self._words)
