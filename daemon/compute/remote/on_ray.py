@@ -81,4 +81,4 @@ class WorkersOnRay(WorkersInPlaces):
             if worker.gateway is self._gateway and (is_last or worker.has_lost_cluster):
                 self._gateway = None
         if is_last:
-            worker.gateway.end()
+            worker.gateway.end(kill=worker.has_lost_cluster)

@@ -49,7 +49,7 @@ class Actor:
                 self._ours.shutdown(socket.SHUT_WR)
 
     def read(self) -> bytes | str:
-        """The next bytes of the child, waited for; at its end the sentence on that, which may be empty."""
+        """The next bytes of the child, waited for; at its end the sentence on that."""
         with suppress(OSError):
             if data := self._ours.recv(PIECE_BYTES):
                 return data
@@ -57,4 +57,4 @@ class Actor:
             self._child.wait(END_SECONDS)
         self._ear.join(END_SECONDS)
         words = b"".join(self._last_words).decode(errors="replace").strip()
-        return words or ("" if not self._child.returncode else f"tiffsd worker ended with code {self._child.returncode}")
+        return words or f"tiffsd worker ended with code {self._child.returncode}"

@@ -47,9 +47,9 @@ class Carrier:
             last_words = self._fate(str(error))
         except NO_CLUSTER as error:
             reason = _line(str(error)) or type(error).__name__
-            last_words = "" if self._is_let_go() else f"{AWAY}the Ray cluster does not answer ({reason})"
+            last_words = f"{AWAY}the Ray cluster does not answer ({reason})"
         with suppress(OSError):
-            os.write(self._words, last_words.encode())
+            os.write(self._words, b"" if self._is_let_go() else last_words.encode())
         os.close(self._words)
         with suppress(OSError):
             self._stream.shutdown(socket.SHUT_RDWR)

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from daemon.compute.process import END_SECONDS, LAST_WORDS_SECONDS, environment
 from daemon.compute.remote.connection import Silent
+from daemon.compute.remote.framing import Malformed
 from daemon.compute.remote.patience import Patience
 from daemon.compute.remote.worker import Child, RemoteWorker
 from daemon.stray import overhear
@@ -55,9 +56,11 @@ class Gateway:
             raise
         return Berth(self.pid, said)
 
-    def end(self) -> None:
-        """End it, and with it all its actors; wait for that."""
+    def end(self, *, kill: bool = False) -> None:
+        """End it, and with it all its actors; wait for that. `kill` is for one that may hang in a cluster that is not reached."""
         self._control.close()
+        if kill:
+            self._popen.kill()
         try:
             self._popen.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -70,6 +73,7 @@ class Berth:
 
     def __init__(self, pid: int, said: IO[bytes]) -> None:
         self.pid, self.stderr = pid, said
+        self.is_left = False  # to the gateway, which sees the end of the stream, if it sees anything
 
     def poll(self) -> int | None:
         with suppress(subprocess.TimeoutExpired):
@@ -80,7 +84,7 @@ class Berth:
         poll = select.poll()
         with suppress(ValueError):  # who listens has closed it, at its end
             poll.register(self.stderr, 0)
-            if not poll.poll(None if timeout is None else timeout * 1000):
+            if not self.is_left and not poll.poll(None if timeout is None else timeout * 1000):
                 raise subprocess.TimeoutExpired(GATEWAY, timeout or 0)
         return 0
 
@@ -103,7 +107,8 @@ class RayWorker(RemoteWorker):
 
     def _begun(self, words: Sequence[str], end: socket.socket) -> Child:
         del words
-        return self.gateway.hand_over(self._request, end)
+        self._berth = self.gateway.hand_over(self._request, end)
+        return self._berth
 
     def recv(self) -> tuple[Any, ...]:
         """Override: where the actor's process died, that is told as of a worker process."""
@@ -116,6 +121,7 @@ class RayWorker(RemoteWorker):
             raise
 
     def _end_process(self) -> None:
+        self._berth.is_left = True
         self._connection.cut()  # at which the gateway ends the actor
 
     def close(self) -> None:
@@ -130,6 +136,6 @@ class RayWorker(RemoteWorker):
 
     def reason(self, error: BaseException | None = None) -> str:
         """Override: without marks."""
-        if not self._ear.last and not self.gateway.alive():
+        if not self._ear.last and not isinstance(error or self._error, Silent | Malformed):
             return "the gateway to the Ray cluster ended; its last words are in the log"
         return super().reason(error).removeprefix(AWAY).removeprefix(DIED)
