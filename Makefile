@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-pythons test-processors test-editors test-installs test-system prove mutants bench docs deb format lint types check clean
+.PHONY: help demo test test-pythons test-processors test-editors test-installs test-ray test-system prove mutants bench docs deb format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -43,6 +43,10 @@ test-pythons: ## run the tests with each Python from 3.11 to 3.14 that is here, 
 
 test-installs: $(VENV)/.installed-dev ## install the wheel with pipx and uv in clean homes, and make the demo's pictures; fetches much
 	@$(BIN)/python -m tests.installs $(ARGS)
+
+test-ray: $(VENV)/.installed-dev ## install Ray, then test workers on a cluster of it that is made and killed on this machine
+	@$(PIP) --editable '.[dev,ray]'
+	@$(BIN)/python -m pytest tests/compute/remote/test_ray.py $(ARGS)
 
 # Debian's names; --no-install-recommends leaves out half a desktop.
 EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 graphicsmagick libvips-tools openimageio-tools gmic \

@@ -58,6 +58,8 @@ TORCH_FREE = ("daemon.stages", "daemon.models.schedulers", "daemon.models.stage_
 # The page with a server is for those who ask for it: nothing else knows it, and its libraries may be missing.
 WEB, SERVES_IT = "daemon.web", "daemon.commands.web"
 WEB_LIBRARIES = ("starlette", "uvicorn", "anyio", "h11")
+# Ray is for a process of its own, which the front starts by its name: it costs memory, and may be missing.
+RAY, KNOWS_RAY = "ray", "daemon.compute.remote.ray_gateway"
 MODEL_LIBRARIES = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "peft", "safetensors.torch")
 PICTURE_LIBRARIES = ("tiffsd", "numpy", "PIL", "torch", "tifffile", "imagecodecs", "scipy")
 ONE_DOOR = {
@@ -67,8 +69,9 @@ ONE_DOOR = {
     "yaml": "daemon.settings.plain_yaml",
 }
 MAY_PRINT = ("daemon.cli", "daemon.__main__", "tiffsd.__main__")
-# The worker is a process of its own, which ends itself when its parent is gone; `run` leaves threads that hang in the system.
-MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker", "daemon.commands.serve")
+# The worker is a process of its own, which ends itself when its parent is gone, and so is the gateway to Ray; `run` leaves threads
+# that hang in the system.
+MAY_EXIT = (*MAY_PRINT, "daemon.compute.worker", "daemon.commands.serve", KNOWS_RAY)
 # A broad except swallows what nobody thought of. Beside the job's, two borders need one, each with its reason there:
 # what a worker process raises must reach the front as an answer, and a handler that raises kills watchdog's thread.
 MAY_CATCH_ALL = ("daemon.compute.worker", "daemon.inbox.watch")
@@ -159,8 +162,8 @@ def on_model_side(name: str) -> bool:
 
 
 def front(house: House) -> list[Module]:
-    """What may run in the front process: all of the daemon but the worker, the models and the stages' maths."""
-    return [module for module in house.under("daemon") if not on_model_side(module.name)]
+    """What may run in the front process: all of the daemon but the worker, the models, the stages' maths, and what knows Ray."""
+    return [module for module in house.under("daemon") if not on_model_side(module.name) and module.name != KNOWS_RAY]
 
 
 # --- the laws
@@ -255,6 +258,11 @@ def the_front_process_never_imports_torch(house: House) -> list[str]:
     ]
     lazily = [(m.name, library) for m in front(house) for library in MODEL_LIBRARIES if m.names(library)]
     return sentences + [f"{name} is of the front process and names {library}" for name, library in lazily]
+
+
+def one_process_knows_ray_and_nobody_imports_it(house: House) -> list[str]:
+    others = [module for module in house.under("daemon") if module.name != KNOWS_RAY]
+    return [f"{module.name} imports {name}" for module in others for name in (RAY, KNOWS_RAY) if module.names(name)]
 
 
 def the_daemon_decodes_nothing_itself(house: House) -> list[str]:
@@ -461,6 +469,10 @@ def test_the_front_process_has_no_torch_after_importing_all_of_it(house: House) 
     assert sorted(loaded & set(MODEL_LIBRARIES)) == []
 
 
+def test_one_process_knows_ray_and_nobody_imports_it(house: House) -> None:
+    assert one_process_knows_ray_and_nobody_imports_it(house) == []
+
+
 def test_the_daemon_decodes_nothing_itself(house: House) -> None:
     assert the_daemon_decodes_nothing_itself(house) == []
 
@@ -543,7 +555,16 @@ def test_every_module_says_what_lives_in_it(house: House) -> None:
 
 
 def test_the_rooms_that_the_laws_name_are_there(house: House) -> None:
-    rooms = {*SPOOL_SIDE, *TORCH_FREE, *ENGINE_DOORS, *ONE_DOOR.values(), *MAY_CATCH_ALL, *IN_THE_CHILD, DECODES_ELSEWHERE}
+    rooms = {
+        KNOWS_RAY,
+        *SPOOL_SIDE,
+        *TORCH_FREE,
+        *ENGINE_DOORS,
+        *ONE_DOOR.values(),
+        *MAY_CATCH_ALL,
+        *IN_THE_CHILD,
+        DECODES_ELSEWHERE,
+    }
 
     assert sorted(rooms - house.modules.keys()) == []
 
@@ -593,6 +614,11 @@ BROKEN_HOUSES = [
             "daemon/models/__init__.py": "import torch",
             "daemon/models/sizes.py": "",
         },
+    ),
+    (one_process_knows_ray_and_nobody_imports_it, {"daemon/compute/engine.py": "def f():\n    import ray"}),
+    (
+        one_process_knows_ray_and_nobody_imports_it,
+        {"daemon/compute/engine.py": "from daemon.compute.remote import ray_gateway", "daemon/compute/remote/ray_gateway.py": ""},
     ),
     (
         the_daemon_decodes_nothing_itself,

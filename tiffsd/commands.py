@@ -158,7 +158,7 @@ def check(knowledge: Knowledge | None, files: tuple[Path, ...]) -> None:
             _say(f"{path}: there is no such file; give the path of one, as from {Path.cwd()}", err=True)
         except (TiffsdError, OSError) as error:
             is_well, lines = False, []
-            _say(f"{path.name}: not valid: {error}", err=True)
+            _say(f"{path.name}: not valid: {in_words(error)}", err=True)
         # Out here: a pipe that nobody reads any more is no fault of the file.
         for line in lines:
             _say(f"{path.name}: {line}")

@@ -19,7 +19,7 @@ def check_may_enter(root: Path) -> None:
         return
     found, you = closed.stat(), user_name(os.geteuid())
     group = group_name(found.st_gid)
-    if found.st_mode & stat.S_IXGRP:
+    if found.st_mode & stat.S_IXGRP and found.st_gid:  # nobody is to join root's group
         way_in = f"`sudo usermod -aG {group} {you}`, then log in anew"
     else:
         way_in = f"only {user_name(found.st_uid)} may"

@@ -3,11 +3,12 @@
 from functools import partial
 
 from daemon.compute.local import LocalWorkers
-from daemon.compute.placement import placed
+from daemon.compute.placement import RAY, placed
 from daemon.compute.protocol import Compute, EngineOptions
 from daemon.compute.remote.cache import cache_folder
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.identity import portable
+from daemon.compute.remote.on_ray import WorkersOnRay
 from daemon.compute.remote.places import WorkersInPlaces
 from daemon.compute.remote.sending import Sender
 from daemon.compute.remote.ssh import COMMAND, Ssh, usual_config
@@ -19,6 +20,8 @@ __all__ = ["new_engine", "placed"]
 
 def new_engine(options: EngineOptions) -> Compute:
     """An engine for these options; it starts nothing before its first call."""
+    if options.engine == RAY:
+        return WorkersOnRay(options, portable=partial(portable, fingerprints=Fingerprints(cache_folder() / FINGERPRINTS)))
     if options.places:
         return _in_places(options)
     return LocalWorkers(

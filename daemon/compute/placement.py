@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 
 from daemon.compute.addresses import LOCAL
 from daemon.compute.gpus import VISIBLE, gpus
@@ -12,14 +13,17 @@ from daemon.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-CUDA = "cuda"
+CUDA, RAY = "cuda", "ray"
 UNKNOWN = "a GPU that nothing tells of"
+NO_RAY = "compute.engine is ray, and Ray is not installed here; install it with `pip install 'tiffsd[ray]'`, or write engine: local"
 SMALL_MODEL_BYTES = 500_000_000
 Look = Callable[[Mapping[str, str]], Sequence[str] | None]
 
 
 def placed(options: EngineOptions, *, look: Look = gpus, environ: Mapping[str, str] = os.environ) -> EngineOptions:
     """The options with the number of workers, and a GPU for each of several. Raises ConfigError where there are too few GPUs."""
+    if options.engine == RAY:
+        return _on_ray(options)
     if options.places:
         # Those on other machines have the GPUs that are there; of this one's the number is that of its places.
         here = replace(options, places=(), workers=options.places.count(LOCAL))
@@ -37,6 +41,13 @@ def placed(options: EngineOptions, *, look: Look = gpus, environ: Mapping[str, s
         return replace(options, workers=1)  # which may use others too, where a stage has one of its own
     names = [str(number) for number in range(workers)] if found is None else found
     return _apart(replace(options, workers=workers), names[:workers])
+
+
+def _on_ray(options: EngineOptions) -> EngineOptions:
+    """As many as are asked for, wherever the cluster has room."""
+    if find_spec(RAY) is None:
+        raise ConfigError(NO_RAY)
+    return replace(options, workers=options.workers or 1)
 
 
 def _best_on_cpu(options: EngineOptions) -> EngineOptions:

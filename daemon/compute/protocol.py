@@ -106,7 +106,10 @@ class EngineOptions:
     stages have of their own, `model_bytes` the largest model there is (None: not known), `gpus` the one GPU that each worker sees
     (none: all see all). `places` are where workers run, "local" or addresses for ssh, one worker in each (none: on this machine);
     `ssh_config` is the configuration that ssh reads for them (None: its own), `ssh_command` what it starts there (none: tiffsd
-    worker). `job_seconds` asks for how long a call may compute; None is for as long as it likes.
+    worker). `engine` is "local", which all this is, or "ray": then `workers` is how many actors are asked of the cluster at
+    `ray_address` ("auto": that of which this machine is a node), each with a GPU or `threads` cores, and `ray_config` is the
+    configuration on its nodes (None: the usual places there). `job_seconds` asks for how long a call may compute; None is for as
+    long as it likes.
     """
 
     device: str = "cpu"
@@ -121,6 +124,9 @@ class EngineOptions:
     places: tuple[str, ...] = ()
     ssh_config: Path | None = None
     ssh_command: tuple[str, ...] = ()
+    engine: str = "local"
+    ray_address: str = "auto"
+    ray_config: str | None = None
     job_seconds: Callable[[], float | None] = lambda: None
 
 

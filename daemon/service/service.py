@@ -97,7 +97,10 @@ NEEDS_RESTART = (
     "watch.pair_patience_hours",
     *(
         f"compute.{key}"
-        for key in ("device", "workers", "ssh_config", "ssh_command", "threads", "batch", "idle_seconds", "memory_gb", "ahead")
+        for key in (
+            *("device", "engine", "workers", "ssh_config", "ssh_command", "ray_address", "ray_config"),
+            *("threads", "batch", "idle_seconds", "memory_gb", "ahead"),
+        )
     ),
 )
 # What the worker has to end by itself, after a drain in which it was told to.
@@ -136,6 +139,9 @@ class Service:
                 places=tuple(config.compute.workers) if isinstance(config.compute.workers, list) else (),
                 ssh_config=config.ssh_config,
                 ssh_command=tuple(config.compute.ssh_command or ()),
+                engine=config.compute.engine,
+                ray_address=config.compute.ray_address,
+                ray_config=config.compute.ray_config,
                 threads=config.compute.threads,
                 batch=config.compute.batch,
                 idle_seconds=config.compute.idle_seconds,

@@ -161,11 +161,17 @@ Workers = Annotated[
 ]
 
 
+RayAddress = Annotated[str, Field(pattern=r"^(auto|(ray://)?[A-Za-z0-9._:\[\]-]+:[0-9]{1,5})$")]
+
+
 class Compute(_Section):
     device: Device = "cpu"
+    engine: Literal["local", "ray"] = "local"
     workers: Workers = 1
     ssh_config: Path | None = None
     ssh_command: Command | None = None
+    ray_address: RayAddress = "auto"
+    ray_config: str | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     batch: int = Field(default=8, ge=1, le=256)
     compile: bool = False
@@ -176,6 +182,12 @@ class Compute(_Section):
     ahead: int = Field(default=2, ge=0, le=64)
     network: bool = False
     fetch_gb: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _actors_are_counted(self) -> Self:
+        if self.engine == "ray" and not isinstance(self.workers, int):
+            raise ValueError("has engine: ray, and no number as workers: write how many actors the cluster is asked for")
+        return self
 
 
 class Pictures(_Section):

@@ -32,7 +32,8 @@ HALF = re.compile(r"[\ud800-\udfff]")  # JSON can say it, UTF-8 cannot
 def _on_the_grid(value: Any) -> Any:
     if isinstance(value, int) and value % PIXELS_PER_LATENT:
         below = value - value % PIXELS_PER_LATENT
-        raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {below} or {below + PIXELS_PER_LATENT}")
+        nearest = f"{below} or {below + PIXELS_PER_LATENT}" if below > 0 else f"{PIXELS_PER_LATENT}"
+        raise ValueError(f"is not a multiple of {PIXELS_PER_LATENT}: use {nearest}")
     return value
 
 

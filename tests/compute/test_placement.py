@@ -12,6 +12,7 @@ from daemon.compute.local import LocalWorkers
 from daemon.compute.placement import placed
 from daemon.compute.protocol import EngineOptions
 from daemon.errors import ConfigError
+from daemon.settings.config import read_config
 from tests.compute.test_local import SECONDS
 from tests.compute.test_workers import FAST
 from tests.conftest import wait_until
@@ -135,3 +136,39 @@ def _both_begun(local: LocalWorkers, *settings: dict[str, Any]) -> bool:
     calls = [local.submit("text", {}, one) for one in settings]
     assert all(call.future.result(SECONDS) for call in calls)
     return all(len(handle._likes) == 1 for handle in local._workers)
+
+
+def test_without_ray_the_engine_of_that_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "find_spec", lambda name: None if name == "ray" else name)
+    with pytest.raises(ConfigError, match=r"Ray is not installed here; install it with `pip install 'tiffsd\[ray\]'`"):
+        placed(EngineOptions(engine="ray"))
+
+
+def test_as_many_actors_are_asked_for_as_are_said_whatever_this_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(placement, "find_spec", lambda name: name)
+    options = placed_on([], engine="ray", device="cuda", workers=16)
+    assert (options.workers, options.gpus) == (16, ())
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("workers: auto", "has engine: ray, and no number as workers"),
+        ("workers: [local]", "has engine: ray, and no number as workers"),
+        ("ray_address: --help", "ray_address"),
+        ("ray_address: head", "ray_address"),
+    ],
+)
+def test_what_does_not_go_with_ray_is_refused_in_a_sentence(tmp_path: Path, said: str, sentence: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"compute:\n  engine: ray\n  {said}\n")
+    with pytest.raises(ConfigError) as error:
+        read_config(path)
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["auto", "head:6379", "10.0.0.1:6379", "ray://head.example:10001"])
+def test_a_cluster_is_named_by_its_address(tmp_path: Path, address: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"compute:\n  engine: ray\n  workers: 4\n  ray_address: {address}\n")
+    assert read_config(path).compute.ray_address == address

@@ -11,7 +11,7 @@ import subprocess
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from daemon.compute.process import END_SECONDS, LAST_WORDS_SECONDS
 from daemon.compute.remote.connection import Connection, Refused, Silent
@@ -28,6 +28,19 @@ class Unreached(ConnectionError):
     """No worker answered there; the text says why, as far as anybody has said."""
 
 
+class Child(Protocol):
+    """A child process, as far as a worker knows it; what it says beside the messages comes from `stderr`."""
+
+    pid: int
+
+    @property
+    def stderr(self) -> IO[bytes] | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def wait(self, timeout: float | None = None) -> int: ...
+
+
 class RemoteWorker:
     """The child process and the connection through it; `words` are its command, `who` names it in the log.
 
@@ -41,10 +54,7 @@ class RemoteWorker:
         self._error: OSError | EOFError | None = None
         ours, theirs = socket.socketpair()
         try:
-            # In a session of its own: what ssh starts itself is ended with it, and no terminal is asked for a password.
-            self._popen = subprocess.Popen(
-                list(words), stdin=theirs.fileno(), stdout=theirs.fileno(), stderr=subprocess.PIPE, start_new_session=True
-            )
+            self._popen = self._begun(words, theirs)
         except OSError:
             ours.close()
             raise
@@ -55,6 +65,13 @@ class RemoteWorker:
         assert self._popen.stderr is not None
         self._ear = _Ear(self._popen.stderr, who)
         self.pid = self._popen.pid  # on this machine
+
+    def _begun(self, words: Sequence[str], end: socket.socket) -> Child:
+        """What carries between the other end and the worker there."""
+        # In a session of its own: what ssh starts itself is ended with it, and no terminal is asked for a password.
+        return subprocess.Popen(
+            list(words), stdin=end.fileno(), stdout=end.fileno(), stderr=subprocess.PIPE, start_new_session=True
+        )
 
     def greet(self) -> dict[str, Any]:
         """Wait until a worker there is ready for calls; what it says of itself. Raises Refused or Unreached, when it is ended."""
