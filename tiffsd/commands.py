@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from tiffsd.shown import shown
+from tiffsd.shown import in_words, shown
 from tiffsd.spec import SUFFIXES, Layout, NotTiffsd, TiffsdError
 
 if TYPE_CHECKING:

@@ -2,12 +2,12 @@
 
 import grp
 import os
-import pwd
 import stat
 from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import SpoolError
+from daemon.jobs.running import user_name
 from daemon.layout import INBOX
 from daemon.models.there import closed_above
 
@@ -24,13 +24,6 @@ def check_may_enter(root: Path) -> None:
     else:
         way_in = f"only {user_name(found.st_uid)} may"
     raise SpoolError(f"{closed} may not be entered by you ({you}), so nothing can be said of the spool: {way_in}")
-
-
-def user_name(uid: int) -> str:
-    """The name of a user, or the number of one without."""
-    with suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return str(uid)
 
 
 def group_name(gid: int) -> str:
