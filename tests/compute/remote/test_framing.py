@@ -121,7 +121,7 @@ def test_numbers_of_numpy_come_out_as_plain_ones() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, 2**64, object(), b"bytes", {1: 2}, {"$array": 0}, np.array(["words"]), np.zeros(2, complex), {1, 2}],
+    [math.nan, math.inf, 2**64, object, b"bytes", {1: 2}, {"$array": 0}, np.array(["words"]), np.zeros(2, complex), {1, 2}],
     ids=repr,
 )
 def test_what_can_be_no_message_is_not_sent_in_part(value: Any) -> None:
