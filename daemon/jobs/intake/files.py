@@ -141,7 +141,8 @@ def refuse_exported(photo: Photo, files: Files, sources: InputSources) -> None:
         raise InputError(told_of_exported(files.name, photo.canvas))
     if sources.keep and (sentence := exported_latents(files.name, sources.keep)) and photo.is_gray:
         raise InputError(sentence)
-    if sources.keep and photo.is_gray and Path(files.name).suffix.lower() in TIFFS and names_latents(files.name, sources.keep):
+    # Whether it is gray is asked last: that reads all of its pixels, which the front has no room for.
+    if sources.keep and Path(files.name).suffix.lower() in TIFFS and names_latents(files.name, sources.keep) and photo.is_gray:
         raise named_as_latents(files.name)
 
 
