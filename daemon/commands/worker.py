@@ -20,7 +20,7 @@ def worker(receive: bool, config: Path | None) -> None:
 
     Models, device and memory are those of the configuration here. It ends with the connection.
 
-    Example: ssh gpu-box tiffsd worker
+    Example: tiffsd worker, which a daemon runs as `ssh gpu-box tiffsd worker`
     """
     if sys.stdin.isatty():
         raise click.UsageError("a daemon starts this over ssh: name this machine in `workers` under `compute` of its config.yaml")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError, NotThere
 from daemon.inbox.telling_names import is_nobodys, sign_of
+from daemon.jobs.emptied import is_emptied
 from daemon.jobs.running import read_running
-from daemon.jobs.wording import is_emptied
 from daemon.layout import FAILED, HOLD, HOLD_SIGN, INBOX, PAUSE_SIGN, RUNNING
 from daemon.names import base_of, fitted, id_of, is_proof, latents_base, proof_name, stem_of, without_id
 from daemon.stages import APPLY_ENDINGS, LATENTS, STAGES

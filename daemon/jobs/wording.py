@@ -15,15 +15,12 @@ from typing import Any
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError, InUse
-from daemon.inbox.telling_names import is_housekeeping
+from daemon.jobs.emptied import REPORT, is_emptied
 from daemon.names import shown
 from daemon.settings.prompts import read_prompt
 from daemon.spool.failures import ELSEWHERE
 from daemon.stages import CODED, LATENTS, PHOTOS, PROMPTS
 
-REPORT = "error.txt"
-# The second for drops that are named like a report themselves.
-REPORTS = ({REPORT, "error.json"}, {"error-report.txt", "error-report.json"})
 LONGEST_PROMPT_BYTES = 64 * 1024
 LONGEST_SENTENCE_BYTES = 4096
 MOST_SETTINGS, LONGEST_VALUE, MOST_STEPS = 24, 200, 16
@@ -130,14 +127,6 @@ def inside_of(beneath: Beneath, folder: Path) -> Inside:
     """Look into the folder of a failed job."""
     sentence, goes_elsewhere = _report(beneath, folder)
     return Inside(_file_inside(beneath, folder), sentence, is_emptied(beneath, folder), goes_elsewhere)
-
-
-def is_emptied(beneath: Beneath, folder: Path) -> bool:
-    """Whether nothing but the reports is left of a failed job."""
-    with suppress(OSError):
-        left = {name for name in beneath.names(folder) if not is_housekeeping(name)}
-        return bool(left) and any(left <= reports for reports in REPORTS)
-    return False
 
 
 def _file_inside(beneath: Beneath, folder: Path) -> Path | None:

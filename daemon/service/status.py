@@ -18,8 +18,8 @@ from daemon import layout
 from daemon.beneath import Beneath
 from daemon.inbox.telling_names import conflict_of, conflict_sentence, is_nobodys, sign_of, sign_sentence
 from daemon.jobs.alive import is_alive
+from daemon.jobs.emptied import is_emptied
 from daemon.jobs.running import Running, read_running
-from daemon.jobs.wording import is_emptied
 from daemon.names import is_proof, shown
 from daemon.service.machines import machines_of
 from daemon.spool.atomic import atomic_replace

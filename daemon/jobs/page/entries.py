@@ -16,11 +16,12 @@ from typing import Any
 from urllib.parse import quote
 
 from daemon.beneath import Beneath
+from daemon.jobs.emptied import REPORT
 from daemon.jobs.listing import Listed, stem_in
 from daemon.jobs.overview import Overview
 from daemon.jobs.page.finished import Finished
 from daemon.jobs.running import Running
-from daemon.jobs.wording import REPORT, Wording
+from daemon.jobs.wording import Wording
 from daemon.layout import HOLD, INBOX, PICTURES, PREVIEWS
 from daemon.names import base_of, proof_name, shown, stem_of
 from daemon.stages import LATENTS, STAGES
