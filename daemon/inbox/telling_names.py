@@ -21,8 +21,7 @@ _TEMPORARY_ENDINGS = (
     *(".uploading", ".!ut", ".aria2", ".opdownload", ".!sync"),
 )
 _TEMPORARY_STARTS = (".", "~")
-# The last two say why a job has failed: who moves all that lies in its folder back moves them too.
-_TEMPORARY_NAMES = frozenset({"4913", "error.txt", "error.json"})
+_TEMPORARY_NAMES = frozenset({"4913"})
 
 # What editors, desktops and shares put beside people's files for themselves. Nobody means it to be used, and it may stay for ever.
 # Backups and documents of editors, copies that TextEdit saves into, marks of downloads (by NTFS, and as Samba maps their colon),
