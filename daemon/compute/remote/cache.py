@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+FINGERPRINTS = "fingerprints.json"
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:

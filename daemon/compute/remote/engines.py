@@ -4,15 +4,13 @@ from functools import partial
 
 from daemon.compute.placement import RAY
 from daemon.compute.protocol import Compute, EngineOptions
-from daemon.compute.remote.cache import cache_folder
+from daemon.compute.remote.cache import FINGERPRINTS, cache_folder
 from daemon.compute.remote.fingerprints import Fingerprints
 from daemon.compute.remote.identity import portable
 from daemon.compute.remote.on_ray import WorkersOnRay
 from daemon.compute.remote.places import WorkersInPlaces
 from daemon.compute.remote.sending import Sender
 from daemon.compute.remote.ssh import COMMAND, Ssh, usual_config
-
-FINGERPRINTS = "fingerprints.json"
 
 
 def new_remote_engine(options: EngineOptions) -> Compute:

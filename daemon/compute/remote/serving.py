@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from daemon.compute.local import USUAL_BUDGET_BYTES, WORKER
 from daemon.compute.process import WorkerProcess
 from daemon.compute.protocol import EngineOptions
-from daemon.compute.remote.cache import cache_folder
+from daemon.compute.remote.cache import FINGERPRINTS, cache_folder
 from daemon.compute.remote.far_end import FarEnd, Node
 from daemon.compute.remote.fetched import FetchedModels
 from daemon.compute.remote.fingerprints import Fingerprints
@@ -14,8 +14,6 @@ from daemon.compute.remote.framing import FramedPipe
 from daemon.compute.remote.receiving import MOST_BYTES, receive
 from daemon.compute.remote.shelf import Places, Shelf
 from daemon.models.stage_settings import RoomSettings
-
-FINGERPRINTS = "fingerprints.json"
 
 
 def serve(
