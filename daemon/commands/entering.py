@@ -1,13 +1,11 @@
 """Whether the person at the command line may look into a spool: who may not sees nothing, and must not be told that it is empty."""
 
-import grp
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from daemon.errors import SpoolError
-from daemon.jobs.running import user_name
+from daemon.jobs.running import group_name, user_name
 from daemon.layout import INBOX
 from daemon.models.there import closed_above
 
@@ -24,10 +22,3 @@ def check_may_enter(root: Path) -> None:
     else:
         way_in = f"only {user_name(found.st_uid)} may"
     raise SpoolError(f"{closed} may not be entered by you ({you}), so nothing can be said of the spool: {way_in}")
-
-
-def group_name(gid: int) -> str:
-    """The name of a group, or the number of one without."""
-    with suppress(KeyError):
-        return grp.getgrgid(gid).gr_name
-    return str(gid)

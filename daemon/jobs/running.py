@@ -1,5 +1,6 @@
 """The file of one running job in `running/`: what it is doing, for people to read, and to delete when they want it cancelled."""
 
+import grp
 import os
 import pwd
 import re
@@ -137,6 +138,14 @@ def user_name(number: int) -> str:
     """The name of a user, or the number of one that has none."""
     try:
         return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def group_name(number: int) -> str:
+    """The name of a group, or the number of one that has none."""
+    try:
+        return grp.getgrgid(number).gr_name
     except KeyError:
         return str(number)
 

@@ -1,19 +1,17 @@
 """What the filesystem of a spool promises, what room there is on it, and who may write in its folders."""
 
 import errno
-import grp
 import os
-import pwd
 import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.errors import MachineError, SpoolError
 from daemon.jobs.acts import spool_at
+from daemon.jobs.running import group_name, user_name
 from daemon.layout import INBOX
 from daemon.service.exposure import complaints
 from daemon.setup.findings import Finding, fault, note, ok
@@ -135,7 +133,7 @@ def _of_folders(root: Path) -> Iterator[Finding]:
     """Whether the daemon's user may do what it must, and those of the group what they want."""
     stages = [stage.folder for stage in STAGES.values()]
     owner, group = root.stat().st_uid, root.stat().st_gid
-    what = f"of {_user(owner)} and the group {_group(group)}, " + ("shared with it" if is_shared(root) else "not shared")
+    what = f"of {user_name(owner)} and the group {group_name(group)}, " + ("shared with it" if is_shared(root) else "not shared")
     try:
         if os.geteuid() in (0, owner):
             spool_at(root).check()
@@ -152,10 +150,10 @@ def _of_folders(root: Path) -> Iterator[Finding]:
         said, _, way_out = sentence.rpartition("; ")
         yield note("folders", said, way_out)
     if not os.access(root / INBOX / stages[0], os.W_OK | os.X_OK):
-        join = f"`sudo usermod -aG {_group(group)} {_user(os.geteuid())}`, then log in anew"
+        join = f"`sudo usermod -aG {group_name(group)} {user_name(os.geteuid())}`, then log in anew"
         # Nobody is to join root's group, and a group that the folders are not shared with lets nobody in.
-        way_in = join if group and is_shared(root) else f"ask {_user(owner)} for a spool that a group shares (docs/service.md)"
-        yield note("folders", f"{what}, and you ({_user(os.geteuid())}) may not drop files", way_in)
+        way_in = join if group and is_shared(root) else f"ask {user_name(owner)} for a spool that a group shares (docs/service.md)"
+        yield note("folders", f"{what}, and you ({user_name(os.geteuid())}) may not drop files", way_in)
     elif not exposed:
         yield ok("folders", what)
 
@@ -166,15 +164,3 @@ def _has_attributes(root: Path) -> bool:
     except OSError as error:
         return error.errno not in (errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
     return True
-
-
-def _user(uid: int) -> str:
-    with suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return str(uid)
-
-
-def _group(gid: int) -> str:
-    with suppress(KeyError):
-        return grp.getgrgid(gid).gr_name
-    return str(gid)
