@@ -181,7 +181,9 @@ def test_what_desktops_leave_is_refused_by_the_server_or_counts_for_nothing(daem
             (daemon.spool / folder / name).mkdir()
     passes_over(daemon)
     says(daemon, "diffuse", "held", len(list(daemon.spool.glob("hold/2-diffuse/*.tiff"))))
-    says(daemon, "text", "failed", len(list(daemon.spool.glob("failed/1-text/*/error.txt"))))
+    reports = {"error.txt", "error.json"}
+    jobs = [report.parent for report in daemon.spool.glob("failed/1-text/*/error.txt")]
+    says(daemon, "text", "failed", sum(not {path.name for path in job.iterdir()} <= reports for job in jobs))
     says(daemon, "text", "waiting", 0)
     says(daemon, "text", "waits", [])
 

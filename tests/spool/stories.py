@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from daemon.beneath import FolderMissing
+from daemon.errors import NotThere
 from daemon.inbox.grouping import Drop, Member, group_into_drops
 from daemon.names import base_of, is_proof, latents_base
 from daemon.spool.filesystem import Filesystem
@@ -207,7 +208,8 @@ def _with_proof(story: Story, spool: Spool, fs: Filesystem, drop: Drop, stage: s
 def _retry_all(spool: Spool, fs: Filesystem) -> None:
     for folder in (spool.root / "failed" / name for name in FOLDERS.values()):
         for name in sorted(fs.list(folder)):
-            spool.retry(folder / name)
+            with suppress(NotThere):  # somebody has moved the files on
+                spool.retry(folder / name)
 
 
 def _release_all(spool: Spool, fs: Filesystem) -> None:
