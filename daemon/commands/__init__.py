@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from daemon.errors import ConfigError
+from daemon.layout import HOLD, INBOX
 from daemon.names import shown
 
 # Where `service install --user` puts the configuration of one person; a checkout may lie in a folder of that name too.
@@ -23,7 +24,7 @@ config_option = click.option(
     "--config",
     "-c",
     type=PATH,
-    help="The configuration; otherwise config.yaml here, then in ~/.config/tiffsd, then that of the service.",
+    help="The configuration; otherwise config.yaml here, beside the spool you are in, in ~/.config/tiffsd, or the service's.",
 )
 
 
@@ -39,15 +40,27 @@ def say(words: str, *, err: bool = False) -> None:
     click.echo(shown(words), err=err)
 
 
+def usual_configs() -> list[Path]:
+    """Where a configuration is looked for that nobody names, the first first."""
+    return [*USUAL_CONFIGS[:1], *_beside_spool(Path.cwd()), *USUAL_CONFIGS[1:]]
+
+
+def _beside_spool(here: Path) -> list[Path]:
+    """The configuration that `tiffsd init` has put beside a spool in which somebody works."""
+    root = next((folder for folder in (here, *here.parents) if (folder / INBOX).is_dir() and (folder / HOLD).is_dir()), None)
+    return [root.parent / "config.yaml"] if root else []
+
+
 def config_path(given: Path | None) -> Path:
     """The configuration that is meant: the one given, which may be its folder, else the first of the usual ones that exists.
 
     Raises ConfigError where there is none."""
     if given is not None:
         return given / USUAL_CONFIGS[0] if given.is_dir() else given
-    found = next((path for path in USUAL_CONFIGS if path.is_file()), None)
+    usual = usual_configs()
+    found = next((path for path in usual if path.is_file()), None)
     if found is None:
-        where = ", ".join(map(str, (USUAL_CONFIGS[0].absolute(), *USUAL_CONFIGS[1:])))
+        where = ", ".join(str(path.absolute()) for path in usual)
         raise ConfigError(f"there is no configuration: looked for {where}; name one with -c, or write one with `tiffsd init`")
     return found
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.commands import USUAL_CONFIGS
+from daemon.commands import usual_configs
 from daemon.settings.resources import resource
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Knowledge:
 def _config() -> "Config":
     from daemon.settings.config import read_config
 
-    return read_config(next((path for path in USUAL_CONFIGS if path.is_file()), resource("config.yaml")))
+    return read_config(next((path for path in usual_configs() if path.is_file()), resource("config.yaml")))
 
 
 @click.pass_context

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from daemon.commands import PATH, USUAL_CONFIGS, config_option, say
+from daemon.commands import PATH, config_option, say, usual_configs
 from daemon.commands.stage_options import StageCommand
 from daemon.settings.resources import resource
 
@@ -151,7 +151,7 @@ def _one_shot(stage: str, config: Path | None, work: "Work") -> None:
     from daemon.service.progress import steps_shown
     from daemon.settings.config import read_config
 
-    found = next((path for path in ([config] if config else USUAL_CONFIGS) if path.is_file()), resource("config.yaml"))
+    found = next((path for path in ([config] if config else usual_configs()) if path.is_file()), resource("config.yaml"))
     with steps_shown(stage) as show:
         written = work(read_config(found), show)
     for note in written.notes:

@@ -208,6 +208,17 @@ def test_where_there_is_no_configuration_the_places_are_named_that_were_looked_a
         assert "`tiffsd init`" in told
 
 
+@pytest.mark.parametrize("place", ["spool", "spool/inbox/1-text", "spool/pictures"])
+def test_from_inside_a_spool_its_own_configuration_is_found(
+    place: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ran("init", "studio") == 0
+    monkeypatch.chdir(folder / "studio" / place)
+    said(capsys)
+    assert ran("check-config") == 0
+    assert f"{folder}/studio/config.yaml: nothing is wrong with it" in said(capsys)
+
+
 @pytest.mark.parametrize(
     ("command", "place"), [("release", "hold/2-diffuse"), ("hold", "inbox/2-diffuse"), ("retry", "failed/1-text")]
 )

@@ -50,7 +50,7 @@ def written_by(*words: str) -> tiffsd.Artifact:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the examples speak of, and no configuration in sight."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(daemon.commands.files, "USUAL_CONFIGS", ())
+    monkeypatch.setattr(daemon.commands.files, "usual_configs", list)
     cat = latents(recipe={"prompt": "a red house", "model": "demo", "seed": 1, "width": 128, "height": 128, "steps": 20})
     lay_out(tmp_path, cat)
     return tmp_path

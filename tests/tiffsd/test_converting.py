@@ -25,7 +25,7 @@ BOTH = pytest.mark.parametrize("app", [daemon.cli.app, tiffsd.commands.app], ids
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tiffsd.Artifact:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(daemon.commands.files, "USUAL_CONFIGS", ())
+    monkeypatch.setattr(daemon.commands.files, "usual_configs", list)
     cat = latents(state=tiffsd.State.FINAL)
     tiffsd.write("cat.tiff", cat)
     tiffsd.write("picture.tiff", picture(64, 64))
