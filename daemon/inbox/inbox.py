@@ -22,7 +22,7 @@ from daemon.inbox.arrivals import Arrival, Arrivals, Look, OwnerOf, described_ty
 from daemon.inbox.grouping import PRINCIPAL, Drop, Group, Mark, Member, expected, group_into_drops, group_of_one, is_tied, related
 from daemon.inbox.named_masks import NamedMasks, with_named
 from daemon.inbox.ranking import Ranking, ReadPriority
-from daemon.inbox.telling_names import conflict_sentence, sign_sentence
+from daemon.inbox.telling_names import FOLDER_SENTENCE, conflict_sentence, sign_sentence
 from daemon.layout import HOLD, HOLD_SIGN, INBOX
 from daemon.names import base_of, is_proof, shown
 from daemon.stages import APPLY_ENDINGS, PROOF_ENDINGS, STAGES, Stage
@@ -199,7 +199,7 @@ class Inbox:
     def _tell_what_is_no_drop(self, scan: Scan, look: Look, now: float) -> None:
         """Say of what is never used as it lies there why, and what to do; not of housekeeping, which nobody wants to hear of."""
         for name in look.folders:
-            scan.wait(name, "is a folder; move the files in it here one by one")
+            scan.wait(name, FOLDER_SENTENCE)
         for name, original in look.conflicts.items():
             scan.wait(name, conflict_sentence(shown(original)))
         for name, since in look.temporary.items():

@@ -54,6 +54,9 @@ _CONFLICT = re.compile(
 )
 
 
+FOLDER_SENTENCE = "is a folder; move the files in it here one by one"
+
+
 def sign_of(name: str) -> str | None:
     """Which sign of a person's a file is by its name, PAUSE, HOLD or README; None for any other."""
     found = _SIGN.fullmatch(name)

@@ -5,6 +5,7 @@ From the folders alone, so that it says the same with the daemon down. `overview
 
 import os
 import shlex
+import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.inbox.grouping import is_tied
-from daemon.inbox.telling_names import is_nobodys
+from daemon.inbox.telling_names import FOLDER_SENTENCE, is_nobodys
 from daemon.jobs.running import Running, read_running, user_name
 from daemon.jobs.wording import Inside, Wording, inside_of, wording_of
 from daemon.layout import DONE, FAILED, HOLD, INBOX, RUNNING
@@ -125,9 +126,12 @@ def stem_in(name: str) -> str:
 
 def _lying(beneath: Beneath, kind: str, why: Why) -> Iterator[Listed]:
     for place in places(beneath.root, kind):
-        for name in filter(place.lists, _names(beneath, place.folder)):
+        for name in _names(beneath, place.folder):
             path = place.folder / name
             with suppress(OSError):  # it has gone on meanwhile
+                if not place.lists(name):
+                    yield from _folder(beneath, place, name)
+                    continue
                 inside = inside_of(beneath, path) if kind == "failed" else Inside(path)
                 if inside.is_emptied:
                     continue  # its files are on their way again, or gone
@@ -136,6 +140,14 @@ def _lying(beneath: Beneath, kind: str, why: Why) -> Iterator[Listed]:
                 if kind == "failed":
                     entry = replace(entry, reason=inside.sentence, goes_elsewhere=inside.goes_elsewhere)
                 yield explained(entry, why)
+
+
+def _folder(beneath: Beneath, place: Place, name: str) -> Iterator[Listed]:
+    """A folder that somebody has put into an inbox, where nothing is taken out of it."""
+    if place.kind == "waiting" and not is_nobodys(name):
+        found = beneath.lstat(place.folder / name)
+        if stat.S_ISDIR(found.st_mode):
+            yield replace(place.entry(name, found, Wording()), reason=FOLDER_SENTENCE)
 
 
 def _is_beside(stage: Stage, name: str) -> bool:

@@ -40,6 +40,15 @@ def fail(spool: Path, name: str, sentence: str) -> Path:
     return folder
 
 
+def test_a_folder_in_an_inbox_is_listed_with_what_to_do(spool: Path) -> None:
+    for name in ("my photos", ".stfolder"):
+        (spool / "inbox" / STAGES["encode"].folder / name).mkdir()
+    entries = json.loads(said("list", "waiting", "--json"))
+    assert [(entry["name"], entry["reason"]) for entry in entries] == [
+        ("my photos", "is a folder; move the files in it here one by one")
+    ]
+
+
 def test_each_kind_is_listed_with_its_prompt_its_reason_and_the_command_that_goes_on(spool: Path) -> None:
     hold(spool, "cat.3f9a1c2e.tiff")
     fail(spool, "dog.0000000a", "dog.txt: 'steps' is no number")
