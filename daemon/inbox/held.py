@@ -16,7 +16,7 @@ from daemon.inbox.arrivals import OwnerOf, is_private_elsewhere
 from daemon.inbox.grouping import Drop, Group, Mark, Member, group_into_drops
 from daemon.inbox.telling_names import conflict_of, is_nobodys
 from daemon.names import is_proof
-from daemon.stages import APPLY_ENDINGS, Stage
+from daemon.stages import APPLY_ENDINGS, PICTURES, Stage
 
 
 @dataclass(slots=True)
@@ -31,12 +31,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class HeldFiles:
-    """What one look found: files that belong together, each as the drop that it would be; and the proofs and signs of nothing that
-    is there."""
+    """What one look found: files that belong together, each as the drop that it would be; the proofs and signs of nothing that is
+    there; and pictures that are no proof by their names."""
 
     drops: tuple[Drop, ...] = ()
     alone: tuple[Member, ...] = ()
     signs: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -109,7 +110,13 @@ class HoldFolder:
         whole = [found for found in groups if found.missing is None]
         drops = [self._drop(found) for found in whole if found.principal.lower().endswith(self.stage.extensions)]
         signs = [name for name in alone if name.lower().endswith(APPLY_ENDINGS)]
-        return HeldFiles(tuple(drops), tuple(map(partial(self._member, "proof"), filter(is_proof, alone))), tuple(signs))
+        pictures = [found.principal for found in groups if found.principal.lower().endswith(self._only_pictures)]
+        proofs = map(partial(self._member, "proof"), filter(is_proof, alone))
+        return HeldFiles(tuple(drops), tuple(proofs), tuple(signs), tuple(pictures))
+
+    @property
+    def _only_pictures(self) -> tuple[str, ...]:
+        return tuple(ending for ending in PICTURES if ending not in self.stage.extensions)
 
     def _drop(self, found: Group) -> Drop:
         members = tuple(self._member(role, name) for role, name in found.roles.items())

@@ -132,6 +132,10 @@ class Proofs:
             here.add(path)
             what = "asks for the paint on a proof to be applied, and no latents of that name wait here"
             self._complaints[path] = f"{self._place(path)} {what}; give it the name of the latents, or delete it"
+        for path in [folder.folder / name for name in held.pictures]:
+            here.add(path)
+            rename = f"give it the name {_meant_by(path.name, held.drops)} to have its paint used, or move it away"
+            self._complaints[path] = f"{self._place(path)} has not the name of a proof, so nothing is done with it; {rename}"
         for member in held.alone:
             here.add(member.path)
             if not self._waits(folder, (member,), now):
@@ -342,6 +346,14 @@ def _marks_of(drop: Drop) -> Marks:
 def _can_have_one(name: str) -> bool:
     """Whether a proof would be known as that of latents of this name: one that is cut to fit is not, unless it has an id."""
     return id_of(name) is not None or latents_base(proof_name(name)) == base_of(name)
+
+
+def _meant_by(picture: str, drops: Iterable[Drop]) -> str:
+    """The name of the proof that somebody may have saved under the name of `picture`."""
+    base, names = base_of(picture), [drop.principal.path.name for drop in drops]
+    alike = [name for name in names if base.startswith(base_of(name))] or [name for name in names if base.startswith(stem_of(name))]
+    meant = alike or names
+    return shown(proof_name(meant[0])) if len(meant) == 1 else "of its latents with .proof.png instead of .tiff"
 
 
 def _too_late(proof: str, latents: str) -> str:

@@ -131,6 +131,26 @@ def test_beside_latents_that_wait_lies_the_picture_that_would_come_of_them(desk:
     assert (pixels(desk.found("pictures/cat.*.png")) == shown).all()
 
 
+@pytest.mark.parametrize("name", ["cat.png", f"{CAT}.proof copy.png", f"{CAT}_painted.JPG", "mine.png"])
+def test_a_painted_proof_under_another_name_is_told_which_one_it_should_have(name: str, desk: Desk) -> None:
+    path, proof = desk.with_proof()
+    unpainted = pixels(proof)
+    paint(proof, to=desk.held / name)
+    desk.until(lambda: f"hold/3-decode/{name} has not the name of a proof" in desk.complaints(), "it is told of")
+    assert f"give it the name {proof.name} to have its paint used" in desk.complaints()
+    (desk.held / name).rename(proof)
+    desk.until(lambda: not desk.complaints(), "nothing is told any more")
+    path.rename(desk.inbox / path.name)
+    assert (pixels(desk.found("pictures/cat.*.png")) != unpainted).any()
+
+
+def test_of_several_latents_none_is_guessed(desk: Desk) -> None:
+    _, proof = desk.with_proof()
+    desk.hold(finished(seed=1), name="cat.0000000b.tiff")
+    paint(proof, to=desk.held / "cat.png")
+    desk.until(lambda: "give it the name of its latents with .proof.png instead of .tiff" in desk.complaints(), "it is told of")
+
+
 def test_a_proof_is_neither_counted_nor_listed_and_goes_with_its_latents(desk: Desk) -> None:
     path, proof = desk.with_proof()
     status = read_status(desk.root, now=desk.service.spool._fs.now())
