@@ -6,6 +6,9 @@ Skipped where there is no Chromium, or where the page's server is not installed.
 import fcntl
 import json
 import os
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,6 +270,28 @@ def test_a_failed_one_says_why_and_is_tried_again(page: Browser, daemon: Running
     said(page, "Back where it waited")
     page.wait(f"{of('waiting', 'castle')} !== undefined && {of('failed', 'castle')} === undefined")
     (daemon.spool / "inbox/1-text/castle.txt").unlink()
+    daemon.command("resume", "text")
+
+
+def test_what_another_place_takes_is_not_offered_to_be_tried_here_again(page: Browser, daemon: RunningDaemon) -> None:
+    daemon.drop("inbox/3-decode", "stray.txt", "a house")
+    page.wait(f"{of('failed', 'stray')} !== undefined", 60)
+    assert "inbox/1-text" in page.run(f"{of('failed', 'stray')}.textContent")
+    offered = page.run(f"[...{of('failed', 'stray')}.querySelectorAll('[data-key]')].map(one => one.dataset.key)")
+    assert "files" in offered
+    assert "retry" not in offered
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not here")
+def test_a_shell_does_what_the_page_does_as_the_document_says(address: str, daemon: RunningDaemon, tmp_path: Path) -> None:
+    document = (Path(__file__).parents[2] / "docs/web.md").read_text(encoding="utf-8")
+    [printed] = re.findall(r"```sh\n(.*?)```", document, re.DOTALL)
+    base, _, token = address.partition("/?token=")
+    words = printed.replace("http://localhost:7860", base)
+    ran = subprocess.run(["sh", "-ec", words], cwd=tmp_path, env={**os.environ, "TOKEN": token}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "said" in json.loads(ran.stdout)
+    assert (daemon.spool / "inbox/1-text/PAUSE").exists()
     daemon.command("resume", "text")
 
 

@@ -69,7 +69,8 @@ const OFFERS = {
   ],
   running: (entry, act, state) => state.asking ? asked(entry, act) : [button("Cancel", "cancel", (event) => ask(event, true))],
   failed: (entry, act) => [
-    act("Try again", "retry", { class: "first" }),
+    // What another place takes would only fail here once more; the sentence says which place.
+    entry.command && act("Try again", "retry", { class: "first" }),
     entry.stage === "text" && entry.prompt ? button("Change it", "reuse", () => reuse(entry)) : null,
     element("a", { href: entry.link, "data-key": "files" }, "Its files"),
     element("a", { href: entry.report, "data-key": "report" }, "Report"),
