@@ -1,6 +1,6 @@
-"""Carries config.yaml and systemd/ into the wheel; everything else about the package stands in pyproject.toml.
+"""Carries config.yaml, systemd/ and the pages of docs/ into the wheel; everything else about the package stands in pyproject.toml.
 
-Both live at the top of the repository, where people look for them, and so outside the packages. A wheel gets copies in
+They live at the top of the repository, where people look for them, and so outside the packages. A wheel gets copies in
 `daemon/data`; `daemon/settings/resources.py` finds them there, and at the top level in a checkout, where nothing is copied.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-CARRIED = [Path("config.yaml"), *sorted(Path("systemd").iterdir())]
+CARRIED = [Path("config.yaml"), *sorted(Path("systemd").iterdir()), *sorted(Path("docs").glob("*.md"))]
 
 
 class BuildWithTopLevelFiles(build_py):

@@ -37,6 +37,7 @@ MODULES = {
     "report": "bug_report",
     "backup": "backup",
     "completion": "completing",
+    "help": "manual",
     "apply": "applying",
     "models": "models",
     "settings": "settings",
@@ -46,7 +47,7 @@ MODULES = {
     **dict.fromkeys(STAGES, "steps"),
 }
 # Where the name of a command is taken in Python.
-_NAMES = {"list": "list_", "check-config": "check_config"}
+_NAMES = {"list": "list_", "help": "help_", "check-config": "check_config"}
 
 
 class _Commands(tiffsd.commands.Commands):

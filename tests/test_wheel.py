@@ -56,7 +56,7 @@ def test_the_wheel_carries_what_lies_at_the_top_of_the_repository(wheel: Path) -
         carried = {name for name in names if name.startswith("daemon/data/")}
         contents = {name.removeprefix("daemon/data/"): archive.read(name) for name in carried}
 
-    top = [REPOSITORY / "config.yaml", *(REPOSITORY / "systemd").iterdir()]
+    top = [REPOSITORY / "config.yaml", *(REPOSITORY / "systemd").iterdir(), *(REPOSITORY / "docs").glob("*.md")]
     assert contents == {str(path.relative_to(REPOSITORY)): path.read_bytes() for path in top}
     assert {"tiffsd/py.typed", "daemon/py.typed", "daemon/models/demo/model_index.json"} <= names
     configs = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "daemon/models/configs").rglob("*") if path.is_file()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.house import REPOSITORY
 
-SOURCES = ("tiffsd", "daemon", "systemd", "config.yaml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+SOURCES = ("tiffsd", "daemon", "systemd", "docs", "config.yaml", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 def built_wheel(copy: Path) -> Path:

@@ -1,7 +1,8 @@
-"""Where the files lie that belong to the program but are not code: config.yaml, the units, the embedded model, the page.
+"""Where the files lie that belong to the program but are not code: config.yaml, the units, the documents, the embedded
+model, the page.
 
-In a checkout config.yaml and systemd/ are at the top of the repository; the wheel carries copies in `daemon/data`, put
-there by setup.py. The models and the pages are inside the package in both. Nobody else looks for these files.
+In a checkout config.yaml, systemd/ and docs/ are at the top of the repository; the wheel carries copies in `daemon/data`,
+put there by setup.py. The models and the pages are inside the package in both. Nobody else looks for these files.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ CARRIED = PACKAGE / "data"
 
 
 def resource(name: str) -> Path:
-    """The file or folder of the program called `name`: "config.yaml", "systemd/tiffsd.service", "models/demo".
+    """The file or folder of the program called `name`: "config.yaml", "systemd/tiffsd.service", "docs", "models/demo".
 
     Raises ConfigError where the installation lacks it.
     """

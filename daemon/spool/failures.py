@@ -61,7 +61,7 @@ def failure_of_unknown(job: str, sentence: str) -> Failure:
 
 def _more(kind: object) -> str:
     """The line that names the section of the documents."""
-    return f"More: docs/troubleshooting.md#{kind}\n" if kind in set(Kind) else ""
+    return f"More: docs/troubleshooting.md#{kind}, or run: tiffsd help {kind}\n" if kind in set(Kind) else ""
 
 
 def retry(transitions: Transitions, fs: Filesystem, failed: Path) -> list[Path]:

@@ -35,7 +35,9 @@ def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
 def test_a_failure_of_a_known_kind_names_the_section_of_the_documents(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff", b"latents")
     failed = spool.fail(claim_one(spool), "No.", {"kind": Kind.UNREADABLE})
-    assert (failed / "error.txt").read_text().endswith("\nMore: docs/troubleshooting.md#unreadable\n")
+    assert (
+        (failed / "error.txt").read_text().endswith("\nMore: docs/troubleshooting.md#unreadable, or run: tiffsd help unreadable\n")
+    )
     assert json.loads((failed / "error.json").read_text())["kind"] == "unreadable"
 
 
