@@ -35,7 +35,7 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "lease", "walking", "beneath", "machine", "stray")
+GROUND = ("errors", "names", "layout", "lease", "walking", "beneath", "machine", "stray", "extras")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
 BARE = (
     "setup",
@@ -53,7 +53,7 @@ BARE = (
     "compute.remote",
 )
 SPOOL_SIDE = ("daemon.spool", "daemon.inbox")
-ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors")
+ARRAYS_ONLY = ("daemon.stages", "daemon.models", "daemon.errors", "daemon.extras")
 TORCH_FREE = ("daemon.stages", "daemon.models.schedulers", "daemon.models.stage_settings")
 # The page with a server is for those who ask for it: nothing else knows it, and its libraries may be missing.
 WEB, SERVES_IT = "daemon.web", "daemon.commands.web"
@@ -108,6 +108,7 @@ MAY_OPEN = {
     ),
     "daemon.pictures.comparing": (2, "files that the front has opened"),
     "daemon.pictures.painted": (2, "pictures that lie in memory"),
+    "daemon.commands.manual": (1, "the program's own documents"),
     "daemon.compute.gpus": (1, "what the driver of GPUs says in /proc"),
     "daemon.compute.remote.cache": (2, "the cache folder, which is the program's own"),
     "daemon.compute.remote.fetched": (2, "folders and the lock in the cache folder"),
@@ -494,7 +495,7 @@ def test_the_table_of_the_rooms_allows_nothing_that_nobody_needs(house: House) -
 
 def test_the_top_of_the_daemon_is_small(house: House) -> None:
     assert the_top_of_the_daemon_is_small(house) == []
-    assert len(AT_THE_TOP) <= 11
+    assert len(AT_THE_TOP) <= 12
 
 
 def test_every_room_stands_in_the_table(house: House) -> None:

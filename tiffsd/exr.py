@@ -1,4 +1,4 @@
-"""The pixels of OpenEXR files: the only import of OpenEXR, which is an extra (`pip install 'tiffsd[exr]'`).
+"""The pixels of OpenEXR files: the only import of OpenEXR, which is an extra (`exr` of pyproject.toml).
 
 Which channels there are, and how large, `tiffsd/exr_header.py` has told before; what they mean is `tiffsd/exr_meaning.py`.
 """
@@ -67,6 +67,6 @@ def _library(name: str) -> Any:
         import OpenEXR
     except ImportError as error:
         raise NotTiffsd(
-            f"{name}: OpenEXR files need the package OpenEXR (pip install 'tiffsd[exr]'); or save it as TIFF, 32-bit float"
+            f"{name}: OpenEXR files need the package OpenEXR (pip install OpenEXR); or save it as TIFF, 32-bit float"
         ) from error
     return OpenEXR

@@ -35,7 +35,7 @@ def help_(context: click.Context, topic: str | None) -> None:
     """
     if topic is None:
         for name, page in _pages().items():
-            click.echo(f"{name:<18} {_title(page.read_text(encoding='utf-8'))}")
+            click.echo(f"{name:<18} {_title(_text(page))}")
         return
     root = context.find_root()
     command = root.command.get_command(context, topic) if isinstance(root.command, click.Group) else None
@@ -54,16 +54,20 @@ def _pages() -> dict[str, Path]:
     return {path.stem: path for path in sorted(resource("docs").glob("*.md"))}
 
 
+def _text(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
 def _found(topic: str) -> str:
     """The text of a page or of a section. Raises InputError where there is none of that name."""
     pages = _pages()
     page, _, anchor = topic.removeprefix("docs/").replace(".md", "").lower().partition("#")
     if page in pages:
-        text = pages[page].read_text(encoding="utf-8")
+        text = _text(pages[page])
         return _sections(text).get(anchor) or _missing(topic, _sections(text)) if anchor else text
     name = (anchor or page).strip().replace(" ", "-")
     texts = [pages[FIRST], *(path for stem, path in pages.items() if stem != FIRST)]
-    sections = [_sections(path.read_text(encoding="utf-8")) for path in texts]
+    sections = [_sections(_text(path)) for path in texts]
     return next((found[name] for found in sections if name in found), "") or _missing(topic, [*pages, *Kind, *sections[0]])
 
 

@@ -10,12 +10,12 @@ from daemon.compute.addresses import LOCAL
 from daemon.compute.gpus import VISIBLE, gpus
 from daemon.compute.protocol import EngineOptions
 from daemon.errors import ConfigError
+from daemon.extras import adding
 
 log = logging.getLogger(__name__)
 
 CUDA, RAY = "cuda", "ray"
 UNKNOWN = "a GPU that nothing tells of"
-NO_RAY = "compute.engine is ray, and Ray is not installed here; install it with `pip install 'tiffsd[ray]'`, or write engine: local"
 SMALL_MODEL_BYTES = 500_000_000
 Look = Callable[[Mapping[str, str]], Sequence[str] | None]
 
@@ -46,7 +46,7 @@ def placed(options: EngineOptions, *, look: Look = gpus, environ: Mapping[str, s
 def _on_ray(options: EngineOptions) -> EngineOptions:
     """As many as are asked for, wherever the cluster has room."""
     if find_spec(RAY) is None:
-        raise ConfigError(NO_RAY)
+        raise ConfigError(f"compute.engine is ray, and Ray is not installed here; run `{adding('ray')}`, or write engine: local")
     return replace(options, workers=options.workers or 1)
 
 

@@ -12,6 +12,7 @@ from typing import IO, Any
 from PIL import Image
 
 from daemon.errors import InputError
+from daemon.extras import adding
 
 # Refusing decompression bombs is ours: by the limit that is handed in, and before anything is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -26,7 +27,7 @@ AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 LONGEST_BRANDS = 64
 PACKAGES = {
-    "HEIF": ("pillow_heif", "a HEIC picture, which needs the package pillow-heif (pip install 'tiffsd[heif]')"),
+    "HEIF": ("pillow_heif", "a HEIC picture, which needs the package pillow-heif"),
     "JXL": ("pillow_jxl", "a JPEG XL picture, which needs the package pillow-jxl-plugin"),
 }
 NO_AVIF = "an AVIF picture, which needs a Pillow of 11.3 or later that was built with AVIF"
@@ -86,7 +87,8 @@ def _register(form: str, name: str) -> None:
     package, what = PACKAGES[form]
     plugin = _module(package)
     if plugin is None:
-        raise InputError(f"{name}: this is {what}; or save it as PNG or JPEG")
+        install = f" ({adding('heif')})" if form == "HEIF" else ""
+        raise InputError(f"{name}: this is {what}{install}; or save it as PNG or JPEG")
     if form == "HEIF":
         plugin.register_heif_opener(thumbnails=False)
 

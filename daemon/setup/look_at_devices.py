@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.extras import installing
 from daemon.settings.advice import NVIDIA
 from daemon.setup.findings import Finding, fault, note, ok
-from daemon.setup.installer import installing
 from daemon.setup.torch_here import Torch
 
 DRIVER_VERSION = Path("/proc/driver/nvidia/version")

@@ -13,9 +13,9 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from daemon.extras import installing, packages_of
 from daemon.lease import is_being_written
 from daemon.setup.findings import Finding, note, ok
-from daemon.setup.installer import installing, packages_of
 
 MEMORY, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))

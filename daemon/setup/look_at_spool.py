@@ -152,7 +152,8 @@ def _of_folders(root: Path) -> Iterator[Finding]:
     if not os.access(root / INBOX / stages[0], os.W_OK | os.X_OK):
         join = f"`sudo usermod -aG {group_name(group)} {user_name(os.geteuid())}`, then log in anew"
         # Nobody is to join root's group, and a group that the folders are not shared with lets nobody in.
-        way_in = join if group and is_shared(root) else f"ask {user_name(owner)} for a spool that a group shares (tiffsd help docs/service.md)"
+        ask = f"ask {user_name(owner)} for a spool that a group shares (tiffsd help docs/service.md)"
+        way_in = join if group and is_shared(root) else ask
         yield note("folders", f"{what}, and you ({user_name(os.geteuid())}) may not drop files", way_in)
     elif not exposed:
         yield ok("folders", what)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from daemon.extras import adding
 from daemon.models.hub_ids import is_hub_id
 from daemon.settings.config import BUILTIN, Config
 from daemon.settings.plain_yaml import folder_beside
-from daemon.setup.installer import installing, packages_of
 from daemon.setup.service import Places, fits_unit
 from daemon.setup.steps import Runner
 
@@ -85,7 +85,7 @@ def _of_page(known: Known = find_spec) -> Iterator[str]:
 
 def told_of_page() -> str:
     """What is lacking for the page, and the command that installs it here."""
-    return f"the page needs two packages more: run `{installing(*packages_of('web'))}`, then this again"
+    return f"the page needs two packages more: run `{adding('web')}`, then this again"
 
 
 def _of_program(program: Path) -> list[Path]:

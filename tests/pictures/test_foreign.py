@@ -53,7 +53,7 @@ def test_of_a_moving_picture_the_first_frame_is_taken_and_that_is_said(tmp_path:
         (
             HEIC,
             "pillow_heif",
-            r"a\.x: this is a HEIC picture, which needs the package pillow-heif \(pip install 'tiffsd\[heif\]'\); or",
+            r"a\.x: this is a HEIC picture, which needs the package pillow-heif \(\S+/pip install 'pillow-heif>=[\d.]+'\); or",
         ),
         (JXL, "pillow_jxl", r"a\.x: this is a JPEG XL picture, which needs the package pillow-jxl-plugin; or save it as PNG"),
         (b"\xff\x0a" + bytes(64), "pillow_jxl", "this is a JPEG XL picture"),

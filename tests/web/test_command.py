@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from daemon.cli import app
 from daemon.errors import ConfigError
-from daemon.setup.installer import packages_of
+from daemon.extras import packages_of
 from daemon.setup.obstacles import told_of_page
 from daemon.web.token import token_in, usual_token_file
 from tests.conftest import wait_until

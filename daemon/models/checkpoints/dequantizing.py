@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from daemon.extras import adding
 from daemon.models.checkpoints.stored import BLOCKS
 from daemon.models.unreadable import UnreadableModel
 
@@ -45,7 +46,7 @@ def _unpacking(form: str) -> Unpack:
         import gguf
     except ImportError:
         raise UnreadableModel(
-            f"its numbers are in {form}, which the package `gguf` reads, and that is not installed; run pip install 'tiffsd[gguf]'"
+            f"its numbers are in {form}, which the package `gguf` reads, and that is not installed: run `{adding('gguf')}`"
         ) from None
     kind = gguf.GGMLQuantizationType[form]
     return lambda blocks: np.asarray(gguf.dequantize(blocks, kind), dtype=np.float32)
