@@ -26,6 +26,10 @@ JSON_ENDING = ".json"
 UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
+# What error.txt of a failed job has below its sentence; `daemon/spool/failures.py` writes it.
+_REPORT = re.compile(r"^Dropped: .+\n(?:To try again|To go on): ", re.MULTILINE)
+
+
 def parse_prompt(data: bytes, where: str, *, characters: int) -> Prompt:
     """Read the bytes of a prompt file; `characters` bounds its length. Raises InputError naming the file and the way out."""
     prompt = read_prompt(data, where, characters=characters).usable(where)
@@ -130,7 +134,11 @@ def _decoded(data: bytes, where: str) -> str:
 def _bare(text: str, where: str) -> Prompt:
     """Plain words, an infotext, or the JSON that people copy out of other programs.
 
-    Raises InputError where words look like settings, which stand between lines of ---."""
+    Raises InputError where words look like settings, which stand between lines of ---, or are those of a report of ours."""
+    if _REPORT.search(text):
+        raise InputError(
+            f"{where}: this is the report on a job that failed, and no prompt; delete it, and move what it names instead"
+        )
     record = parsed(text)
     if record is not None and (of_record(record) or has_settings(record)):
         return _json(text, where)

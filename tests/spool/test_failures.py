@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import Kind, NotThere
+from daemon.errors import InputError, Kind, NotThere
+from daemon.settings.prompts import parse_prompt
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop, inbox_of
@@ -32,12 +33,21 @@ def test_failure_tells_people_what_to_do(root: Path, spool: Spool) -> None:
     assert not list((root / ".work").iterdir())
 
 
+@pytest.mark.parametrize("elsewhere", ["", "inbox/1-text"])
+def test_a_report_that_is_moved_back_is_no_prompt(elsewhere: str, root: Path, spool: Spool) -> None:
+    drop(root, "cat.tiff", b"latents")
+    failed = spool.fail(claim_one(spool), "No.", {"kind": Kind.UNREADABLE, "elsewhere": elsewhere})
+    report = (failed / "error.txt").read_bytes()
+    with pytest.raises(InputError, match=r"error\.txt: this is the report on a job that failed, and no prompt; delete it"):
+        parse_prompt(report, "error.txt", characters=20_000)
+    assert parse_prompt(b"Dropped: a vase\nTo try again", "error.txt", characters=99).settings
+
+
 def test_a_failure_of_a_known_kind_names_the_section_of_the_documents(root: Path, spool: Spool) -> None:
     drop(root, "cat.tiff", b"latents")
     failed = spool.fail(claim_one(spool), "No.", {"kind": Kind.UNREADABLE})
-    assert (
-        (failed / "error.txt").read_text().endswith("\nMore: docs/troubleshooting.md#unreadable, or run: tiffsd help unreadable\n")
-    )
+    named = "\nMore: docs/troubleshooting.md#unreadable, or run: tiffsd help unreadable\n"
+    assert (failed / "error.txt").read_text().endswith(named)
     assert json.loads((failed / "error.json").read_text())["kind"] == "unreadable"
 
 
