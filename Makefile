@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-pythons test-processors test-editors test-installs test-ray test-system prove mutants bench docs deb format lint types check clean
+.PHONY: help demo test test-pythons test-processors test-editors test-installs test-ray test-system test-thorough prove mutants bench docs deb format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -55,10 +55,15 @@ EDITORS := gimp krita python3-pyqt5 imagemagick-6.q16hdri imagemagick-6.q16 grap
 test-editors: $(VENV)/.installed-dev ## install the image editors and Chromium of Debian, edit with each of them, open the page, compare with the table of docs/editors.md
 	@become=$$([ "$$(id -u)" = 0 ] || echo sudo); $$become apt-get update -qq && \
 		$$become env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $(EDITORS)
-	@TIFFSD_EDITORS=all $(BIN)/python -m pytest tests/editors tests/page $(ARGS)
+	@TIFFSD_EDITORS=all $(BIN)/python -m pytest -m 'not system' tests/editors tests/page $(ARGS)
 
 test-system: $(VENV)/.installed-dev ## test the service in a real systemd, booted in a container (as root)
-	@$(BIN)/python -m pytest -m system -rs tests/system $(ARGS)
+	@$(BIN)/python -m pytest -m 'system and not thorough' -rs tests/system $(ARGS)
+
+# Both run, whatever fails in the first.
+test-thorough: $(VENV)/.installed-dev ## run what the others leave out: more cases of the same, longer stress, a proof of the tests of the service
+	@failed=false; $(BIN)/python -m pytest -m 'thorough and not system' $(PARALLEL) $(ARGS) || failed=true; \
+		$(BIN)/python -m pytest -m 'thorough and system' -rs tests/system $(ARGS) || failed=true; ! $$failed
 
 prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error, power cut and act of a member, with the figures
 	@$(BIN)/python -m tests.spool.prove

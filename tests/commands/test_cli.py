@@ -212,6 +212,7 @@ def test_status_of_a_spool_needs_only_the_spools_place_from_the_configuration(ho
     assert "'spool' must be the path of a folder" in str(result.exception)
 
 
+@pytest.mark.thorough
 def test_the_twins_of_the_prototypes_scripts_make_a_picture_step_by_step(tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path)
     daemon.command("text", "a red house", "-o", "house", "-w", "128", "-he", "64", "-i", "3", "-s", "5")

@@ -176,6 +176,7 @@ def test_a_batch_that_breaks_the_device_is_run_one_by_one_and_only_the_one_fails
     assert outcomes == ["NoneType", "DeviceBroken", "NoneType"]
 
 
+@pytest.mark.thorough
 def test_fresh_workers_that_end_at_different_files_are_the_fault_of_the_machine(submit: Callable[..., Any]) -> None:
     first, second = submit("dies first"), submit("dies second")
     assert type(first.exception(SECONDS)) is WorkerDied
@@ -263,6 +264,7 @@ def test_a_step_that_takes_too_long_is_ended_with_its_worker_and_the_next_call_r
     assert behind.result(SECONDS)
 
 
+@pytest.mark.thorough
 def test_of_a_batch_that_takes_too_long_each_gets_the_whole_time_alone(local: LocalWorkers, submit: Callable[..., Any]) -> None:
     local.limit[0] = 20.0  # type: ignore[attr-defined]
     with local.changed:
@@ -273,6 +275,7 @@ def test_of_a_batch_that_takes_too_long_each_gets_the_whole_time_alone(local: Lo
     assert outcomes == ["NoneType", "TooLong", "NoneType"]
 
 
+@pytest.mark.thorough
 def test_a_batch_that_is_stopped_at_a_step_goes_on_one_by_one_in_the_same_worker(
     local: LocalWorkers, submit: Callable[..., Any], folder: Path
 ) -> None:

@@ -14,7 +14,8 @@ from tests.editors.mistakes import Mistake, ended, original
 from tiffsd import Layout
 
 # As long as an editor that hangs, and one that is driven beside it.
-pytestmark = pytest.mark.timeout(600)
+# `make test-editors` runs them, where the editors are.
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 
 Made = Callable[[str], Path]
 LAYOUTS = (Layout.MOSAIC, Layout.PAGES, Layout.RGBA)

@@ -18,7 +18,8 @@ from tests.service.test_proofs import Desk
 from tiffsd import TiffsdError
 
 # As long as an editor that hangs, and one that is driven beside it.
-pytestmark = pytest.mark.timeout(600)
+# `make test-editors` runs them, where the editors are.
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 
 Made = Callable[[str], Path]
 MAGICK = next(program for program in PROGRAMS if program.name == "ImageMagick HDRI")

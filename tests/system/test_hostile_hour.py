@@ -20,7 +20,7 @@ from tests.conftest import wait_until
 from tests.system.installed import SETTINGS, SPOOL, Installed
 from tests.whole.test_hostile_words import DROPS, FORGED, NAME, WORDS, front, is_text, png
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.slow, pytest.mark.timeout(600)]
 
 ROUNDS = 6
 INFO, WARNING, ERROR = "6", "4", "3"

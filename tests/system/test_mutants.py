@@ -10,7 +10,7 @@ from tests.system.aimed import Aimed, aim
 from tests.system.changes import Change, changed
 from tests.system.installed import Installed
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.slow, pytest.mark.timeout(300)]
 
 FOLLOWS_FOLDERS = Change("walking.py", "FOLDER | os.O_NOFOLLOW | flags", "FOLDER | flags")
 FOLLOWS_FILES = Change("beneath.py", "flags | os.O_NOFOLLOW | os.O_NONBLOCK", "flags | os.O_NONBLOCK")

@@ -20,7 +20,7 @@ from tests.system.attacks import JOBS, NUMBERED, acts_at_random
 from tests.system.installed import Installed
 from tests.system.putting_right import Layout
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.thorough, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ROUNDS = 2  # of 500 acts each
 
