@@ -17,13 +17,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
 from daemon.beneath import Beneath
 from daemon.compute.engine import new_engine, placed
 from daemon.compute.protocol import Engine, EngineOptions
-from daemon.errors import ConfigError, InUse, Kind, MachineError, in_words
+from daemon.errors import InUse, Kind, in_words
 from daemon.inbox.inbox import Drop, Inbox, Scan
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import JobContext
@@ -43,7 +42,7 @@ from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.away import away
 from daemon.service.backoff import Retry, StageBackoff
 from daemon.service.claiming import AT_ONCE, Claims, Wanted
-from daemon.service.config_news import ConfigNews
+from daemon.service.config_in_force import ConfigInForce
 from daemon.service.dispatch import DispatchPolicy
 from daemon.service.late_writers import LateWriters
 from daemon.service.misplaced import Misplaced
@@ -57,7 +56,6 @@ from daemon.service.status import Status, has_sign, notify, page_facts, read_sta
 from daemon.service.supervisor import ActiveJob, Places, Supervisor
 from daemon.service.wake import WakeEvent
 from daemon.settings.config import Config
-from daemon.settings.permissions import read_trusted_again
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.ordering import KEEPS_ORDER
 from daemon.spool.spool import Claim, Recovery, Spool
@@ -87,22 +85,6 @@ REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs t
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
 STATUS_SECONDS = 1.0
 IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
-NEEDS_RESTART = (
-    "spool",
-    "durability",
-    *(
-        f"watch.{key}"
-        for key in ("settle_seconds", "settle_unleased_seconds", "empty_grace_seconds", "empty_grace_unleased_seconds")
-    ),
-    "watch.pair_patience_hours",
-    *(
-        f"compute.{key}"
-        for key in (
-            *("device", "engine", "workers", "ssh_config", "ssh_command", "ray_address", "ray_config"),
-            *("threads", "batch", "idle_seconds", "memory_gb", "ahead"),
-        )
-    ),
-)
 # What the worker has to end by itself, after a drain in which it was told to.
 GRACE_SECONDS = 2.0
 
@@ -126,8 +108,7 @@ class Service:
         leave: Callable[[], None] = _do_not_leave,
         engine: Engine = new_engine,
     ) -> None:
-        self.config = config
-        self.config_path = config_path
+        self._in_force = ConfigInForce(config, config_path)
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
         self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
@@ -190,8 +171,6 @@ class Service:
         self._status_due = 0.0
         self._worked = False  # since freed memory was given back
         self._not_done = 0  # jobs that failed, or were given back to their inbox
-        self._config_complaint: tuple[str, ...] = ()
-        self._config_news = ConfigNews(config_path, config)
         self._warnings: tuple[str, ...] = ()  # of the start
         self._lock_is_lost = False
 
@@ -324,6 +303,16 @@ class Service:
         self._claim(now)
         self.retention.tick(now)
 
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._in_force.config
+
+    def _read_config_again(self) -> None:
+        self._reload = False
+        if self._in_force.read_again():
+            self._status_due = 0.0
+
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
         self._shutdown.ask()
@@ -418,7 +407,7 @@ class Service:
         self._scan_wanted.clear()
         started = time.monotonic()
         self._misplaced.look()
-        self._config_news.look()
+        self._in_force.look()
         self._late_writers.look(now)
         for name, inbox in self.inboxes.items():
             try:
@@ -658,8 +647,7 @@ class Service:
             gates=[name for name in STAGES if self.gated(name)],
             complaints=[
                 *self._warnings,
-                *self._config_complaint,
-                *self._config_news.complaints(),
+                *self._in_force.complaints(),
                 *[LOCK_LOST] * self._lock_is_lost,
                 *self.hooks.complaints(),
                 *away(computes.get("workers", ())),
@@ -690,36 +678,6 @@ class Service:
         with suppress(OSError):
             now = datetime.now().astimezone()
             self._page.write(self._overview, listed, status.running, now=now, facts=page_facts(status))
-
-    def _read_config_again(self) -> None:
-        self._reload = False
-        if self.config_path is None:
-            return
-        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            before, self.config = self.config, read_trusted_again(self.config_path)
-        except (ConfigError, MachineError, OSError) as error:
-            self._config_complaint = (f"configuration not reloaded, the old one stays in force: {in_words(error)}",)
-            log.error("%s", *self._config_complaint)
-            self._config_news.was_tried()
-        else:
-            self._config_complaint = ()
-            self._config_news.was_read(self.config)
-            late = _late(before, self.config)
-            log.info(
-                "configuration reloaded from %s%s",
-                self.config_path,
-                f"; {', '.join(late)} will change at the next start" if late else "",
-            )
-        self._status_due = 0.0
-        notify("READY=1")
-
-
-def _late(before: Config, after: Config) -> list[str]:
-    """The keys that were changed and count from the next start on only."""
-    late = [name for name in NEEDS_RESTART if attrgetter(name)(before) != attrgetter(name)(after)]
-    own = [name for name in STAGES if before.options(name).settle_seconds != after.options(name).settle_seconds]
-    return late + [f"stages.{name}.settle_seconds" for name in own]
 
 
 def _trim_memory() -> None:

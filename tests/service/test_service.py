@@ -190,8 +190,7 @@ def test_a_prompt_beside_the_inboxes_is_complained_of_by_the_service(tmp_path: P
 def test_a_broken_configuration_leaves_the_old_one_in_force_and_is_complained_of_until_it_is_mended(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("defaults:\n  steps: 30\n")
-    service = service_in(tmp_path)
-    service.config_path = path
+    service = Service(config_of(tmp_path), config_path=path)
     service.start()
 
     def complaints() -> list[str]:
@@ -517,9 +516,9 @@ def test_a_stop_is_not_lost_in_the_instant_before_the_sleep(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("spool", ["~nosuchuser/x", '"a\\0b"'])
 def test_a_reload_with_a_spool_that_can_be_no_folder_ends_nothing(tmp_path: Path, spool: str) -> None:
-    service = service_in(tmp_path)
-    service.config_path = tmp_path / "config.yaml"
-    service.config_path.write_text(f"spool: {spool}\n")
+    path = tmp_path / "config.yaml"
+    path.write_text(f"spool: {spool}\n")
+    service = Service(config_of(tmp_path), config_path=path)
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
@@ -571,17 +570,15 @@ def test_a_file_waits_for_the_settle_time_of_its_own_inbox(tmp_path: Path) -> No
 
 def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    service = service_in(tmp_path)
-    service.config_path = tmp_path / "config.yaml"
+    path = tmp_path / "config.yaml"
     watch = yaml.safe_dump({"watch": {**QUICK["watch"], "rescan_seconds": 0.3}})
-    service.config_path.write_text(
-        f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\nstages: {{text: {{settle_seconds: 2}}}}\n"
-    )
+    path.write_text(f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\nstages: {{text: {{settle_seconds: 2}}}}\n")
+    service = Service(config_of(tmp_path), config_path=path)
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
     late = "compute.threads, stages.text.settle_seconds"
-    assert f"configuration reloaded from {service.config_path}; {late} will change at the next start" in caplog.messages
+    assert f"configuration reloaded from {path}; {late} will change at the next start" in caplog.messages
     service.stop()
 
 
