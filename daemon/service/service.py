@@ -4,18 +4,15 @@ The main thread scans, claims, supervises and pings systemd; each job in flight 
 set flags. Whatever of it hangs, a stop is over in `shutdown.DEADLINE` seconds.
 """
 
-import ctypes
 import itertools
 import logging
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +28,6 @@ from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
 from daemon.jobs.originals import exported_latents
 from daemon.jobs.outcome import JobResult, Outcome
-from daemon.jobs.overview import FIRST, First, Overview
-from daemon.jobs.page.page import LISTED, Page
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
@@ -52,7 +47,8 @@ from daemon.service.repeats import Repeats, Same, Wait, put_beside
 from daemon.service.restoring import is_sign, restored
 from daemon.service.retention import Retention
 from daemon.service.shutdown import Shutdown, ShutdownStep
-from daemon.service.status import Status, has_sign, notify, page_facts, read_status, why_waiting, write_status
+from daemon.service.status import has_sign, notify
+from daemon.service.status_writer import Described, StatusWriter
 from daemon.service.supervisor import ActiveJob, Places, Supervisor
 from daemon.service.wake import WakeEvent
 from daemon.settings.config import Config
@@ -83,7 +79,6 @@ PAUSE_PER_SCAN = 20.0
 CLAIMS_PER_SCAN, CHEAP_SCAN_SECONDS = 2, 0.1
 REFUSING_SECONDS = 1.0  # at a stretch: then the watchdog, a stop and the jobs that ended have their turn
 LEARNING_SECONDS = 1.0  # until the next look, while there are files that were not read yet
-STATUS_SECONDS = 1.0
 IN_USE_SECONDS = 5.0  # until a job is tried again whose files another program holds
 # What the worker has to end by itself, after a drain in which it was told to.
 GRACE_SECONDS = 2.0
@@ -166,10 +161,14 @@ class Service:
         self._next_scan = 0.0
         self._scan_not_before = 0.0
         self._claimed_since_scan, self._claims_per_scan = 0, math.inf
-        self._overview, self._page = Overview(root, first=LISTED), Page(root)
-        self._last_status: Status | None = None
-        self._status_due = 0.0
-        self._worked = False  # since freed memory was given back
+        self._status = StatusWriter(
+            self.spool,
+            scans=lambda: self._scans,
+            degraded=self._backoff.reasons,
+            gated=self.gated,
+            describe=lambda: self.compute.describe(),
+            complaints=self._complaints,
+        )
         self._not_done = 0  # jobs that failed, or were given back to their inbox
         self._warnings: tuple[str, ...] = ()  # of the start
         self._lock_is_lost = False
@@ -204,7 +203,7 @@ class Service:
         clear_running(self.spool.root)
         self._recover(time.monotonic(), after="restart")
         self._watcher.start()
-        self._write_status(time.monotonic())
+        self._status.write(time.monotonic(), idle=not self._jobs)
         notify("READY=1")
         log.info("watching %s", self.spool.root)
         return True
@@ -256,20 +255,20 @@ class Service:
             self._work(now)
         self.compute.tick(now)
         # What has just come may be a job, and is no reason to break off.
-        self._worked |= self._proofs.busy(now)
+        self._status.worked |= self._proofs.busy(now)
         self._proofs.tick(now, free=self._is_free(now), begins=not self._scan_wanted.is_set())
         self._supervisor.report_stalled(self._jobs.values(), now)
-        if now >= self._status_due:
-            self._write_status(now)
+        if now >= self._status.due:
+            self._status.write(now, idle=not self._jobs)
         if self._watcher.healthy() and not self._supervisor.all_stalled():
             notify("WATCHDOG=1")
-        telling = bool(self._jobs) or self._worked or self._overview.is_behind or self._page.is_behind
+        telling = bool(self._jobs) or self._status.is_behind()
         return min(
             [
                 self._next_scan,
                 now + PING_SECONDS,
                 *[self._scan_not_before] * self._scan_wanted.is_set(),
-                *[self._status_due] * telling,
+                *[self._status.due] * telling,
             ]
         )
 
@@ -278,7 +277,7 @@ class Service:
         ours = self.spool.is_still_ours()
         if ours is self._lock_is_lost:
             self._lock_is_lost = not ours
-            self._status_due = 0.0
+            self._status.due = 0.0
             say = log.info if ours else log.error
             say("%s", f"{self.spool.root / LOCK} is this daemon's again: files are claimed" if ours else LOCK_LOST)
         if not ours:
@@ -311,7 +310,7 @@ class Service:
     def _read_config_again(self) -> None:
         self._reload = False
         if self._in_force.read_again():
-            self._status_due = 0.0
+            self._status.due = 0.0
 
     def request_stop(self) -> None:
         """Ask the loop to end after this tick."""
@@ -340,7 +339,8 @@ class Service:
         }
         end.do(steps, until=shutdown.CLOSED)
         self._leave_jobs(wait(self._jobs, timeout=end.left_until(shutdown.GIVEN_BACK)).not_done)
-        end.do({"the status": partial(self._write_status, time.monotonic(), alive=False)}, until=shutdown.STATUS_WRITTEN)
+        last_words = partial(self._status.write, time.monotonic(), idle=not self._jobs, alive=False)
+        end.do({"the status": last_words}, until=shutdown.STATUS_WRITTEN)
         end.do({"the spool": self.spool.release}, until=shutdown.RELEASED)
 
     def _leave_jobs(self, hanging: set[Future[JobResult]]) -> None:
@@ -582,7 +582,7 @@ class Service:
         context = JobContext(*given, heartbeat=job.heartbeat, retries=self._retries)
         future = self._threads.submit(run, claim, context)
         self._jobs[future] = job
-        self._worked = True
+        self._status.worked = True
         future.add_done_callback(lambda _: self._wake.set())
 
     def _reap(self, now: float) -> None:
@@ -631,56 +631,16 @@ class Service:
             log.info("%s %s: resuming after %s", claim.stage, shown(claim.names["principal"]), after)
             self._launch(claim)
 
-    def _write_status(self, now: float, *, alive: bool = True) -> None:
-        """Write the status where it has changed; a daemon that has nothing to say does not touch the disk."""
-        started = time.monotonic()
-        waits = {
-            name: [f"{shown(waiting.name)}: {waiting.reason}" for waiting in scan.waiting] for name, scan in self._scans.items()
-        }
-        status = read_status(
-            self.spool.root,
-            now=datetime.now().astimezone(),
-            alive=alive,
-            degraded=self._backoff.reasons(),
-            waits=waits,
-            worker=(computes := self.compute.describe()),
-            gates=[name for name in STAGES if self.gated(name)],
-            complaints=[
-                *self._warnings,
-                *self._in_force.complaints(),
-                *[LOCK_LOST] * self._lock_is_lost,
-                *self.hooks.complaints(),
-                *away(computes.get("workers", ())),
-                *self._misplaced.complaints(),
-                *self._proofs.complaints(),
-                *self.retention.complaints(),
-                *self._supervisor.complaints(),
-            ],
-        )
-        listed = self._overview.look(status.running, why=why_waiting(status.stages), owner_of=self.spool.owner_of)
-        status = replace(status, listed={kind: one.cut_to(FIRST, latest=kind == "done") for kind, one in listed.items()})
-        self._write_page(status, listed)
-        # Counting very many files is dear, and most time is kept for work.
-        self._status_due = now + max(STATUS_SECONDS, PAUSE_PER_SCAN * (time.monotonic() - started))
-        before = self._last_status
-        if before and {**vars(status), "at": ""} == {**vars(before), "at": ""}:
-            if self._worked and not self._jobs:
-                self._worked = False
-                _trim_memory()
-            return
-        with suppress(OSError):
-            write_status(self.spool.root, status)
-        notify(f"STATUS={status.line()}")
-        self._last_status = status
-
-    def _write_page(self, status: Status, listed: Mapping[str, First]) -> None:
-        """Write the page where it has changed: also where the status has not, since it shows the pictures beside the files."""
-        with suppress(OSError):
-            now = datetime.now().astimezone()
-            self._page.write(self._overview, listed, status.running, now=now, facts=page_facts(status))
-
-
-def _trim_memory() -> None:
-    """An idle daemon is small, whatever its jobs have needed."""
-    with suppress(AttributeError):  # another C library than GNU's
-        ctypes.CDLL(None).malloc_trim(0)
+    def _complaints(self, described: Described) -> list[str]:
+        """What people should see to."""
+        return [
+            *self._warnings,
+            *self._in_force.complaints(),
+            *[LOCK_LOST] * self._lock_is_lost,
+            *self.hooks.complaints(),
+            *away(described.get("workers", ())),
+            *self._misplaced.complaints(),
+            *self._proofs.complaints(),
+            *self.retention.complaints(),
+            *self._supervisor.complaints(),
+        ]

@@ -631,7 +631,7 @@ def test_the_status_lists_what_waits_with_its_prompt_and_why_and_is_not_written_
     assert (entry["name"], entry["prompt"]) == ("cat.txt", "a cat")
     assert (entry["reason"], entry["command"]) == ("is ready, but the stage is paused", "tiffsd resume text")
     written = status.stat().st_mtime_ns
-    service._status_due = 0.0
+    service._status.due = 0.0
     service.tick(time.monotonic())
     assert status.stat().st_mtime_ns == written
     service.stop()
