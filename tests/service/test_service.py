@@ -19,9 +19,9 @@ from daemon.compute.engine import new_engine
 from daemon.compute.protocol import Compute, EngineOptions
 from daemon.errors import AnotherDaemon, InputError, OutOfMemory
 from daemon.jobs.retry_budget import MOST_TRIES, SHORT_FILES
-from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, StageBackoff
+from daemon.service.backoff import CLAIM_FAILED, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, REFUSAL_FAILED, StageBackoff
 from daemon.service.misplaced import Misplaced
-from daemon.service.service import CLAIM_FAILED, REFUSAL_FAILED, Service
+from daemon.service.service import Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Recovery
 from tests.artifacts import latents
@@ -367,7 +367,7 @@ def test_once_leaves_what_waits_for_memory_where_the_machine_is_short_of_it(tmp_
 def test_a_job_whose_embedding_another_program_holds_waits_in_sight_and_keeps_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.service.service.IN_USE_SECONDS", 0.5)
+    monkeypatch.setattr("daemon.service.intake.IN_USE_SECONDS", 0.5)
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     inbox, embedding = tmp_path / "spool/inbox/1-text", tmp_path / "spool/embeddings/mine.tiff"
@@ -412,7 +412,7 @@ def test_an_inbox_that_is_none_any_more_degrades_its_stage_and_nothing_else(tmp_
 
 
 def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.service.service.REFUSING_SECONDS", 0.02)
+    monkeypatch.setattr("daemon.service.refusing.REFUSING_SECONDS", 0.02)
     service = service_in(tmp_path)
     service.start()
     inbox = tmp_path / "spool/inbox/3-decode"
@@ -424,7 +424,7 @@ def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypa
     def all_refused() -> bool:
         due = service.tick(time.monotonic())
         left.add(len(list(inbox.iterdir())))
-        assert not service._scans["decode"].refused or due <= time.monotonic(), "what is left is not forgotten"
+        assert not service._intake.scans["decode"].refused or due <= time.monotonic(), "what is left is not forgotten"
         return not list(inbox.iterdir())
 
     wait_until(all_refused, seconds=60, what="all are refused")
