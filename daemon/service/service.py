@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from daemon.beneath import Beneath
-from daemon.compute.engine import new_engine, placed
-from daemon.compute.protocol import Engine, EngineOptions
+from daemon.compute.engine import new_engine
+from daemon.compute.protocol import Engine
 from daemon.errors import in_words
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import JobContext
@@ -24,16 +24,17 @@ from daemon.jobs.outcome import JobResult, Outcome
 from daemon.jobs.probe import Probe, read_ids
 from daemon.jobs.retry_budget import RetryBudget
 from daemon.jobs.running import clear_running
-from daemon.layout import HOLD, HOLD_SIGN, LOCK, WORK
+from daemon.layout import HOLD, HOLD_SIGN, WORK
 from daemon.names import shown
 from daemon.service import exposure, shutdown, signals, startup
 from daemon.service.away import away
 from daemon.service.backoff import FAILED_BY_MACHINE, STUCK, Retry, StageBackoff
 from daemon.service.config_in_force import ConfigInForce
 from daemon.service.dispatch import DispatchPolicy
+from daemon.service.engine_options import engine_options
 from daemon.service.inboxes import ORDER, inboxes_of
 from daemon.service.intake import Intake
-from daemon.service.model_sizes import largest_model
+from daemon.service.lock_watch import LockWatch
 from daemon.service.proofs import Proofs
 from daemon.service.refusing import Refusals
 from daemon.service.retention import Retention
@@ -45,7 +46,6 @@ from daemon.service.supervisor import ActiveJob, Places, Supervisor
 from daemon.service.wake import WakeEvent
 from daemon.settings.config import Config
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.ordering import KEEPS_ORDER
 from daemon.spool.spool import Claim, Recovery, Spool
 from daemon.stages import STAGES
 
@@ -53,10 +53,6 @@ log = logging.getLogger(__name__)
 
 # systemd's watchdog wants a ping also where the folders are looked at seldom.
 PING_SECONDS = 10.0
-LOCK_LOST = (
-    f"{LOCK} was removed or replaced, so another daemon may have this spool too, and this one claims nothing more; "
-    "stop every daemon of this spool, then start one"
-)
 # What the worker has to end by itself, after a drain in which it was told to.
 GRACE_SECONDS = 2.0
 
@@ -85,25 +81,7 @@ class Service:
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
         self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
         self.inboxes = inboxes_of(self.spool, lambda: self.config, self._probe.read)
-        options = placed(
-            EngineOptions(
-                device=config.compute.device,
-                workers=config.compute.workers if isinstance(config.compute.workers, int) else None,
-                places=tuple(config.compute.workers) if isinstance(config.compute.workers, list) else (),
-                ssh_config=config.ssh_config,
-                ssh_command=tuple(config.compute.ssh_command or ()),
-                engine=config.compute.engine,
-                ray_address=config.compute.ray_address,
-                ray_config=config.compute.ray_config,
-                threads=config.compute.threads,
-                batch=config.compute.batch,
-                idle_seconds=config.compute.idle_seconds,
-                budget_bytes=None if config.compute.memory_gb is None else int(config.compute.memory_gb * 1e9),
-                stage_devices=frozenset(device for name in STAGES if (device := config.options(name).device)),
-                model_bytes=largest_model(config) if config.compute.workers == "auto" else None,
-                job_seconds=lambda: self.config.limits.job_seconds,
-            )
-        )
+        options = engine_options(config, job_seconds=lambda: self.config.limits.job_seconds)
         self._workers = options.workers or 1
         self.compute = engine(options)
         self.retention = Retention(
@@ -124,6 +102,7 @@ class Service:
         self._threads = ThreadPoolExecutor(self._places.all, thread_name_prefix="job")
         self._jobs: dict[Future[JobResult], ActiveJob] = {}
         self._supervisor = Supervisor(self._places)
+        self._lock = LockWatch(self.spool)
         self._backoff = StageBackoff()
         self._retries = RetryBudget()
         self._recovery = Retry()
@@ -153,7 +132,11 @@ class Service:
         )
         self._not_done = 0  # jobs that failed, or were given back to their inbox
         self._warnings: tuple[str, ...] = ()  # of the start
-        self._lock_is_lost = False
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._in_force.config
 
     def start(self, *, patient: bool = False) -> bool:
         """Take the spool, finish what a crash left, and begin to watch. Raises SpoolError where the spool cannot be used.
@@ -164,7 +147,7 @@ class Service:
             startup.acquire(self.spool)
         elif not startup.acquire_when_possible(self.spool, self._wake, lambda: self._stopping):
             return False
-        self._warnings = (*exposure.warn(self.spool.root, STAGES.values()), *self._durability_warnings())
+        self._warnings = (*exposure.warn(self.spool.root, STAGES.values()), *startup.durability_warnings(self.spool, self.config))
         clear_running(self.spool.root)
         self._recover(time.monotonic(), after="restart")
         self._watcher.start()
@@ -172,13 +155,6 @@ class Service:
         notify("READY=1")
         log.info("watching %s", self.spool.root)
         return True
-
-    def _durability_warnings(self) -> list[str]:
-        why = self.spool.keep_order() if self.config.durability == "ordered" else None
-        warnings = [] if why is None else [f"`durability: ordered` has no effect: {why}, and it takes {KEEPS_ORDER}"]
-        for warning in warnings:
-            log.warning("%s", warning)
-        return warnings
 
     def run(self) -> None:
         """Start when the machine lets it, tick until a signal asks for the end, stop."""
@@ -189,7 +165,7 @@ class Service:
         self._intake.takes_all = True  # who starts a daemon for what lies there now means all of it
         ended_by_itself = self._live(self._idle, patient=False)
         return ended_by_itself and not (
-            self._lock_is_lost or self._not_done or self._refusals.number or self._backoff.reasons() or self._intake.left_waiting()
+            self._lock.is_lost or self._not_done or self._refusals.number or self._backoff.reasons() or self._intake.left_waiting()
         )
 
     def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
@@ -230,30 +206,20 @@ class Service:
         if self._watcher.healthy() and not self._supervisor.all_stalled():
             notify("WATCHDOG=1")
         telling = bool(self._jobs) or self._status.is_behind()
-        return min(
-            [
-                *self._pace.moments(),
-                now + PING_SECONDS,
-                *[self._status.due] * telling,
-            ]
-        )
+        return min([*self._pace.moments(), now + PING_SECONDS, *[self._status.due] * telling])
 
     def _is_ours(self) -> bool:
-        """Whether the spool is still this daemon's; where somebody has taken its lock away, nothing more may be moved in it."""
-        ours = self.spool.is_still_ours()
-        if ours is self._lock_is_lost:
-            self._lock_is_lost = not ours
+        """Whether the spool is still this daemon's; what lies in one that is not is none of its business."""
+        if self._lock.look():
             self._status.due = 0.0
-            say = log.info if ours else log.error
-            say("%s", f"{self.spool.root / LOCK} is this daemon's again: files are claimed" if ours else LOCK_LOST)
-        if not ours:
+        if self._lock.is_lost:
             self._intake.forget()
             self._pace.rest_until(time.monotonic() + self.config.watch.rescan_seconds)
-        return ours
+        return not self._lock.is_lost
 
     def _is_free(self, now: float) -> bool:
         """Whether no job runs, and none could."""
-        return not (self._jobs or any(self._intake.able(now).values()) or self._stopping or self._lock_is_lost)
+        return not (self._jobs or any(self._intake.able(now).values()) or self._stopping or self._lock.is_lost)
 
     def _work(self, now: float) -> None:
         """Recover, scan, claim, and delete what is over its time: what only the one daemon of a spool may do."""
@@ -264,11 +230,6 @@ class Service:
             self._intake.scan(now, running=lambda: {job.claim.stage for job in self._jobs.values()})
         self._intake.claim(now, free=lambda: self._places.free(self._jobs.values()), at_once=self._workers)
         self.retention.tick(now)
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self._in_force.config
 
     def _read_config_again(self) -> None:
         self._reload = False
@@ -347,7 +308,7 @@ class Service:
             self._wake.sleep_until(due)
 
     def _idle(self) -> bool:
-        if self._lock_is_lost:
+        if self._lock.is_lost:
             return not self._jobs
         moving = len(self._jobs) > self._supervisor.stalled_jobs()
         waiting = self._intake.has_turns() and not self._supervisor.all_stalled()
@@ -409,7 +370,7 @@ class Service:
         return [
             *self._warnings,
             *self._in_force.complaints(),
-            *[LOCK_LOST] * self._lock_is_lost,
+            *self._lock.complaints(),
             *self.hooks.complaints(),
             *away(described.get("workers", ())),
             *self._intake.complaints(),
