@@ -6,8 +6,7 @@ set flags. Whatever of it hangs, a stop is over in `shutdown.DEADLINE` seconds.
 
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +33,7 @@ from daemon.service.dispatch import DispatchPolicy
 from daemon.service.engine_options import engine_options
 from daemon.service.inboxes import ORDER, inboxes_of
 from daemon.service.intake import Intake
+from daemon.service.jobs_in_flight import JobsInFlight
 from daemon.service.lock_watch import LockWatch
 from daemon.service.proofs import Proofs
 from daemon.service.refusing import Refusals
@@ -87,7 +87,7 @@ class Service:
         self.retention = Retention(
             root, Filesystem(root), limits=lambda: self.config.retention, ids=partial(read_ids, Beneath(root))
         )
-        self._places = Places(config.slots(self._workers))
+        places = Places(config.slots(self._workers))
         self._wake = WakeEvent()  # something happened: tick
         self._pace = ScanPace(self._workers)
         self._stopping = False
@@ -99,9 +99,8 @@ class Service:
         self._proofs = Proofs(self.spool, self.compute, lambda: self.config, self._wake.set)
         watched = [*[inbox.folder for inbox in self.inboxes.values()], *self._proofs.folders]
         self._watcher = Watcher(watched, self._request_scan)
-        self._threads = ThreadPoolExecutor(self._places.all, thread_name_prefix="job")
-        self._jobs: dict[Future[JobResult], ActiveJob] = {}
-        self._supervisor = Supervisor(self._places)
+        self._jobs = JobsInFlight(self.spool, places)
+        self._supervisor = Supervisor(places)
         self._lock = LockWatch(self.spool)
         self._backoff = StageBackoff()
         self._retries = RetryBudget()
@@ -200,7 +199,7 @@ class Service:
         # What has just come may be a job, and is no reason to break off.
         self._status.worked |= self._proofs.busy(now)
         self._proofs.tick(now, free=self._is_free(now), begins=not self._pace.wanted.is_set())
-        self._supervisor.report_stalled(self._jobs.values(), now)
+        self._supervisor.report_stalled(self._jobs.active, now)
         if now >= self._status.due:
             self._status.write(now, idle=not self._jobs)
         if self._watcher.healthy() and not self._supervisor.all_stalled():
@@ -227,8 +226,8 @@ class Service:
             self._recover(now)
         if self._pace.is_due(now):
             self._in_force.look()
-            self._intake.scan(now, running=lambda: {job.claim.stage for job in self._jobs.values()})
-        self._intake.claim(now, free=lambda: self._places.free(self._jobs.values()), at_once=self._workers)
+            self._intake.scan(now, running=self._jobs.stages)
+        self._intake.claim(now, free=self._jobs.free, at_once=self._workers)
         self.retention.tick(now)
 
     def _read_config_again(self) -> None:
@@ -252,8 +251,8 @@ class Service:
         notify("STOPPING=1")
         self.request_stop()
         end = self._shutdown
-        if wait(self._jobs, timeout=end.left_until(shutdown.DRAINED)).not_done:
-            end.do({"a note on the jobs that are not done": self._discount_attempts}, until=shutdown.DISCOUNTED)
+        if self._jobs.not_over(end.left_until(shutdown.DRAINED)):
+            end.do({"a note on the jobs that are not done": self._jobs.discount_attempts}, until=shutdown.DISCOUNTED)
         steps: dict[str, ShutdownStep] = {
             "the worker": partial(self.compute.close, grace_seconds=GRACE_SECONDS),
             "the proofs": self._proofs.close,
@@ -262,26 +261,18 @@ class Service:
             "the watch on the folders": self._watcher.stop,
         }
         end.do(steps, until=shutdown.CLOSED)
-        self._leave_jobs(wait(self._jobs, timeout=end.left_until(shutdown.GIVEN_BACK)).not_done)
+        self._leave_jobs(self._jobs.not_over(end.left_until(shutdown.GIVEN_BACK)))
         last_words = partial(self._status.write, time.monotonic(), idle=not self._jobs, alive=False)
         end.do({"the status": last_words}, until=shutdown.STATUS_WRITTEN)
         end.do({"the spool": self.spool.release}, until=shutdown.RELEASED)
 
-    def _leave_jobs(self, hanging: set[Future[JobResult]]) -> None:
-        for future in hanging:
-            if (beat := self._jobs[future].heartbeat.last) is not None:
-                self._shutdown.give_up(f"{self._jobs[future].label}, {beat.doing}")
+    def _leave_jobs(self, hanging: Collection[ActiveJob]) -> None:
+        for job in hanging:
+            if (beat := job.heartbeat.last) is not None:
+                self._shutdown.give_up(f"{job.label}, {beat.doing}")
         self._reap(time.monotonic())
-        self._threads.shutdown(wait=not hanging, cancel_futures=True)
+        self._jobs.close(patient=not hanging)
         self._intake.close()
-
-    def _discount_attempts(self) -> None:
-        """Note of the jobs that hang that they have done no harm, so that the next start does not count their attempts."""
-        for job in [job for job in list(self._jobs.values()) if job.may_be_discounted()]:
-            try:
-                self.spool.discount_attempt(job.claim)
-            except OSError as error:
-                log.error("%s: its attempt stays counted: %s", job.label, in_words(error))
 
     def _guarded(self) -> bool:
         """Whether a guard is needed. Where the time of a stop is over, it does what the main thread should have done."""
@@ -292,7 +283,7 @@ class Service:
             self._leave()
             return False
         if self._shutdown.past(shutdown.LAST_CHANCE) and not self._shutdown.hanging:
-            self._shutdown.do({"a note on the jobs that are not done": self._discount_attempts}, until=shutdown.RELEASED)
+            self._shutdown.do({"a note on the jobs that are not done": self._jobs.discount_attempts}, until=shutdown.RELEASED)
         return True
 
     def gated(self, stage: str) -> bool:
@@ -319,16 +310,11 @@ class Service:
         job = ActiveJob(claim, Heartbeat(on_computed=self._wake.set))
         given = (self.config, self.spool, self.compute, self.hooks, self.gated, lambda: self._stopping)
         context = JobContext(*given, heartbeat=job.heartbeat, retries=self._retries)
-        future = self._threads.submit(run, claim, context)
-        self._jobs[future] = job
+        self._jobs.launch(job, partial(run, claim, context), over=self._wake.set)
         self._status.worked = True
-        future.add_done_callback(lambda _: self._wake.set())
 
     def _reap(self, now: float) -> None:
-        for future in [future for future in self._jobs if future.done()]:
-            claim = self._jobs.pop(future).claim
-            error = future.exception()
-            result = JobResult(Outcome.UNFINISHED, str(error)) if error else future.result()
+        for claim, result in self._jobs.reaped():
             self._handle_result(claim, result, now)
 
     def _handle_result(self, claim: Claim, result: JobResult, now: float) -> None:
@@ -348,7 +334,7 @@ class Service:
     def _recover(self, now: float, *, after: str = "a system error") -> None:
         """Bring what a crash or a failing machine left in `.work/` to its end."""
         try:
-            recovery = self.spool.recover(in_flight=[job.claim.job for job in self._jobs.values()])
+            recovery = self.spool.recover(in_flight=[job.claim.job for job in self._jobs.active])
         except OSError as error:
             recovery = Recovery([], {WORK: error})
         if recovery.stuck:
