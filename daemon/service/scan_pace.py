@@ -7,7 +7,7 @@ and most time is kept for work. Where nothing happens the folders are looked at 
 import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 COALESCE_SECONDS = 0.05
 PAUSE_PER_SCAN = 20.0
@@ -20,7 +20,8 @@ LEARNING_SECONDS = 1.0  # until the next look, while there are files that were n
 class ScanPace:
     """The scans of a daemon with so many workers; `wanted` is set where something happened. All moments are monotonic."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self.wanted = threading.Event()
         self._next, self._not_before = 0.0, 0.0
         self._claimed, self._most_claims = 0, math.inf
@@ -39,12 +40,12 @@ class ScanPace:
         """Begin a scan; whether something has happened since the last one."""
         news = self.wanted.is_set()
         self.wanted.clear()
-        self._began = time.monotonic()
+        self._began = self._clock()
         return news
 
     def end(self, now: float, *, rescan_seconds: float, dues: Iterable[float | None], unread: bool) -> None:
         """Note that a scan is over, when the files in it are due again, and whether there are some that were not read yet."""
-        took = time.monotonic() - self._began
+        took = self._clock() - self._began
         self._not_before = now + max(COALESCE_SECONDS, PAUSE_PER_SCAN * took)
         self._claimed, self._most_claims = 0, self._most_where_cheap if took < CHEAP_SCAN_SECONDS else math.inf
         learning = [max(now + LEARNING_SECONDS, self._not_before)] * unread
