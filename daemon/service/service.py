@@ -79,8 +79,8 @@ class Service:
         self._in_force = ConfigInForce(config, config_path)
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        self._probe = Probe(Beneath(root), lambda: self.config.limits.characters)
-        self.inboxes = inboxes_of(self.spool, lambda: self.config, self._probe.read)
+        probe = Probe(Beneath(root), lambda: self.config.limits.characters)
+        self.inboxes = inboxes_of(self.spool, lambda: self.config, probe.read)
         options = engine_options(config, job_seconds=lambda: self.config.limits.job_seconds)
         self._workers = options.workers or 1
         self.compute = engine(options)
@@ -113,7 +113,7 @@ class Service:
             self.inboxes,
             config=lambda: self.config,
             pace=self._pace,
-            dispatch=DispatchPolicy(self._probe.read, config=lambda: self.config),
+            dispatch=DispatchPolicy(probe.read, config=lambda: self.config),
             proofs=self._proofs,
             refusals=self._refusals,
             backoff=self._backoff,
