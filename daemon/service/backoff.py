@@ -10,6 +10,14 @@ from dataclasses import dataclass, replace
 FIRST_BACKOFF_SECONDS = 5.0
 LONGEST_BACKOFF_SECONDS = 300.0
 
+# The kinds of trouble: the reason of a stage begins with one of them.
+UNREADABLE = "its inbox cannot be read"
+FAILED_BY_MACHINE = "system error in a job"
+CLAIM_FAILED = "a file cannot be claimed"
+REFUSAL_FAILED = "a file cannot be put into failed/"
+STUCK = "a job is stuck in .work/"
+OF_A_FILE = (FAILED_BY_MACHINE, CLAIM_FAILED, REFUSAL_FAILED)
+
 log = logging.getLogger(__name__)
 
 

@@ -15,7 +15,9 @@ from daemon.layout import mode_for
 from daemon.names import shown
 from daemon.service.status import notify
 from daemon.service.wake import WakeEvent
+from daemon.settings.config import Config
 from daemon.spool.folders import explaining_errors
+from daemon.spool.ordering import KEEPS_ORDER
 from daemon.spool.spool import Spool
 
 FIRST_WAIT_SECONDS = 1.0
@@ -67,6 +69,15 @@ def retry_until_possible(act: Callable[[], None], wake: WakeEvent, given_up: Cal
                 notify(_more_time())
             return True
     return False
+
+
+def durability_warnings(spool: Spool, config: Config) -> list[str]:
+    """What people should know where the filesystem cannot keep the order of changes that a configuration asks for."""
+    why = spool.keep_order() if config.durability == "ordered" else None
+    warnings = [] if why is None else [f"`durability: ordered` has no effect: {why}, and it takes {KEEPS_ORDER}"]
+    for warning in warnings:
+        log.warning("%s", warning)
+    return warnings
 
 
 def _more_time() -> str:

@@ -243,9 +243,9 @@ MUTANTS = (
     ),
     Mutant(
         "a file that is begun in the moment of its refusal fails",
-        "daemon/service/service.py",
-        "if claim and self.spool.is_stable(claim) is False:",
-        "if claim and self.spool.is_stable(claim) is None and False:",
+        "daemon/service/refusing.py",
+        "if claim and self._spool.is_stable(claim) is False:",
+        "if claim and self._spool.is_stable(claim) is None and False:",
         f"{LATE}::test_a_file_that_is_begun_in_the_moment_of_its_refusal_goes_back",
     ),
     Mutant(
@@ -320,8 +320,8 @@ MUTANTS = (
     ),
     Mutant(
         "`tiffsd once` runs less than lies there",
-        "daemon/service/service.py",
-        "repeat = None if self._ends_by_itself else",
+        "daemon/service/intake.py",
+        "repeat = None if self.takes_all else",
         "repeat =",
         f"{REPEATS}::test_once_runs_all_that_lies_there",
     ),

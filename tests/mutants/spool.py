@@ -358,8 +358,8 @@ MUTANTS = (
     ),
     Mutant(
         "a daemon whose lock is gone goes on claiming",
-        "daemon/service/service.py",
-        "ours = self.spool.is_still_ours()",
+        "daemon/service/lock_watch.py",
+        "ours = self._spool.is_still_ours()",
         "ours = True",
         "tests/real/test_lock.py",
     ),

@@ -128,7 +128,7 @@ def test_paint_that_a_crash_left_aside_comes_back_beside_its_latents(tmp_path: P
 
 
 def test_latents_wait_for_a_proof_that_another_program_holds(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.service.service.IN_USE_SECONDS", 0.2)
+    monkeypatch.setattr("daemon.service.intake.IN_USE_SECONDS", 0.2)
     before = signal.signal(signal.SIGIO, signal.SIG_IGN)
     try:
         path, proof = desk.with_proof()
@@ -136,7 +136,7 @@ def test_latents_wait_for_a_proof_that_another_program_holds(desk: Desk, monkeyp
         with leased(proof):
             path.rename(desk.inbox / path.name)
             reason = "waits for its proof, which another program holds"
-            desk.until(lambda: reason in str(desk.service._scans["decode"].waiting), "it waits, with a sentence")
+            desk.until(lambda: reason in str(desk.service._intake.scans["decode"].waiting), "it waits, with a sentence")
             assert (desk.inbox / path.name).exists()
         made = pixels(desk.found("pictures/cat.*.png"))
     finally:

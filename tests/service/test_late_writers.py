@@ -240,6 +240,6 @@ def test_a_file_that_is_begun_in_the_moment_of_its_refusal_goes_back(tmp_path: P
     scan = service.inboxes["text"].scan(1e6)
     (refusal,) = scan.refused
     (service.spool.inbox("text") / "cat.txt").write_text("a house")
-    service._refuse("text", refusal.drop, refusal.sentence, 0.0)
+    service._refusals.refuse("text", refusal.drop, refusal.sentence, 0.0)
     assert inbox_of(service.spool) == {"cat.txt": "a house"}
     assert not list(service.spool.root.glob("failed/1-text/*"))

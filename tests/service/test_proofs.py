@@ -73,7 +73,7 @@ class Desk:
         looks: list[bool] = []
 
         def is_idle() -> bool:
-            if not self.service._scan_wanted.is_set():  # it has looked since the last time
+            if not self.service._pace.wanted.is_set():  # it has looked since the last time
                 looks.append(self.service._idle() and self.service._proofs.due is None)
                 self.service._request_scan()
             return looks[-4:] == [True] * 4
@@ -296,7 +296,7 @@ def test_a_proof_that_is_moved_alone_waits_and_names_its_latents(desk: Desk) -> 
     paint(proof)
     proof.rename(desk.inbox / proof.name)
     desk.idle()
-    (waiting,) = desk.service._scans["decode"].waiting
+    (waiting,) = desk.service._intake.scans["decode"].waiting
     assert waiting.reason == f"is a proof, and waits for its latents, {CAT}.tiff; move them here too, from hold/ if they lie there"
     assert (desk.inbox / proof.name).exists()
 

@@ -19,9 +19,9 @@ from daemon.compute.engine import new_engine
 from daemon.compute.protocol import Compute, EngineOptions
 from daemon.errors import AnotherDaemon, InputError, OutOfMemory
 from daemon.jobs.retry_budget import MOST_TRIES, SHORT_FILES
-from daemon.service.backoff import FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, StageBackoff
+from daemon.service.backoff import CLAIM_FAILED, FIRST_BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS, REFUSAL_FAILED, StageBackoff
 from daemon.service.misplaced import Misplaced
-from daemon.service.service import CLAIM_FAILED, REFUSAL_FAILED, Service
+from daemon.service.service import Service
 from daemon.settings.config import Config
 from daemon.spool.spool import Recovery
 from tests.artifacts import latents
@@ -190,8 +190,7 @@ def test_a_prompt_beside_the_inboxes_is_complained_of_by_the_service(tmp_path: P
 def test_a_broken_configuration_leaves_the_old_one_in_force_and_is_complained_of_until_it_is_mended(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("defaults:\n  steps: 30\n")
-    service = service_in(tmp_path)
-    service.config_path = path
+    service = Service(config_of(tmp_path), config_path=path)
     service.start()
 
     def complaints() -> list[str]:
@@ -368,7 +367,7 @@ def test_once_leaves_what_waits_for_memory_where_the_machine_is_short_of_it(tmp_
 def test_a_job_whose_embedding_another_program_holds_waits_in_sight_and_keeps_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.service.service.IN_USE_SECONDS", 0.5)
+    monkeypatch.setattr("daemon.service.intake.IN_USE_SECONDS", 0.5)
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     inbox, embedding = tmp_path / "spool/inbox/1-text", tmp_path / "spool/embeddings/mine.tiff"
@@ -413,7 +412,7 @@ def test_an_inbox_that_is_none_any_more_degrades_its_stage_and_nothing_else(tmp_
 
 
 def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.service.service.REFUSING_SECONDS", 0.02)
+    monkeypatch.setattr("daemon.service.refusing.REFUSING_SECONDS", 0.02)
     service = service_in(tmp_path)
     service.start()
     inbox = tmp_path / "spool/inbox/3-decode"
@@ -425,7 +424,7 @@ def test_many_wrong_files_are_refused_a_while_at_a_time(tmp_path: Path, monkeypa
     def all_refused() -> bool:
         due = service.tick(time.monotonic())
         left.add(len(list(inbox.iterdir())))
-        assert not service._scans["decode"].refused or due <= time.monotonic(), "what is left is not forgotten"
+        assert not service._intake.scans["decode"].refused or due <= time.monotonic(), "what is left is not forgotten"
         return not list(inbox.iterdir())
 
     wait_until(all_refused, seconds=60, what="all are refused")
@@ -517,9 +516,9 @@ def test_a_stop_is_not_lost_in_the_instant_before_the_sleep(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("spool", ["~nosuchuser/x", '"a\\0b"'])
 def test_a_reload_with_a_spool_that_can_be_no_folder_ends_nothing(tmp_path: Path, spool: str) -> None:
-    service = service_in(tmp_path)
-    service.config_path = tmp_path / "config.yaml"
-    service.config_path.write_text(f"spool: {spool}\n")
+    path = tmp_path / "config.yaml"
+    path.write_text(f"spool: {spool}\n")
+    service = Service(config_of(tmp_path), config_path=path)
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
@@ -571,17 +570,15 @@ def test_a_file_waits_for_the_settle_time_of_its_own_inbox(tmp_path: Path) -> No
 
 def test_a_reload_says_of_each_change_whether_it_waits_for_the_next_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    service = service_in(tmp_path)
-    service.config_path = tmp_path / "config.yaml"
+    path = tmp_path / "config.yaml"
     watch = yaml.safe_dump({"watch": {**QUICK["watch"], "rescan_seconds": 0.3}})
-    service.config_path.write_text(
-        f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\nstages: {{text: {{settle_seconds: 2}}}}\n"
-    )
+    path.write_text(f"{watch}\ncompute: {{threads: 3, picture_memory_gb: 1.0}}\nstages: {{text: {{settle_seconds: 2}}}}\n")
+    service = Service(config_of(tmp_path), config_path=path)
     service.start()
     service.request_reload()
     service.tick(time.monotonic())
     late = "compute.threads, stages.text.settle_seconds"
-    assert f"configuration reloaded from {service.config_path}; {late} will change at the next start" in caplog.messages
+    assert f"configuration reloaded from {path}; {late} will change at the next start" in caplog.messages
     service.stop()
 
 
@@ -634,7 +631,7 @@ def test_the_status_lists_what_waits_with_its_prompt_and_why_and_is_not_written_
     assert (entry["name"], entry["prompt"]) == ("cat.txt", "a cat")
     assert (entry["reason"], entry["command"]) == ("is ready, but the stage is paused", "tiffsd resume text")
     written = status.stat().st_mtime_ns
-    service._status_due = 0.0
+    service._status.due = 0.0
     service.tick(time.monotonic())
     assert status.stat().st_mtime_ns == written
     service.stop()

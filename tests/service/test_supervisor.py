@@ -176,7 +176,7 @@ def drop_and_hang(service: Service, *names: str) -> None:
 
     def hanging() -> int:
         service.tick(time.monotonic())
-        places = [job.heartbeat.last for job in service._jobs.values()]
+        places = [job.heartbeat.last for job in service._jobs.active]
         return sum(beat is not None and beat.doing.startswith("reading") for beat in places)
 
     wait_until(lambda: hanging() == wanted, what="the jobs hang")
@@ -224,7 +224,7 @@ def test_a_stop_leaves_a_job_that_hangs_and_its_attempt_does_not_count(tmp_path:
     service = service_in(tmp_path, compute={"ahead": 0})
     service.start()
     drop_and_hang(service, "cat")
-    threads = list(service._threads._threads)
+    threads = list(service._jobs._threads._threads)
     service.stop()
     assert service._shutdown.hanging == ["text cat.txt, reading its files and those that it names"]
     assert attempts(tmp_path / "spool") == [1]
@@ -246,7 +246,7 @@ def test_once_ends_where_what_is_left_stands_still(names: list[str], tmp_path: P
         (tmp_path / "spool/inbox/1-text").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"spool/inbox/1-text/{name}.txt").write_text(f"a {name}")
     service.run_once()
-    assert len(service._shutdown.hanging) == min(len(names), service._places.slots)
+    assert len(service._shutdown.hanging) == min(len(names), service._jobs._places.slots)
 
 
 @pytest.mark.usefixtures("quick_end")

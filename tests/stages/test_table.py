@@ -8,7 +8,8 @@ import pytest
 from daemon.cli import MODULES
 from daemon.commands.steps import COMMANDS, command_of
 from daemon.jobs.intake.readers import READERS
-from daemon.service.service import ORDER, Service
+from daemon.service.inboxes import ORDER
+from daemon.service.service import Service
 from daemon.settings.config import Config
 from daemon.stages import STAGES, Gives, Stage, downstream_first
 
