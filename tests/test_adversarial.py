@@ -44,7 +44,7 @@ from tiffsd import exact, header, profile, prototype
 from tiffsd.region import parse_region
 
 KIB = 1024
-SIZES = (64 * KIB, 640 * KIB)
+SIZES = (32 * KIB, 320 * KIB)
 # Looking again and again takes a hundred times; ten of a memory that others keep busy has been thirteen.
 MOST_TIMES = 20
 FLOOR_SECONDS = 0.005

@@ -25,6 +25,7 @@ from daemon.settings.resources import resource
 from tests import originals, tiny
 from tests.full_size import parts_of, write_holes
 from tests.hub import REVISION
+from tests.thorough import mostly_thorough
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "Stable Diffusion 1 or 2": tiny.stable_diffusion,
@@ -231,6 +232,7 @@ def test_for_the_embedded_model_nobody_waits(monkeypatch: pytest.MonkeyPatch, tm
     assert entry.faults == ("its weights could not be compared with its configuration (it took more than 0 s)",)
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 def test_a_file_of_the_real_size_is_compared_with_its_configuration(tmp_path: Path) -> None:
     weights = originals.KINDS["sdxl"](parts_of("stable-diffusion-xl"))
@@ -305,7 +307,7 @@ def fetched(cache: Path, id: str, folder: Path) -> Path:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("network", [False, True])
+@pytest.mark.parametrize("network", mostly_thorough([False, True], always=lambda network: not network))
 def test_what_was_fetched_of_a_hub_id_is_compared(tmp_path: Path, network: bool) -> None:
     folder = tiny.stable_diffusion(tmp_path / "model")
     fetched(tmp_path, "far/whole", folder)

@@ -31,6 +31,7 @@ from daemon.stages.late_start import DRAWN_OVER
 from daemon.stages.loop import BLOCKS, FINISHED
 from tests.jobs.chain import Chain
 from tests.stages.test_inpainting import MAKERS
+from tests.thorough import mostly_thorough
 
 pytestmark = [pytest.mark.usefixtures("fixed_threads"), pytest.mark.timeout(400)]
 
@@ -139,7 +140,12 @@ def far_from(blocks: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ~near
 
 
-@pytest.mark.parametrize("words", ["", "strength: 0", "strength: 0.5", "prompt: a red house in a meadow at night"])
+@pytest.mark.parametrize(
+    "words",
+    mostly_thorough(
+        ["", "strength: 0", "strength: 0.5", "prompt: a red house in a meadow at night"], always=lambda words: not words
+    ),
+)
 @pytest.mark.parametrize("paint", PAINTS)
 def test_beyond_the_paint_and_its_edge_the_picture_is_the_old_one_to_the_bit(
     shop: Workshop, house: dict[str, Path], tmp_path: Path, paint: str, words: str
@@ -241,8 +247,8 @@ def test_thin_strokes_are_told_of(shop: Workshop, house: dict[str, Path], tmp_pa
 LOSSY = [(".jpg", quality) for quality in (75, 90, 95)] + [(".webp", 80), (".webp", 95)]
 
 
-@pytest.mark.parametrize(("suffix", "quality"), LOSSY)
-@pytest.mark.parametrize("form", [".png", ".jpg"])
+@pytest.mark.parametrize(("suffix", "quality"), mostly_thorough(LOSSY, always=lambda _, quality: quality < 90))
+@pytest.mark.parametrize("form", mostly_thorough([".png", ".jpg"], always=lambda form: form == ".png"))
 def test_in_a_picture_that_was_saved_again_with_losses_the_paint_alone_is_found(
     shop: Workshop, house: dict[str, Path], tmp_path: Path, form: str, suffix: str, quality: int
 ) -> None:
@@ -258,8 +264,8 @@ def test_in_a_picture_that_was_saved_again_with_losses_the_paint_alone_is_found(
     assert not found[~around].any()
 
 
-@pytest.mark.parametrize(("suffix", "quality"), LOSSY)
-@pytest.mark.parametrize("form", [".png", ".jpg"])
+@pytest.mark.parametrize(("suffix", "quality"), mostly_thorough(LOSSY, always=lambda _, quality: quality < 90))
+@pytest.mark.parametrize("form", mostly_thorough([".png", ".jpg"], always=lambda form: form == ".png"))
 def test_in_a_picture_that_was_only_saved_again_with_losses_nothing_is_found(
     shop: Workshop, house: dict[str, Path], tmp_path: Path, form: str, suffix: str, quality: int
 ) -> None:
@@ -284,7 +290,7 @@ def test_paint_on_a_published_jpeg_is_found_where_a_program_decodes_it_a_little_
     np.testing.assert_array_equal(found, touched(before, np.asarray(image)))
 
 
-@pytest.mark.parametrize("quality", [75, 90, 95])
+@pytest.mark.parametrize("quality", mostly_thorough([75, 90, 95], always=lambda quality: quality == 75))
 def test_paint_in_a_jpeg_leaves_the_rest_to_the_bit_too(
     shop: Workshop, house: dict[str, Path], tmp_path: Path, quality: int
 ) -> None:
@@ -356,7 +362,7 @@ def test_under_another_name_and_without_a_recipe_it_is_any_picture(shop: Worksho
     assert request.settings.prompt is None
 
 
-@pytest.mark.parametrize("kind", [np.float32, np.uint16, np.uint8])
+@pytest.mark.parametrize("kind", mostly_thorough([np.float32, np.uint16, np.uint8], always=lambda kind: kind is np.uint16))
 def test_it_is_found_in_a_tiff_of_any_bits(shop: Workshop, house: dict[str, Path], tmp_path: Path, kind: type) -> None:
     dropped = painted_tiff(house, tmp_path / house[".tiff"].name, kind)
     found = shop.read(dropped).tensors[BLOCKS].astype(bool)

@@ -17,6 +17,7 @@ from daemon.pictures.software import made_elsewhere
 from daemon.settings.config import Config
 from tests.jobs.kept.keep import ASKED, HERE, PICTURES, Told, chain
 from tests.opening import opening
+from tests.thorough import mostly_thorough
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
@@ -73,7 +74,7 @@ def test_a_picture_of_each_kind_is_kept() -> None:
     assert sum(path.stat().st_size for path in KEPT) < 40_000
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", mostly_thorough(PICTURES, always=("sd1", "sd1-end_at", "sd2-v").__contains__))
 def test_a_picture_of_an_earlier_version_is_made_again_to_the_bit_and_says_how(
     name: str, chain_of: Callable[[str], Told], tmp_path: Path
 ) -> None:

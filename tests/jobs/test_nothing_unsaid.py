@@ -21,6 +21,7 @@ from daemon.stages import MASK_ENDING
 from tests import tiny
 from tests.adapters import ATTENTION, matrices, peft, written
 from tests.jobs.chain import Chain
+from tests.thorough import mostly_thorough
 
 pytestmark = [pytest.mark.usefixtures("fixed_threads"), pytest.mark.timeout(400)]
 
@@ -189,7 +190,8 @@ def silent_settings(world: World, input_kind: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("world", ["sd1"], indirect=True)
-@pytest.mark.parametrize("input_kind", INPUT_KINDS)
+# Those that go through a photo take half a minute each.
+@pytest.mark.parametrize("input_kind", mostly_thorough(INPUT_KINDS, always=lambda kind: kind not in (PHOTO, PAST_PHOTO, PAST)))
 def test_with_whatever_is_dropped_a_setting_counts_or_is_named_in_a_note(world: World, input_kind: str, tmp_path: Path) -> None:
     assert ", ".join(silent_settings(world, input_kind, tmp_path)) == ""
 

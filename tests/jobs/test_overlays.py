@@ -23,6 +23,7 @@ from daemon.stages import MASK_ENDING
 from tests.jobs.chain import Chain
 from tests.opening import opening
 from tests.stages.test_inpainting import MAKERS
+from tests.thorough import mostly_thorough
 from tiffsd import edit
 from tiffsd.overlay import OVERLAY, OVERLAY_LATENTS, OVERLAY_MASK, PAINTED
 
@@ -104,7 +105,7 @@ def levels(path: Path) -> NDArray[Any]:
     return found[..., ::-1]
 
 
-@pytest.mark.parametrize("family", MAKERS)
+@pytest.mark.parametrize("family", mostly_thorough(MAKERS, always=("sd1", "flux").__contains__))
 def test_outside_of_a_hard_mask_every_family_gives_the_picture_back_to_the_bit(
     folders: dict[str, Path], models: Models, tmp_path: Path, family: str
 ) -> None:
@@ -161,7 +162,9 @@ FORMS: Mapping[str, tuple[Callable[[Path], Path], type]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", mostly_thorough(FORMS, always=("WebP", "TIFF of 8 bits", "TIFF of floats beyond black and white").__contains__)
+)
 def test_whatever_is_dropped_comes_back_in_the_numbers_that_it_has(bench: Bench, tmp_path: Path, form: str) -> None:
     drop, kind = FORMS[form]
     photo = drop(tmp_path)

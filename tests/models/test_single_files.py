@@ -20,6 +20,7 @@ from daemon.models.scheduling import Chosen, scheduler_with_timesteps
 from daemon.stages import decode, diffuse
 from tests import originals, tiny
 from tests.parts import NEGATIVE, PROMPT, SIZE, embeddings, generator, loaded, quiet, settings, start
+from tests.thorough import mostly_thorough
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
@@ -68,7 +69,9 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
     assert [name for name, tensor in expected.items() if not torch.equal(found[name], tensor)] == []
 
 
-@pytest.mark.parametrize(("kind", "form"), MATRIX)
+@pytest.mark.parametrize(
+    ("kind", "form"), mostly_thorough(MATRIX, always=lambda kind, form: kind == "sd1" or form == "safetensors")
+)
 def test_a_single_file_gives_what_the_folder_gives(specimens: Specimens, kind: str, form: str) -> None:
     found = specimens.given(specimens.file(kind, form), parts=str(specimens.configurations(kind)))
     assert_same(found, specimens.expected(kind))
@@ -83,7 +86,7 @@ def schedule(specimens: Specimens, model: ModelSpec, name: str) -> tuple[dict[st
     return {key: value for key, value in scheduler.config.items() if not key.startswith("_")}, tables
 
 
-@pytest.mark.parametrize("kind", FORMS)
+@pytest.mark.parametrize("kind", mostly_thorough(FORMS, always=lambda kind: kind in ("sd1", "flux")))
 def test_every_sampler_has_the_schedule_of_the_folder(specimens: Specimens, kind: str) -> None:
     folder = ModelSpec("folder", str(specimens.folder(kind)))
     file = ModelSpec("file", str(specimens.file(kind, "safetensors")), parts=str(specimens.configurations(kind)))

@@ -15,7 +15,20 @@ from tests.mutants.mutant import REPOSITORY, Mutant, mutated
 from tests.mutants.warm import HUNG
 
 PASSED, FAILED, LONGEST_SECONDS = 0, 1, 600
-PYTEST = ("-q", "-x", "-p", "no:cacheprovider", "-n", "0", "-o", "timeout=300", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+PYTEST = (
+    "-q",
+    "-x",
+    "-m",
+    "not system and not emulated",
+    "-p",
+    "no:cacheprovider",
+    "-n",
+    "0",
+    "-o",
+    "timeout=300",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
 # A copy is compiled once, and what is compiled holds by what its source says: its time is too coarse for a change of a moment.
 COMPILE = ("-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "daemon", "tiffsd", "training", "tests")
 # The libraries are loaded before the conftest of the tests can say this.

@@ -15,6 +15,7 @@ from daemon.models.stage_settings import StageSettings
 from daemon.stages.late_start import LEFT_OF_PAINT, strength_that_keeps
 from tests import tiny
 from tests.parts import settings
+from tests.thorough import mostly_thorough
 
 SIZE = (8, 8)
 MAKERS = {"sd1": tiny.stable_diffusion, "flux": tiny.flux}
@@ -37,7 +38,12 @@ def shares(models: Models, said: StageSettings, first: int) -> list[float]:
     return [PartialSchedule(scheduler, steps, flow=family.flow, first=index).clean_share() for index in indices]
 
 
-@pytest.mark.parametrize("name", schedulers.RECIPES)
+# Of each solver its own schedule, of one all of them.
+OWN = {recipe.plain for recipe in schedulers.RECIPES.values()}
+ALWAYS = OWN | {name for name in schedulers.RECIPES if name.startswith("dpmpp_2m_")}
+
+
+@pytest.mark.parametrize("name", mostly_thorough(schedulers.RECIPES, always=ALWAYS.__contains__))
 def test_from_where_the_loop_begins_on_paint_is_left(models: Models, folders: dict[str, Path], name: str) -> None:
     family = "flux" if schedulers.RECIPES[name].flow else "sd1"
     for steps in (5, 20, 30):
