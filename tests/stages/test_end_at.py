@@ -14,6 +14,7 @@ from daemon.settings.resources import resource
 from daemon.stages import diffuse
 from tests import tiny
 from tests.parts import quiet, settings, start
+from tests.thorough import mostly_thorough
 
 pytestmark = [pytest.mark.exact, pytest.mark.usefixtures("fixed_threads")]
 
@@ -56,7 +57,7 @@ def error(found: torch.Tensor, finished: torch.Tensor) -> float:
     return float((found - finished).square().mean().sqrt() / finished.std())
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("name", mostly_thorough(SOLVERS, always=("ddim", "euler", "heun", "dpmpp_2m", "flow_euler").__contains__))
 def test_a_picture_of_end_at_is_no_worse_than_the_loops_own_estimate_there(
     models: Models, folders: dict[str, Path], name: str
 ) -> None:
