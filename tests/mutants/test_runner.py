@@ -15,6 +15,7 @@ BROKEN = Mutant("nothing runs", NAMES, "import os\n", "import none_such\n", f"{T
 ABSENT = Mutant("its test is not there", NAMES, "os.urandom(4)", "os.urandom(5)", f"{TESTS}::test_of_nothing")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_survives_or_shows_nothing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

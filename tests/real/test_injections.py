@@ -53,6 +53,7 @@ def test_a_kill_at_every_rename_of_a_job_loses_and_doubles_nothing(call: str, ma
     raise AssertionError("there was no end of renames")
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("main", [True, False], ids=["claim", "job"])

@@ -7,6 +7,7 @@ import pytest
 from tests.real.kills import fuzz
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_prompts_survive_kills_at_random_moments_each_once(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from tests.real.host import Host
 from tests.real.shares_at_once import EACH, Shares, figures, problems
 
 
-@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.slow)], ids=["lease", "no_lease"])
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.thorough)], ids=["lease", "no_lease"])
 def leases(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 

@@ -50,6 +50,7 @@ def ssh(host: Host) -> Iterator[Ssh]:
         yield ssh
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.usefixtures("returning_rclone")
 @pytest.mark.parametrize("left_out", [SETS_TIME, COMPARES], ids=["set_modtime", "both of the checksum"])
@@ -80,6 +81,7 @@ def test_rclone_as_it_is_by_default_makes_one_picture_where_the_inbox_waits_for_
     assert patient.stop() == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.usefixtures("returning_rclone")
 def test_rclone_as_it_is_by_default_and_an_inbox_that_does_not_wait_make_one_picture_too(

@@ -8,6 +8,7 @@ from tests.real.programs import needs_mounting
 from tests.soak import Soak
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_short_life_with_kills_edits_and_full_disks_is_exact(tmp_path: Path) -> None:

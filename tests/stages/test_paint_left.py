@@ -10,7 +10,7 @@ from daemon.settings.config import Config
 
 SEEDS = (2, 3, 4)
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400), pytest.mark.usefixtures("fixed_threads")]
+pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(400), pytest.mark.usefixtures("fixed_threads")]
 
 
 @pytest.mark.parametrize("solver", ["ddim", "euler_a", "dpmpp_2m_karras"])
