@@ -1,7 +1,7 @@
 """Two machines and the cable between them: network namespaces, a real sshd in the far one, with keys and accounts of its own.
 
-The cable can be cut and mended, and the far machine can lose its power and come back. Nothing has a name outside: a namespace lasts
-as long as its first process, and that as long as the test, so nothing is left, whatever happens. Needs root.
+The cable can be cut, mended and slow, and the far machine can lose its power and come back. Nothing has a name outside: a namespace
+lasts as long as its first process, and that as long as the test, so nothing is left, whatever happens. Needs root.
 """
 
 import shutil
@@ -65,7 +65,7 @@ class Hosts:
 
     def __init__(self, **config: object) -> None:
         needs_mounting()
-        needed("ip", "ps", "setpriv", "unshare", "nsenter", SSHD, "ssh", "ssh-keygen", root=True)
+        needed("ip", "tc", "ps", "setpriv", "unshare", "nsenter", SSHD, "ssh", "ssh-keygen", root=True)
         skip_where_forbidden("unshare", "--net", *APART, "ip", "link", "add", CABLE, "type", "veth", "peer", "name", "other")
         self._changes = config
         self._near: subprocess.Popen[bytes] | None = None
@@ -126,6 +126,20 @@ class Hosts:
     def mend(self) -> None:
         """Plug the cable in again."""
         self._on_far("ip", "link", "set", CABLE, "up")
+
+    def slow(self, rate: str) -> None:
+        """Let no more go to the far machine than so many bits each second: `rate` is as `tc` has it."""
+        bucket = ("burst", "128k", "latency", "400ms")
+        self._on_near("tc", "qdisc", "replace", "dev", CABLE, "root", "tbf", "rate", rate, *bucket)
+
+    def hurry(self) -> None:
+        """Let as much go there as the cable can carry."""
+        self._on_near("tc", "qdisc", "delete", "dev", CABLE, "root")
+
+    def carried(self) -> int:
+        """How many bytes have come to the far machine through the cable since it has power."""
+        (line,) = [line for line in self._on_far("cat", "/proc/net/dev").splitlines() if line.strip().startswith(f"{CABLE}:")]
+        return int(line.partition(":")[2].split()[0])
 
     def kill(self) -> None:
         """Take the far machine's power away: it says nothing any more, and all of its programs end."""
