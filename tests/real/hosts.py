@@ -114,9 +114,7 @@ class Hosts:
         self._on_far("ip", "address", "add", f"{FAR}/{BITS}", "dev", CABLE)
         self._on_near("ip", "link", "set", CABLE, "up")
         self.mend()
-        with (self.folder / "sshd.log").open("ab") as log:
-            command = [*BOUND, *_inside(init), SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
-            self._programs.append(subprocess.Popen(command, env=outside(), stdin=subprocess.DEVNULL, stderr=log))
+        self._begin_on_far(SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config"), env=outside())
         wait_until(lambda: self.reach("true"), what=f"ssh reaches the far machine: {self.said()}")
 
     def cut(self) -> None:
@@ -168,8 +166,8 @@ class Hosts:
         return self._on_near("ssh", *options, f"{USER}@{NAME}", *words, "&&", "echo", "reached", check=False)
 
     def said(self) -> str:
-        """What the far machine's sshd said."""
-        log = self.folder / "sshd.log"
+        """What the programs said that are started with the far machine, sshd above all."""
+        log = self.folder / "far.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
     @property
@@ -194,6 +192,12 @@ class Hosts:
 
     def _on_far(self, *command: str, check: bool = True) -> str:
         return _run([*_inside(self._init()), *command], check=check)
+
+    def _begin_on_far(self, *command: str, env: Mapping[str, str]) -> None:
+        """Start a program there that ends with the machine, or with this process; what it says is in `said()`."""
+        with (self.folder / "far.log").open("ab") as log:
+            begun = [*BOUND, *_inside(self._init()), *command]
+            self._programs.append(subprocess.Popen(begun, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def _make_keys(self) -> None:
         for key in ("host_key", "key"):
