@@ -1,8 +1,9 @@
-"""A folder of prompts on another machine by ssh, and what happens on the way: its worker is killed, the cable is cut, it dies.
+"""A folder of prompts on another machine, and what happens on the way: its worker is killed, the cable is cut, it dies.
 
 Needs root. The two machines are network namespaces with a cable between them and a real sshd (`tests/real/hosts.py`), the model is
 the embedded one, and all share the processors of this machine. Each time all prompts must have become a picture once, equal to the
-bit to those of a daemon that computes here, with nothing in failed/; else this fails. `--engine` is how the other one is reached.
+bit to those of a daemon that computes here, with nothing in failed/; else this fails. `--engine` is how the other one is reached:
+by ssh, or as a node of a Ray cluster, of which the one here is the head (`tests/real/ray_hosts.py`).
 """
 
 import argparse

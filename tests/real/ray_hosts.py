@@ -1,22 +1,22 @@
 """Two machines in a Ray cluster: the near one is its head, and the far one a node that joins anew whenever it has power."""
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from tests.compute.remote.clusters import processes
-from tests.conftest import THREADS
+from tests.conftest import THREADS, wait_until
 from tests.house import REPOSITORY
 from tests.outside import outside
 from tests.real.hosts import FAR, NEAR, Hosts
+from tests.real.programs import needed
 
 PORT = 6379
 WORDS = ("--object-store-memory=100000000", "--disable-usage-stats")
-HEAD = ("--head", "--include-dashboard=false", f"--port={PORT}", f"--node-ip-address={NEAR}")
+HEAD = ("--head", "--block", "--include-dashboard=false", f"--port={PORT}", f"--node-ip-address={NEAR}")
+# What the head starts ends with it.
+ALONE = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+STARTED = "Ray runtime started"
 # A folder of its own for the sockets, as on a machine of its own, and a node that is started again as by systemd.
 NODE = """mount -t tmpfs none "$1"
 shift
@@ -31,6 +31,7 @@ class RayHosts(Hosts):
 
     def __init__(self, near_workers: int = 0, **config: object) -> None:
         super().__init__(**config)
+        needed(_ray())
         self._near_workers = near_workers
 
     @property
@@ -53,18 +54,13 @@ class RayHosts(Hosts):
         self._on_near("ip", "link", "set", "lo", "up")
         self._on_near("ip", "address", "add", f"{NEAR}/32", "dev", "lo")
         cpus = THREADS * self._near_workers
-        command = [*self.before, _ray(), "start", *HEAD, f"--temp-dir={self._place}", f"--num-cpus={cpus}", *WORDS]
-        began = subprocess.run(
-            command, env=self._environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200
-        )
-        assert began.returncode == 0, f"{began.stdout}{began.stderr}"
-
-    def _end(self) -> None:
-        """Override: the head's processes too, which have left the one that started them."""
-        for number in processes(str(self._place)):
-            with suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        super()._end()
+        log = self.folder / "head.log"
+        command = [*self.before, *ALONE, _ray(), "start", *HEAD, f"--temp-dir={self._place}", f"--num-cpus={cpus}", *WORDS]
+        with log.open("wb") as file:
+            self._programs.append(
+                subprocess.Popen(command, env=self._environment, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
+            )
+        wait_until(lambda: STARTED in log.read_text(), seconds=200, what=f"the head is up, which says in {log}: {STARTED}")
 
     @property
     def _place(self) -> Path:
