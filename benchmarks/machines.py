@@ -1,8 +1,9 @@
-"""A folder of prompts on another machine by ssh, and what happens on the way: its worker is killed, the cable is cut, it dies.
+"""A folder of prompts on another machine, and what happens on the way: its worker is killed, the cable is cut, it dies.
 
 Needs root. The two machines are network namespaces with a cable between them and a real sshd (`tests/real/hosts.py`), the model is
 the embedded one, and all share the processors of this machine. Each time all prompts must have become a picture once, equal to the
-bit to those of a daemon that computes here, with nothing in failed/; else this fails. `--engine` is how the other one is reached.
+bit to those of a daemon that computes here, with nothing in failed/; else this fails. `--engine` is how the other one is reached:
+by ssh, or as a node of a Ray cluster, of which the one here is the head (`tests/real/ray_hosts.py`).
 """
 
 import argparse
@@ -19,9 +20,12 @@ import numpy as np
 import pytest
 
 from benchmarks.figures import Figure, run
+from daemon.compute.addresses import LOCAL
+from daemon.compute.placement import RAY
 from tests.conftest import wait_until
 from tests.real.far_daemon import FarDaemon, Pictures, made_once, pictures_of
 from tests.real.hosts import ADDRESS, Hosts
+from tests.real.ray_hosts import RayHosts
 from tests.running_daemon import RunningDaemon
 
 ITEM = 24
@@ -32,7 +36,7 @@ CUT_SECONDS = 40.0
 LONGEST_SECONDS = 600.0
 SETTINGS: dict[str, object] = {"defaults": {"steps": 12}}
 WORKER = "daemon.compute.worker"
-ENGINES = ("ssh",)
+SSH = "ssh"
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ EVENTS = [
     Event("nothing happens", [ADDRESS], lambda _: None, at_most=1.25),
     Event("its worker is killed", [ADDRESS], lambda hosts: hosts.kill_program(WORKER)),
     Event(f"the cable is cut for {CUT_SECONDS:.0f} s", [ADDRESS], _cut_and_mend),
-    Event("it dies, and one worker here goes on", ["local", ADDRESS], lambda hosts: hosts.kill()),
+    Event("it dies, and one worker here goes on", [LOCAL, ADDRESS], lambda hosts: hosts.kill()),
 ]
 
 
@@ -87,7 +91,7 @@ def warm(daemon: RunningDaemon) -> Iterator[RunningDaemon]:
         daemon.close()
 
 
-def figures(*, engine: str = "ssh") -> Iterator[Figure]:
+def figures(*, engine: str = SSH) -> Iterator[Figure]:
     """Item 24."""
     if os.geteuid() != 0:
         sys.exit("benchmarks.machines: only root may have a second machine inside of this one; run it as root")
@@ -95,7 +99,10 @@ def figures(*, engine: str = "ssh") -> Iterator[Figure]:
         for number, event in enumerate(EVENTS):
             name = f"event{number}"
             local = made(here, name)
-            with _hosts() as hosts, warm(FarDaemon(_made(Path(place) / name), hosts, places=event.places, **SETTINGS)) as daemon:
+            with (
+                _hosts(engine, event) as hosts,
+                warm(FarDaemon(_made(Path(place) / name), hosts, places=event.places, **SETTINGS)) as daemon,
+            ):
                 seconds = made(daemon, name, lambda: event.happen(hosts))  # noqa: B023
             _must_equal(pictures_of(daemon.spool), pictures_of(here.spool), [f"{name}-{stem}" for stem in PROMPTS])
             note = f"{seconds:.1f} s beside {local:.1f}; {len(PROMPTS)} of {len(PROMPTS)} once, equal to the bit, none failed"
@@ -114,9 +121,9 @@ def _must_equal(found: Pictures, expected: Pictures, stems: Sequence[str]) -> No
         raise AssertionError(f"pictures differ: {differing}")
 
 
-def _hosts() -> Hosts:
+def _hosts(engine: str, event: Event) -> Hosts:
     try:
-        return Hosts()
+        return RayHosts(event.places.count(LOCAL)) if engine == RAY else Hosts()
     except pytest.skip.Exception as error:
         sys.exit(f"benchmarks.machines: {error}")
 
@@ -128,7 +135,7 @@ def _made(folder: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--engine", choices=ENGINES, default="ssh")
+    parser.add_argument("--engine", choices=(SSH, RAY), default=SSH)
     given, rest = parser.parse_known_args()
     sys.argv[1:] = rest
     run(lambda: figures(engine=given.engine))

@@ -1,7 +1,7 @@
 """Two machines and the cable between them: network namespaces, a real sshd in the far one, with keys and accounts of its own.
 
-The cable can be cut and mended, and the far machine can lose its power and come back. Nothing has a name outside: a namespace lasts
-as long as its first process, and that as long as the test, so nothing is left, whatever happens. Needs root.
+The cable can be cut, mended and slow, and the far machine can lose its power and come back. Nothing has a name outside: a namespace
+lasts as long as its first process, and that as long as the test, so nothing is left, whatever happens. Needs root.
 """
 
 import shutil
@@ -65,7 +65,7 @@ class Hosts:
 
     def __init__(self, **config: object) -> None:
         needs_mounting()
-        needed("ip", "ps", "setpriv", "unshare", "nsenter", SSHD, "ssh", "ssh-keygen", root=True)
+        needed("ip", "tc", "ps", "setpriv", "unshare", "nsenter", SSHD, "ssh", "ssh-keygen", root=True)
         skip_where_forbidden("unshare", "--net", *APART, "ip", "link", "add", CABLE, "type", "veth", "peer", "name", "other")
         self._changes = config
         self._near: subprocess.Popen[bytes] | None = None
@@ -114,9 +114,7 @@ class Hosts:
         self._on_far("ip", "address", "add", f"{FAR}/{BITS}", "dev", CABLE)
         self._on_near("ip", "link", "set", CABLE, "up")
         self.mend()
-        with (self.folder / "sshd.log").open("ab") as log:
-            command = [*BOUND, *_inside(init), SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config")]
-            self._programs.append(subprocess.Popen(command, env=outside(), stdin=subprocess.DEVNULL, stderr=log))
+        self._begin_on_far(SSHD, "-D", "-e", "-f", str(self.folder / "sshd_config"), env=outside())
         wait_until(lambda: self.reach("true"), what=f"ssh reaches the far machine: {self.said()}")
 
     def cut(self) -> None:
@@ -126,6 +124,20 @@ class Hosts:
     def mend(self) -> None:
         """Plug the cable in again."""
         self._on_far("ip", "link", "set", CABLE, "up")
+
+    def slow(self, rate: str) -> None:
+        """Let no more go to the far machine than so many bits each second: `rate` is as `tc` has it."""
+        bucket = ("burst", "128k", "latency", "400ms")
+        self._on_near("tc", "qdisc", "replace", "dev", CABLE, "root", "tbf", "rate", rate, *bucket)
+
+    def hurry(self) -> None:
+        """Let as much go there as the cable can carry."""
+        self._on_near("tc", "qdisc", "delete", "dev", CABLE, "root")
+
+    def carried(self) -> int:
+        """How many bytes have come to the far machine through the cable since it has power."""
+        (line,) = [line for line in self._on_far("cat", "/proc/net/dev").splitlines() if line.strip().startswith(f"{CABLE}:")]
+        return int(line.partition(":")[2].split()[0])
 
     def kill(self) -> None:
         """Take the far machine's power away: it says nothing any more, and all of its programs end."""
@@ -154,8 +166,8 @@ class Hosts:
         return self._on_near("ssh", *options, f"{USER}@{NAME}", *words, "&&", "echo", "reached", check=False)
 
     def said(self) -> str:
-        """What the far machine's sshd said."""
-        log = self.folder / "sshd.log"
+        """What the programs said that are started with the far machine, sshd above all."""
+        log = self.folder / "far.log"
         return log.read_text(errors="replace") if log.exists() else ""
 
     @property
@@ -180,6 +192,12 @@ class Hosts:
 
     def _on_far(self, *command: str, check: bool = True) -> str:
         return _run([*_inside(self._init()), *command], check=check)
+
+    def _begin_on_far(self, *command: str, env: Mapping[str, str]) -> None:
+        """Start a program there that ends with the machine, or with this process; what it says is in `said()`."""
+        with (self.folder / "far.log").open("ab") as log:
+            begun = [*BOUND, *_inside(self._init()), *command]
+            self._programs.append(subprocess.Popen(begun, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def _make_keys(self) -> None:
         for key in ("host_key", "key"):

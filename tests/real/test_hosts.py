@@ -1,6 +1,7 @@
 """The two machines that other tests stand on are two machines: reached by ssh alone, cut off, switched off, and back."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def test_a_cable_that_is_cut_lets_nothing_through_until_it_is_mended(hosts: Host
     hosts.cut()
     assert hosts.reach("true") == ""
     hosts.mend()
+    assert hosts.reach("true") == "reached\n"
+
+
+def test_a_slow_cable_lets_less_through_until_it_need_not(hosts: Hosts) -> None:
+    hosts.slow("8mbit")
+    before, began = hosts.carried(), time.monotonic()
+    command = [*hosts.before, "ssh", "-F", str(hosts.ssh_config), "box@gpu-box", "wc", "-c"]
+    assert subprocess.run(command, input=bytes(1_500_000), capture_output=True, check=True).stdout == b"1500000\n"
+    assert time.monotonic() - began > 1.0
+    assert 1_500_000 < hosts.carried() - before < 1_800_000
+    hosts.hurry()
     assert hosts.reach("true") == "reached\n"
 
 
