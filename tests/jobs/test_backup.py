@@ -199,6 +199,7 @@ def ended(root: Path) -> Counter[str]:
     return Counter(stem_of(path.name) for pattern in ("pictures/*.png", "hold/2-diffuse/*.tiff") for path in root.glob(pattern))
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_backups_while_a_daemon_works_end_every_job_once_where_they_are_restored(tmp_path: Path) -> None:
     (tmp_path / "first").mkdir()

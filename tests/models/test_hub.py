@@ -99,6 +99,7 @@ def test_a_hub_id_is_fetched_by_component_and_found_again(tmp_path: Path) -> Non
     assert asked(tmp_path, hub.address, *models) == [whole, whole]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_the_daemon_tells_how_far_a_download_is_also_while_nothing_comes(tmp_path: Path) -> None:
     """By the real daemon: what its worker says of the hub must be in the daemon's log."""

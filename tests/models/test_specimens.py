@@ -21,7 +21,7 @@ from tests.models import specimen_table
 from tests.models.specimens import SPECIMENS, component
 from tests.originals import UNET, Weights
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(300)]
 
 Shapes = Mapping[str, tuple[int, ...]]
 PIPELINES = {

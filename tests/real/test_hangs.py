@@ -54,6 +54,7 @@ def stop(daemon: FastDaemon) -> None:
     assert time.monotonic() - started < PROMISED_SECONDS, daemon.log()[-2000:]
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_stop_while_a_job_hangs_in_a_share_is_in_time_and_no_attempt_counts(share: Share, tmp_path: Path) -> None:
     daemon = FastDaemon(tmp_path / "daemon")

@@ -242,6 +242,7 @@ def test_with_the_daemon_its_worker_there_ends(there: FarDaemon, hosts: Hosts) -
     wait_until(lambda: not any("daemon" in line for line in hosts.programs()), what="nothing computes on the far machine")
 
 
+@pytest.mark.thorough
 def test_when_a_machine_dies_others_go_on_and_it_has_work_again_when_it_is_back(
     here: RunningDaemon, hosts: Hosts, tmp_path: Path
 ) -> None:

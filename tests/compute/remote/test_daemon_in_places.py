@@ -66,6 +66,7 @@ def test_four_prompts_become_the_same_pictures_here_and_there(tmp_path: Path, bo
         assert all(np.array_equal(one, other) for one, other in zip(here[name], both[name], strict=True)), name
 
 
+@pytest.mark.thorough
 def test_prompts_wait_in_their_inbox_while_no_machine_is_reached_and_the_status_says_why(tmp_path: Path, boxes: Boxes) -> None:
     daemon = InPlaces(tmp_path / "there", boxes, ["ssh://box"])
     try:

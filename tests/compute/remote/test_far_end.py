@@ -324,6 +324,7 @@ def test_a_daemon_that_beats_keeps_it_alive(far_end: Started) -> None:
     assert far_end.process.poll() is None
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_daemon_that_neither_reads_nor_speaks_is_its_end_too(far_end: Started, noise: dict[str, Any]) -> None:
     far_end.greet(silence_seconds=3.0)
