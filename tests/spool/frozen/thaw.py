@@ -46,7 +46,7 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def tree(root: Path) -> Tree:
-    """Every file of a spool with its digest: reports without the line that earlier versions did not write, owners without inodes."""
+    """Every file of a spool with its digest: reports without the line that 0.1.0 did not write, owners without inodes."""
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
     return {str(path): digest(_comparable(path, (root / path).read_bytes())) for path in files}
 
