@@ -26,6 +26,7 @@ from tests.spool.frozen.thaw import BOOTS, config_of, recovered, unpacked, worke
 from tests.spool.frozen.workshop import BOOT, FOLDERS
 from tests.spool.real import claim_one, drop, publications
 
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 ARCHIVES = sorted((Path(__file__).parent / "frozen").glob("*.tar.xz"))
 BY_BOOT = pytest.mark.parametrize("when", BOOTS)
 
@@ -34,8 +35,6 @@ TOP = {
     *("inbox", "hold", "failed", "embeddings", "running", "steps", "pictures", "done", "previews"),
     *(".keep", ".work", ".trash", ".lock", "status.json", "status.txt"),
 }
-SINCE_THEN = {".alive"}
-NEW_KEYS = {"claim.json": {"owner", "places"}}  # which older versions pass over
 OF_A_JOB = {"in", "out", "back.1", "back.2", "claim.json", "attempt.json", "entrusted.json", "commit.json", "fail.json"}
 KEYS = {
     "claim.json": {"sha256", "version", "stage", "stem", "id", "names", "fingerprints"},
@@ -49,6 +48,14 @@ KEYS_OF_A_REPORT = {"at", "attempts", "sentence", "stage", "stem", "id", "files"
 KEYS_OF_THE_STATUS = {"alive", "at", "stages", "running", "done_today", "pictures", "worker", "complaints", "interrupted"}
 KEYS_OF_A_STAGE = {"waiting", "held", "failed", "paused", "gated", "degraded", "waits"}
 KEYS_OF_A_RUNNING_JOB = {"name", "stage", "doing", "step", "steps"}
+# What is not in the spools of 0.1.0, with the version that was the first to write it; older ones pass over it.
+ADDED = {
+    "spool": {".alive": "0.2.0", ".owners": "0.2.0", ".recent": "0.2.0"},
+    "claim.json": {"owner": "0.2.0", "places": "0.2.0"},
+    "status": {"listed": "0.2.0"},
+    "running job": {"pace": "0.2.0", "since": "0.2.0", "owner": "0.2.0", "prompt": "0.2.0"},
+}
+WITH_THE_FIRST_JOB = {".owners", ".recent"}
 
 
 @pytest.fixture(scope="module", params=ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
@@ -64,6 +71,21 @@ def expected(archive: Path) -> dict[str, Any]:
     return noted
 
 
+@pytest.fixture(scope="module")
+def version(expected: dict[str, Any]) -> str:
+    """The version that left the spool."""
+    return str(expected["version"])
+
+
+def added(what: str, version: str | None = None) -> set[str]:
+    """What a version writes more of something than 0.1.0 did; without one, this version."""
+    return {name for name, since in ADDED.get(what, {}).items() if version is None or _number(since) <= _number(version)}
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
 @pytest.fixture
 def left(archive: Path, worlds: Path) -> Path:
     """The spool as it was left."""
@@ -76,9 +98,14 @@ def end(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
     return worked_off(unpacked(archive, tmp_path_factory.mktemp("frozen")))
 
 
-def test_the_first_version_is_frozen_and_small() -> None:
-    assert "spool-0.1.0.tar.xz" in [path.name for path in ARCHIVES]
+def test_every_released_version_is_frozen_and_small() -> None:
+    released = re.findall(r"^## \[(\d[\d.]*)\]", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {path.name for path in ARCHIVES} >= {f"spool-{version}.tar.xz" for version in released} != set()
     assert all(path.stat().st_size < 300_000 for path in ARCHIVES)
+
+
+def test_a_spool_says_of_which_version_it_is(archive: Path, version: str) -> None:
+    assert archive.name == f"spool-{version}.tar.xz"
 
 
 @BY_BOOT
@@ -93,19 +120,26 @@ def test_a_second_recovery_changes_nothing(when: str, left: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_daemon_works_it_off_to_the_end_that_its_own_version_came_to(end: dict[str, Any], expected: dict[str, Any]) -> None:
-    found, wanted = _as_before(end["files"]), _as_before(expected["worked off"]["files"])
+def test_the_daemon_works_it_off_to_the_end_that_its_own_version_came_to(
+    end: dict[str, Any], expected: dict[str, Any], version: str
+) -> None:
+    found, wanted = (DONE_OTHERWISE.get(version, dict)(files) for files in (end["files"], expected["worked off"]["files"]))
     assert [name for name in {*found, *wanted} if found.get(name) != wanted.get(name)] == []
 
 
-def _as_before(files: dict[str, list[str]]) -> dict[str, list[str]]:
-    """What lies where, without the finished pictures that later versions keep, to tell what is painted on them, and without the
-    numbers that they give to several pictures of one prompt."""
+def _as_in_the_first(files: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What lies where, without the finished pictures that versions since 0.2.0 keep, to tell what is painted on them, and without
+    the numbers that they give to several pictures of one prompt."""
     found: dict[str, list[str]] = {}
     for name, lying in files.items():
         left = [one for one in lying if not (name.startswith(".keep/") and one.startswith("picture, "))]
         found.setdefault(re.sub(r"(?<=f\u00fcchse \u72d0)-[12](?=\.)", "", name), []).extend(left)
     return {name: sorted(left) for name, left in found.items() if left}
+
+
+# What this version rightly does otherwise than an earlier one, by that one: both ends are compared without it. The line of reports
+# that was added and changed is left out in `frozen/thaw.py`.
+DONE_OTHERWISE = {"0.1.0": _as_in_the_first}
 
 
 @pytest.mark.slow
@@ -172,8 +206,8 @@ def test_what_a_daemon_said_of_itself_is_still_read(left: Path) -> None:
     assert said["complaints"] == ["the hook done failed: it ended with 1"]
 
 
-def test_its_folders_records_and_their_keys_are_these(left: Path) -> None:
-    assert {path.name for path in left.iterdir()} == TOP
+def test_its_folders_records_and_their_keys_are_these(left: Path, version: str) -> None:
+    assert {path.name for path in left.iterdir()} == TOP | added("spool", version)
     for folder in ("inbox", "hold", "failed"):
         assert {path.name for path in (left / folder).iterdir()} == set(INBOXES.values())
     parts = {".claim.json.part", ".commit.json.part", ".fail.json.part"}
@@ -181,7 +215,7 @@ def test_its_folders_records_and_their_keys_are_these(left: Path) -> None:
     for name, keys in KEYS.items():
         records = [json.loads(path.read_text()) for path in left.glob(f".work/*/{name}")]
         assert records
-        assert {frozenset(record) for record in records} == {frozenset(keys)}, name
+        assert {frozenset(record) for record in records} == {frozenset(keys | added(name, version))}, name
     published = [entry for path in left.glob(".work/*/commit.json") for entry in json.loads(path.read_text())["publications"]]
     assert {frozenset(entry) for entry in published} == {frozenset(KEYS_OF_A_PUBLICATION)}
 
@@ -209,7 +243,7 @@ def test_this_version_names_its_folders_the_same(root: Path) -> None:
     spool.acquire()
     spool.release()
     write_status(root, read_status(root, now=NOON))
-    assert {path.name for path in root.iterdir()} == TOP | SINCE_THEN
+    assert {path.name for path in root.iterdir()} == TOP | added("spool") - WITH_THE_FIRST_JOB
     assert {name: stage.folder for name, stage in STAGES.items()} == INBOXES
 
 
@@ -227,22 +261,22 @@ def test_this_version_writes_the_same_records_with_the_same_keys(root: Path, spo
     with pytest.raises(Death):
         dying.fail(failing, "No.", {})
     written = {path.name: json.loads(path.read_text()) for path in root.glob(".work/*/*.json")}
-    assert {name: set(record) - NEW_KEYS.get(name, set()) for name, record in written.items()} == KEYS
+    assert {name: set(record) for name, record in written.items()} == {name: keys | added(name) for name, keys in KEYS.items()}
     assert all(is_signed(record) for record in written.values())
     assert [set(entry) for entry in written["commit.json"]["publications"]] == [KEYS_OF_A_PUBLICATION]
     assert set(written["fail.json"]["facts"]) == KEYS_OF_A_REPORT
     assert {path.name for path in root.glob(".work/*/*")} <= OF_A_JOB
 
 
-def test_this_version_says_the_same_of_itself_under_the_same_keys(left: Path) -> None:
+def test_this_version_says_the_same_of_itself_under_the_same_keys(left: Path, version: str) -> None:
     before = json.loads((left / "status.json").read_text())
     write_status(left, read_status(left, now=NOON, alive=True))
     now = json.loads((left / "status.json").read_text())
-    for status, new, new_of_jobs in ((before, set(), set()), (now, {"listed"}, {"pace", "since", "owner", "prompt"})):
-        assert set(status) == KEYS_OF_THE_STATUS | new
+    for status, by in ((before, version), (now, None)):
+        assert set(status) == KEYS_OF_THE_STATUS | added("status", by)
         assert set(status["stages"]) == set(INBOXES)
         assert {frozenset(stage) for stage in status["stages"].values()} == {frozenset(KEYS_OF_A_STAGE)}
-        assert [set(job) for job in status["running"]] == [KEYS_OF_A_RUNNING_JOB | new_of_jobs]
+        assert [set(job) for job in status["running"]] == [KEYS_OF_A_RUNNING_JOB | added("running job", by)]
 
 
 @pytest.mark.parametrize(
@@ -256,12 +290,25 @@ def test_this_version_says_the_same_of_itself_under_the_same_keys(left: Path) ->
     ],
 )
 def test_a_key_that_is_renamed_is_noticed(record: str, key: str, left: Path, expected: dict[str, Any]) -> None:
-    for path in left.glob(f".work/*/{record}"):
+    rename_key(left, record, key)
+    assert recovered(left, BOOT) != expected["recovered"]["on the same boot"]
+
+
+def test_a_key_that_was_added_and_is_renamed_is_noticed(
+    archive: Path, worlds: Path, expected: dict[str, Any], version: str
+) -> None:
+    for key in added("claim.json", version):
+        spool = unpacked(archive, worlds / key)
+        rename_key(spool, "claim.json", key)
+        assert recovered(spool, BOOT) != expected["recovered"]["on the same boot"], key
+
+
+def rename_key(root: Path, record: str, key: str) -> None:
+    for path in root.glob(f".work/*/{record}"):
         written = json.loads(path.read_text())
         if is_signed(written):
             renamed = {f"renamed_{name}" if name == key else name: value for name, value in rest_of(written).items()}
             path.write_text(json.dumps({"sha256": signature(renamed), **renamed}))
-    assert recovered(left, BOOT) != expected["recovered"]["on the same boot"]
 
 
 @pytest.mark.parametrize("name", sorted(OF_A_JOB))

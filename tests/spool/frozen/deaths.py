@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.spool.frozen.mortal import End
-from tests.spool.frozen.people import WORDS, denoised, halve, photo, prompt, through
+from tests.spool.frozen.people import WORDS, denoised, halve, photo, prompt, proof, through
 from tests.spool.frozen.workshop import BOOT, EARLIER_BOOT, Workshop
 
 BEFORE_IT_IS_OPENED = End("mkdir", ".work/*/in")
@@ -25,6 +25,7 @@ WHILE_IT_IS_DELETED = End("unlink", ".trash/*")
 WHILE_IT_IS_FAILED = End("rename", ".work/*/fail.json")
 BEFORE_IT_IS_TOLD = End("create", ".work/*/in/.error.txt.part")
 BEFORE_IT_IS_DELIVERED = End("rename_noreplace", "failed/*")
+BEFORE_A_PROOF_IS_GIVEN_BACK = End("rename_noreplace", "hold/3-decode/*")
 BEFORE_THE_SECOND_FILE_IS_GIVEN_BACK = End("rename_noreplace", "inbox/1-text/*", time=2)
 
 
@@ -33,7 +34,7 @@ def leave_jobs(workshop: Workshop) -> None:
     _while_claiming(workshop)
     _before_the_commit(workshop)
     _after_the_commit(workshop)
-    _while_failing(workshop)
+    while_failing(workshop)
     _while_giving_back(workshop)
     _damaged(workshop)
     _die(workshop, "deleted", WHILE_IT_IS_DELETED)  # the last one: a recovery empties the trash
@@ -84,7 +85,8 @@ def _after_the_commit(workshop: Workshop) -> None:
     _die(workshop, "archived", BEFORE_IT_IS_CLEARED_AWAY)
 
 
-def _while_failing(workshop: Workshop) -> None:
+def while_failing(workshop: Workshop) -> None:
+    """Jobs that fail before a worker is asked for anything."""
     _die(workshop, "nearly-failed", WHILE_IT_IS_FAILED, words="")
     _die(workshop, "failed", BEFORE_IT_IS_TOLD, words="")
     _die(workshop, "told", BEFORE_IT_IS_DELIVERED, words="")
@@ -98,6 +100,10 @@ def _while_giving_back(workshop: Workshop) -> None:
     namesake = ("inbox/1-text/returned-beside.txt", prompt(seed=14))
     workshop.die_stopping("text", "half-returned", BEFORE_THE_SECOND_FILE_IS_GIVEN_BACK)
     workshop.die_stopping("text", "returned-beside", BEFORE_THE_SECOND_FILE_IS_GIVEN_BACK, meanwhile=[namesake])
+    latents = denoised(workshop, "returned-to-hold")
+    beside = proof(workshop, latents)
+    _move(latents, workshop, "3-decode")
+    workshop.die_stopping("decode", "returned-to-hold", BEFORE_A_PROOF_IS_GIVEN_BACK, proof=beside)
 
 
 def _damaged(workshop: Workshop) -> None:

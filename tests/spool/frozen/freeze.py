@@ -2,8 +2,8 @@
 
 The archive holds jobs in every state of every record, and whatever else people and the daemon leave in a spool; the JSON beside it
 what this version makes of that. All of it comes from the code as it is, the embedded model, and daemons that are killed at a call.
-Twice frozen by the same version, all of it is the same but the profiles in PNGs, which hold the time; on another machine the bits
-of latents may differ too.
+Twice frozen by the same version, all of it is the same but the profiles in PNGs, which hold the time, and the inodes and times by
+which `.owners` and `.recent` know files; on another machine the bits of latents may differ too.
 """
 
 import json

@@ -10,7 +10,11 @@ from PIL import Image
 
 import tiffsd
 from daemon.jobs.running import RunningFile
+from daemon.names import id_of, proof_name
+from daemon.pictures.proofs import render_proof
 from daemon.service.status import read_status, write_status
+from daemon.spool.filesystem import Filesystem
+from daemon.spool.proofs import ProofFiles, version_of
 from tests.spool.disk import NOON
 from tests.spool.frozen.workshop import Workshop
 
@@ -45,6 +49,17 @@ def denoised(workshop: Workshop, stem: str) -> Path:
     """Finished latents, held for whoever wants to look at them."""
     through(workshop, stem, "text", "diffuse", hold="decode")
     return only(workshop, f"hold/3-decode/{stem}.*.tiff")
+
+
+def proof(workshop: Workshop, latents: Path) -> Path:
+    """A proof beside latents on hold, as a daemon shows it: all finished latents here are of the same picture."""
+    with Image.open(only(workshop, "pictures/cat.*.png")) as image:
+        levels = np.array(image.convert("RGB"))
+    identity = id_of(latents.name) or ""
+    version = version_of(latents.stat().st_size, int(NOON.timestamp()) * 10**9)  # the time that it has in the archive
+    png = render_proof(levels.astype(np.float32) / 255, identity)
+    assert ProofFiles(workshop.root, Filesystem(workshop.root)).show(latents, identity, version, png)
+    return latents.with_name(proof_name(latents.name))
 
 
 def only(workshop: Workshop, pattern: str) -> Path:
@@ -92,7 +107,7 @@ def _wait(workshop: Workshop) -> None:
 
 def _hold(workshop: Workshop) -> None:
     through(workshop, "fox", "text", "diffuse", stop_at=1)
-    denoised(workshop, "hen")
+    proof(workshop, denoised(workshop, "hen"))
     painted_as_floats(workshop, "ram")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import tiffsd
 from daemon.jobs.recipes import read_recipe
-from daemon.layout import PROOFS
+from daemon.layout import OWNERS, PROOFS
 from daemon.names import stem_of, without_id
 from daemon.service.service import Service
 from daemon.settings.config import Config
@@ -30,8 +30,10 @@ FOLDERS_OF_FILES = ("inbox", "hold", "failed", "embeddings", "running", "steps",
 # Settle times are short, and nothing is too old to be kept.
 KEPT_FOR_EVER = {shelf: {"days": None, "gb": None} for shelf in ("done", "failed", "previews", "steps", "originals")}
 WATCH = {"rescan_seconds": 1.0, "settle_seconds": 0.05, "settle_unleased_seconds": 0.2, "empty_grace_seconds": 0.3}
-# The section of the documents, which reports name since 0.2.0.
+# The section of the documents, which reports name since 0.2.0, and since then with the command that shows it.
 SECTION = re.compile(rb"^More: .*\n", re.MULTILINE)
+# By which `.owners` knows a file; another one in every spool that is unpacked.
+INODE = re.compile(rb'"inode": \d+, ')
 
 Tree = dict[str, str]
 
@@ -44,12 +46,14 @@ def unpacked(archive: Path, folder: Path) -> Path:
 
 
 def tree(root: Path) -> Tree:
-    """Every file of a spool with its digest, reports without the line that earlier versions did not write."""
+    """Every file of a spool with its digest: reports without the line that 0.1.0 did not write, owners without inodes."""
     files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return {str(path): digest(_as_before(path, (root / path).read_bytes())) for path in files}
+    return {str(path): digest(_comparable(path, (root / path).read_bytes())) for path in files}
 
 
-def _as_before(path: Path, content: bytes) -> bytes:
+def _comparable(path: Path, content: bytes) -> bytes:
+    if str(path) == OWNERS:
+        return INODE.sub(b"", content)
     return SECTION.sub(b"", content) if is_report(path) else content
 
 

@@ -5,18 +5,20 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime, tzinfo
+from functools import partial
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import tiffsd
 from daemon.compute.local import LocalWorkers
-from daemon.inbox.grouping import Drop
+from daemon.inbox.grouping import Drop, Member
 from daemon.inbox.inbox import Inbox, Scan
-from daemon.jobs import job
+from daemon.jobs import job, running
 from daemon.jobs.context import JobContext
 from daemon.jobs.hooks import Hooks
+from daemon.jobs.job_log import JobLog
 from daemon.settings.config import Config
 from daemon.spool.spool import Claim, Spool
 from daemon.stages import STAGES
@@ -28,6 +30,14 @@ BOOT = "5e0c1f4a-0000-4000-8000-000000000001"
 EARLIER_BOOT = "5e0c1f4a-0000-4000-8000-000000000000"
 
 
+class StoppedClock(datetime):
+    """The time of day, which is always noon."""
+
+    @classmethod
+    def now(cls, _zone: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return NOON
+
+
 @contextmanager
 def same_each_time() -> Iterator[None]:
     """Ids that can be foreseen and a clock that stands still: whoever freezes twice writes the same names and records."""
@@ -36,12 +46,12 @@ def same_each_time() -> Iterator[None]:
     def foreseen(size: int) -> bytes:
         return hashlib.sha256(b"%d" % next(numbers)).digest()[:size] if size == 4 else random(size)
 
-    stopped = SimpleNamespace(now=lambda _zone=None: NOON)
     with (
         patch("os.urandom", foreseen),
-        patch.object(job, "datetime", stopped),
-        patch.object(tiffsd.edit, "datetime", stopped),
-        patch.object(job, "time", SimpleNamespace(monotonic=lambda: 0.0)),
+        patch.object(job, "datetime", StoppedClock),
+        patch.object(running, "datetime", StoppedClock),
+        patch.object(tiffsd.edit, "datetime", StoppedClock),
+        patch.object(job, "JobLog", partial(JobLog, clock=lambda: 0.0)),
     ):
         yield
 
@@ -74,8 +84,11 @@ class Workshop:
         folder = self.root / "inbox" / FOLDERS[stage]
         return Inbox(STAGES[stage], folder, settle_seconds=0, settle_unleased_seconds=0, empty_grace_seconds=0).scan(0.0)
 
-    def claim(self, spool: Spool, stage: str, stem: str) -> Claim:
+    def claim(self, spool: Spool, stage: str, stem: str, *, proof: Path | None = None) -> Claim:
+        """Claim a drop from the inbox, with a proof of it that was left on hold."""
         (drop,) = [drop for drop in self.scan(stage).ready if drop.stem == stem]
+        if proof is not None:
+            drop = replace(drop, members=(*drop.members, Member(".proof.png", proof, (0, 0, proof.stat().st_size, 0, 0))))
         claim = spool.claim(stage, _marked(drop))
         assert claim is not None
         return claim
@@ -99,11 +112,13 @@ class Workshop:
             spool = self.life(boot=boot, end=end)
             job.run(self.claim(spool, stage, stem), self.context(spool))
 
-    def die_stopping(self, stage: str, stem: str, end: End, *, meanwhile: Sequence[tuple[str, str]] = ()) -> None:
+    def die_stopping(
+        self, stage: str, stem: str, end: End, *, meanwhile: Sequence[tuple[str, str]] = (), proof: Path | None = None
+    ) -> None:
         """One job, whose daemon is told to stop, and killed at `end`; `meanwhile` is dropped while the job is claimed."""
         with _dying(end):
             spool = self.life(end=end)
-            claim = self.claim(spool, stage, stem)
+            claim = self.claim(spool, stage, stem, proof=proof)
             for place, content in meanwhile:
                 self.drop(place, content)
             job.run(claim, self.context(spool, stopping=True))
