@@ -245,6 +245,7 @@ def test_a_name_that_nobody_said_replaces_no_file(tmp_path: Path) -> None:
     assert (tmp_path / "photo.tiff").read_text() == "mine"
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not SEED_ARTIFACTS.is_dir(), reason="the prototype's files are not here")
 def test_the_prototypes_own_pair_runs_through_diffuse_and_its_result_decodes(tmp_path: Path) -> None:
     from tests import tiny

@@ -167,6 +167,7 @@ def test_a_broken_device_costs_the_call_that_broke_it_and_no_other(local: LocalW
     assert local.describe()["pid"] != pid
 
 
+@pytest.mark.thorough
 def test_a_batch_that_breaks_the_device_is_run_one_by_one_and_only_the_one_fails(
     local: LocalWorkers, submit: Callable[..., Any]
 ) -> None:
@@ -195,6 +196,7 @@ def test_what_does_not_fit_beside_another_model_is_tried_again_without_it_to_the
     assert np.array_equal(submit("a crowded cat", **chosen).result(SECONDS)[0]["latents"], alone)
 
 
+@pytest.mark.thorough
 def test_for_what_does_not_fit_alone_the_models_are_thrown_out_once_and_not_each_time(
     local: LocalWorkers, submit: Callable[..., Any], folder: Path
 ) -> None:

@@ -89,6 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.stable_diffusion(tmp_path_factory.mktemp("models") / "tiny")
 
 
+@pytest.mark.thorough
 def test_a_call_that_only_lay_with_a_killed_worker_is_not_at_fault(folder: Path) -> None:
     local, sent = LocalWorkers(threads=1), threading.Event()
     try:

@@ -276,6 +276,7 @@ def test_five_thousand_artifacts_are_shown_in_pages_at_once(chromium: Browser, r
     assert (painted < 3000, took < 1000, heap < 64e6) == (True, True, True), (painted, took, heap)
 
 
+@pytest.mark.thorough
 def test_it_follows_a_real_daemon_from_the_prompt_to_the_picture(chromium: Browser, tmp_path: Path) -> None:
     daemon = RunningDaemon(tmp_path, previews={"every": 1})
     daemon.start()

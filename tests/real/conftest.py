@@ -8,7 +8,7 @@ from tests.real.fast_daemon import FastDaemon
 from tests.real.host import Host
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["lease", "no_lease"])
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.thorough)], ids=["lease", "no_lease"])
 def leases(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 

@@ -21,7 +21,7 @@ TEXT = "a red house, " + "very " * 500 + "old"
 WATCH = {"rescan_seconds": 0.3, "settle_seconds": 0.6, "settle_unleased_seconds": 1.2, "empty_grace_seconds": 8.0}
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["inotify", "no_inotify"])
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.thorough)], ids=["inotify", "no_inotify"])
 def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastDaemon]:
     running = FastDaemon(tmp_path_factory.mktemp("daemon"), events=request.param, watch=WATCH)
     running.start()

@@ -17,7 +17,7 @@ from tests.real.programs import needed, needs_mounting, skip_where_forbidden
 EVENTS_IN_THE_QUEUE = 16_384
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["inotify", "no_inotify"])
+@pytest.fixture(scope="module", params=[True, pytest.param(False, marks=pytest.mark.thorough)], ids=["inotify", "no_inotify"])
 def daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastDaemon]:
     running = FastDaemon(tmp_path_factory.mktemp("daemon"), events=request.param)
     running.start()

@@ -15,7 +15,7 @@ ALICE = 4321
 WITHOUT_LEASES = ("setpriv", "--bounding-set=-lease", "--inh-caps=-lease")
 
 
-@pytest.fixture(params=[True, False], ids=["inotify", "no_inotify"])
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.thorough)], ids=["inotify", "no_inotify"])
 def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FastDaemon]:
     needed("setpriv", root=True)
     running = FastDaemon(tmp_path / "daemon", events=request.param, before=WITHOUT_LEASES)

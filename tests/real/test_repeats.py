@@ -14,7 +14,7 @@ TEXT = "a red house"
 HOUR = 3600.0
 
 
-@pytest.fixture(params=[True, False], ids=["inotify", "no_inotify"])
+@pytest.fixture(params=[True, pytest.param(False, marks=pytest.mark.thorough)], ids=["inotify", "no_inotify"])
 def daemon(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FastDaemon]:
     running = FastDaemon(tmp_path / "daemon", events=request.param)
     running.start()

@@ -48,6 +48,7 @@ def processor_seconds(pid: int) -> float:
     return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_twenty_prompts_survive_kills_at_random_moments_each_once(daemon: RunningDaemon) -> None:

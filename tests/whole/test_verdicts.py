@@ -17,7 +17,7 @@ from daemon.stages import STAGES, Stage
 from tests.running_daemon import RunningDaemon
 from tests.whole.specimens import CASES, Files, cases, originals, specimens
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(1200)]
 
 MARK = "~"  # between the stage into whose inbox a file is dropped and its name, which tells what became of which
 HELD = {stage: {"hold": True} for stage in STAGES}

@@ -387,6 +387,7 @@ def test_who_does_not_say_hello_first_is_no_daemon(far_end: Started, message: Se
     assert "expected" in far_end.words()
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_what_is_no_message_ends_it_in_the_middle_too(far_end: Started, noise: dict[str, Any]) -> None:
     far_end.greet()
@@ -402,6 +403,7 @@ def test_a_second_hello_is_no_message(far_end: Started) -> None:
     assert far_end.ended() == 2
 
 
+@pytest.mark.thorough
 def test_nothing_but_messages_goes_where_they_go_whatever_prints(start: Callable[..., Started], tmp_path: Path) -> None:
     (tmp_path / "noisy").mkdir()
     (tmp_path / "noisy" / "sitecustomize.py").write_text(NOISY)
