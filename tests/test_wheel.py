@@ -104,6 +104,7 @@ def test_the_installed_program_begins_a_spool(installed: Path, tmp_path: Path) -
     assert (tmp_path / "here/spool/pictures").is_dir()
 
 
+@pytest.mark.thorough
 def test_the_installed_program_makes_the_demo_pictures(installed: Path, tmp_path: Path) -> None:
     said = succeed(installed / "tiffsd", "demo", "--out", tmp_path / "pictures", cwd=tmp_path)
 

@@ -49,6 +49,7 @@ def test_the_folder_that_is_closed_is_named_and_nothing_ends_by_it(
     assert " ".join((found.stdout + found.stderr).split()).count(f"{closed} may not be entered") == 4
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 def test_a_running_daemon_says_so_at_a_reload_and_works_on(tmp_path: Path, closed: Path) -> None:
     (tmp_path / "daemon").mkdir()

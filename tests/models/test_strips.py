@@ -18,6 +18,7 @@ from daemon.models.strips import Room, decode, encode
 from daemon.stages import decode as decode_stage
 from daemon.stages import encode as encode_stage
 from tests import parts, tiny
+from tests.thorough import mostly_thorough
 
 pytestmark = pytest.mark.exact
 
@@ -58,7 +59,7 @@ def strip_bytes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("strip_bytes")
-@pytest.mark.parametrize("memory", ["memory", "scratch"])
+@pytest.mark.parametrize("memory", mostly_thorough(["memory", "scratch"], always="memory".__eq__))
 @pytest.mark.parametrize(
     ("form", "height", "width"),
     [({}, 5, 3), ({}, 1, 4), ({"quantised": False}, 2, 3), ({"attention": False}, 3, 2)],

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, features
 from scipy import ndimage
 
 from daemon.pictures.painted import painted_in_lossy, painted_in_pixels
+from tests.thorough import mostly_thorough
 from training import scenes
 
 Levels = NDArray[np.uint8]
@@ -94,7 +95,7 @@ def test_a_picture_that_was_only_saved_again_is_not_painted(form: str) -> None:
 
 
 @pytest.mark.parametrize("paint", PAINTS)
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", mostly_thorough(FORMS, always=lambda form: form in list(FORMS)[::3]))
 def test_paint_is_found_and_little_around_it(form: str, paint: str) -> None:
     there = found = beside = blocks = 0
     for number, picture in enumerate(pictures()):

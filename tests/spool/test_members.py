@@ -8,6 +8,7 @@ import pytest
 from tests.spool.acts import KINDS, TARGET, Act
 from tests.spool.disk import TOP, Disk
 from tests.spool.members import LIVES, OUTSIDE, Members, after_a_crash, beginnings
+from tests.thorough import mostly_thorough
 
 ALL = tuple(act for acts in KINDS.values() for act in acts)
 
@@ -24,7 +25,9 @@ def test_what_a_member_does_at_an_operation_ends_well(kind: str) -> None:
     assert tried.states > 0
 
 
-@pytest.mark.parametrize("name", sorted(set(LIVES) - {"three outputs"}))
+@pytest.mark.parametrize(
+    "name", mostly_thorough(sorted(set(LIVES) - {"three outputs"}), always=("failed and retried", "hold", "two jobs").__contains__)
+)
 def test_what_a_member_does_in_other_stories_ends_well(name: str) -> None:
     assert Members(beginnings(name), ALL).try_all(every=101 if "give back" in LIVES[name] else 211).survived > 20
 
