@@ -54,7 +54,7 @@ def _named(pretence: Mapping[str, str]) -> str:
 def _run(pretence: Mapping[str, str], words: Sequence[str]) -> int:
     sys.stdout.write(f"{_named(pretence)}\n")
     sys.stdout.flush()
-    command = [sys.executable, "-m", "pytest", "-q", *words]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
     return subprocess.run(command, cwd=REPOSITORY, env={**os.environ, **pretence}).returncode
 
 
