@@ -52,6 +52,7 @@ def said_once(disk: SmallDisk, why: str, *, after: str) -> None:
     assert disk.service.said("the system error is over, starting", after=after)["PRIORITY"] == "6"
 
 
+@pytest.mark.thorough
 def test_a_disk_that_is_full_at_the_start_for_a_minute_is_waited_for(disk: SmallDisk) -> None:
     short = disk.service.box.path("/run/systemd/system/tiffsd.service.d/short.conf")
     short.write_text(SHORT_START)
