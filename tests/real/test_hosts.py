@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.real.hosts import Hosts
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def test_a_machine_without_power_runs_nothing_and_comes_back(hosts: Hosts) -> No
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as there:
         assert there.stdout is not None
         assert there.stdout.readline() == "begun\n"
-        assert "sleep 1000" in hosts.programs()
+        wait_until(lambda: "sleep 1000" in hosts.programs(), what="the shell there has become what it was to begin")
         hosts.kill()
         assert hosts.programs() == []
         assert hosts.reach("true") == ""
