@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ from tests.outside import is_here, outside
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--remote-debugging-pipe")
+
+
+class Leaves(AssertionError):
+    """The page went on to another one while it was asked."""
 
 
 class Browser:
@@ -41,7 +45,10 @@ class Browser:
         while True:
             found = self._next()
             if found.get("id") == number:
-                assert "error" not in found, f"{method}: {found['error']}"
+                fault = found.get("error", {})
+                if "navigated" in fault.get("message", ""):
+                    raise Leaves(f"{method}: {fault}")
+                assert not fault, f"{method}: {fault}"
                 return dict(found["result"])
             self._note(found)
 
@@ -64,7 +71,12 @@ class Browser:
 
     def wait(self, script: str, seconds: float = 30.0) -> Any:
         """Wait until a JavaScript expression is true."""
-        return wait_until(lambda: self.run(script), seconds=seconds, what=script)
+
+        def is_true() -> Any:
+            with suppress(Leaves):
+                return self.run(script)
+
+        return wait_until(is_true, seconds=seconds, what=script)
 
     def press(self, key: str, *, text: str = "", code: int = 0) -> None:
         """One key, as from the keyboard."""
