@@ -122,6 +122,7 @@ def test_the_commands_on_the_folders_work_without_the_daemon(desk: Path) -> None
     assert waiting == {"cat.3f9a1c2e.tiff", "cat.tiff", "cat.3f9a1c2e.tiff.restore"}
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_one_file_at_a_time_goes_from_words_to_a_picture_and_back(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from benchmarks.fairness import wait_of_newcomer
 from daemon.inbox.inbox import AT_ONCE
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 def test_a_newcomer_waits_for_few_files_of_another_at_each_stage(tmp_path: Path) -> None:
     wait = wait_of_newcomer(tmp_path, backlog=AT_ONCE + 20, priority=100)

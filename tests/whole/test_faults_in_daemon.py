@@ -70,6 +70,7 @@ def test_a_job_that_never_fits_fails_with_the_figure_and_the_others_are_done(dae
     assert daemon.log().count("system error; file returned to its inbox") == 3
 
 
+@pytest.mark.thorough
 def test_where_every_fresh_worker_ends_the_files_stay_and_the_stage_rests(daemon: FaultyDaemon) -> None:
     for number in range(3):
         daemon.dropped(f"cat{number}", f"a house that dies {number}")
@@ -78,6 +79,7 @@ def test_where_every_fresh_worker_ends_the_files_stay_and_the_stage_rests(daemon
     assert "fresh workers have ended at" in daemon.log()
 
 
+@pytest.mark.thorough
 def test_a_job_is_ended_after_its_minutes_between_steps_and_within_one_and_its_mates_are_done(tmp_path: Path) -> None:
     daemon = FaultyDaemon(tmp_path, limits={"job_minutes": 0.05}, compute={"batch": 3})
     try:
