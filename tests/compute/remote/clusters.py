@@ -31,6 +31,7 @@ if "daemon" in sys.orig_argv:
 METADATA = "Metadata-Version: 2.1\nName: tifffile\nVersion: 0.0.1\n"
 ON_LOOPBACK = ("--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--disable-usage-stats")
 HEAD = ("--head", "--include-dashboard=false")
+TOKEN = 8 * "test"  # who comes must show it
 
 
 class RayCluster:
@@ -70,7 +71,8 @@ class RayCluster:
 
     def _start_ray(self, *words: str) -> None:
         paths = os.pathsep.join(map(str, [self.node, REPOSITORY]))
-        own = {**os.environ, "PYTHONPATH": paths, "XDG_CACHE_HOME": str(self.folder / "cache")}
+        asks = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+        own = {**os.environ, **asks, "PYTHONPATH": paths, "XDG_CACHE_HOME": str(self.folder / "cache")}
         command = [Path(sys.executable).with_name("ray"), "start", *ON_LOOPBACK, *words]
         started = subprocess.run(command, env=own, check=False, capture_output=True, text=True, timeout=200)
         assert started.returncode == 0, started.stderr

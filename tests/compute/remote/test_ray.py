@@ -23,7 +23,7 @@ from daemon.compute.remote.on_ray import WorkersOnRay
 from daemon.compute.remote.patience import Patience
 from daemon.errors import Cancelled, ClusterLost, WorkerDied
 from tests.compute.remote.boxes import children_of, is_gone, settings, until_state, worker
-from tests.compute.remote.clusters import RayCluster, parent_of, processes
+from tests.compute.remote.clusters import TOKEN, RayCluster, parent_of, processes
 from tests.conftest import wait_until
 from tests.real.fast_worker import noise_of
 from tests.running_daemon import RunningDaemon
@@ -42,7 +42,9 @@ def running() -> Iterator[RayCluster]:
     cluster = RayCluster()
     try:
         cluster.start()
-        yield cluster
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_AUTH_TOKEN", TOKEN)
+            yield cluster
     finally:
         cluster.close()
 
