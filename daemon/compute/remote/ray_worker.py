@@ -1,7 +1,6 @@
 """The front's side of Ray, without Ray: the gateway, a process that knows it, and workers whose connection goes through that."""
 
 import json
-import os
 import select
 import socket
 import subprocess
@@ -9,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from os import fdopen, pipe
-from pathlib import Path
 from typing import IO, Any
 
 from daemon.compute.process import END_SECONDS, LAST_WORDS_SECONDS, environment
@@ -25,15 +23,6 @@ MOST_REQUEST_BYTES = 1 << 16
 Request = Mapping[str, Any]
 
 
-def authentication(environ: Mapping[str, str], home: Path) -> dict[str, str]:
-    """What lets Ray show its user's token to a cluster, which wants it where `ray start` has found one.
-
-    Source: docs.ray.io, ray-security/token-auth."""
-    said = environ.get("RAY_AUTH_TOKEN") or environ.get("RAY_AUTH_TOKEN_PATH")
-    has_token = bool(said) or (home / ".ray/auth_token").is_file()
-    return {"RAY_AUTH_MODE": "token"} if has_token and "RAY_AUTH_MODE" not in environ else {}
-
-
 class Gateway:
     """The process, and the way to hand it the other ends of workers' connections. Raises OSError where it cannot be started."""
 
@@ -46,7 +35,7 @@ class Gateway:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=environment() | authentication(os.environ, Path.home()),
+                env=environment(),
             )
         assert self._popen.stdout is not None
         overhear(self._popen.stdout, "gateway to Ray")

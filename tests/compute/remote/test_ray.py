@@ -43,6 +43,7 @@ def running() -> Iterator[RayCluster]:
     try:
         cluster.start()
         with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_AUTH_MODE", "token")
             patch.setenv("RAY_AUTH_TOKEN", TOKEN)
             yield cluster
     finally:
