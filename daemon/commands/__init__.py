@@ -5,6 +5,8 @@ that cost time to load are imported by the commands that need them, because the 
 """
 
 import difflib
+import os
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -46,9 +48,14 @@ def usual_configs() -> list[Path]:
 
 
 def _beside_spool(here: Path) -> list[Path]:
-    """The configuration that `tiffsd init` has put beside a spool in which somebody works."""
+    """The configuration that `tiffsd init` has put beside a spool in which somebody works.
+
+    One that others have put there counts for nothing: it is the spool's owner's, root's, or of whoever asks."""
     root = next((folder for folder in (here, *here.parents) if (folder / INBOX).is_dir() and (folder / HOLD).is_dir()), None)
-    return [root.parent / "config.yaml"] if root else []
+    with suppress(OSError):
+        if root and (root.parent / "config.yaml").stat().st_uid in (root.stat().st_uid, 0, os.geteuid()):
+            return [root.parent / "config.yaml"]
+    return []
 
 
 def config_path(given: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """What people get wrong in config.yaml and on the command line: each mistake with the sentence that it gets, and none is raw."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -217,6 +218,19 @@ def test_from_inside_a_spool_its_own_configuration_is_found(
     said(capsys)
     assert ran("check-config") == 0
     assert f"{folder}/studio/config.yaml: nothing is wrong with it" in said(capsys)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_a_configuration_that_somebody_else_put_beside_a_spool_counts_for_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ran("init", "studio") == 0
+    os.chown(folder / "studio/config.yaml", 12345, -1)
+    monkeypatch.chdir(folder / "studio/spool")
+    monkeypatch.setattr("daemon.commands.USUAL_CONFIGS", (Path("config.yaml"),))
+    said(capsys)
+    assert ran("check-config") == SET_UP
+    assert "there is no configuration" in said(capsys)
 
 
 @pytest.mark.parametrize(
