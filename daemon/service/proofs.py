@@ -135,7 +135,7 @@ class Proofs:
         for path in [folder.folder / name for name in held.pictures]:
             here.add(path)
             rename = f"give it the name {_meant_by(path.name, held.drops)} to have its paint used, or move it away"
-            self._complaints[path] = f"{self._place(path)} has not the name of a proof, so nothing is done with it; {rename}"
+            self._complaints[path] = f"{self._place(path)} is no proof by its name, so nothing is done with it; {rename}"
         for member in held.alone:
             here.add(member.path)
             if not self._waits(folder, (member,), now):

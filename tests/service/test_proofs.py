@@ -140,7 +140,7 @@ def test_a_painted_proof_under_another_name_is_told_which_one_it_should_have(nam
     path, proof = desk.with_proof()
     unpainted = pixels(proof)
     paint(proof, to=desk.held / name)
-    desk.until(lambda: f"hold/3-decode/{name} has not the name of a proof" in desk.complaints(), "it is told of")
+    desk.until(lambda: f"hold/3-decode/{name} is no proof by its name" in desk.complaints(), "it is told of")
     assert f"give it the name {proof.name} to have its paint used" in desk.complaints()
     (desk.held / name).rename(proof)
     desk.until(lambda: not desk.complaints(), "nothing is told any more")
