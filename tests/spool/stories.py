@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from daemon.beneath import FolderMissing
 from daemon.errors import NotThere
@@ -17,6 +18,13 @@ from tests.spool.disk import NOON, ROOT, Disk
 
 FOLDERS = {"text": "1-text", "diffuse": "2-diffuse", "decode": "3-decode", "encode": "encode"}
 TODAY = str(NOON.astimezone().date())
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A disk that is told the attempt that a job is in, for who cuts its power."""
+
+    begun: int
 
 
 @dataclass(frozen=True)
@@ -263,10 +271,10 @@ def _make(story: Story, spool: Spool, fs: Filesystem, claim: Claim, *, way: str)
 
 def _compute(story: Story, spool: Spool, fs: Filesystem, claim: Claim, attempt: int) -> None:
     """The moment in which a job may take the whole machine down with it."""
-    if isinstance(fs, Disk):
+    if isinstance(fs, Watched):
         fs.begun = attempt
     if story.entrusts:
         spool.mark_dispatched(claim)
         spool.clear_dispatched(claim)
-    if isinstance(fs, Disk):
+    if isinstance(fs, Watched):
         fs.begun = 0
