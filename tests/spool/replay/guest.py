@@ -20,6 +20,8 @@ PACKAGE = "user-mode-linux"
 _MODULES = ("loop", "dm-mod", "dm-log-writes", "crc32_generic", "f2fs")
 # Each program that the guest finds here, and the package of Debian that has it.
 _PROGRAMS = {"busybox": "busybox-static", "dmsetup": "dmsetup", "mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
+# A page that a program gets or gives back is dear there: it is to keep what it has.
+_KEEP = "PYTHONMALLOC=malloc MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=2000000000"
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _INIT = """#!/bin/sh
 mount -t proc proc /proc
@@ -81,7 +83,7 @@ def answers(questions: Iterable[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
 
 def _write_init(command: str) -> None:
     modules = [shlex.quote(str(path)) for name in _MODULES for path in ROOM.rglob(f"{name}.ko")]
-    environment = f"env -i PATH={_PATH} DM_DISABLE_UDEV=1 PYTHONDONTWRITEBYTECODE=1"
+    environment = f"env -i PATH={_PATH} DM_DISABLE_UDEV=1 PYTHONDONTWRITEBYTECODE=1 {_KEEP}"
     init = ROOM / "init"
     init.write_text(_INIT.format(modules=" ".join(modules), checkout=shlex.quote(str(CHECKOUT)), command=f"{environment} {command}"))
     init.chmod(0o755)

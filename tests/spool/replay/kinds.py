@@ -19,7 +19,7 @@ _E2FSCK = ("e2fsck", "-fn")
 
 KINDS = {
     "ext4": Kind("ext4", _EXT4, _E2FSCK, 16),
-    "XFS": Kind("xfs", ("mkfs.xfs", "-q", "--unsupported"), ("xfs_repair", "-n"), 16),
+    "XFS": Kind("xfs", ("mkfs.xfs", "-q", "--unsupported"), ("xfs_repair", "-n", "-P", "-o", "force_geometry"), 16),
     "ext4 with fast commits": Kind("ext4", (*_EXT4, "-O", "fast_commit"), _E2FSCK, 16, "its ext4 makes fast commits"),
     "ext4 without a journal": Kind("ext4", (*_EXT4, "-O", "^has_journal"), _E2FSCK, 16, "its ext4 has no journal"),
     "btrfs": Kind("btrfs", ("mkfs.btrfs", "-q"), ("btrfs", "check"), 128, "it lies on btrfs"),

@@ -63,7 +63,7 @@ class Replay:
         disk.become(image)
         with devices.mounted(disk.device, self._kind.type) as place:
             root = place / "spool"
-            tree = frozenset(_walked(root))
+            tree = frozenset(_walked(os.fspath(root)))
             if (tree, begun) in spools:
                 return
             spools.add((tree, begun))
@@ -74,14 +74,27 @@ class Replay:
         disk.check()
 
 
-def _walked(root: Path) -> Iterator[tuple[str, bytes | None]]:
-    for folder, folders, files in os.walk(root):
-        yield from ((os.path.join(folder, name), None) for name in folders)  # noqa: PTH118
-        yield from ((str(path), path.read_bytes()) for path in (Path(folder, name) for name in files))
+def _walked(folder: str, prefix: str = "") -> Iterator[tuple[str, bytes | None]]:
+    """What is below a folder, by its path in it: each file with its content. Most of the time goes here, hence no `Path`."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield prefix + entry.name, None
+                yield from _walked(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, _content(entry.path)
+
+
+def _content(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _files(root: Path) -> dict[Path, bytes]:
-    return {Path(path).relative_to(root): content for path, content in _walked(root) if content is not None}
+    return {Path(path): content for path, content in _walked(os.fspath(root)) if content is not None}
 
 
 class _Disk:
