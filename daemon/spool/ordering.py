@@ -46,7 +46,7 @@ def why_unordered(fs: Filesystem, root: Path) -> str | None:
         if kind == "xfs":
             return None
         if kind not in _WITH_A_JOURNAL:
-            return f"it lies on {kind or 'a filesystem that cannot be told'}"
+            return f"it lies on {kind or _type_at(fs, root) or 'a filesystem that cannot be told'}"
         name = _name_of(fs, device)
         if not _text(fs, Path("/sys/fs/ext4") / name / "journal_task").strip().isdigit():
             return f"its {kind} has no journal"
@@ -58,8 +58,21 @@ def why_unordered(fs: Filesystem, root: Path) -> str | None:
 
 def _type_of(fs: Filesystem, device: int) -> str:
     number = f"{os.major(device)}:{os.minor(device)}"
-    mounts = (line.partition(" - ") for line in _text(fs, _MOUNTS).splitlines())
-    return next((source.split()[0] for mount, _, source in mounts if mount.split()[2] == number), "")
+    return next((kind for mounted, _, kind in _mounts(fs) if mounted == number), "")
+
+
+def _type_at(fs: Filesystem, root: Path) -> str:
+    """What is mounted where a folder is, for the words only: btrfs has numbers of its own that the kernel's list has not."""
+    points = [(len(point.parts), kind) for _, point, kind in _mounts(fs) if root.resolve().is_relative_to(point)]
+    return max(points)[1] if points else ""
+
+
+def _mounts(fs: Filesystem) -> Iterator[tuple[str, Path, str]]:
+    """The number of a device, where it is mounted, and its type."""
+    for line in _text(fs, _MOUNTS).splitlines():
+        mount, _, source = line.partition(" - ")
+        point = re.sub(r"\\(\d{3})", lambda escaped: chr(int(escaped[1], 8)), mount.split()[4])
+        yield mount.split()[2], Path(point), source.split()[0]
 
 
 def _name_of(fs: Filesystem, device: int) -> str:

@@ -69,6 +69,13 @@ def test_one_that_the_system_does_not_list_is_not_known_to(root: Path) -> None:
     assert why_unordered(fs, root) == "it lies on a filesystem that cannot be told"
 
 
+def test_btrfs_is_named_though_its_number_is_not_in_the_list(root: Path) -> None:
+    fs = On(root, "xfs")
+    at = str(root.resolve()).replace(" ", "\\040")
+    fs.said["/proc/self/mountinfo"] = f"1 0 0:1 / / rw - ext4 disk rw\n2 1 0:99 / {at} rw - btrfs disk rw\n"
+    assert why_unordered(fs, root) == "it lies on btrfs"
+
+
 def test_the_question_is_asked_again_after_a_crash(root: Path) -> None:
     (root / ordering.PROBE).touch()
     assert why_unordered(ext4(root, "312\n", COMMITS.format(0, 0)), root) is None

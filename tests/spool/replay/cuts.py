@@ -2,7 +2,8 @@
 
 What came before a flush that is over is there, and so is a write with FUA. Of the writes since then these choices are tried:
 
-- after each write: all up to it; all, but of it only the first half; none but those with FUA;
+- after each write and at each mark: all up to there; none but those with FUA;
+- after each write: all up to it, but of it only the first half;
 - before each flush: each write missing alone, each there alone, and `CHOICES` choices by lot.
 
 A disk is taken to write a block of `WHOLE` bytes as one, as ext4 does: of half a commit record in its journal the kernel says that
@@ -57,15 +58,20 @@ def cuts(log: Iterable[Entry], *, seed: int = 0) -> Iterator[Cut]:
     for entry in log:
         if entry.mark is not None:
             mark = entry.mark
+            yield from _ends(safe, loose, mark)
         if entry.flush:
             yield from (Cut(safe.with_all(some), mark, left) for some, left in _choices(loose, lot))
             safe, loose = safe.with_all(loose), []
         if entry.content:
             yield from (Cut(safe.with_all([*loose, half]), mark, "half of the last") for half in _half(entry))
             loose.append(entry)
-            yield Cut(safe.with_all(loose), mark, "all")
-            yield Cut(safe.with_all(entry for entry in loose if entry.fua), mark, "none")
+            yield from _ends(safe, loose, mark)
     yield from (Cut(safe.with_all(some), mark, left) for some, left in _choices(loose, lot))
+
+
+def _ends(safe: Image, loose: Sequence[Entry], mark: str) -> Iterator[Cut]:
+    yield Cut(safe.with_all(loose), mark, "all")
+    yield Cut(safe.with_all(entry for entry in loose if entry.fua), mark, "none")
 
 
 def _half(entry: Entry) -> Iterator[Entry]:

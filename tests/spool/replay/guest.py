@@ -1,6 +1,7 @@
 """A Linux of its own that runs our program as its only one: User Mode Linux, a kernel of Debian that is a program itself.
 
-It reads this machine's files as they are and can change none of them; what it writes is in its memory. It needs neither KVM nor root.
+It reads this machine's files as they are and can change none of them; what it writes is in its memory. It needs neither KVM nor
+root. Its kernel has one processor; its filesystems, block layer and device mapper are those of any other of its version.
 """
 
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).parents[3]
 ROOM = CHECKOUT / "build/user-mode-linux"
-MEMORY = "2G"
+MEMORY = "1G"
 PACKAGE = "user-mode-linux"
 _MODULES = ("loop", "dm-mod", "dm-log-writes", "crc32_generic", "f2fs")
 # Each program that the guest finds here, and the package of Debian that has it.
@@ -26,7 +27,7 @@ _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _INIT = """#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
-mount -t tmpfs -o size=1500m,mode=755 run /run
+mount -t tmpfs -o size=700m,mode=755 run /run
 for module in {modules}; do busybox insmod $module; done
 cd {checkout}
 {command}
@@ -71,7 +72,7 @@ def answers(questions: Iterable[tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
     asked = [json.dumps(question) for question in questions]
     _write_init(shlex.join([sys.executable, "-m", "tests.spool.replay.inside", *asked]))
     said: list[str] = []
-    with subprocess.Popen(_command(), env={**os.environ, "TMPDIR": "/dev/shm"}, stdout=subprocess.PIPE, text=True) as guest:
+    with subprocess.Popen(_command(), stdout=subprocess.PIPE, text=True) as guest:
         assert guest.stdout is not None
         for line in map(str.rstrip, guest.stdout):
             said.append(line)
@@ -85,7 +86,9 @@ def _write_init(command: str) -> None:
     modules = [shlex.quote(str(path)) for name in _MODULES for path in ROOM.rglob(f"{name}.ko")]
     environment = f"env -i PATH={_PATH} DM_DISABLE_UDEV=1 PYTHONDONTWRITEBYTECODE=1 {_KEEP}"
     init = ROOM / "init"
-    init.write_text(_INIT.format(modules=" ".join(modules), checkout=shlex.quote(str(CHECKOUT)), command=f"{environment} {command}"))
+    init.write_text(
+        _INIT.format(modules=" ".join(modules), checkout=shlex.quote(str(CHECKOUT)), command=f"{environment} {command}")
+    )
     init.chmod(0o755)
 
 

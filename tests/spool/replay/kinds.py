@@ -25,3 +25,4 @@ KINDS = {
     "btrfs": Kind("btrfs", ("mkfs.btrfs", "-q"), ("btrfs", "check"), 128, "it lies on btrfs"),
     "f2fs": Kind("f2fs", ("mkfs.f2fs", "-q"), ("fsck.f2fs", "--dry-run"), 64, "it lies on f2fs"),
 }
+IN_ORDER = tuple(name for name, kind in KINDS.items() if kind.refused is None)
