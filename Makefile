@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help demo test test-pythons test-processors test-editors test-installs test-ray test-system test-thorough prove mutants bench docs deb format lint types check clean
+.PHONY: help demo test test-pythons test-processors test-editors test-installs test-ray test-system test-thorough prove prove-journal mutants bench docs deb format lint types check clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1#/p' $(firstword $(MAKEFILE_LIST)) | expand -t 1 | \
@@ -67,6 +67,9 @@ test-thorough: $(VENV)/.installed-dev ## run what the others leave out: more cas
 
 prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error, power cut and act of a member, with the figures
 	@$(BIN)/python -m tests.spool.prove
+
+prove-journal: $(VENV)/.installed-dev ## cut the power on ext4 and XFS at every write to their disk, in a guest with Debian's kernel; takes hours
+	@$(BIN)/python -m tests.spool.replay $(ARGS)
 
 mutants: $(VENV)/.installed-dev ## put faults into a copy of the program, one at a time: the tests must notice each
 	@$(BIN)/python -m tests.mutants $(ARGS)

@@ -1,7 +1,7 @@
 """A Linux of its own that runs our program as its only one: User Mode Linux, a kernel of Debian that is a program itself.
 
-It reads this machine's files as they are and can change none of them; what it writes is in its memory. It needs neither KVM nor
-root. Its kernel has one processor; its filesystems, block layer and device mapper are those of any other of its version.
+It reads this machine's files as they are and can change none of them; what it writes is in its memory. It needs no KVM. Its
+kernel has one processor; its filesystems, block layer and device mapper are those of any other of its version.
 """
 
 import json
