@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.spool.replay.kinds import Kind
+
 ROOM = Path("/run")
 LOG_MIB = 256
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,11 +50,13 @@ def mark(text: str) -> None:
 
 
 @contextmanager
-def mounted(device: str, kind: str) -> Iterator[Path]:
+def mounted(device: str, kind: Kind) -> Iterator[Path]:
     """Where a block device is mounted."""
     place = ROOM / "disk"
     place.mkdir(exist_ok=True)
-    _check(_libc.mount(device.encode(), os.fsencode(place), kind.encode(), 0, None), f"{device} cannot be mounted as {kind}")
+    options = kind.options.encode() or None
+    mount = _libc.mount(device.encode(), os.fsencode(place), kind.type.encode(), 0, options)
+    _check(mount, f"{device} cannot be mounted as {kind.type}")
     try:
         yield place
     finally:

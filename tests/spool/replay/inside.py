@@ -27,7 +27,7 @@ def refused(kind: str) -> dict[str, Any]:
     made = KINDS[kind]
     with devices.loop(devices.made("disk.img", made.mib)) as device:
         devices.said(*made.make, device)
-        with devices.mounted(device, made.type) as place:
+        with devices.mounted(device, made) as place:
             return {"why": why_unordered(Real(place, boot_id="boot"), place)}
 
 

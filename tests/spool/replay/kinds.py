@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """What the kernel calls it, how it is made and checked, its size, and why it is refused for `durability: ordered`."""
+    """What the kernel calls it, how it is made, checked and mounted, its size, and why `durability: ordered` is refused."""
 
     type: str
     make: tuple[str, ...]
     check: tuple[str, ...]
     mib: int
     refused: str | None = None
+    options: str = ""
 
 
 _EXT4 = ("mkfs.ext4", "-q", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0")
@@ -19,6 +20,7 @@ _E2FSCK = ("e2fsck", "-fn")
 
 KINDS = {
     "ext4": Kind("ext4", _EXT4, _E2FSCK, 16),
+    "ext4 with data=writeback": Kind("ext4", _EXT4, _E2FSCK, 16, options="data=writeback"),
     "XFS": Kind("xfs", ("mkfs.xfs", "-q", "--unsupported"), ("xfs_repair", "-n", "-P", "-o", "force_geometry"), 16),
     "ext4 with fast commits": Kind("ext4", (*_EXT4, "-O", "fast_commit"), _E2FSCK, 16, "its ext4 makes fast commits"),
     "ext4 without a journal": Kind("ext4", (*_EXT4, "-O", "^has_journal"), _E2FSCK, 16, "its ext4 has no journal"),

@@ -82,11 +82,11 @@ def record(story: Story, way: str, kind: Kind, *, without: Collection[str], busy
     disk, log = devices.made("disk.img", kind.mib), devices.made("log.img", devices.LOG_MIB)
     with devices.loop(disk) as device, devices.loop(log) as notes:
         devices.said(*kind.make, device)
-        with devices.mounted(device, kind.type) as place:
+        with devices.mounted(device, kind) as place:
             furnish(story, place / "spool")
             (place / "of another program").touch()
         before = disk.read_bytes()
-        with devices.logged(device, notes) as watched, devices.mounted(watched, kind.type) as place:
+        with devices.logged(device, notes) as watched, devices.mounted(watched, kind) as place:
             _live(story, way, place, without=without, busy=busy)
     return before, list(read(log))
 

@@ -61,7 +61,7 @@ class Replay:
 
     def _start_on(self, disk: "_Disk", image: Image, begun: int, spools: set[tuple[Tree, int]]) -> None:
         disk.become(image)
-        with devices.mounted(disk.device, self._kind.type) as place:
+        with devices.mounted(disk.device, self._kind) as place:
             root = place / "spool"
             tree = frozenset(_walked(os.fspath(root)))
             if (tree, begun) in spools:
