@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from daemon.spool.ordering import LEFT_OUT
 from tests.spool.replay import guest
-from tests.spool.replay.kinds import IN_ORDER, KINDS
+from tests.spool.replay.kinds import IN_ORDER, KINDS, OUT_OF_ORDER
 from tests.spool.stories import STORIES
 
 DURABILITY = {"ordered": LEFT_OUT, "full": frozenset[str]()}
@@ -45,6 +45,7 @@ def prove(say: Callable[[str], None], stories: Sequence[str]) -> None:
 def _rows(stories: Sequence[str]) -> Iterator[tuple[str, str, str, frozenset[str], bool]]:
     for kind in IN_ORDER:
         yield from ((f"{kind}, without {site}", kind, CONTROL, LEFT_OUT | {site}, True) for site in NEEDED)
+    yield f"{OUT_OF_ORDER}, ordered, where it is refused", OUT_OF_ORDER, CONTROL, LEFT_OUT, True
     for name, without in DURABILITY.items():
         for story in stories:
             yield from ((f"{kind}, {name}, {story}", kind, story, without, False) for kind in IN_ORDER)

@@ -20,7 +20,14 @@ MEMORY = "1G"
 PACKAGE = "user-mode-linux"
 _MODULES = ("loop", "dm-mod", "dm-log-writes", "crc32_generic", "f2fs")
 # Each program that the guest finds here, and the package of Debian that has it.
-_PROGRAMS = {"busybox": "busybox-static", "dmsetup": "dmsetup", "mkfs.ext4": "e2fsprogs", "mkfs.xfs": "xfsprogs"}
+_PROGRAMS = {
+    "busybox": "busybox-static",
+    "dmsetup": "dmsetup",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.f2fs": "f2fs-tools",
+    "mkfs.xfs": "xfsprogs",
+}
 # A page that a program gets or gives back is dear there: it is to keep what it has.
 _KEEP = "PYTHONMALLOC=malloc MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=2000000000"
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"

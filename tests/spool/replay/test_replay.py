@@ -10,7 +10,7 @@ import pytest
 from daemon.spool.ordering import LEFT_OUT
 from tests.spool.replay import guest
 from tests.spool.replay.cuts import WHOLE, Cut, cuts
-from tests.spool.replay.kinds import IN_ORDER, KINDS
+from tests.spool.replay.kinds import IN_ORDER, KINDS, OUT_OF_ORDER
 from tests.spool.replay.log import SECTOR, Entry, read
 
 in_a_guest = [
@@ -111,3 +111,8 @@ class TestInAGuest:
         for site, busy in (("output: content", True), ("attempt.json: its place", False)):
             (told,) = asked(("replayed", kind, "one output", [*LEFT_OUT, site], busy))
             assert told["bad"], site
+
+    @pytest.mark.usefixtures("kernel")
+    def test_where_ordered_is_refused_a_cut_would_double_an_output(self) -> None:
+        (told,) = asked(("replayed", OUT_OF_ORDER, "one output", sorted(LEFT_OUT), True))
+        assert any("is published 2 times" in bad for bad in told["bad"])
