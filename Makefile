@@ -68,7 +68,7 @@ test-thorough: $(VENV)/.installed-dev ## run what the others leave out: more cas
 prove: $(VENV)/.installed-dev ## prove the spool: every crash, pair of crashes, error, power cut and act of a member, with the figures
 	@$(BIN)/python -m tests.spool.prove
 
-prove-journal: $(VENV)/.installed-dev ## cut the power on ext4 and XFS at every write to their disk, in a guest with Debian's kernel; takes hours
+prove-journal: $(VENV)/.installed-dev ## cut the power on ext4, XFS and btrfs at every write to their disk, in a guest with Debian's kernel; takes hours
 	@$(BIN)/python -m tests.spool.replay $(ARGS)
 
 mutants: $(VENV)/.installed-dev ## put faults into a copy of the program, one at a time: the tests must notice each

@@ -25,6 +25,7 @@ __all__ = ["Beneath", "FolderMissing", "reopened"]
 
 _RENAME_NOREPLACE = 1
 _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, _STATX_BYTES = 0x100, 0x800, 256
+_BTRFS, _STATFS_BYTES = 0x9123683E, 256
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -204,7 +205,7 @@ class Beneath:
         """Make the names in a folder durable, where its filesystem can."""
         with self.folder(folder, os.O_RDONLY) as descriptor:
             try:
-                os.fsync(descriptor)
+                _sync_names(descriptor)
             except OSError as error:
                 # The answer of a filesystem that syncs no folders, of a network say: nothing can be done, and nothing was lost.
                 if error.errno != errno.EINVAL:
@@ -222,6 +223,25 @@ class Beneath:
 def reopened(descriptor: int, flags: int) -> int:
     """Another descriptor of a file that was opened in the one way, with a position of its own."""
     return os.open(f"/proc/self/fd/{descriptor}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _sync_names(folder: int) -> None:
+    """Make the names in a folder durable; on btrfs with all else, since the sync of one folder there halves a move into it.
+
+    A power cut would then leave the old name too: `python -m tests.spool.replay` shows it.
+    """
+    call = getattr(_LIBC, "syncfs", None)
+    if call is None or _filesystem_of(folder) != _BTRFS:
+        os.fsync(folder)
+    elif call(folder) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _filesystem_of(descriptor: int) -> int | None:
+    """What statfs(2) calls the type of a filesystem; None where it cannot be told."""
+    told = ctypes.create_string_buffer(_STATFS_BYTES)
+    return ctypes.c_long.from_buffer(told).value if _LIBC.fstatfs(descriptor, told) == 0 else None
 
 
 def _moved_if_free(old: str, away: int, new: str, into: int) -> None:

@@ -1,14 +1,16 @@
 """The ways to a folder below a root: all come to the same place, and none goes where the walk would not."""
 
+import ctypes
 import errno
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.beneath import Beneath, FolderMissing
+from daemon.beneath import Beneath, FolderMissing, _filesystem_of
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
 from daemon.walking import Kept
@@ -37,6 +39,38 @@ def test_a_folder_is_listed_and_written_into_at_every_depth(beneath: Beneath, ro
         beneath.rename(place / "cat.txt", root / "embeddings/dog.txt")
         beneath.fsync_folder(place)
         beneath.unlink(root / "embeddings/dog.txt")
+
+
+def test_where_the_sync_of_a_folder_halves_a_move_all_is_synced(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+
+    class Libc:
+        """It answers that all is synced, or that the disk is broken."""
+
+        answer = 0
+
+        def syncfs(self, _descriptor: int) -> int:
+            synced.append("all")
+            ctypes.set_errno(errno.EIO)
+            return self.answer
+
+    monkeypatch.setattr("daemon.beneath._LIBC", libc := Libc())
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append("the folder"))
+    for kind, what in ((0x58465342, "the folder"), (0x9123683E, "all")):  # XFS and btrfs, by the numbers of statfs(2)
+        monkeypatch.setattr("daemon.beneath._filesystem_of", lambda _, kind=kind: kind)
+        Beneath(root).fsync_folder(root / "pictures")
+        assert synced.pop() == what
+    libc.answer = -1
+    with pytest.raises(OSError, match="Input/output error"):
+        Beneath(root).fsync_folder(root / "pictures")
+
+
+def test_the_filesystem_of_a_folder_is_told_as_the_system_tells_it(root: Path) -> None:
+    folder = os.open(root, os.O_RDONLY)
+    told = subprocess.run(["stat", "--file-system", "--format=%t", root], capture_output=True, text=True, check=True).stdout
+    assert _filesystem_of(folder) == int(told, 16)
+    os.close(folder)
+    assert _filesystem_of(folder) is None
 
 
 def test_a_link_to_another_folder_of_the_spool_is_not_followed(beneath: Beneath, root: Path) -> None:

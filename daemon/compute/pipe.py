@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     Messages = Connection[Any, Any]
 else:
@@ -30,9 +32,10 @@ class ArrayPipe(Messages):
     def recv(self) -> Any:
         """The next message, waited for."""
         sizes: Sequence[int] = pickle.loads(self.recv_bytes())
-        data, buffers = self.recv_bytes(), [bytearray(size) for size in sizes]
+        # Empty, so that nobody fills them with zeros first.
+        data, buffers = self.recv_bytes(), [np.empty(size, np.uint8) for size in sizes]
         for buffer in buffers:
-            _read(self.fileno(), buffer)
+            _read(self.fileno(), buffer.data)
         return pickle.loads(data, buffers=buffers)
 
 
@@ -42,8 +45,8 @@ def _write(descriptor: int, view: memoryview) -> None:
         written += os.write(descriptor, view[written:])
 
 
-def _read(descriptor: int, buffer: bytearray) -> None:
-    view, found = memoryview(buffer), 0
+def _read(descriptor: int, view: memoryview) -> None:
+    found = 0
     while found < len(view):
         count = os.readv(descriptor, [view[found:]])
         if not count:

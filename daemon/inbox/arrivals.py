@@ -7,8 +7,8 @@ known goes by name and inode: a rename is not news.
 
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,16 +78,22 @@ class Arrivals:
         self._folder, self._beneath = folder, beneath
         self._settle_seconds = settle_seconds
         self._is_tied, self._owner_of = is_tied, owner_of
-        self._last = Look()
+        self._last, self._open = Look(), -1
         self.changed: dict[str, Arrival] = {}  # new, or not what they were; whoever wants to know empties it
 
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """Within the block the folder is open, so that the way to it is gone once. Raises OSError where that cannot be done."""
+        with self._beneath.folder(self._folder, os.O_RDONLY) as self._open:
+            yield
+
     def look(self, now: float) -> Look:
-        """List the folder once. Raises OSError where that cannot be done."""
+        """List the open folder once. Raises OSError where that cannot be done."""
         look = Look()
         before = self._last.files
         here: set[str] = set()
         fresh: dict[str, Arrival] = {}
-        with self._beneath.folder(self._folder, os.O_RDONLY) as folder, os.scandir(folder) as entries:
+        with os.scandir(self._open) as entries:
             for entry in entries:
                 known = before.get(entry.name)
                 if known is None or known.mark[1] != entry.inode() or now < known.since + self._settle_seconds:
@@ -99,9 +105,9 @@ class Arrivals:
         return look
 
     def examined(self, name: str, now: float) -> Arrival:
-        """A file of the last look as it is at this moment. Raises FileNotFoundError when it has gone."""
+        """A file of the last look, as it is in the open folder at this moment. Raises FileNotFoundError when it has gone."""
         before = self._last.files[name]
-        known = self._arrival(name, self._beneath.lstat(self._folder / name), before, now)
+        known = self._arrival(name, os.stat(name, dir_fd=self._open, follow_symlinks=False), before, now)
         if known is not before:
             self._last.files[name] = self.changed[name] = known
         return known

@@ -169,6 +169,10 @@ class Inbox:
 
     def scan(self, now: float) -> Scan:
         """Look at the folder once. Raises OSError when the folder itself cannot be listed."""
+        with self._arrivals.opened():
+            return self._scan(now)
+
+    def _scan(self, now: float) -> Scan:
         look = self._arrivals.look(now)
         self._deferred = {name: waits for name, waits in self._deferred.items() if now < waits[1]}
         scan = Scan(paused=look.paused)

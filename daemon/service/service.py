@@ -146,7 +146,7 @@ class Service:
             startup.acquire(self.spool)
         elif not startup.acquire_when_possible(self.spool, self._wake, lambda: self._stopping):
             return False
-        self._warnings = (*exposure.warn(self.spool.root, STAGES.values()), *startup.durability_warnings(self.spool, self.config))
+        self._warnings = (*exposure.warn(self.spool.root, STAGES.values()), *startup.spare_syncs(self.spool, self.config))
         clear_running(self.spool.root)
         self._recover(time.monotonic(), after="restart")
         self._watcher.start()

@@ -71,10 +71,11 @@ def retry_until_possible(act: Callable[[], None], wake: WakeEvent, given_up: Cal
     return False
 
 
-def durability_warnings(spool: Spool, config: Config) -> list[str]:
-    """What people should know where the filesystem cannot keep the order of changes that a configuration asks for."""
-    why = spool.keep_order() if config.durability == "ordered" else None
-    warnings = [] if why is None else [f"`durability: ordered` has no effect: {why}, and it takes {KEEPS_ORDER}"]
+def spare_syncs(spool: Spool, config: Config) -> list[str]:
+    """Let the spool wait no more for the disk than its filesystem and the configuration ask; what people should know of it."""
+    trusts_order = config.durability == "ordered"
+    why = spool.spare_syncs(trusts_order=trusts_order)
+    warnings = [f"`durability: ordered` has no effect: {why}, and it takes {KEEPS_ORDER}"] if why and trusts_order else []
     for warning in warnings:
         log.warning("%s", warning)
     return warnings

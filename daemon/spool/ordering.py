@@ -1,9 +1,12 @@
 """What needs no sync of its own where a filesystem writes the changes of folders in the order in which they were made.
 
-There a power cut leaves all of them up to some moment, and that is not before the last sync. So the content of each file and the
-name of each record are waited for as ever, and with them what came before; what comes after is as it was, or is done again by the
-next daemon, whose records say how far the job was. `python -m tests.spool.prove` cuts the power at every moment, and says what
-becomes of it where one sync more is left out.
+There a power cut leaves all of them up to some moment, and that is not before the last sync. So a move is never half there, and a
+folder that names have left needs no sync beside the one that they came to: those are `SPARED` wherever the order is kept. Where a
+filesystem writes the two ends of a move apart, they make the old name go before the next step trusts the new one.
+
+`durability: ordered` leaves out more. The content of each file and the name of each record are waited for as ever, and with them
+what came before; what comes after is as it was, or is done again by the next daemon, whose records say how far the job was.
+`python -m tests.spool.prove` cuts the power at every moment, and says what becomes of it where one sync more is left out.
 
 ext4 and ext3 keep that order in their journal, where they have one and no fast commits, and so does XFS. btrfs and f2fs do not:
 there the sync of one file makes that file durable, and nothing that came before.
@@ -17,21 +20,23 @@ from pathlib import Path
 
 from daemon.spool.filesystem import Filesystem
 
-LEFT_OUT = frozenset(
+SPARED = frozenset(
     {
-        "claim: the job",
-        "claim: the members in in/",
         "claim: the inbox they left",
-        "commit: the outputs in out/",
-        "commit: out/ itself",
-        "publish: the outputs in their places",
         "publish: out/ that they left",
-        "archive: the members in done/",
         "archive: in/ that they left",
-        "discard: the job in .trash/",
         "discard: .work/ that it left",
     }
 )
+LEFT_OUT = SPARED | {
+    "claim: the job",
+    "claim: the members in in/",
+    "commit: the outputs in out/",
+    "commit: out/ itself",
+    "publish: the outputs in their places",
+    "archive: the members in done/",
+    "discard: the job in .trash/",
+}
 KEEPS_ORDER = "ext4 with its journal and without fast commits, or XFS"
 PROBE = ".ordered"
 _MOUNTS = Path("/proc/self/mountinfo")

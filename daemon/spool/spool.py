@@ -111,11 +111,14 @@ class Spool:
         self._locks += [] if alive is None else [alive]
         self._fs.keep_folders()
 
-    def keep_order(self) -> str | None:
-        """Wait less for the disk where its filesystem keeps the order of changes; else why not, in words, and nothing changes."""
+    def spare_syncs(self, *, trusts_order: bool) -> str | None:
+        """Wait less for the disk where its filesystem keeps the order of changes, and least if that is to be trusted for all.
+
+        Else why it does not, in words, and nothing changes.
+        """
         why = ordering.why_unordered(self._fs, self.root)
         if why is None:
-            self._fs.leave_out(ordering.LEFT_OUT)
+            self._fs.leave_out(ordering.LEFT_OUT if trusts_order else ordering.SPARED)
         return why
 
     def is_still_ours(self) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from daemon import lease
 from daemon.beneath import Beneath
+from daemon.inbox.arrivals import Arrivals
 from daemon.inbox.grouping import PRINCIPAL, Mark, group_into_drops
 from daemon.inbox.inbox import AT_ONCE, Drop, Inbox, Scan
 from daemon.inbox.telling_names import is_temporary
@@ -734,8 +735,8 @@ def test_waiting_files_are_not_examined_again_until_they_are_offered(
     inbox = inbox_of("text")
     settled(inbox)
     examined: list[object] = []
-    lstat = Beneath.lstat
-    monkeypatch.setattr(Beneath, "lstat", lambda self, path: (examined.append(path), lstat(self, path))[1])
+    look_at = Arrivals.examined
+    monkeypatch.setattr(Arrivals, "examined", lambda self, name, now: (examined.append(name), look_at(self, name, now))[1])
     monkeypatch.setattr(lease, "is_being_written", lambda *_, **__: pytest.fail("what is known to be free needs no second lease"))
     inbox.scan(200.0)
     assert len(examined) == AT_ONCE

@@ -53,7 +53,7 @@ MUTANTS = (
         "daemon/spool/spool.py",
         "        if why is None:\n            self._fs.leave_out(",
         "        if True:\n            self._fs.leave_out(",
-        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_contents_and_records_only",
+        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_no_folder_that_was_left_or_for_records_only",
     ),
     Mutant(
         "a journal with fast commits counts as one in order",
@@ -74,7 +74,7 @@ MUTANTS = (
         "daemon/spool/filesystem.py",
         "if what not in self._left_out:",
         "if not self._left_out:",
-        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_contents_and_records_only",
+        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_no_folder_that_was_left_or_for_records_only",
     ),
     Mutant(
         "not synced: the content of what is written whole",

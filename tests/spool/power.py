@@ -5,8 +5,9 @@ not before the last one that was synced. `unordered` keeps what was synced and a
 does not, and content that was not synced is there, empty, or half there. Of changes that were not synced, all but the `CHOICES`
 newest are kept or lost together.
 
-To sync the folder that a file has left changes nothing in either. The daemon does so all the same: where a filesystem writes the
-two ends of a rename apart, the old name must be gone before the next step trusts the new one. And it syncs `back.N`, which no story
+To sync the folder that a file has left changes nothing in either. The daemon does so all the same where it does not know its
+filesystem to keep the order of changes: one that writes the two ends of a rename apart must have let the old name go before the
+next step trusts the new one. And it syncs `back.N`, which no story
 here misses, so that the halves of a drop never come back under two numbers.
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from daemon.spool import ordering
 from daemon.spool.filesystem import Filesystem
-from daemon.spool.ordering import why_unordered
+from daemon.spool.ordering import SPARED, why_unordered
 from daemon.spool.spool import Spool
 from tests.spool.real import claim_one, complete, drop
 from tests.spool.stories import FOLDERS
@@ -82,7 +82,7 @@ def test_the_question_is_asked_again_after_a_crash(root: Path) -> None:
     assert not (root / ordering.PROBE).exists()
 
 
-def test_in_order_a_job_waits_for_contents_and_records_only(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_order_a_job_waits_for_no_folder_that_was_left_or_for_records_only(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
 
     class Noting(Filesystem):
@@ -101,9 +101,13 @@ def test_in_order_a_job_waits_for_contents_and_records_only(root: Path, monkeypa
         return list(synced)
 
     monkeypatch.setattr(ordering, "why_unordered", lambda *_: "it lies on btrfs")
-    assert spool.keep_order() == "it lies on btrfs"
-    assert len(synced_by_a_job("dog.tiff")) > 15
+    assert spool.spare_syncs(trusts_order=True) == "it lies on btrfs"
+    synced_by_a_job("ape.tiff")  # which makes the folder of the day
+    all_of_them = len(synced_by_a_job("dog.tiff"))
+    assert all_of_them > 15
     monkeypatch.setattr(ordering, "why_unordered", lambda *_: None)
-    assert spool.keep_order() is None
+    assert spool.spare_syncs(trusts_order=False) is None
+    assert len(synced_by_a_job("cow.tiff")) == all_of_them - len(SPARED)
+    assert spool.spare_syncs(trusts_order=True) is None
     records = [["claim.json: content", ".work"], ["attempt.json: content", ".work"], ["commit.json: content", ".work"]]
     assert synced_by_a_job("cat.tiff") == [*records[0], *records[1], "output: content", *records[2]]

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 import daemon
-from daemon.spool.ordering import LEFT_OUT
+from daemon.spool.ordering import LEFT_OUT, SPARED
 from tests.spool.disk import ROOT, Disk
-from tests.spool.power import Cuts, ordered, unordered
+from tests.spool.power import Cut, Cuts, ordered, unordered
 from tests.spool.prove import ABLATED, cuts, cuts_in_order
 from tests.spool.stories import STORIES
 
@@ -49,6 +49,12 @@ def test_a_missing_fsync_of_a_file_is_noticed(site: str, name: str) -> None:
 @pytest.mark.parametrize(("site", "name"), NEEDED_OUT_OF_ORDER.items())
 def test_a_missing_fsync_of_a_folder_is_noticed(site: str, name: str) -> None:
     assert Cuts(STORIES[name], unordered, without=[site]).try_all().bad
+
+
+@pytest.mark.parametrize("name", ABLATED)
+@pytest.mark.parametrize("cut", [ordered, unordered])
+def test_every_power_cut_ends_well_without_what_is_spared_where_moves_are_whole(name: str, cut: Cut) -> None:
+    assert Cuts(STORIES[name], cut, without=SPARED).try_all().bad == []
 
 
 @pytest.mark.parametrize("name", ABLATED)

@@ -136,6 +136,7 @@ class RayWorker(RemoteWorker):
 
     def reason(self, error: BaseException | None = None) -> str:
         """Override: without marks."""
+        self._ear.join(LAST_WORDS_SECONDS)  # the end of the pipe may come before the words
         if not self._ear.last and not isinstance(error or self._error, Silent | Malformed):
             return "the gateway to the Ray cluster ended; its last words are in the log"
         return super().reason(error).removeprefix(AWAY).removeprefix(DIED)

@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from daemon.spool.ordering import LEFT_OUT
+from daemon.spool.ordering import LEFT_OUT, SPARED
 from tests.spool.replay import guest
 from tests.spool.replay.kinds import IN_ORDER, KINDS, OUT_OF_ORDER
 from tests.spool.stories import STORIES
 
-DURABILITY = {"ordered": LEFT_OUT, "full": frozenset[str]()}
+DURABILITY = {"ordered": LEFT_OUT, "full": SPARED}
 # Without which sync besides those of `ordered` this story ends badly on a real filesystem too.
 CONTROL = "one output"
 NEEDED = ("claim.json: content", "attempt.json: content", "output: content", "commit.json: content", "attempt.json: its place")
@@ -46,6 +46,8 @@ def _rows(stories: Sequence[str]) -> Iterator[tuple[str, str, str, frozenset[str
     for kind in IN_ORDER:
         yield from ((f"{kind}, without {site}", kind, CONTROL, LEFT_OUT | {site}, True) for site in NEEDED)
     yield f"{OUT_OF_ORDER}, ordered, where it is refused", OUT_OF_ORDER, CONTROL, LEFT_OUT, True
+    for story in stories:
+        yield f"{OUT_OF_ORDER}, full, {story}", OUT_OF_ORDER, story, frozenset(), False
     for name, without in DURABILITY.items():
         for story in stories:
             yield from ((f"{kind}, {name}, {story}", kind, story, without, False) for kind in IN_ORDER)
