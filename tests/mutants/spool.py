@@ -93,9 +93,30 @@ MUTANTS = (
     Mutant(
         "the kernel is not asked to sync a folder",
         BENEATH,
-        "                os.fsync(descriptor)",
+        "                _sync_names(descriptor)",
         "                pass",
         "tests/spool/test_atomic.py::test_the_kernel_is_asked_to_sync_content_and_names",
+    ),
+    Mutant(
+        "btrfs is asked to sync a folder alone",
+        BENEATH,
+        "_filesystem_of(folder) != _BTRFS",
+        "True",
+        "tests/test_walking.py::test_where_the_sync_of_a_folder_halves_a_move_all_is_synced",
+    ),
+    Mutant(
+        "a sync of all that fails counts as one",
+        BENEATH,
+        "    elif call(folder) != 0:",
+        "    elif call(folder) > 0:",
+        "tests/test_walking.py::test_where_the_sync_of_a_folder_halves_a_move_all_is_synced",
+    ),
+    Mutant(
+        "as much is spared by default as where the order is trusted",
+        "daemon/spool/spool.py",
+        "ordering.LEFT_OUT if trusts_order else ordering.SPARED",
+        "ordering.LEFT_OUT",
+        "tests/spool/test_ordering.py::test_in_order_a_job_waits_for_no_folder_that_was_left_or_for_records_only",
     ),
     Mutant(
         "outputs can be claimed before all of them are durable",
