@@ -1,1 +1,1 @@
-"""Power cuts on real filesystems, block by block, in a guest of QEMU."""
+"""Power cuts on real filesystems, block by block, in a guest with a kernel of its own."""
