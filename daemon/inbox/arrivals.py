@@ -84,8 +84,12 @@ class Arrivals:
     @contextmanager
     def opened(self) -> Iterator[None]:
         """Within the block the folder is open, so that the way to it is gone once. Raises OSError where that cannot be done."""
-        with self._beneath.folder(self._folder, os.O_RDONLY) as self._open:
-            yield
+        with self._beneath.folder(self._folder, os.O_RDONLY) as folder:
+            self._open = folder
+            try:
+                yield
+            finally:
+                self._open = -1  # its number may soon be that of another folder
 
     def look(self, now: float) -> Look:
         """List the open folder once. Raises OSError where that cannot be done."""
