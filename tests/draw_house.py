@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 from tests.house import REPOSITORY, House, house_at, room_of
 
 PICTURE = REPOSITORY / "docs" / "rooms.svg"
-GROUND = ("errors", "names", "layout", "lease", "beneath", "machine", "stray", "extras")
+GROUND = ("errors", "names", "layout", "lease", "walking", "beneath", "machine", "stray", "extras", "cores")
 # By name only, so that the imports do not show it: a worker imports the module of its stage.
 BY_NAME = {("compute", "stages")}
 # Which process runs a room: the colours of the picture.

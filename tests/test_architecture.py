@@ -35,7 +35,7 @@ ROOMS = {
     "models": (),
     "tiffsd": (),
 }
-GROUND = ("errors", "names", "layout", "lease", "walking", "beneath", "machine", "stray", "extras")
+GROUND = ("errors", "names", "layout", "lease", "walking", "beneath", "machine", "stray", "extras", "cores")
 AT_THE_TOP = ("daemon", "__main__", "cli", *GROUND)
 BARE = (
     "setup",
@@ -93,6 +93,10 @@ DECODING_LIBRARIES = (
     "tiffsd.reading.decode_pages",
 )
 DECODING_CALLS = ("Image.open", "PIL.Image.open", "tiffsd.read")
+STARTING_CALLS = ("subprocess.Popen", "Popen", "subprocess.run", "subprocess.check_output", "os.posix_spawn", "os.fork")
+# The rooms of the front that start processes, and who starts some elsewhere, in an actor of Ray's, or before the front lives.
+STARTS_PROCESSES = ("daemon.service", "daemon.jobs", "daemon.spool", "daemon.inbox", "daemon.pictures", "daemon.compute")
+STARTS_ELSEWHERE = ("daemon.compute.remote.ray_actor", "daemon.compute.gpus")
 EXITING_CALLS = ("exit", "quit", "sys.exit", "os._exit", "SystemExit")
 OPENING_CALLS = {"open", "io.open", "os.open", *(f"shutil.{name}" for name in ("copy", "copy2", "copyfile", "copytree", "move"))}
 OPENING_METHODS = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "touch"}
@@ -408,6 +412,24 @@ def lines_that_read_paths(module: Module) -> list[int]:
     ]
 
 
+def what_the_front_starts_has_all_cores(house: House) -> list[str]:
+    rooms = [module for module in house.under(*STARTS_PROCESSES) if module.name not in STARTS_ELSEWHERE]
+    starts = [
+        (module, node)
+        for module in rooms
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and called(node) in STARTING_CALLS
+    ]
+    return [f"{module.name}:{call.lineno} starts a process on one core" for module, call in starts if not is_unpinned(call, module)]
+
+
+def is_unpinned(call: ast.Call, module: Module) -> bool:
+    """Whether a call stands in a block of `unpinned()`."""
+    blocks = [node for node in ast.walk(module.tree) if isinstance(node, ast.With)]
+    freed = [block for block in blocks if any(ast.unparse(item.context_expr) == "unpinned()" for item in block.items)]
+    return any(call in ast.walk(block) for block in freed)
+
+
 def engines_are_known_by_their_contract(house: House) -> list[str]:
     outside = [module for module in house.under("daemon") if room_of(module.name) != "compute"]
     strangers = [
@@ -495,7 +517,7 @@ def test_the_table_of_the_rooms_allows_nothing_that_nobody_needs(house: House) -
 
 def test_the_top_of_the_daemon_is_small(house: House) -> None:
     assert the_top_of_the_daemon_is_small(house) == []
-    assert len(AT_THE_TOP) <= 12
+    assert len(AT_THE_TOP) <= 13
 
 
 def test_every_room_stands_in_the_table(house: House) -> None:
@@ -541,6 +563,10 @@ def test_nobody_may_open_what_nobody_opens(house: House) -> None:
         for name in MAY_OPEN
     }
     assert found == {name: calls for name, (calls, _) in MAY_OPEN.items()}
+
+
+def test_what_the_front_starts_has_all_cores(house: House) -> None:
+    assert what_the_front_starts_has_all_cores(house) == []
 
 
 def test_engines_are_known_by_their_contract(house: House) -> None:
@@ -699,6 +725,11 @@ BROKEN_HOUSES = [
         )
     ),
     (what_others_can_replace_is_opened_in_one_way, {"daemon/jobs/named.py": "path.open()\npath.read_text()"}),
+    (what_the_front_starts_has_all_cores, {"daemon/jobs/hooks.py": "import subprocess\nsubprocess.Popen(command)"}),
+    (
+        what_the_front_starts_has_all_cores,
+        {"daemon/compute/process.py": "with unpinned():\n    pass\nwith pinned():\n    subprocess.run(command)"},
+    ),
     (engines_are_known_by_their_contract, {"daemon/jobs/context.py": "from daemon.compute.local import LocalWorkers"}),
     (engines_are_known_by_their_contract, {"daemon/service/service.py": "def f():\n    from daemon.compute import local"}),
     (engines_are_known_by_their_contract, {"daemon/compute/protocol.py": "import daemon.compute.local"}),

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from daemon.compute.addresses import LOCAL
 from daemon.compute.gpus import VISIBLE, gpus
 from daemon.compute.protocol import EngineOptions
+from daemon.cores import number_of_cores
 from daemon.errors import ConfigError
 from daemon.extras import adding
 
@@ -57,13 +58,8 @@ def _best_on_cpu(options: EngineOptions) -> EngineOptions:
     pictures, do not hang on what else there is to do."""
     small = options.model_bytes is not None and options.model_bytes <= SMALL_MODEL_BYTES
     threads = options.threads or 1
-    workers = processors() // threads if options.device == "cpu" and small else 1
+    workers = number_of_cores() // threads if options.device == "cpu" and small else 1
     return replace(options, workers=workers, threads=threads) if workers > 1 else replace(options, workers=1)
-
-
-def processors() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _beside_gpus(options: EngineOptions, look: Look, environ: Mapping[str, str]) -> EngineOptions:

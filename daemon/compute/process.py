@@ -11,6 +11,7 @@ from pathlib import Path
 
 from daemon.compute.gpus import VISIBLE
 from daemon.compute.pipe import ArrayPipe
+from daemon.cores import unpinned
 from daemon.stray import overhear
 
 END_SECONDS = 5.0
@@ -45,14 +46,15 @@ class WorkerProcess:
         # A plain child instead of multiprocessing's: that one would import the command line's main module again.
         level = logging.getLogger().getEffectiveLevel()
         arguments = map(str, (theirs.fileno(), os.getpid(), threads, budget_bytes, level, gpu_bytes))
-        self._popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", module, *arguments],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=environment() | ({} if gpu is None else {VISIBLE: gpu}),
-        )
+        with unpinned():
+            self._popen = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environment() | ({} if gpu is None else {VISIBLE: gpu}),
+            )
         theirs.close()
         assert self._popen.stdout is not None
         self._ear = overhear(self._popen.stdout, f"worker {self.pid}")

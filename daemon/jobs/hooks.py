@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from daemon.beneath import Beneath
+from daemon.cores import unpinned
 from daemon.errors import in_words
 from daemon.layout import HOLD, PICTURES
 from daemon.names import base_of, shown
@@ -152,15 +153,16 @@ class Hooks:
     def _run(self, command: list[str], folder: Path, environment: dict[str, str]) -> str | None:
         """Run to the end, or to the end of its time; what went wrong, in words."""
         seconds = self.options().seconds
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with unpinned():
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         assert process.stdout is not None
         with process.stdout as said:
             os.set_blocking(said.fileno(), False)

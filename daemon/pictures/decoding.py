@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 import tiffsd
 from daemon.beneath import reopened
+from daemon.cores import unpinned
 from daemon.errors import InputError
 from daemon.pictures.sizes import ALIGNED_BYTES, TensorLimits, longest_record, most_decoded
 from daemon.settings.values import PIXELS_PER_LATENT
@@ -365,15 +366,16 @@ def _run_child(descriptors: list[int], request: Mapping[str, Any], name: str) ->
     """Run the child on the file and the answer, by their descriptors, and on what is `kept`."""
     command = [sys.executable, "-P", "-m", "daemon.pictures.decoder", *map(str, descriptors), json.dumps(request)]
     # In a group of its own: Ctrl-C in a terminal stops the daemon, and must not look like a fault of the file.
-    child = subprocess.Popen(
-        command,
-        pass_fds=[*descriptors, *request["kept"].values()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=_environment(),
-        process_group=0,
-    )
+    with unpinned():
+        child = subprocess.Popen(
+            command,
+            pass_fds=[*descriptors, *request["kept"].values()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=_environment(),
+            process_group=0,
+        )
     assert child.stdout is not None
     overhear(child.stdout, f"decoder of {name}")
     try:

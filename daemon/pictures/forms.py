@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, PngImagePlugin
 
+from daemon.cores import unpinned
 from daemon.pictures.chunks import EXACT_RECIPE, INFOTEXT, PNG_BEGINNING, Chunk, Form, chunks, pixels_digest
 from daemon.pictures.exif import EXIF_NAME, JPEG_APP1, ExifText, render_exif
 from daemon.settings.infotext import SOFTWARE, render_infotext
@@ -87,6 +88,7 @@ def write_png(file: BinaryIO, picture: Picture, story: Story, *, bits: int = 8) 
     file.write(_chunk(b"IDAT", pixels) + _chunk(b"IEND", b""))
 
 
+@unpinned()
 def write_jpeg(file: BinaryIO, picture: Picture, story: Story, *, quality: int = JPEG_QUALITY) -> None:
     """Write a JPEG, colours at full resolution: (H,W,3) float, see `levels8`.
 
@@ -111,6 +113,7 @@ def _exif_segment(story: Story, exact: str) -> bytes:
     return EXIF_NAME + render_exif(ExifText(), story.program)
 
 
+@unpinned()
 def write_webp(file: BinaryIO, picture: Picture, story: Story, *, quality: int | None = WEBP_QUALITY) -> None:
     """Write a WebP, lossless where `quality` is None: (H,W,3) float, see `levels8`."""
     bare = io.BytesIO()
@@ -129,6 +132,7 @@ def _webp_chunk(chunk: Chunk, file: BinaryIO) -> bytes:
     return chunk.kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
+@unpinned()
 def _coded8(levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """The content of IHDR and IDAT of 8 bits."""
     file = io.BytesIO()
@@ -137,6 +141,7 @@ def _coded8(levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     return dict(found)[b"IHDR"], b"".join(content for kind, content in found if kind == b"IDAT")
 
 
+@unpinned()
 def _coded16(levels: NDArray[np.uint16]) -> tuple[bytes, bytes]:
     """The content of IHDR and IDAT of 16 bits, which Pillow cannot write."""
     height, width, _ = levels.shape

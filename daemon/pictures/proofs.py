@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from daemon.cores import unpinned
 from daemon.pictures.chunks import Form, chunks, form_of
 from daemon.pictures.forms import Picture, levels8, srgb_profile
 from daemon.pictures.software import versions
@@ -21,6 +22,7 @@ MOST_CHUNKS, LONGEST_COMMENT = 64, 4096
 COMPRESSION = 1  # of zlib: a proof is disposable, and somebody waits for it
 
 
+@unpinned()
 def render_proof(picture: Picture, identity: str) -> bytes:
     """The file of a proof (H, W, 3), 0..1 and clipped to it, of the latents with this id."""
     file, info = io.BytesIO(), PngImagePlugin.PngInfo()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 
+from daemon import cores
 from daemon.beneath import Beneath
 from daemon.compute.engine import new_engine
 from daemon.compute.protocol import Engine
@@ -170,7 +171,8 @@ class Service:
     def _live(self, is_done: Callable[[], bool], *, patient: bool) -> bool:
         done = False
         try:
-            with signals.handled(stop=self.request_stop, reload=self.request_reload, guarded=self._guarded):
+            handled = signals.handled(stop=self.request_stop, reload=self.request_reload, guarded=self._guarded)
+            with cores.pinned(), handled:
                 if not self.start(patient=patient):
                     return False
                 try:
@@ -296,7 +298,8 @@ class Service:
 
     def _sleep(self, due: float) -> None:
         if not self._stopping:
-            self._wake.sleep_until(due)
+            with cores.sleeping():
+                self._wake.sleep_until(due)
 
     def _idle(self) -> bool:
         if self._lock.is_lost:

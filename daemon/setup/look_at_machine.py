@@ -13,6 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from daemon.cores import number_of_cores
 from daemon.extras import installing, packages_of
 from daemon.lease import is_being_written
 from daemon.setup.findings import Finding, note, ok
@@ -48,7 +49,7 @@ def look_at_program() -> Iterator[Finding]:
 
 def look_at_processor(cpu: dict[str, str]) -> Iterator[Finding]:
     """The processor, and what instructions torch uses of it; `cpu` is what torch says, empty where it says nothing."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = number_of_cores()
     said = ", ".join(filter(None, [cpu.get("processor", platform.machine()), f"{cores} cores", cpu.get("instruction_set", "")]))
     if cpu.get("instruction_set", "").upper() in ("DEFAULT", "NO AVX"):
         yield note(

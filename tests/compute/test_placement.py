@@ -80,7 +80,7 @@ def test_workers_on_the_cpu_take_turns_at_the_gpus_of_a_stage() -> None:
 def test_on_the_cpu_a_small_model_has_a_worker_for_each_core_and_a_large_one_all_cores(
     size: int | None, threads: int | None, device: str, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(placement, "processors", lambda: 8)
+    monkeypatch.setattr(placement, "number_of_cores", lambda: 8)
     options = placed_on(None, device=device, workers=None, threads=threads, model_bytes=size)
     assert options.workers == workers
     assert options.threads == (threads or 1 if workers > 1 else threads)

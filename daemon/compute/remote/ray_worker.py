@@ -15,6 +15,7 @@ from daemon.compute.remote.connection import Silent
 from daemon.compute.remote.framing import Malformed
 from daemon.compute.remote.patience import Patience
 from daemon.compute.remote.worker import Child, RemoteWorker
+from daemon.cores import unpinned
 from daemon.stray import overhear
 
 GATEWAY = "daemon.compute.remote.ray_gateway"
@@ -28,7 +29,7 @@ class Gateway:
 
     def __init__(self, address: str) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        with theirs, unpinned():
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-m", GATEWAY, address],
                 stdin=theirs.fileno(),

@@ -16,6 +16,7 @@ from daemon.compute.remote.identity import references_of
 from daemon.compute.remote.missing import RawReference
 from daemon.compute.remote.references import NoReference, Reference
 from daemon.compute.remote.ssh import Ssh
+from daemon.cores import unpinned
 from daemon.errors import ModelMissing
 from daemon.models.stage_settings import StageSettings
 from daemon.stray import overhear
@@ -54,13 +55,14 @@ class Sender:
         ours, theirs = socket.socketpair()
         with ours:
             try:
-                process = subprocess.Popen(
-                    self._ssh.arguments(address, RECEIVE),
-                    stdin=theirs.fileno(),
-                    stdout=theirs.fileno(),
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                )
+                with unpinned():
+                    process = subprocess.Popen(
+                        self._ssh.arguments(address, RECEIVE),
+                        stdin=theirs.fileno(),
+                        stdout=theirs.fileno(),
+                        stderr=subprocess.PIPE,
+                        start_new_session=True,
+                    )
             finally:
                 theirs.close()
             assert process.stderr is not None

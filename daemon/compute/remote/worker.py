@@ -17,6 +17,7 @@ from daemon.compute.process import END_SECONDS, LAST_WORDS_SECONDS
 from daemon.compute.remote.connection import Connection, Refused, Silent
 from daemon.compute.remote.framing import Malformed
 from daemon.compute.remote.patience import Patience
+from daemon.cores import unpinned
 from daemon.names import shown
 from daemon.stray import CHUNK_BYTES, Lines
 
@@ -69,9 +70,10 @@ class RemoteWorker:
     def _begun(self, words: Sequence[str], end: socket.socket) -> Child:
         """What carries between the other end and the worker there."""
         # In a session of its own: what ssh starts itself is ended with it, and no terminal is asked for a password.
-        return subprocess.Popen(
-            list(words), stdin=end.fileno(), stdout=end.fileno(), stderr=subprocess.PIPE, start_new_session=True
-        )
+        with unpinned():
+            return subprocess.Popen(
+                list(words), stdin=end.fileno(), stdout=end.fileno(), stderr=subprocess.PIPE, start_new_session=True
+            )
 
     def greet(self) -> dict[str, Any]:
         """Wait until a worker there is ready for calls; what it says of itself. Raises Refused or Unreached, when it is ended."""

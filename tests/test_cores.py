@@ -1,0 +1,179 @@
+"""The threads of the front stay on one core, and what computes beside them, or is another process, has all."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from daemon import cores
+from tests.conftest import wait_until
+from tests.real.fast_daemon import FastDaemon
+
+ALL = os.sched_getaffinity(0)
+SAYS_ITS_CORES = "import os; print(*sorted(os.sched_getaffinity(0)))"
+
+pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="threads stay on one core anyway where there is one")
+
+
+class Other:
+    """A thread that waits until it is told to go on, and is over then."""
+
+    def __init__(self) -> None:
+        self._go_on = threading.Event()
+        self._thread = threading.Thread(target=self._go_on.wait)
+        self._thread.start()
+        assert self._thread.native_id is not None
+        self.number = self._thread.native_id
+
+    @property
+    def cores(self) -> set[int]:
+        return os.sched_getaffinity(self.number)
+
+    def end(self) -> None:
+        self._go_on.set()
+        self._thread.join()
+
+
+@pytest.fixture
+def others() -> Iterator[list[Other]]:
+    found: list[Other] = []
+    yield found
+    for other in found:
+        other.end()
+
+
+def test_threads_that_begin_while_one_is_pinned_stay_with_it(others: list[Other]) -> None:
+    with cores.pinned():
+        mine = os.sched_getaffinity(0)
+        others.append(Other())
+        assert len(mine) == 1
+        assert others[0].cores == mine
+    assert os.sched_getaffinity(0) == ALL
+
+
+def test_a_process_that_is_started_unpinned_has_all_cores() -> None:
+    with cores.pinned():
+        with cores.unpinned():
+            said = subprocess.run([sys.executable, "-c", SAYS_ITS_CORES], capture_output=True, text=True, check=True).stdout
+        assert len(os.sched_getaffinity(0)) == 1
+    assert set(map(int, said.split())) == ALL
+
+
+def test_a_function_may_be_unpinned_as_a_whole() -> None:
+    @cores.unpinned()
+    def computes() -> set[int]:
+        return os.sched_getaffinity(0)
+
+    with cores.pinned():
+        assert [computes(), computes()] == [ALL, ALL]
+
+
+def test_the_number_of_cores_is_that_of_all_also_on_one() -> None:
+    with cores.pinned():
+        assert cores.number_of_cores() == len(ALL)
+
+
+def test_pinned_within_pinned_changes_nothing() -> None:
+    with cores.pinned():
+        mine = os.sched_getaffinity(0)
+        with cores.pinned():
+            assert os.sched_getaffinity(0) == mine
+        assert os.sched_getaffinity(0) == mine
+
+
+def test_where_one_wakes_the_others_follow(others: list[Other], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "SECONDS_ON_A_CORE", 0.0)
+    with cores.pinned():
+        others += [Other(), Other()]
+        for _ in range(2):
+            (before,) = os.sched_getaffinity(0)
+            elsewhere = {min(ALL - {before})}
+            with cores.sleeping():
+                assert os.sched_getaffinity(0) == ALL
+                os.sched_setaffinity(0, elsewhere)  # as the kernel does who finds the core taken
+            assert [os.sched_getaffinity(0), *(other.cores for other in others)] == [elsewhere] * 3
+
+
+def test_a_thread_that_computes_on_all_cores_meanwhile_comes_back_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "SECONDS_ON_A_CORE", 0.0)
+    begun, moved, found = threading.Event(), threading.Event(), list[set[int]]()
+
+    def compute() -> None:
+        with cores.unpinned():
+            begun.set()
+            moved.wait()
+            found.append(os.sched_getaffinity(0))
+        found.append(os.sched_getaffinity(0))
+
+    with cores.pinned():
+        computes = threading.Thread(target=compute)
+        computes.start()
+        begun.wait()
+        (before,) = os.sched_getaffinity(0)
+        elsewhere = {min(ALL - {before})}
+        with cores.sleeping():
+            os.sched_setaffinity(0, elsewhere)
+        moved.set()
+        computes.join()
+    assert found == [ALL, elsewhere]
+
+
+def test_a_core_is_kept_for_a_while() -> None:
+    with cores.pinned():
+        mine = os.sched_getaffinity(0)
+        with cores.sleeping():
+            assert os.sched_getaffinity(0) == mine
+
+
+def test_what_somebody_else_says_of_a_thread_counts(others: list[Other], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "SECONDS_ON_A_CORE", 0.0)
+    with cores.pinned():
+        others.append(Other())
+        os.sched_setaffinity(others[0].number, ALL)
+        os.sched_setaffinity(0, ALL)
+        with cores.unpinned():
+            assert os.sched_getaffinity(0) == ALL
+        assert os.sched_getaffinity(0) == ALL
+        with cores.sleeping():
+            pass
+        assert others[0].cores == ALL
+
+
+@pytest.mark.parametrize("lacking", ["the call", "the right"])
+def test_where_the_system_does_not_let_threads_stay_they_go_on(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    if lacking == "the call":
+        monkeypatch.setattr(cores, "_LIBC", object())
+    else:
+        monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with cores.pinned(), cores.unpinned(), cores.sleeping():
+        assert os.sched_getaffinity(0) == ALL
+
+
+def test_the_front_is_on_one_core_and_its_worker_on_all(tmp_path: Path) -> None:
+    daemon = FastDaemon(tmp_path)
+    try:
+        daemon.start()
+        daemon.drop("inbox/1-text", "cat.txt", "a cat")
+        wait_until(lambda: list((daemon.spool / "hold/2-diffuse").glob("*.tiff")), what="the noise")
+        assert len(of_threads(daemon.pid())) == 1
+        assert [os.sched_getaffinity(worker) for worker in children_of(daemon.pid())] == [ALL]
+    finally:
+        daemon.close()
+
+
+def of_threads(process: int) -> set[int]:
+    """The cores of all threads of a process that began after its libraries had some."""
+    found = [os.sched_getaffinity(int(thread)) for thread in os.listdir(f"/proc/{process}/task")]
+    return set.union(*[cores for cores in found if len(cores) == 1])
+
+
+def children_of(process: int) -> list[int]:
+    tasks = Path(f"/proc/{process}/task")
+    return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
