@@ -55,7 +55,7 @@ def unpinned() -> Iterator[None]:
 @contextmanager
 def sleeping() -> Iterator[None]:
     """In the block this thread sleeps. Now and then it wakes where the kernel has room for it, and the other threads follow."""
-    if any(time.monotonic() - came < SECONDS_ON_A_CORE for _, came in _been[-1:]):
+    if not _been or time.monotonic() - _been[-1][1] < SECONDS_ON_A_CORE:
         yield
         return
     with unpinned():

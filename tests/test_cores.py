@@ -122,6 +122,12 @@ def test_a_thread_that_computes_on_all_cores_meanwhile_comes_back_to_the_others(
     assert found == [ALL, elsewhere]
 
 
+def test_one_that_is_not_pinned_sleeps_and_wakes_on_all_cores() -> None:
+    with cores.sleeping():
+        assert os.sched_getaffinity(0) == ALL
+    assert os.sched_getaffinity(0) == ALL
+
+
 def test_a_core_is_kept_for_a_while() -> None:
     with cores.pinned():
         mine = os.sched_getaffinity(0)

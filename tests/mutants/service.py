@@ -16,7 +16,52 @@ LATE = "tests/service/test_late_writers.py"
 REPEATS = "tests/service/test_repeats.py"
 FAULTY = "tests/compute/test_faults.py"
 
+CORES = "daemon/cores.py"
+PINNED = "tests/test_cores.py"
+
 MUTANTS = (
+    Mutant(
+        "what is started has the one core of the front",
+        CORES,
+        "    _set(0, _CORES)\n    try:\n        yield\n    finally:\n        _set(0, [core",
+        "    try:\n        yield\n    finally:\n        _set(0, [core",
+        f"{PINNED}::test_a_process_that_is_started_unpinned_has_all_cores",
+    ),
+    Mutant(
+        "what has computed elsewhere stays on all cores",
+        CORES,
+        "_set(0, [core for core, _ in _been[-1:]] or _CORES)",
+        "_set(0, _CORES)",
+        f"{PINNED}::test_a_thread_that_computes_on_all_cores_meanwhile_comes_back_to_the_others",
+    ),
+    Mutant(
+        "the other threads stay on the core that was left",
+        CORES,
+        "    for thread in others:\n        _set(thread, [core])\n",
+        "",
+        f"{PINNED}::test_where_one_wakes_the_others_follow",
+    ),
+    Mutant(
+        "a thread that somebody else has given cores is taken for one of ours",
+        CORES,
+        "os.sched_getaffinity(thread) in ours",
+        "True",
+        f"{PINNED}::test_what_somebody_else_says_of_a_thread_counts",
+    ),
+    Mutant(
+        "one that is not pinned is pinned by its sleep",
+        CORES,
+        "if not _been or time.monotonic()",
+        "if _been and time.monotonic()",
+        f"{PINNED}::test_one_that_is_not_pinned_sleeps_and_wakes_on_all_cores",
+    ),
+    Mutant(
+        "a core is left at each sleep",
+        CORES,
+        "time.monotonic() - _been[-1][1] < SECONDS_ON_A_CORE",
+        "False",
+        f"{PINNED}::test_a_core_is_kept_for_a_while",
+    ),
     Mutant(
         "whoever has more files has more turns",
         DISPATCH,
