@@ -195,10 +195,12 @@ class Beneath:
             self._move_once(source, target, move)
 
     def _move_once(self, source: Path, target: Path, move: Callable[[str, int, str, int], None]) -> None:
-        old, way = self._ways.to_parent(source)
-        with way as away:
-            new, way = self._ways.to_parent(target)
-            with way as into:
+        (old, left), (new, entered) = self._ways.parted(source), self._ways.parted(target)
+        with self._ways.at(left) as away:
+            if entered == left:
+                move(old, away, new, away)
+                return
+            with self._ways.at(entered) as into:
                 move(old, away, new, into)
 
     def fsync_folder(self, folder: Path) -> None:

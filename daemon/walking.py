@@ -41,10 +41,10 @@ class FolderMissing(FileNotFoundError):
 class Entrance:
     """A folder directly below a root, open as long as this object lives."""
 
-    __slots__ = ("descriptor", "device", "has_subvolumes", "inode")
+    __slots__ = ("descriptor", "device", "has_subvolumes", "mark")
 
     def __init__(self, descriptor: int, found: os.stat_result) -> None:
-        self.descriptor, self.device, self.inode = descriptor, found.st_dev, found.st_ino
+        self.descriptor, self.device, self.mark = descriptor, found.st_dev, _mark_of(found)
         self.has_subvolumes = lease.has_subvolumes(found.st_dev)
 
     def __del__(self) -> None:
@@ -101,17 +101,23 @@ class Ways:
         else's, OSError of EXDEV where one is a mount.
         """
         text = os.fspath(path)
-        return self._to(_Place("", "", b".") if text == self._text else _place_below(self.above, text), flags)
+        return self.at(Place("", "", b".") if text == self._text else _place_below(self.above, text), flags)
 
     def to_parent(self, path: Path) -> tuple[str, Reached]:
         """The last name of a path, and the way to the folder that it lies in."""
+        name, place = self.parted(path)
+        return name, self.at(place)
+
+    def parted(self, path: Path) -> tuple[str, "Place"]:
+        """The last name of a path, and the place of the folder that it lies in."""
         text = os.fspath(path)
         folder, _, name = text.rpartition("/")
         if name == ".." or text == self._text or (text.startswith("/") and not self.above):
             raise ValueError(f"{text} leads out of {self._text}")
-        return name, self._to(_place_below(self.above, folder), os.O_PATH)
+        return name, _place_below(self.above, folder)
 
-    def _to(self, place: "_Place", flags: int) -> Reached:
+    def at(self, place: "Place", flags: int = os.O_PATH) -> Reached:
+        """The way to a place."""
         if not place.first:
             return Reached(_opened(self._text, flags))
         entrance = self._entrance(place.first)
@@ -134,14 +140,11 @@ class Ways:
         return known
 
     def _is_still(self, known: Entrance, first: str) -> bool:
-        """Whether a name directly below the root leads to the folder that is kept of it, and whether that may still be used."""
+        """Whether a name directly below the root leads to the folder that is kept of it, as it was when that was looked at."""
         try:
-            found = os.lstat(self.above + first)
+            return _mark_of(os.lstat(self.above + first)) == known.mark
         except OSError:
             return False
-        if found.st_ino != known.inode or found.st_dev != known.device:
-            return False
-        return first not in PRIVATE or (found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE)
 
     def _walked_in(self, first: str) -> Entrance:
         descriptor = self._walked(first, os.O_PATH)
@@ -170,6 +173,11 @@ class Ways:
                 raise PermissionError(errno.EPERM, "a folder of the daemon's own is open to others", self.above + below)
 
 
+def _mark_of(found: os.stat_result) -> tuple[int, int, int, int]:
+    """Which folder it is, and who may write there."""
+    return found.st_dev, found.st_ino, found.st_uid, found.st_mode
+
+
 def _opened(root: str, flags: int) -> int:
     try:
         return os.open(root, FOLDER | flags)
@@ -177,7 +185,7 @@ def _opened(root: str, flags: int) -> int:
         raise FolderMissing(error.errno, error.strerror, root) from error
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """A folder below a root: the name of the one directly below it, the path from there, and that as the kernel has it."""
 
     first: str
@@ -186,13 +194,13 @@ class _Place(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _place_below(above: str, folder: str) -> _Place:
+def _place_below(above: str, folder: str) -> Place:
     """The place of a folder, by its path and that of the root with a slash behind it. ValueError where it is not below."""
     below = folder[len(above) :]
     if not f"{folder}/".startswith(above) or below.startswith("/") or ".." in below.split("/"):
         raise ValueError(f"{folder} leads out of {above}")
     first, _, deeper = below.partition("/")
-    return _Place(first, deeper, os.fsencode(deeper or "."))
+    return Place(first, deeper, os.fsencode(deeper or "."))
 
 
 def _opened_beneath(entrance: Entrance, below: bytes, flags: int) -> int | None:

@@ -13,7 +13,7 @@ import pytest
 from daemon.beneath import Beneath, FolderMissing, _filesystem_of
 from daemon.spool.filesystem import Filesystem
 from daemon.spool.spool import Spool
-from daemon.walking import Kept
+from daemon.walking import Kept, Ways
 from tests.spool.stories import FOLDERS
 
 
@@ -147,6 +147,17 @@ def test_whoever_has_the_lock_walks_to_a_folder_at_the_top_once(root: Path, monk
     fs.let_folders_go()
     with pytest.raises(AssertionError, match="walked"):
         Beneath(root).lexists(root / "inbox/1-text")
+
+
+def test_a_move_within_a_folder_walks_there_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    beneath, ways = Beneath(root), list[bool]()
+    beneath.touch(root / "pictures/cat.txt")
+    monkeypatch.setattr(Ways, "at", lambda ways_, *args, at=Ways.at: ways.append(True) or at(ways_, *args))
+    beneath.rename(root / "pictures/cat.txt", root / "pictures/dog.txt")
+    assert len(ways) == 1
+    beneath.rename(root / "pictures/dog.txt", root / "steps/dog.txt")
+    assert len(ways) == 3
+    assert os.listdir(root / "steps") == ["dog.txt"]
 
 
 def test_a_spool_that_is_released_or_forgotten_keeps_nothing_open(root: Path) -> None:

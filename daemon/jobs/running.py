@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from daemon.beneath import Beneath, reopened
+from daemon.beneath import Beneath, FolderMissing, reopened
 from daemon.jobs.pace import Pace
 from daemon.layout import RUNNING
 from daemon.names import shown
@@ -37,15 +37,22 @@ class RunningFile:
     def start(self) -> None:
         """Write the file, in a folder that a person may have deleted. Raises OSError: a job without its file is cancelled."""
         self._begun = datetime.now().astimezone().isoformat(timespec="seconds")
-        self._beneath.make_folder(self.path.parent)
-        with suppress(FileNotFoundError):
+        try:
+            made = self._made()
+        except FolderMissing:
+            self._beneath.make_folder(self.path.parent)
+            made = self._made()
+        except FileExistsError:
             self._beneath.unlink(self.path)  # of a job of this name that a crash ended
-        made = self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            made = self._made()
         try:
             self._handle = reopened(made, os.O_PATH)
             self._write(made)
         finally:
             os.close(made)
+
+    def _made(self) -> int:
+        return self._beneath.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def update(self, step: int, steps: int) -> None:
         """Tell how far the job is, where that can be done; a file that a person deleted stays deleted."""

@@ -265,10 +265,10 @@ class Spool:
         attempt = records.read_attempts(self._fs, job, if_unreadable=self.max_attempts - 1) + 1
         self._begun[claim.job] = attempt
         records.write_attempts(self._fs, job, attempt)
-        if self._transitions.exists(inside(job, OUT)):
-            self._transitions.wipe_outputs(job)
-        else:
+        try:
             self._fs.mkdir(inside(job, OUT))
+        except FileExistsError:
+            self._transitions.wipe_outputs(job)
         return attempt
 
     def mark_dispatched(self, claim: Claim) -> None:
@@ -277,11 +277,11 @@ class Spool:
         If the daemon dies from now on while the machine lives, somebody else killed it, and the attempt does not count. So the
         record must outlive the daemon, but not the machine.
         """
-        records.write_dispatched(self._fs, self._open(claim), self._begun[claim.job], boot=self._fs.boot())
+        records.write_dispatched(self._fs, inside(self._work, claim.job), self._begun[claim.job], boot=self._fs.boot())
 
     def clear_dispatched(self, claim: Claim) -> None:
         """Record that the job has come back from its worker: from here on a death of the daemon may be this job's fault again."""
-        records.clear_dispatched(self._fs, self._open(claim))
+        records.clear_dispatched(self._fs, inside(self._work, claim.job))
 
     def discount_attempt(self, claim: Claim) -> None:
         """Record that the running attempt is not to be counted, for a daemon that has to end while the job's thread hangs.
@@ -298,7 +298,7 @@ class Spool:
         """A file to write one output into; it is out/NAME, complete and durable, when the block ends without an error."""
         if not names.is_plain(name) or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of an output: one plain name without a leading dot was expected.")
-        with atomic_write(self._fs, inside(self._open(claim), OUT, name), "output: content", replaces=False) as file:
+        with atomic_write(self._fs, inside(self._work, claim.job, OUT, name), "output: content", replaces=False) as file:
             yield file
 
     def commit(self, claim: Claim, publications: Sequence[Publication]) -> None:
@@ -404,7 +404,7 @@ class Spool:
 
     def _is_in_work(self, job: Path) -> bool:
         """Whether a job is not over. Raises OSError where `.work` itself has been moved away, which says nothing of its jobs."""
-        return job.name in self._fs.list(self._work)
+        return self._transitions.exists(job)
 
     def _forget(self, job: str) -> None:
         self._last_seen.pop(job, None)

@@ -107,8 +107,10 @@ class Transitions:
 
     def _archive(self, job: Path, record: ClaimRecord, done: Path) -> dict[str, Path]:
         self.ensure(done)
-        left = {role: name for role, name in record.names.items() if self.exists(inside(job, IN, name))}
-        number = self.free_number((inside(done, name) for name in left.values()), record.stem)
+        left, number = record.names, 1
+        if len(left) > 1:  # all get the same number
+            left = {role: name for role, name in left.items() if self.exists(inside(job, IN, name))}
+            number = self.free_number((inside(done, name) for name in left.values()), record.stem)
         archived = {
             role: self.move(inside(job, IN, name), done, name, number=number, stem=record.stem) for role, name in left.items()
         }

@@ -464,15 +464,15 @@ MUTANTS = (
     Mutant(
         "a folder that was kept open is used when another one has its name",
         WALK,
-        "if found.st_ino != known.inode or found.st_dev != known.device:",
-        "if False:",
+        "return found.st_dev, found.st_ino, found.st_uid, found.st_mode",
+        "return found.st_uid, found.st_mode, 0, 0",
         "tests/test_walking.py::test_a_folder_that_is_exchanged_is_used_under_its_name_from_then_on",
     ),
     Mutant(
         "of a folder of the daemon's that was kept open nobody asks who may write in it by now",
         WALK,
-        "return first not in PRIVATE or (",
-        "return True or (",
+        "return found.st_dev, found.st_ino, found.st_uid, found.st_mode",
+        "return found.st_dev, found.st_ino, 0, 0",
         "tests/test_walking.py::test_a_folder_of_the_daemons_own_that_is_opened_to_others_is_not_used_from_then_on",
     ),
     Mutant(
