@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from daemon import cores
+from daemon.pictures.forms import coding
 from tests.conftest import wait_until
 from tests.real.fast_daemon import FastDaemon
 
@@ -63,13 +65,12 @@ def test_a_process_that_is_started_unpinned_has_all_cores() -> None:
     assert set(map(int, said.split())) == ALL
 
 
-def test_a_function_may_be_unpinned_as_a_whole() -> None:
-    @cores.unpinned()
-    def computes() -> set[int]:
-        return os.sched_getaffinity(0)
-
+@pytest.mark.parametrize(("side", "where"), [(1024, "all"), (64, "one")])
+def test_a_large_picture_is_coded_on_all_cores_and_a_small_one_where_it_is(side: int, where: str) -> None:
     with cores.pinned():
-        assert [computes(), computes()] == [ALL, ALL]
+        with coding(np.zeros((side, side, 3), np.uint8)):
+            assert ("all" if os.sched_getaffinity(0) == ALL else "one") == where
+        assert len(os.sched_getaffinity(0)) == 1
 
 
 def test_the_number_of_cores_is_that_of_all_also_on_one() -> None:

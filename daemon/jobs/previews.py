@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import tiffsd
-from daemon.cores import unpinned
 from daemon.errors import in_words
 from daemon.layout import PREVIEWS
 from daemon.names import new_id, output_name, shown, stem_of
@@ -86,7 +85,6 @@ class LivePreview:
                 self._fs.unlink(self._path)
 
 
-@unpinned()
 def _png(artifact: tiffsd.Artifact) -> bytes:
     png = io.BytesIO()
     preview_image(artifact).save(png, format="PNG", compress_level=FASTEST)

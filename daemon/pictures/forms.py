@@ -11,6 +11,7 @@ import logging
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PIXELS = "pixels"
 JPEG_QUALITY, WEBP_QUALITY = 95, 90
+FEW_VALUES = 3 * 512 * 512  # to code so many takes hardly longer than the way to another core and back
 LARGEST_SEGMENT_BYTES = 65_533
 LARGEST_SIDE = {"jpeg": 65_500, "webp": 16_383}
 WEBP_HAS_EXIF = 0x08
@@ -75,6 +77,11 @@ def levels16(picture: Picture) -> NDArray[np.uint16]:
     return np.rint(np.clip(picture, 0, 1).astype(np.float64) * 65_535).astype(np.uint16)
 
 
+def coding(pixels: NDArray[Any]) -> AbstractContextManager[None]:
+    """A block in which pixels (H,W,3) are coded: where that takes long, on all cores."""
+    return unpinned() if pixels.size > FEW_VALUES else nullcontext()
+
+
 def write_png(file: BinaryIO, picture: Picture, story: Story, *, bits: int = 8) -> None:
     """Write a PNG of 8 or 16 bits: (H,W,3) float, see `levels8` and `levels16`."""
     header, pixels = _coded8(levels8(picture)) if bits == 8 else _coded16(levels16(picture))
@@ -88,7 +95,6 @@ def write_png(file: BinaryIO, picture: Picture, story: Story, *, bits: int = 8) 
     file.write(_chunk(b"IDAT", pixels) + _chunk(b"IEND", b""))
 
 
-@unpinned()
 def write_jpeg(file: BinaryIO, picture: Picture, story: Story, *, quality: int = JPEG_QUALITY) -> None:
     """Write a JPEG, colours at full resolution: (H,W,3) float, see `levels8`.
 
@@ -96,7 +102,8 @@ def write_jpeg(file: BinaryIO, picture: Picture, story: Story, *, quality: int =
     """
     bare = io.BytesIO()
     image = Image.fromarray(levels8(picture))
-    image.save(bare, format="JPEG", quality=quality, subsampling="4:4:4", icc_profile=srgb_profile())
+    with coding(picture):
+        image.save(bare, format="JPEG", quality=quality, subsampling="4:4:4", icc_profile=srgb_profile())
     segment = _exif_segment(story, story.exact(pixels_digest(bare, Form.JPEG)))
     data = bare.getvalue()
     # Behind JFIF's own segment, which must be the first.
@@ -113,12 +120,12 @@ def _exif_segment(story: Story, exact: str) -> bytes:
     return EXIF_NAME + render_exif(ExifText(), story.program)
 
 
-@unpinned()
 def write_webp(file: BinaryIO, picture: Picture, story: Story, *, quality: int | None = WEBP_QUALITY) -> None:
     """Write a WebP, lossless where `quality` is None: (H,W,3) float, see `levels8`."""
     bare = io.BytesIO()
-    coding = {"lossless": True} if quality is None else {"quality": quality}
-    Image.fromarray(levels8(picture)).save(bare, format="WEBP", icc_profile=srgb_profile(), **coding)
+    options = {"lossless": True} if quality is None else {"quality": quality}
+    with coding(picture):
+        Image.fromarray(levels8(picture)).save(bare, format="WEBP", icc_profile=srgb_profile(), **options)
     exif = render_exif(ExifText(story.infotext, story.exact(pixels_digest(bare, Form.WEBP))), story.program)
     body = b"".join(_webp_chunk(chunk, bare) for chunk in chunks(bare, Form.WEBP))
     body += b"EXIF" + struct.pack("<I", len(exif)) + exif + b"\0" * (len(exif) % 2)
@@ -132,16 +139,15 @@ def _webp_chunk(chunk: Chunk, file: BinaryIO) -> bytes:
     return chunk.kind + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
-@unpinned()
 def _coded8(levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """The content of IHDR and IDAT of 8 bits."""
     file = io.BytesIO()
-    Image.fromarray(levels).save(file, format="PNG", compress_level=4)
+    with coding(levels):
+        Image.fromarray(levels).save(file, format="PNG", compress_level=4)
     found = [(chunk.kind, chunk.read(file)) for chunk in chunks(file, Form.PNG)]
     return dict(found)[b"IHDR"], b"".join(content for kind, content in found if kind == b"IDAT")
 
 
-@unpinned()
 def _coded16(levels: NDArray[np.uint16]) -> tuple[bytes, bytes]:
     """The content of IHDR and IDAT of 16 bits, which Pillow cannot write."""
     height, width, _ = levels.shape

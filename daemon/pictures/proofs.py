@@ -9,9 +9,8 @@ from typing import IO
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from daemon.cores import unpinned
 from daemon.pictures.chunks import Form, chunks, form_of
-from daemon.pictures.forms import Picture, levels8, srgb_profile
+from daemon.pictures.forms import Picture, coding, levels8, srgb_profile
 from daemon.pictures.software import versions
 from daemon.settings.infotext import SOFTWARE
 
@@ -22,7 +21,6 @@ MOST_CHUNKS, LONGEST_COMMENT = 64, 4096
 COMPRESSION = 1  # of zlib: a proof is disposable, and somebody waits for it
 
 
-@unpinned()
 def render_proof(picture: Picture, identity: str) -> bytes:
     """The file of a proof (H, W, 3), 0..1 and clipped to it, of the latents with this id."""
     file, info = io.BytesIO(), PngImagePlugin.PngInfo()
@@ -30,7 +28,8 @@ def render_proof(picture: Picture, identity: str) -> bytes:
     # In parts: of a large picture the front has no room for more than itself.
     levels = np.concatenate([levels8(picture[top : top + ROWS_AT_A_TIME]) for top in range(0, len(picture), ROWS_AT_A_TIME)])
     image = Image.fromarray(levels)
-    image.save(file, format="PNG", compress_level=COMPRESSION, pnginfo=info, icc_profile=srgb_profile())
+    with coding(levels):
+        image.save(file, format="PNG", compress_level=COMPRESSION, pnginfo=info, icc_profile=srgb_profile())
     return file.getvalue()
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from daemon.cores import unpinned
 from daemon.errors import InputError
 from daemon.pictures.chunks import PNG_BEGINNING, Form, chunks
 from daemon.pictures.foreign import BROKEN
@@ -63,7 +62,6 @@ def levels_of(png: bytes, *, name: str, most: int) -> Levels:
         raise InputError(f"{name} is damaged or not wholly there yet; wait, or delete it for a new proof") from error
 
 
-@unpinned()
 def repainted(png: bytes, levels: Levels) -> bytes:
     """The same file with other levels (H, W, 3): each of its chunks but those of the pixels is there to the byte."""
     fresh = io.BytesIO()
