@@ -68,6 +68,7 @@ NEEDED: dict[str, Callable[[], object]] = {
     "watch a child": lambda: os.close(os.pidfd_open(os.getpid())),
     "offer itself to the out-of-memory killer": lambda: Path("/proc/self/oom_score_adj").write_text("500"),
     "compile": code_at_run_time,
+    "keep a thread on one core": lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]),
     "learn the processor": lambda: Path("/proc/cpuinfo").read_text(),
     "speak to systemd": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).close(),
 }

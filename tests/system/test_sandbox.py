@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -70,8 +71,18 @@ def test_the_sandbox_allows_what_jobs_need_and_forbids_what_any_user_may_do(serv
     assert [what for what, error in json.loads(inside)["forbidden"].items() if not error] == [], inside
 
 
+def facts_of(service: Installed) -> dict[str, str]:
+    """What the kernel says of the front."""
+    return dict(line.split(":\t", 1) for line in service.box.path(f"/proc/{service.pid()}/status").read_text().splitlines())
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one core")
+def test_the_front_stays_on_one_core(service: Installed) -> None:
+    wait_until(lambda: facts_of(service)["Cpus_allowed_list"].isdigit(), what="one core")
+
+
 def test_a_lease_is_the_only_privilege(service: Installed) -> None:
-    facts = dict(line.split(":\t", 1) for line in service.box.path(f"/proc/{service.pid()}/status").read_text().splitlines())
+    facts = facts_of(service)
 
     assert {int(facts[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {1 << CAP_LEASE}
     assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
