@@ -55,7 +55,7 @@ def unpinned() -> Iterator[None]:
 @contextmanager
 def sleeping() -> Iterator[None]:
     """In the block this thread sleeps. Now and then it wakes where the kernel has room for it, and the other threads follow."""
-    if not _been or time.monotonic() - _been[-1][1] < SECONDS_ON_A_CORE:
+    if not _been or time.monotonic() - _been[-1][1] < SECONDS_ON_A_CORE or not _is_pinned(0):
         yield
         return
     with unpinned():
