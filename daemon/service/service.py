@@ -205,7 +205,7 @@ class Service:
         if self._watcher.healthy() and not self._supervisor.all_stalled():
             notify("WATCHDOG=1")
         telling = bool(self._jobs) or self._status.is_behind()
-        return min([*self._pace.moments(), now + PING_SECONDS, *[self._status.due] * telling])
+        return min([*self._pace.moments(), self._watcher.due, now + PING_SECONDS, *[self._status.due] * telling])
 
     def _is_ours(self) -> bool:
         """Whether the spool is still this daemon's; what lies in one that is not is none of its business."""
