@@ -282,25 +282,25 @@ class Inbox:
         except OSError as error:
             scan.wait(found.principal, f"cannot be opened by the daemon ({error.strerror}); let its group read it")
         else:
-            drop = self._drop_of(found, known, offer)
+            offer = self._offer(found, known, offer)
             if sentence:
-                scan.refused.append(Refusal(drop, sentence, place_instead(self.stage, found.principal)))
+                scan.refused.append(Refusal(offer.drop, sentence, place_instead(self.stage, found.principal)))
             else:
-                self._offers[found.principal] = _Offer(found, known, drop)
-                scan.ready.append(drop)
+                self._offers[found.principal] = offer
+                scan.ready.append(offer.drop)
 
     def _offer_before(self, found: Group, known: dict[str, Arrival]) -> _Offer | None:
         """The offer of a group in the scan before; None where there was none, or where something has changed."""
         offer = self._offers_before.get(found.principal)
         return offer if offer and offer.group is found and offer.known == known else None
 
-    def _drop_of(self, found: Group, known: dict[str, Arrival], offer: _Offer | None) -> Drop:
-        """The drop of a group, made anew only where it is another than in the scan before."""
+    def _offer(self, found: Group, known: dict[str, Arrival], before: _Offer | None) -> _Offer:
+        """The offer of a group: that of the scan before, unless the priority has changed too."""
         priority = self._ranking.priority(found)
-        if offer and offer.drop.priority == priority:
-            return offer.drop
+        if before and before.drop.priority == priority:
+            return before
         members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
-        return Drop(members, found.stem, known[PRINCIPAL].owner, priority)
+        return _Offer(found, known, Drop(members, found.stem, known[PRINCIPAL].owner, priority))
 
     def _check_complete(self, found: Group, files: dict[str, Arrival], now: float) -> str | None:
         """Raise _NotYet while a half may still come, or be named; the sentence that gives it up after the patience."""
