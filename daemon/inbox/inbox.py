@@ -292,7 +292,7 @@ class Inbox:
     def _offer_before(self, found: Group, known: dict[str, Arrival]) -> _Offer | None:
         """The offer of a group in the scan before; None where there was none, or where something has changed."""
         offer = self._offers_before.get(found.principal)
-        return offer if offer and offer.group is found and offer.known == known else None
+        return offer if offer and (offer.group, offer.known) == (found, known) else None
 
     def _offer(self, found: Group, known: dict[str, Arrival], before: _Offer | None) -> _Offer:
         """The offer of a group: that of the scan before, unless the priority has changed too."""

@@ -68,7 +68,8 @@ class Ranking:
             ages = {name: int((now - known.arrived[0]) / AGING_SECONDS) for name, known in arrived.items()}
             priorities = {**self._known, **{name: self.priority(found) for name, found in opened.items()}}
             order.sort(key=lambda name: -min(most, priorities.get(name, 0) + ages[name]))
-        owners = {name: arrived[found.principal if (found := opened.get(name)) else name].owner for name in order}
+        owners = {name: known.owner for name, known in arrived.items()}
+        owners |= {name: arrived[found.principal].owner for name, found in opened.items()}
         return _in_turn(order, owners)
 
     def priority(self, found: Group) -> int:
