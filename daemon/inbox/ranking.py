@@ -74,11 +74,8 @@ class Ranking:
 
     def priority(self, found: Group) -> int:
         """What the files of a group state, as far as it is known: the settings file first."""
-        return min(self._most(), self._stated(found) if self._known else 0)
-
-    def _stated(self, found: Group) -> int:
-        roles = [*(role for role in SAID_FIRST if role in found.roles), *found.roles]
-        return next((known for role in roles if (known := self._known.get(found.roles[role]))), 0)
+        roles = [*(role for role in SAID_FIRST if role in found.roles), *found.roles] if self._known else []
+        return min(self._most(), next((known for role in roles if (known := self._known.get(found.roles[role]))), 0))
 
 
 def _in_turn(order: list[str], owners: Mapping[str, int | None]) -> list[str]:
