@@ -16,6 +16,7 @@ from daemon.compute.protocol import Engine
 from daemon.errors import in_words
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import JobContext
+from daemon.jobs.heads import Heads
 from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
@@ -79,7 +80,8 @@ class Service:
         self._in_force = ConfigInForce(config, config_path)
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        probe = Probe(Beneath(root), lambda: self.config.limits.characters)
+        heads = Heads()
+        probe = Probe(Beneath(root), lambda: self.config.limits.characters, heads=heads)
         self.inboxes = inboxes_of(self.spool, lambda: self.config, probe.read)
         options = engine_options(config, job_seconds=lambda: self.config.limits.job_seconds)
         self._workers = options.workers or 1
@@ -123,6 +125,7 @@ class Service:
         )
         self._status = StatusWriter(
             self.spool,
+            heads=heads,
             scans=lambda: self._intake.scans,
             degraded=self._backoff.reasons,
             gated=self.gated,
