@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from daemon.beneath import Beneath
@@ -114,6 +114,15 @@ def _told_of_proof(name: str, stage: str) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A drop that was found ready: of which group it was made, and what its files were like, by role."""
+
+    group: Group
+    known: dict[str, Arrival]
+    drop: Drop
+
+
 class _NotYet(Exception):
     """The file may still change; `due` is when a look at the clock alone could change that."""
 
@@ -165,6 +174,9 @@ class Inbox:
         self._masks = NamedMasks(stage, folder, read_mask)
         self._is_own = is_own
         self._grouped: tuple[list[str], tuple[list[Group], list[str]]] = ([], ([], []))
+        self._alone = lru_cache(maxsize=2 * AT_ONCE)(partial(group_of_one, stage))
+        self._offers: dict[str, _Offer] = {}  # of this scan, and of the one before, by the name of the principal
+        self._offers_before: dict[str, _Offer] = {}
         self._deferred: dict[str, tuple[str, float]] = {}  # by the name of the principal
 
     def scan(self, now: float) -> Scan:
@@ -186,6 +198,7 @@ class Inbox:
         groups, given = self._with_masks(look, groups, order)
         alone = [name for name in alone if name not in given]
         scan.unread = unranked or bool(self._masks.unread)
+        self._offers_before, self._offers = self._offers, {}
         for found in self._in_order(scan, look, groups, order, now):
             if scan.full():
                 scan.more = True
@@ -244,7 +257,7 @@ class Inbox:
             elif name not in grouped:
                 due = look.files[name].since + self._settle_seconds
                 if now >= due or self._is_own(look.files[name].mark):
-                    yield group_of_one(self.stage, name)
+                    yield self._alone(name)
                 else:
                     scan.wait(name, f"{shown(name)} changed a moment ago", due)
 
@@ -257,9 +270,11 @@ class Inbox:
             for name in found.roles.values():
                 self._check_stable(name, files[name], now)
             known = {role: self._arrivals.examined(name, now) for role, name in found.roles.items()}
-            sentence = sentence or self._refusal_sentence(found, known, now)
-            for role, name in found.roles.items():
-                self._check_not_open(name, known[role], now)
+            offer = self._offer_before(found, known)
+            if offer is None:
+                sentence = sentence or self._refusal_sentence(found, known, now)
+                for role, name in found.roles.items():
+                    self._check_not_open(name, known[role], now)
         except _NotYet as not_yet:
             scan.wait(found.principal, str(not_yet), not_yet.due)
         except FileNotFoundError:
@@ -267,12 +282,25 @@ class Inbox:
         except OSError as error:
             scan.wait(found.principal, f"cannot be opened by the daemon ({error.strerror}); let its group read it")
         else:
-            members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
-            drop = Drop(members, found.stem, known[PRINCIPAL].owner, self._ranking.priority(found))
+            offer = self._offer(found, known, offer)
             if sentence:
-                scan.refused.append(Refusal(drop, sentence, place_instead(self.stage, drop.principal.path.name)))
+                scan.refused.append(Refusal(offer.drop, sentence, place_instead(self.stage, found.principal)))
             else:
-                scan.ready.append(drop)
+                self._offers[found.principal] = offer
+                scan.ready.append(offer.drop)
+
+    def _offer_before(self, found: Group, known: dict[str, Arrival]) -> _Offer | None:
+        """The offer of a group in the scan before; None where there was none, or where something has changed."""
+        offer = self._offers_before.get(found.principal)
+        return offer if offer and (offer.group, offer.known) == (found, known) else None
+
+    def _offer(self, found: Group, known: dict[str, Arrival], before: _Offer | None) -> _Offer:
+        """The offer of a group: that of the scan before, unless the priority has changed too."""
+        priority = self._ranking.priority(found)
+        if before and before.drop.priority == priority:
+            return before
+        members = tuple(Member(role, self.folder / name, known[role].mark) for role, name in found.roles.items())
+        return _Offer(found, known, Drop(members, found.stem, known[PRINCIPAL].owner, priority))
 
     def _check_complete(self, found: Group, files: dict[str, Arrival], now: float) -> str | None:
         """Raise _NotYet while a half may still come, or be named; the sentence that gives it up after the patience."""

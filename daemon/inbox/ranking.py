@@ -68,12 +68,13 @@ class Ranking:
             ages = {name: int((now - known.arrived[0]) / AGING_SECONDS) for name, known in arrived.items()}
             priorities = {**self._known, **{name: self.priority(found) for name, found in opened.items()}}
             order.sort(key=lambda name: -min(most, priorities.get(name, 0) + ages[name]))
-        owners = {name: arrived[found.principal if (found := opened.get(name)) else name].owner for name in order}
+        owners = {name: known.owner for name, known in arrived.items()}
+        owners |= {name: arrived[found.principal].owner for name, found in opened.items()}
         return _in_turn(order, owners)
 
     def priority(self, found: Group) -> int:
         """What the files of a group state, as far as it is known: the settings file first."""
-        roles = [*(role for role in SAID_FIRST if role in found.roles), *found.roles]
+        roles = [*(role for role in SAID_FIRST if role in found.roles), *found.roles] if self._known else []
         return min(self._most(), next((known for role in roles if (known := self._known.get(found.roles[role]))), 0))
 
 

@@ -6,6 +6,7 @@ inotify the periodic scan alone is enough. This is the only import of watchdog.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 logging.getLogger("watchdog.observers.inotify").addFilter(lambda record: "thread is inactive" not in record.getMessage())
 
 RETRY_SECONDS = 30.0
+LOOK_SECONDS = 1.0  # between two looks at whether the folders are those that are watched
 
 # A file that is only being written to, read, or touched is not news.
 _NEWS: list[type[FileSystemEvent]] = [FileClosedEvent, FileCreatedEvent, FileDeletedEvent, FileMovedEvent, DirDeletedEvent]
@@ -38,7 +40,10 @@ _Identity = tuple[int, int] | None
 
 
 class Watcher:
-    """Calls `wake` (which must be quick and may be called from any thread) when something happens in one of the folders."""
+    """Calls `wake` (which must be quick and may be called from any thread) when something happens in one of the folders.
+
+    `due` is when `healthy` has more to look at than at its last call, by the monotonic clock.
+    """
 
     def __init__(self, folders: Sequence[Path], wake: Callable[[], None]) -> None:
         self._folders = tuple(folders)
@@ -46,7 +51,7 @@ class Watcher:
         self._wake = wake
         self._observer: BaseObserver | None = None
         self._watched: tuple[_Identity, ...] = ()
-        self._retry_at = 0.0
+        self._retry_at, self._look_at, self.due = 0.0, 0.0, math.inf
         self._said = ""
 
     @property
@@ -75,7 +80,7 @@ class Watcher:
             if now >= self._retry_at:
                 return self._watch(now)
             return True
-        if self._is_alive(self._observer) and self._watched == tuple(map(_identity, self._folders)):
+        if self._is_alive(self._observer) and self._are_watched(now):
             return True
         log.info("the folder watch ended or a folder was replaced; watching again")
         self.stop()
@@ -112,6 +117,14 @@ class Watcher:
         # watchdog 7 reads inotify in one more thread, without which all the others wait for ever.
         reader = getattr(observer, "_inotify_fd", observer)
         return observer.is_alive() and reader.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
+
+    def _are_watched(self, now: float) -> bool:
+        """Whether the folders are those that are watched. Where all were there a moment ago, that is left for a later call."""
+        if now < self._look_at and None not in self._watched:
+            self.due = self._look_at
+            return True
+        self._look_at, self.due = now + LOOK_SECONDS, math.inf
+        return self._watched == tuple(map(_identity, self._folders))
 
     def _say(self, sentence: str) -> None:
         if sentence != self._said:

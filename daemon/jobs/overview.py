@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.beneath import Beneath
+from daemon.jobs.heads import Heads, Version
 from daemon.jobs.listing import KINDS, Listed, Place, Why, explained, places, running_entries, with_commands
 from daemon.jobs.running import Running, user_name
 from daemon.jobs.wording import PASSING, Inside, Wording, inside_of, wording_of
@@ -22,7 +23,6 @@ MOST_READ = 2 * FIRST  # heads, and reports of failed jobs, of one kind at one l
 KNOWN = 500  # of each folder, so that all times are asked once for so many that have gone on
 LONGEST_WORDS, LONGEST_REASON = 200, 500  # characters
 
-Version = tuple[int, int, int, int]  # device, inode, mtime_ns, size
 OwnerOf = Callable[[os.stat_result], int | None]
 
 
@@ -40,15 +40,15 @@ class First:
 
 
 class Overview:
-    """What is known of one spool from one look to the next; `first` is how many of a kind are told.
+    """What is known of one spool from one look to the next; `first` is how many of a kind are told, `heads` are read already.
 
     `is_behind` is whether heads are left to be read at the next look, so that one look never takes long.
     """
 
-    def __init__(self, root: Path, *, first: int = FIRST) -> None:
+    def __init__(self, root: Path, *, first: int = FIRST, heads: Heads | None = None) -> None:
         self.is_behind = False
         self._most, self._left = first, MOST_READ
-        self._beneath = Beneath(root)
+        self._beneath, self._heads = Beneath(root), heads
         self._by_path: dict[str, tuple[Path, Wording]] = {}
         self._made: dict[Path, tuple[tuple[object, ...], Listed]] = {}  # of the last look; and of the one that goes on
         self._making: dict[Path, tuple[tuple[object, ...], Listed]] = {}
@@ -147,7 +147,7 @@ class Overview:
         known = said.get(version)
         if known is None and not self._may_read():
             return Wording()
-        wording = known or wording_of(self._beneath, path)
+        wording = known or wording_of(self._beneath, path, self._heads)
         if wording.unread not in PASSING:
             self._said[version] = wording
         return wording

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import InputError, InUse
+from daemon.jobs.heads import Heads
 from daemon.names import id_of, latents_base, stem_of
 from daemon.pictures.proofs import proof_said_by
 from daemon.settings.prompts import front_matter, settings_file
@@ -43,10 +44,13 @@ Version = tuple[str, int, int, int, int, int]  # extension, device, inode, size,
 
 
 class Probe:
-    """Reads what files state at their beginning; `characters` gives how long a prompt may be. The latest of it is remembered."""
+    """Reads what files state at their beginning; `characters` gives how long a prompt may be. The latest of it is remembered.
 
-    def __init__(self, beneath: Beneath, characters: Callable[[], int]) -> None:
-        self._beneath, self._characters = beneath, characters
+    `heads` gets the heads of the artifacts, for who asks for them later.
+    """
+
+    def __init__(self, beneath: Beneath, characters: Callable[[], int], *, heads: Heads | None = None) -> None:
+        self._beneath, self._characters, self._heads = beneath, characters, heads or Heads()
         self._known: dict[Version, Stated] = {}  # the one that was asked for last at the end
 
     def read(self, path: Path) -> Stated:
@@ -75,7 +79,7 @@ class Probe:
     def _said(self, file: BinaryIO, name: str, extension: str, size: int) -> Stated:
         try:
             if extension in LATENTS:
-                return _stated(tiffsd.inspect(file, name=name).recipe)
+                return _stated(self._heads.read(file, name).recipe)
             characters = self._characters()
             most = BYTES_PER_CHARACTER * characters
             if size > most:

@@ -16,6 +16,7 @@ import tiffsd
 from daemon.beneath import Beneath
 from daemon.errors import DaemonError, InUse
 from daemon.jobs.emptied import REPORT, is_emptied
+from daemon.jobs.heads import Heads
 from daemon.names import shown
 from daemon.settings.prompts import read_prompt
 from daemon.spool.failures import ELSEWHERE
@@ -48,13 +49,13 @@ class Wording:
     way: tuple[tuple[str, str, str], ...] = ()
 
 
-def wording_of(beneath: Beneath, path: Path) -> Wording:
-    """What a file says of itself."""
+def wording_of(beneath: Beneath, path: Path, heads: Heads | None = None) -> Wording:
+    """What a file says of itself; an artifact by its head among the `heads`, where it was read before."""
     suffix = path.suffix.lower()
     if suffix in CODED + PHOTOS:
         return Wording(unread=IN_PICTURE)
     try:
-        return _said(beneath, path) if suffix in LATENTS + PROMPTS else Wording()
+        return _said(beneath, path, heads or Heads()) if suffix in LATENTS + PROMPTS else Wording()
     except InUse:
         return Wording(unread=IN_USE)
     except PermissionError:
@@ -65,10 +66,10 @@ def wording_of(beneath: Beneath, path: Path) -> Wording:
         return Wording(unread=str(error).removeprefix(f"{path.name}: "))
 
 
-def _said(beneath: Beneath, path: Path) -> Wording:
+def _said(beneath: Beneath, path: Path, heads: Heads) -> Wording:
     with beneath.plain(path) as file:
         if path.suffix.lower() in LATENTS:
-            header = tiffsd.inspect(file, name=path.name)
+            header = heads.read_once(file, path.name)
             return Wording(
                 str(header.recipe.get("prompt", "")),
                 state=_state(header),

@@ -4,6 +4,7 @@ belong, in words."""
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 
@@ -41,9 +42,7 @@ class Misplaced:
         return tuple(self._said.values())
 
     def _found(self, folder: Path) -> Iterator[tuple[str, str]]:
-        names = [
-            name for name in sorted(self._beneath.names(folder)) if name not in OURS and (sign_of(name) or not is_nobodys(name))
-        ]
+        names = sorted(self._beneath.names(folder))
         places = [(name, place) for name in names if (place := _place_of(name)) and self._is_file(folder / name)]
         for name, place in places[:MOST_NAMES]:
             where = str((folder / name).relative_to(self._root))
@@ -55,10 +54,14 @@ class Misplaced:
         return False
 
 
+@lru_cache(maxsize=256)  # the spool and its folders have the same names at each look
 def _place_of(name: str) -> str | None:
+    """Where what has such a name belongs; None where that may lie beside the inboxes."""
     if sign := sign_of(name):
         place = COUNTS_IN.get(sign)
         return place and f"{place}/{STAGES['diffuse'].folder}, or wherever it shall count"
+    if name in OURS or is_nobodys(name):
+        return None
     extension = name[len(base_of(name)) :].lower()
     if extension in (*TIFFS, *COMFYUI):
         return " or ".join(f"{INBOX}/{STAGES[stage].folder}" for stage in ("diffuse", "decode"))

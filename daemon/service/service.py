@@ -17,6 +17,7 @@ from daemon.compute.protocol import Engine
 from daemon.errors import in_words
 from daemon.inbox.watch import Watcher
 from daemon.jobs.context import JobContext
+from daemon.jobs.heads import Heads
 from daemon.jobs.heartbeat import Heartbeat
 from daemon.jobs.hooks import Hooks
 from daemon.jobs.job import run
@@ -80,7 +81,8 @@ class Service:
         self._in_force = ConfigInForce(config, config_path)
         root = config.spool_folder
         self.spool = Spool(root, {stage.name: stage.folder for stage in STAGES.values()})
-        probe = Probe(Beneath(root), lambda: self.config.limits.characters)
+        heads = Heads()
+        probe = Probe(Beneath(root), lambda: self.config.limits.characters, heads=heads)
         self.inboxes = inboxes_of(self.spool, lambda: self.config, probe.read)
         options = engine_options(config, job_seconds=lambda: self.config.limits.job_seconds)
         self._workers = options.workers or 1
@@ -124,6 +126,7 @@ class Service:
         )
         self._status = StatusWriter(
             self.spool,
+            heads=heads,
             scans=lambda: self._intake.scans,
             degraded=self._backoff.reasons,
             gated=self.gated,
@@ -207,7 +210,7 @@ class Service:
         if self._watcher.healthy() and not self._supervisor.all_stalled():
             notify("WATCHDOG=1")
         telling = bool(self._jobs) or self._status.is_behind()
-        return min([*self._pace.moments(), now + PING_SECONDS, *[self._status.due] * telling])
+        return min([*self._pace.moments(), self._watcher.due, now + PING_SECONDS, *[self._status.due] * telling])
 
     def _is_ours(self) -> bool:
         """Whether the spool is still this daemon's; what lies in one that is not is none of its business."""

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from daemon.inbox.inbox import Scan
+from daemon.jobs.heads import Heads
 from daemon.jobs.overview import FIRST, First, Overview
 from daemon.jobs.page.page import LISTED, Page
 from daemon.names import shown
@@ -29,14 +30,15 @@ Described = Mapping[str, Any]  # what computes, as it describes itself
 class StatusWriter:
     """What is written of one spool; `due` says when next, `worked` whether there was work since freed memory was given back.
 
-    The others tell what folders cannot show: the latest `scans`, why stages are `degraded`, which are `gated`, what computes, and
-    what is complained of.
+    `heads` are those of artifacts that were read for a scan. The others tell what folders cannot show: the latest `scans`, why
+    stages are `degraded`, which are `gated`, what computes, and what is complained of.
     """
 
     def __init__(
         self,
         spool: Spool,
         *,
+        heads: Heads,
         scans: Callable[[], Mapping[str, Scan]],
         degraded: Callable[[], Mapping[str, str]],
         gated: Callable[[str], bool],
@@ -45,7 +47,7 @@ class StatusWriter:
     ) -> None:
         self._spool, self._scans, self._degraded, self._gated = spool, scans, degraded, gated
         self._describe, self._complaints = describe, complaints
-        self._overview, self._page = Overview(spool.root, first=LISTED), Page(spool.root)
+        self._overview, self._page = Overview(spool.root, first=LISTED, heads=heads), Page(spool.root)
         self._last: Status | None = None
         self.due = 0.0
         self.worked = False

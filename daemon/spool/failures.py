@@ -140,16 +140,13 @@ def _files(fs: Filesystem, folder: Path) -> list[str]:
 def clear_emptied(transitions: Transitions, fs: Filesystem, record: ClaimRecord) -> None:
     """Remove the folders in failed/ of earlier tries of a drop, in whatever inbox, where somebody has moved its files out by hand.
 
-    What another hand puts there meanwhile stays, with its folder.
+    What another hand puts there meanwhile stays, with its folder. Raises OSError, also where there is no failed/.
     """
-    failed = transitions.root / FAILED
-    for inbox in fs.list(failed) if transitions.exists(failed) else ():
-        of_inbox = failed / inbox
-        if inbox == UNCLEAR or not stat.S_ISDIR(fs.lstat(of_inbox).st_mode):
-            continue
-        for name in fs.list(of_inbox):
-            if names.without_id(name) == names.portable(record.stem) and not name.endswith(record.id):
-                clear_if_emptied(fs, transitions.root, of_inbox / name)
+    failed, stem = transitions.root / FAILED, names.portable(record.stem)
+    for inbox, is_folder in fs.kinds(failed).items():
+        for name in fs.list(failed / inbox) if is_folder and inbox != UNCLEAR else ():
+            if name.startswith(stem) and names.without_id(name) == stem and not name.endswith(record.id):
+                clear_if_emptied(fs, transitions.root, failed / inbox / name)
 
 
 def clear_if_emptied(fs: Filesystem, root: Path, failed: Path) -> bool:

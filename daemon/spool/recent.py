@@ -25,7 +25,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -245,7 +245,12 @@ def _key(drop: RecentDrop) -> tuple[str, str]:
 
 
 def _line(drop: RecentDrop) -> bytes:
-    return json.dumps(asdict(drop)).encode() + b"\n"
+    members = {role: _fields(file) for role, file in drop.members.items()}
+    return json.dumps(_fields(drop) | {"members": members}).encode() + b"\n"
+
+
+def _fields(one: RecentDrop | RecentFile) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__slots__}
 
 
 def _drop_of(said: Mapping[str, Any]) -> RecentDrop:

@@ -742,6 +742,28 @@ def test_waiting_files_are_not_examined_again_until_they_are_offered(
     assert len(examined) == AT_ONCE
 
 
+def test_a_drop_that_waits_is_judged_once_and_offered_as_it_is_until_something_of_it_changes(
+    tmp_path: Path, inbox_of: MakeInbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(tmp_path, "cat.txt", "dog.txt", "dog.yaml")
+    inbox = inbox_of("text")
+    cat, dog = settled(inbox).ready
+    judged: list[str] = []
+    judge = Inbox._refusal_sentence
+    monkeypatch.setattr(
+        Inbox, "_refusal_sentence", lambda self, found, *given: (judged.append(found.principal), judge(self, found, *given))[1]
+    )
+    again = inbox.scan(200.0).ready
+    assert (again[0] is cat, again[1] is dog, judged) == (True, True, [])
+    (tmp_path / "dog.yaml").write_bytes(b"other settings")
+    drop(tmp_path, "cat_neg.txt")
+    assert inbox.scan(201.0).ready == []
+    more, changed = inbox.scan(202.0).ready
+    assert [member.path.name for member in more.members] == ["cat.txt", "cat_neg.txt"]
+    assert [member.mark[2] for member in changed.members] == [len(b"content"), len(b"other settings")]
+    assert judged == ["dog.txt", "cat.txt", "dog.txt"], "what has changed is first waited for"
+
+
 def test_file_that_changed_while_it_waited_settles_again_before_it_is_offered(tmp_path: Path, inbox_of: MakeInbox) -> None:
     drop(tmp_path, "cat.txt")
     inbox = inbox_of("text")

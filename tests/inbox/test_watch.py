@@ -1,6 +1,7 @@
 """The watcher: every arrival wakes, death is noticed and repaired, and without inotify nothing breaks."""
 
 import logging
+import math
 import os
 import resource
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.inbox.watch import RETRY_SECONDS, Watcher
+from daemon.inbox.watch import LOOK_SECONDS, RETRY_SECONDS, Watcher
 
 PATIENCE_SECONDS = 10.0
 
@@ -151,6 +152,20 @@ def test_replaced_folder_is_watched_and_the_old_one_is_not(inbox: Path, alarm: A
     write(inbox)
     assert alarm.rang()
     assert not watcher.scanning_only
+
+
+def test_folders_that_were_there_a_moment_ago_are_looked_at_a_little_later(inbox: Path, alarm: Alarm, watcher: Watcher) -> None:
+    now = 1e9
+    assert watcher.healthy(now)
+    assert watcher.due == math.inf, "nothing is left to be looked at"
+    inbox.rename(inbox.parent / "old")
+    inbox.mkdir()
+    assert watcher.healthy(now + LOOK_SECONDS / 2)
+    assert watcher.due == now + LOOK_SECONDS
+    assert watcher.healthy(watcher.due)
+    assert alarm.rang()
+    write(inbox)
+    assert alarm.rang()
 
 
 def test_folder_that_appears_later_is_watched(tmp_path: Path, alarm: Alarm) -> None:

@@ -87,6 +87,13 @@ MUTANTS = (
         f"{T}::test_owners_are_believed_only_where_the_filesystem_keeps_them",
     ),
     Mutant(
+        "a drop is offered as it was though its files have changed",
+        INBOX,
+        "(offer.group, offer.known) == (found, known)",
+        "offer.group == found",
+        f"{T}::test_a_drop_that_waits_is_judged_once_and_offered_as_it_is_until_something_of_it_changes",
+    ),
+    Mutant(
         "an open writer is not waited for",
         INBOX,
         "        if written:",

@@ -119,8 +119,8 @@ MUTANTS = (
     Mutant(
         "the head of each listed file is read at each look",
         "daemon/jobs/overview.py",
-        "wording = known or wording_of(self._beneath, path)",
-        "wording = wording_of(self._beneath, path)",
+        "wording = known or wording_of(self._beneath, path, self._heads)",
+        "wording = wording_of(self._beneath, path, self._heads)",
         "tests/jobs/test_overview.py::test_nothing_is_read_again_while_it_is_as_it_was",
     ),
     Mutant(

@@ -117,6 +117,18 @@ def test_the_folder_of_a_file_that_was_moved_back_gives_way_to_its_next_failure(
     assert [path.name for path in again.parent.iterdir()] == [again.name] == [f"why_.{claim.id}"]
 
 
+def test_of_what_has_failed_with_another_name_nothing_is_asked(root: Path, spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = failed_and_moved_out(root, spool, "cats.tiff")
+    (root / "inbox/2-diffuse/cats.tiff").unlink()
+    drop(root, "cat.tiff", b"latents")
+    asked: list[Path] = []
+    look = Filesystem.lstat
+    monkeypatch.setattr(Filesystem, "lstat", lambda self, path: (asked.append(path), look(self, path))[1])
+    complete(spool, claim_one(spool))
+    assert [path for path in asked if path.is_relative_to(root / "failed")] == []
+    assert other.exists()
+
+
 def test_folders_with_anything_of_a_persons_stay(root: Path, spool: Spool) -> None:
     drop(root, "dog.tiff", b"latents")
     other = spool.fail(claim_one(spool), "No.", {})  # whose file is still there
