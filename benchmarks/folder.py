@@ -114,6 +114,11 @@ def figures() -> Iterator[Figure]:
         Way(f"{what}: fast: true", 1.4, fast=True),
     ]
     yield from against_one_piece(demo(), PROMPTS, ways, rounds=3)
+    # One that draws noise at each step too, and fewer steps, so that more of a picture is what the folders cost.
+    some = PROMPTS[:24]
+    what = f"{len(some)} prompts, embedded model, euler_a, 14 steps, over the one-piece pipeline"
+    ways = [Way(f"{what}: a worker for each core", 1.0, workers=CORES), Way(f"{what}: one worker with all cores", 1.0)]
+    yield from against_one_piece(replace(demo(), scheduler="euler_a", steps=14), some, ways, rounds=3)
     few = PROMPTS[:3]
     ways = [Way(f"{len(few)} prompts, size of SD1.5, 256 pixels, 2 steps, over the one-piece pipeline", 0.98)]
     yield from against_one_piece(full_size(), few, ways, rounds=4, warm=1)
