@@ -1,9 +1,12 @@
 """The threads of the front stay on one core, and what computes beside them, or is another process, has all."""
 
+import io
 import os
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -11,7 +14,9 @@ import numpy as np
 import pytest
 
 from daemon import cores
-from daemon.pictures.forms import coding
+from daemon.pictures import forms
+from daemon.pictures.forms import Story, coding
+from daemon.settings.infotext import SOFTWARE
 from tests.conftest import wait_until
 from tests.real.fast_daemon import FastDaemon
 
@@ -77,6 +82,20 @@ def test_a_large_picture_is_coded_on_all_cores_and_a_small_one_where_it_is(side:
         with coding(np.zeros((side, side, 3), np.uint8)):
             assert ("all" if os.sched_getaffinity(0) == ALL else "one") == where
         assert len(os.sched_getaffinity(0)) == 1
+
+
+@pytest.mark.parametrize(("bits", "coder"), [(8, "_coded8"), (16, "_coded16")])
+def test_a_large_png_of_any_depth_is_coded_on_all_cores(bits: int, coder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[set[int]] = []
+
+    def coded(_: object) -> tuple[bytes, bytes]:
+        found.append(os.sched_getaffinity(0))
+        return struct.pack(">IIBBBBB", 1, 1, bits, 2, 0, 0, 0), zlib.compress(bytes(1 + 3 * bits // 8))
+
+    monkeypatch.setattr(forms, coder, coded)
+    with cores.pinned():
+        forms.write_png(io.BytesIO(), np.zeros((1024, 1024, 3), np.float32), Story({}, [], {SOFTWARE: "1"}), bits=bits)
+    assert found == [ALL]
 
 
 def test_the_number_of_cores_is_that_of_all_also_on_one() -> None:
