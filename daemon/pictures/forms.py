@@ -77,7 +77,7 @@ def levels16(picture: Picture) -> NDArray[np.uint16]:
     return np.rint(np.clip(picture, 0, 1).astype(np.float64) * 65_535).astype(np.uint16)
 
 
-def coding(pixels: NDArray[Any]) -> AbstractContextManager[None]:
+def coding(pixels: NDArray[Any]) -> AbstractContextManager[object]:
     """A block in which pixels (H,W,3) are coded: where that takes long, on all cores."""
     return unpinned() if pixels.size > FEW_VALUES else nullcontext()
 
