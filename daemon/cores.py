@@ -18,6 +18,7 @@ SECONDS_ON_A_CORE = 10.0
 _LIBC = ctypes.CDLL(None)
 _CORES = frozenset(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else frozenset(range(os.cpu_count() or 1))
 _been: list[tuple[int, float]] = []  # the cores of the front and when it came to each, the latest one last; none while it has all
+_turn = threading.Lock()  # of who looks which threads are on a core, and moves them
 
 
 def number_of_cores() -> int:
@@ -28,10 +29,9 @@ def number_of_cores() -> int:
 @contextmanager
 def pinned() -> Iterator[None]:
     """Within the block this thread, and those that it begins there, stay on one core, where the system can do that."""
-    if _been or number_of_cores() == 1:
+    if _been or number_of_cores() == 1 or not _gather():
         yield
         return
-    _gather()
     try:
         yield
     finally:
@@ -40,41 +40,52 @@ def pinned() -> Iterator[None]:
 
 
 @contextmanager
-def unpinned() -> Iterator[None]:
-    """Within the block this thread has all cores: for what computes beside Python's lock, and for a process that it starts."""
-    if not _is_pinned(0):
-        yield
-        return
-    _set(0, _CORES)
+def unpinned() -> Iterator[Collection[int]]:
+    """Within the block this thread has all cores: for what computes beside Python's lock, and for a process that it starts.
+
+    The value is what it has been given; nothing where it was not on a core because of us.
+    """
+    with _turn:
+        given = os.sched_getaffinity(0) if _is_pinned(0) and _set(0, _CORES) else set[int]()
     try:
-        yield
+        yield given
     finally:
-        _set(0, [core for core, _ in _been[-1:]] or _CORES)
+        with _turn:
+            if _has(given):
+                _set(0, [core for core, _ in _been[-1:]] or _CORES)
 
 
 @contextmanager
 def sleeping() -> Iterator[None]:
     """In the block this thread sleeps. Now and then it wakes where the kernel has room for it, and the other threads follow."""
-    if not _been or time.monotonic() - _been[-1][1] < SECONDS_ON_A_CORE or not _is_pinned(0):
+    if not _been or time.monotonic() - _been[-1][1] < SECONDS_ON_A_CORE:
         yield
         return
-    with unpinned():
+    with unpinned() as given:
         yield
-        _gather()
+        if _has(given):
+            _gather()
 
 
-def _gather() -> None:
-    """Let this thread stay on the core that it runs on, and those with it that stay on an earlier one."""
+def _has(given: Collection[int]) -> bool:
+    """Whether this thread still has the cores that we gave it: what somebody else has said of it meanwhile counts."""
+    return bool(given) and os.sched_getaffinity(0) == given
+
+
+def _gather() -> bool:
+    """Let this thread stay on the core that it runs on, and those with it that stay on an earlier one; whether that can be done."""
     core = _running_on()
     if core is None:
-        return
-    others = [thread.native_id for thread in threading.enumerate() if thread.native_id and _is_pinned(thread.native_id)]
-    if not _set(0, [core]):
-        return
-    _been.append((core, time.monotonic()))  # before its earlier entry goes: other threads look at the last one
-    _been[:] = [(known, came) for known, came in _been[:-1] if known != core] + _been[-1:]
-    for thread in others:
-        _set(thread, [core])
+        return False
+    with _turn:
+        others = [thread.native_id for thread in threading.enumerate() if thread.native_id and _is_pinned(thread.native_id)]
+        if not _set(0, [core]):
+            return False
+        _been.append((core, time.monotonic()))  # before its earlier entry goes: other threads look at the last one
+        _been[:] = [(known, came) for known, came in _been[:-1] if known != core] + _been[-1:]
+        for thread in others:
+            _set(thread, [core])
+    return True
 
 
 def _running_on() -> int | None:

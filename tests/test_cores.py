@@ -1,17 +1,22 @@
 """The threads of the front stay on one core, and what computes beside them, or is another process, has all."""
 
+import io
 import os
+import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from daemon import cores
-from daemon.pictures.forms import coding
+from daemon.pictures import forms
+from daemon.pictures.forms import Story, coding
+from daemon.settings.infotext import SOFTWARE
 from tests.conftest import wait_until
 from tests.real.fast_daemon import FastDaemon
 
@@ -48,6 +53,12 @@ def others() -> Iterator[list[Other]]:
         other.end()
 
 
+def wake_on(wanted: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel does who finds the core taken."""
+    (core,) = wanted
+    monkeypatch.setattr(cores, "_running_on", lambda: core)
+
+
 def test_threads_that_begin_while_one_is_pinned_stay_with_it(others: list[Other]) -> None:
     with cores.pinned():
         mine = os.sched_getaffinity(0)
@@ -73,6 +84,20 @@ def test_a_large_picture_is_coded_on_all_cores_and_a_small_one_where_it_is(side:
         assert len(os.sched_getaffinity(0)) == 1
 
 
+@pytest.mark.parametrize(("bits", "coder"), [(8, "_coded8"), (16, "_coded16")])
+def test_a_large_png_of_any_depth_is_coded_on_all_cores(bits: int, coder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[set[int]] = []
+
+    def coded(_: object) -> tuple[bytes, bytes]:
+        found.append(os.sched_getaffinity(0))
+        return struct.pack(">IIBBBBB", 1, 1, bits, 2, 0, 0, 0), zlib.compress(bytes(1 + 3 * bits // 8))
+
+    monkeypatch.setattr(forms, coder, coded)
+    with cores.pinned():
+        forms.write_png(io.BytesIO(), np.zeros((1024, 1024, 3), np.float32), Story({}, [], {SOFTWARE: "1"}), bits=bits)
+    assert found == [ALL]
+
+
 def test_the_number_of_cores_is_that_of_all_also_on_one() -> None:
     with cores.pinned():
         assert cores.number_of_cores() == len(ALL)
@@ -95,7 +120,7 @@ def test_where_one_wakes_the_others_follow(others: list[Other], monkeypatch: pyt
             elsewhere = {min(ALL - {before})}
             with cores.sleeping():
                 assert os.sched_getaffinity(0) == ALL
-                os.sched_setaffinity(0, elsewhere)  # as the kernel does who finds the core taken
+                wake_on(elsewhere, monkeypatch)
             assert [os.sched_getaffinity(0), *(other.cores for other in others)] == [elsewhere] * 3
 
 
@@ -117,10 +142,48 @@ def test_a_thread_that_computes_on_all_cores_meanwhile_comes_back_to_the_others(
         (before,) = os.sched_getaffinity(0)
         elsewhere = {min(ALL - {before})}
         with cores.sleeping():
-            os.sched_setaffinity(0, elsewhere)
+            wake_on(elsewhere, monkeypatch)
         moved.set()
         computes.join()
     assert found == [ALL, elsewhere]
+
+
+def test_a_thread_that_begins_to_compute_is_not_called_back_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "SECONDS_ON_A_CORE", 0.0)
+    asked, begun, moved, found, move = threading.Event(), threading.Event(), threading.Event(), list[set[int]](), cores._set
+
+    def compute() -> None:
+        asked.wait()
+        with cores.unpinned():
+            begun.set()
+            moved.wait()
+            found.append(os.sched_getaffinity(0))
+
+    def overtaken(thread: int, wanted: Collection[int]) -> bool:
+        if not asked.is_set():
+            asked.set()
+            begun.wait(0.2)  # it may be kept from it, and is then
+        return move(thread, wanted)
+
+    with cores.pinned():
+        computes = threading.Thread(target=compute)
+        computes.start()
+        with cores.sleeping():
+            monkeypatch.setattr(cores, "_set", overtaken)
+        moved.set()
+        computes.join()
+    assert found == [ALL]
+
+
+def test_what_somebody_else_says_of_a_thread_that_sleeps_counts(others: list[Other], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cores, "SECONDS_ON_A_CORE", 0.0)
+    with cores.pinned():
+        others.append(Other())
+        before = others[0].cores
+        elsewhere = {min(ALL - before)}
+        with cores.sleeping():
+            os.sched_setaffinity(0, elsewhere)
+        assert [os.sched_getaffinity(0), others[0].cores] == [elsewhere, before]
 
 
 def test_one_that_is_not_pinned_sleeps_and_wakes_on_all_cores() -> None:
@@ -150,13 +213,15 @@ def test_what_somebody_else_says_of_a_thread_counts(others: list[Other], monkeyp
         assert [os.sched_getaffinity(0), others[0].cores] == [ALL, ALL]
 
 
-@pytest.mark.parametrize("lacking", ["the call", "the right"])
+@pytest.mark.parametrize("lacking", ["the call", "all calls", "the right"])
 def test_where_the_system_does_not_let_threads_stay_they_go_on(lacking: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError
 
     if lacking == "the call":
         monkeypatch.setattr(cores, "_LIBC", object())
+    elif lacking == "all calls":
+        monkeypatch.delattr(os, "sched_setaffinity")
     else:
         monkeypatch.setattr(os, "sched_setaffinity", refuse)
     with cores.pinned(), cores.unpinned(), cores.sleeping():

@@ -65,7 +65,7 @@ class Watcher:
 
     def stop(self) -> None:
         """Stop watching."""
-        observer, self._observer = self._observer, None
+        observer, self._observer, self.due = self._observer, None, math.inf
         if observer is not None:
             _end(observer)
 

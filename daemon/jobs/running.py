@@ -43,7 +43,8 @@ class RunningFile:
             self._beneath.make_folder(self.path.parent)
             made = self._made()
         except FileExistsError:
-            self._beneath.unlink(self.path)  # of a job of this name that a crash ended
+            with suppress(FileNotFoundError):
+                self._beneath.unlink(self.path)  # of a job of this name that a crash ended
             made = self._made()
         try:
             self._handle = reopened(made, os.O_PATH)

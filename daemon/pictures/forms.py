@@ -77,14 +77,15 @@ def levels16(picture: Picture) -> NDArray[np.uint16]:
     return np.rint(np.clip(picture, 0, 1).astype(np.float64) * 65_535).astype(np.uint16)
 
 
-def coding(pixels: NDArray[Any]) -> AbstractContextManager[None]:
+def coding(pixels: NDArray[Any]) -> AbstractContextManager[object]:
     """A block in which pixels (H,W,3) are coded: where that takes long, on all cores."""
     return unpinned() if pixels.size > FEW_VALUES else nullcontext()
 
 
 def write_png(file: BinaryIO, picture: Picture, story: Story, *, bits: int = 8) -> None:
     """Write a PNG of 8 or 16 bits: (H,W,3) float, see `levels8` and `levels16`."""
-    header, pixels = _coded8(levels8(picture)) if bits == 8 else _coded16(levels16(picture))
+    with coding(picture):
+        header, pixels = _coded8(levels8(picture)) if bits == 8 else _coded16(levels16(picture))
     bare = io.BytesIO(PNG_BEGINNING + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels))
     info = PngImagePlugin.PngInfo()
     info.add_text(INFOTEXT, story.infotext)
@@ -142,8 +143,7 @@ def _webp_chunk(chunk: Chunk, file: BinaryIO) -> bytes:
 def _coded8(levels: NDArray[np.uint8]) -> tuple[bytes, bytes]:
     """The content of IHDR and IDAT of 8 bits."""
     file = io.BytesIO()
-    with coding(levels):
-        Image.fromarray(levels).save(file, format="PNG", compress_level=4)
+    Image.fromarray(levels).save(file, format="PNG", compress_level=4)
     found = [(chunk.kind, chunk.read(file)) for chunk in chunks(file, Form.PNG)]
     return dict(found)[b"IHDR"], b"".join(content for kind, content in found if kind == b"IDAT")
 

@@ -224,6 +224,20 @@ def test_without_inotify_the_scan_is_enough_and_it_is_said_once(
     assert scanning_only == [True, False]
 
 
+def test_a_watch_that_ends_leaves_nothing_to_be_looked_at(watcher: Watcher) -> None:
+    now = 1e9
+    observer = watcher._observer
+    assert observer is not None
+    assert [watcher.healthy(now), watcher.healthy(now)] == [True, True]
+    assert watcher.due == now + LOOK_SECONDS
+    observer.stop()
+    observer.join()
+    with no_more_descriptors():
+        assert watcher.healthy(watcher.due)
+    assert watcher.scanning_only
+    assert watcher.due == math.inf, "else nobody sleeps until it can be watched again"
+
+
 def test_stop_may_come_at_any_time(inbox: Path, alarm: Alarm) -> None:
     watcher = Watcher([inbox], alarm)
     watcher.stop()

@@ -1,5 +1,6 @@
 """The heads of artifacts: one that was read for a scan is not read again for the page."""
 
+import os
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,3 +49,28 @@ def test_only_the_latest_heads_are_remembered(tmp_path: Path, read: list[str], m
             tiffsd.write(tmp_path / name, latents())
         wording_of(Beneath(tmp_path), tmp_path / name, known)
     assert read == ["a.tiff", "b.tiff", "c.tiff", "a.tiff"]
+
+
+def test_what_is_changed_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, path, inspect = Heads(), tmp_path / "cat.tiff", tiffsd.inspect
+    tiffsd.write(path, latents(recipe={"prompt": "a dog"}))
+    other = path.read_bytes()
+    tiffsd.write(path, latents(recipe={"prompt": "a cat"}))
+
+    def overtaken(file: BinaryIO, *, name: str) -> tiffsd.Header:
+        header = inspect(file, name=name)
+        path.write_bytes(other)
+        os.utime(path, ns=(1, 1))
+        return header
+
+    monkeypatch.setattr(tiffsd, "inspect", overtaken)
+    assert wording_of(Beneath(tmp_path), path, known).prompt == "a cat"
+    assert wording_of(Beneath(tmp_path), path, known).prompt == "a dog"
+
+
+def test_a_very_long_head_is_not_remembered(tmp_path: Path, read: list[str]) -> None:
+    known, path = Heads(), tmp_path / "cat.tiff"
+    tiffsd.write(path, latents(recipe={"prompt": "a cat", "more": list(range(heads.LONGEST_KNOWN))}))
+    for _ in range(2):
+        wording_of(Beneath(tmp_path), path, known)
+    assert read == ["cat.tiff"] * 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from daemon.beneath import Beneath
 from daemon.jobs.running import RunningFile, read_running, user_name
 
 
@@ -50,6 +51,20 @@ def test_deleting_it_is_the_wish_to_cancel(running: RunningFile) -> None:
     assert not running.deleted()
     running.path.unlink()
     assert running.deleted()
+
+
+def test_a_file_that_a_crash_has_left_and_a_person_deletes_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "running").mkdir()
+    running = RunningFile(tmp_path, "decode", name="cat")
+    running.path.touch()
+    unlink = Beneath.unlink
+    monkeypatch.setattr(Beneath, "unlink", lambda self, path: (path.unlink(), unlink(self, path))[1])
+    running.start()
+    assert not running.deleted()
+    monkeypatch.undo()
+    running.end()
 
 
 def test_a_folder_that_is_away_is_no_wish(tmp_path: Path, running: RunningFile) -> None:

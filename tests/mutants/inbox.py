@@ -94,6 +94,13 @@ MUTANTS = (
         f"{T}::test_a_drop_that_waits_is_judged_once_and_offered_as_it_is_until_something_of_it_changes",
     ),
     Mutant(
+        "a watch that has ended is to be looked at for ever, without a sleep",
+        "daemon/inbox/watch.py",
+        "observer, self._observer, self.due = self._observer, None, math.inf",
+        "observer, self._observer = self._observer, None",
+        "tests/inbox/test_watch.py::test_a_watch_that_ends_leaves_nothing_to_be_looked_at",
+    ),
+    Mutant(
         "an open writer is not waited for",
         INBOX,
         "        if written:",

@@ -117,6 +117,13 @@ MUTANTS = (
         "tests/jobs/test_naming.py::test_a_name_that_the_next_inbox_would_not_take_for_a_job_is_refused",
     ),
     Mutant(
+        "heads of any length are remembered",
+        "daemon/jobs/heads.py",
+        "if len(repr(header)) <= LONGEST_KNOWN:",
+        "if True:",
+        "tests/jobs/test_heads.py::test_a_very_long_head_is_not_remembered",
+    ),
+    Mutant(
         "the head of each listed file is read at each look",
         "daemon/jobs/overview.py",
         "wording = known or wording_of(self._beneath, path, self._heads)",

@@ -23,8 +23,8 @@ MUTANTS = (
     Mutant(
         "what is started has the one core of the front",
         CORES,
-        "    _set(0, _CORES)\n    try:\n        yield\n    finally:\n        _set(0, [core",
-        "    try:\n        yield\n    finally:\n        _set(0, [core",
+        "_is_pinned(0) and _set(0, _CORES)",
+        "_is_pinned(0)",
         f"{PINNED}::test_a_process_that_is_started_unpinned_has_all_cores",
     ),
     Mutant(
@@ -37,7 +37,7 @@ MUTANTS = (
     Mutant(
         "the other threads stay on the core that was left",
         CORES,
-        "    for thread in others:\n        _set(thread, [core])\n",
+        "        for thread in others:\n            _set(thread, [core])\n",
         "",
         f"{PINNED}::test_where_one_wakes_the_others_follow",
     ),
@@ -49,11 +49,18 @@ MUTANTS = (
         f"{PINNED}::test_what_somebody_else_says_of_a_thread_counts",
     ),
     Mutant(
-        "one that is not pinned is pinned by its sleep",
+        "one that somebody else has given cores meanwhile is pinned by its sleep",
         CORES,
-        "if not _been or time.monotonic()",
-        "if _been and time.monotonic()",
-        f"{PINNED}::test_one_that_is_not_pinned_sleeps_and_wakes_on_all_cores",
+        "        if _has(given):\n            _gather()",
+        "        _gather()",
+        f"{PINNED}::test_what_somebody_else_says_of_a_thread_that_sleeps_counts",
+    ),
+    Mutant(
+        "a thread that begins to compute is called back to the core of the front",
+        CORES,
+        "    with _turn:\n        given",
+        "    if True:\n        given",
+        f"{PINNED}::test_a_thread_that_begins_to_compute_is_not_called_back_to_the_others",
     ),
     Mutant(
         "a core is left at each sleep",
