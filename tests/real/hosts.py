@@ -155,7 +155,7 @@ class Hosts:
 
     def kill_program(self, name: str) -> None:
         """End the programs of the far machine by force whose command line has this in it; at least one has."""
-        lines = [line.split(maxsplit=1) for line in self._on_far("ps", "-e", "-o", "pid=,args=").splitlines()]
+        lines = [line.split(maxsplit=1) for line in self._on_far("ps", "-e", "-ww", "-o", "pid=,args=").splitlines()]
         found = [number for number, arguments in lines if name in arguments]
         assert found, f"nothing on the far machine is called {name}: {lines}"
         self._on_far("kill", "-KILL", *found)

@@ -195,7 +195,7 @@ def test_a_model_that_it_lacks_is_sent_there_once_and_gone_on_with_after_a_cut(
     there.stop()
     hosts.configure(compute={"fetch_gb": 1})
     there.start()
-    hosts.slow("2mbit")
+    hosts.slow("5mbit")
     before = hosts.carried()
     for daemon in (here, there):
         daemon.drop("inbox/1-text", "own1.txt", OWN)
