@@ -150,7 +150,7 @@ class Hosts:
 
     def programs(self) -> list[str]:
         """The command lines of what runs on the far machine."""
-        found = self._on_far("ps", "-e", "-o", "args=", check=False) if self._far else ""
+        found = self._on_far("ps", "-e", "-ww", "-o", "args=", check=False) if self._far else ""
         return [line.strip() for line in found.splitlines()]
 
     def kill_program(self, name: str) -> None:

@@ -65,5 +65,5 @@ def test_nothing_is_left_of_them() -> None:
         folder = hosts.folder
         assert hosts.reach("true") == "reached\n"
     assert not folder.exists()
-    names = subprocess.run(["ps", "-e", "-o", "args="], capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(["ps", "-e", "-ww", "-o", "args="], capture_output=True, text=True, check=True).stdout
     assert str(folder) not in names
