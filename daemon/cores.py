@@ -2,8 +2,9 @@
 
 Python lets one of its threads run at a time. Each call of the system gives another one its turn, and where that runs on another
 core, the two hand their lock over and wake a core for it: up to two thousand times a picture, which is a third of what a picture
-costs. On one core the lock mostly stays with who has it. What computes beside that lock, as a codec does, and what is another
-process has all cores. The kernel chooses the core, and every few seconds again: another program may have come to it.
+costs. On one core the lock mostly stays with who has it. What computes long beside that lock, as a codec does on a large picture,
+and what is another process has all cores. The kernel chooses the core, and every few seconds again: another program may have come
+to it.
 """
 
 import ctypes
@@ -81,8 +82,7 @@ def _gather() -> bool:
         others = [thread.native_id for thread in threading.enumerate() if thread.native_id and _is_pinned(thread.native_id)]
         if not _set(0, [core]):
             return False
-        _been.append((core, time.monotonic()))  # before its earlier entry goes: other threads look at the last one
-        _been[:] = [(known, came) for known, came in _been[:-1] if known != core] + _been[-1:]
+        _been[:] = [*((known, came) for known, came in _been if known != core), (core, time.monotonic())]
         for thread in others:
             _set(thread, [core])
     return True

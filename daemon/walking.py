@@ -148,7 +148,10 @@ class Ways:
 
     def _walked_in(self, first: str) -> Entrance:
         descriptor = self._walked(first, os.O_PATH)
-        return Entrance(descriptor, os.fstat(descriptor))
+        entrance = Entrance(descriptor, found := os.fstat(descriptor))
+        if first in PRIVATE:
+            self._check_private(found, first)  # as it is noted: nobody asks again while it stays so
+        return entrance
 
     def _walked(self, below: str, flags: int) -> int:
         reached, *parts = _opened(self._text, os.O_PATH), *below.split("/")
